@@ -1,0 +1,123 @@
+"""The values that cross a stage or a thread: frames, boxes, detections, faces, views.
+
+All are frozen; their arrays are not written after hand-over. Coordinates are pixels of the
+captured frame, x to the right and y down, the origin at the top-left corner of the top-left
+pixel. Times ending in `_s` are `time.monotonic()` seconds, times ending in `_at` are UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+ImageBgr = NDArray[np.uint8]  # (height, width, 3), blue first, as OpenCV has it
+ImageGray = NDArray[np.uint8]  # (height, width)
+Scores = NDArray[np.float32]  # (classes,), sums to 1
+
+
+class Point(NamedTuple):
+    """A position in pixels."""
+
+    x: float
+    y: float
+
+
+class Box(NamedTuple):
+    """An axis-aligned rectangle in pixels; it may reach beyond the frame."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def centre(self) -> Point:
+        return Point(self.x + self.w / 2, self.y + self.h / 2)
+
+    @property
+    def area(self) -> float:
+        return max(self.w, 0.0) * max(self.h, 0.0)
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with `other`, 0 to 1."""
+        w = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        h = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        inter = max(w, 0.0) * max(h, 0.0)
+        union = self.area + other.area - inter
+        return inter / union if union > 0 else 0.0
+
+
+class Eyes(NamedTuple):
+    """Eye centres by their side in the picture: `left` has the smaller x on an upright face."""
+
+    left: Point
+    right: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from the camera; `id` counts every frame captured since the start."""
+
+    id: int
+    bgr: ImageBgr
+    captured_s: float
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A face found in one frame; `eyes` is None where the backend gives no keypoints."""
+
+    box: Box
+    score: float
+    eyes: Eyes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A face followed over frames under one `id`.
+
+    `seen` is True when this frame's detections matched it, False while it is only predicted.
+    """
+
+    id: int
+    box: Box
+    score: float
+    eyes: Eyes | None
+    seen: bool
+    first_seen_s: float
+    last_seen_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What is shown of a track: its box and its smoothed expression.
+
+    `label` is one of the model's labels, "uncertain", or "" before the first classification;
+    `score` is the smoothed score of the top class and `scores` all of them in the model's order;
+    `since_s` is when the face took this label.
+    """
+
+    id: int
+    box: Box
+    label: str
+    score: float
+    scores: tuple[float, ...]
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One processed frame, ready to be drawn or described.
+
+    `notice` is "" while the camera delivers; otherwise it says why it does not, and `frame`
+    holds the last picture, or a plain card.
+    """
+
+    frame: Frame
+    faces: tuple[Face, ...] = field(default=())
+    notice: str = ""

@@ -1,0 +1,100 @@
+"""`python -m train DATASET`: dataset in, `exports/<name>/` out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from train.dataset import DatasetError, Split, describe, duplicates_of, read_dataset
+from train.dataset import stratified_split as split_off
+
+VALIDATION_FRACTION = 0.05
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        splits = read_dataset(options.dataset)
+    except DatasetError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    for split in splits.values():
+        print(describe(split))
+    try:
+        run(splits, options)
+    except KeyboardInterrupt:
+        print("\ntrain: stopped; the same command goes on from the last epoch.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(splits: dict[str, Split], options: argparse.Namespace) -> None:
+    """Train, evaluate and export as `options` say."""
+    # Keras is imported only now, so that a wrong dataset is reported at once.
+    import keras  # noqa: PLC0415
+
+    from train.architectures import ARCHITECTURES  # noqa: PLC0415
+    from train.evaluate import evaluate, write_report  # noqa: PLC0415
+    from train.export import export  # noqa: PLC0415
+    from train.fit import Recipe, fit  # noqa: PLC0415
+
+    training, validation, test = prepare(splits, options.seed)
+    recipe = Recipe.of(options.arch, epochs=options.epochs, seed=options.seed)
+    keras.utils.set_random_seed(recipe.seed)
+    network = ARCHITECTURES[options.arch]()
+    print(f"{options.arch}: {network.count_params():,} parameters, {recipe.epochs} epochs")
+    folder = options.output / options.name
+    fit(network, training, validation, recipe, folder / "work")
+    metrics = evaluate(network, test)
+    write_report(metrics, folder / "report")
+    shutil.copy(folder / "work" / "curves.png", folder / "report" / "curves.png")
+    export(
+        network,
+        recipe,
+        name=options.name,
+        folder=folder,
+        training=training,
+        test=test,
+        metrics=metrics,
+    )
+    print(f"{test.name}: accuracy {metrics['accuracy']:.2%}, macro-F1 {metrics['macro_f1']:.3f}")
+    print(f"wrote {folder}; next: make convert NAME={options.name}")
+
+
+def prepare(splits: dict[str, Split], seed: int) -> tuple[Split, Split, Split]:
+    """The splits for training, for choosing the epoch, and for the figures, in this order.
+
+    Validation is a stratified part of Training. Faces of the other two that also stand in
+    Training, pixel for pixel, are left out of it: FER2013 repeats many across its splits.
+    Without a test split the validation part serves as one.
+    """
+    whole = splits["Training"]
+    rest, held_out = split_off(whole.y, VALIDATION_FRACTION, seed)
+    training, validation = whole.take(rest), whole.take(held_out)
+    test = splits.get("PublicTest", validation)
+    for other in (validation, test):
+        repeated = duplicates_of(training.x, other.x)
+        training = training.take((~repeated).nonzero()[0])
+    left_out = len(rest) - len(training.y)
+    print(f"training on {len(training.y)} faces, {len(validation.y)} held out to choose the epoch;")
+    print(f"{left_out} left out: they stand in the held-out part or in {test.name} too")
+    return training, validation, test
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    parser.add_argument("dataset", type=Path, help="fer2013.csv[.gz|.xz|.zip], or its folder")
+    parser.add_argument("--arch", choices=("compact", "seed"), default="compact")
+    parser.add_argument("--name", default="expression", help="name of the export")
+    parser.add_argument("--epochs", type=int, help="default: the architecture's own recipe")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("exports"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The networks: each takes raw gray pixels 0–255 (n, 48, 48, 1) and gives 7 probabilities.
+
+Rescaling is the first layer of each, so that what is exported needs no preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+CLASSES = 7
+INPUT_SHAPE = (48, 48, 1)
+
+
+def seed() -> keras.Model:
+    """The seed project's network: 4 convolution layers, then 2 fully connected ones.
+
+    Convolutions of 64 (3×3), 128 (5×5), 512 (3×3) and 512 (3×3) filters, each with batch
+    normalisation, ReLU, 2×2 max pooling and dropout; then 256 and 512 units. 4.5 M parameters.
+    """
+    inputs = keras.Input(INPUT_SHAPE)
+    x = layers.Rescaling(1 / 255)(inputs)
+    for filters, kernel in ((64, 3), (128, 5), (512, 3), (512, 3)):
+        x = layers.Conv2D(filters, kernel, padding="same")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.MaxPooling2D(2)(x)
+        x = layers.Dropout(0.25)(x)
+    x = layers.Flatten()(x)
+    for units in (256, 512):
+        x = layers.Dense(units)(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.Dropout(0.25)(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="seed")
+
+
+def compact() -> keras.Model:
+    """A residual network of plain 3×3 convolutions (He et al., arXiv:1512.03385), 0.7 M weights.
+
+    A 24-filter stem, then two blocks each of 32, 64 and 128 filters, each stage at half the
+    size of the one before; ReLU throughout; global average pooling and a 1×1 convolution, so
+    that every operator has an XNNPACK int8 kernel.
+    """
+    inputs = keras.Input(INPUT_SHAPE)
+    x = _conv_bn_relu(layers.Rescaling(1 / 127.5, offset=-1)(inputs), 24)
+    for filters in (32, 64, 128):
+        x = _residual(x, filters, stride=2)
+        x = _residual(x, filters, stride=1)
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Dropout(0.3)(x)
+    x = layers.Conv2D(CLASSES, 1, kernel_initializer="he_normal")(x)
+    outputs = layers.Softmax()(layers.Reshape((CLASSES,))(x))
+    return keras.Model(inputs, outputs, name="compact")
+
+
+ARCHITECTURES: dict[str, Callable[[], keras.Model]] = {"compact": compact, "seed": seed}
+
+
+def _conv_bn(x: keras.KerasTensor, filters: int, kernel: int, stride: int) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+    )(x)
+    return layers.BatchNormalization(momentum=0.95, epsilon=1e-5)(x)
+
+
+def _conv_bn_relu(x: keras.KerasTensor, filters: int, stride: int = 1) -> keras.KerasTensor:
+    return layers.ReLU()(_conv_bn(x, filters, 3, stride))
+
+
+def _residual(x: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
+    """relu(shortcut + conv(relu(conv(x)))); the shortcut is a 1×1 convolution where shapes differ."""
+    y = _conv_bn_relu(x, filters, stride)
+    y = _conv_bn(y, filters, 3, 1)
+    if stride != 1 or x.shape[-1] != filters:
+        x = _conv_bn(x, filters, 1, stride)
+    return layers.ReLU()(layers.Add()([x, y]))

@@ -1,0 +1,120 @@
+"""Real-time augmentation as Keras layers: float batches (n, 48, 48, 1) in 0–255, and out.
+
+The layers act only where `training=True` and are written in `keras.ops`, so they run inside
+the compiled training step on any backend. They are never part of the exported network.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+Tensor = Any  # a tensor of whichever backend Keras runs on
+
+
+def augmenter(seed: int) -> keras.Sequential:
+    """The layers of a training batch: flip and affine, light, then erasing; drawn per image.
+
+    Ranges are the small errors of a face crop (±10 % shift and size, ±12° turn) and of camera
+    light (±25 % contrast, ±30 levels).
+    """
+    return keras.Sequential(
+        [
+            keras.Input((48, 48, 1)),
+            RandomCrop(shift=0.1, zoom=0.1, turn_deg=12.0, seed=seed),
+            RandomLight(contrast=0.25, brightness=30.0, seed=seed + 1),
+            RandomErase(probability=0.5, largest=0.5, seed=seed + 2),
+        ],
+        name="augment",
+    )
+
+
+class _RandomLayer(layers.Layer):
+    """A layer that draws from its own seed generator and passes inference through untouched."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = keras.random.SeedGenerator(seed)
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        return self.transform(x) if training else x
+
+    def transform(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _uniform(self, x: Tensor, low: float, high: float, tail: tuple[int, ...] = ()) -> Tensor:
+        shape = (ops.shape(x)[0], *tail)
+        return keras.random.uniform(shape, low, high, seed=self._generator)
+
+
+class RandomCrop(_RandomLayer):
+    """A random flip, rotation, zoom and shift in one bilinear resampling, reflected at the edge.
+
+    `shift` and `zoom` are fractions of the picture, `turn_deg` is degrees; each is the largest
+    deviation to either side.
+    """
+
+    def __init__(self, *, shift: float, zoom: float, turn_deg: float, seed: int) -> None:
+        super().__init__(seed)
+        self._shift, self._zoom, self._turn = shift, zoom, math.radians(turn_deg)
+
+    def transform(self, x: Tensor) -> Tensor:
+        size = x.shape[1]
+        centre = (size - 1) / 2
+        angle = self._uniform(x, -self._turn, self._turn)
+        scale = 1.0 + self._uniform(x, -self._zoom, self._zoom)
+        mirror = ops.where(self._uniform(x, 0.0, 1.0) < 0.5, -1.0, 1.0)
+        dx = self._uniform(x, -self._shift, self._shift) * size
+        dy = self._uniform(x, -self._shift, self._shift) * size
+        cos, sin = ops.cos(angle) * scale, ops.sin(angle) * scale
+        a, b, d, e = cos * mirror, -sin, sin * mirror, cos
+        zero = ops.zeros_like(a)
+        rows = [
+            a, b, centre - a * centre - b * centre + dx,
+            d, e, centre - d * centre - e * centre + dy,
+            zero, zero,
+        ]  # fmt: skip
+        return ops.image.affine_transform(
+            x, ops.stack(rows, axis=1), interpolation="bilinear", fill_mode="reflect"
+        )
+
+
+class RandomLight(_RandomLayer):
+    """Random contrast about each picture's mean, and brightness in levels of 0–255."""
+
+    def __init__(self, *, contrast: float, brightness: float, seed: int) -> None:
+        super().__init__(seed)
+        self._contrast, self._brightness = contrast, brightness
+
+    def transform(self, x: Tensor) -> Tensor:
+        mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        gain = 1.0 + self._uniform(x, -self._contrast, self._contrast, (1, 1, 1))
+        offset = self._uniform(x, -self._brightness, self._brightness, (1, 1, 1))
+        return ops.clip((x - mean) * gain + mean + offset, 0.0, 255.0)
+
+
+class RandomErase(_RandomLayer):
+    """Fills a random rectangle with the picture's mean (Zhong et al., arXiv:1708.04896).
+
+    With `probability` an image loses a patch whose sides are up to `largest` of the picture's.
+    """
+
+    def __init__(self, *, probability: float, largest: float, seed: int) -> None:
+        super().__init__(seed)
+        self._probability, self._largest = probability, largest
+
+    def transform(self, x: Tensor) -> Tensor:
+        chosen = self._uniform(x, 0.0, 1.0, (1, 1, 1)) < self._probability
+        rows, columns = self._span(x, x.shape[1]), self._span(x, x.shape[2])
+        patch = rows[:, :, None, None] & columns[:, None, :, None] & chosen
+        return ops.where(patch, ops.mean(x, axis=(1, 2, 3), keepdims=True), x)
+
+    def _span(self, x: Tensor, size: int) -> Tensor:
+        """Masks (n, size) of a run of random place and length."""
+        half = self._uniform(x, 0.05, self._largest / 2, (1,)) * size
+        centre = self._uniform(x, 0.0, 1.0, (1,)) * size
+        position = ops.arange(size, dtype="float32")[None, :]
+        return ops.abs(position - centre) < half

@@ -1,0 +1,56 @@
+"""Pictures of a training run: curves of the log, and the confusion matrix."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+mpl.use("Agg")
+
+
+class LivePlot(keras.callbacks.Callback):
+    """Redraws the curves after every epoch from the CSV log."""
+
+    def __init__(self, log: Path, picture: Path) -> None:
+        super().__init__()
+        self._log, self._picture = log, picture
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        plot_curves(self._log, self._picture)
+
+
+def plot_curves(log: Path, picture: Path) -> None:
+    """Loss and accuracy, training and validation, over epochs; `log` is Keras' CSV log."""
+    with log.open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axis, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            axis.plot([int(r["epoch"]) + 1 for r in rows], [float(r[name]) for r in rows], label=label)
+        axis.set(xlabel="epoch", title=metric)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(picture, dpi=110)
+
+
+def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
+    """Counts (true, predicted), coloured by each true class's share."""
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(labels))
+    axis.set(xticks=ticks, yticks=ticks, xlabel="predicted", ylabel="true")
+    axis.set_xticklabels(labels, rotation=45, ha="right")
+    axis.set_yticklabels(labels)
+    for i, j in np.ndindex(*matrix.shape):
+        colour = "white" if share[i, j] > 0.5 else "black"
+        axis.text(j, i, f"{share[i, j]:.0%}\n{matrix[i, j]}", ha="center", va="center", color=colour, size=8)
+    figure.savefig(picture, dpi=110)
