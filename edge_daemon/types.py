@@ -97,8 +97,9 @@ class Track:
 class Face:
     """What is shown of a track: its box and its smoothed expression.
 
-    `label` is one of the model's labels, "uncertain", or "" before the first classification;
-    `score` is the smoothed score of the top class and `scores` all of them in the model's order;
+    `label` is one of the model's labels, "uncertain", or "" before the first has settled; `score`
+    is the label's smoothed score (without a label, the top one) and `scores` are all of them in
+    the model's order, empty before the first classification;
     `since_s` is when the face took this label.
     """
 

@@ -18,13 +18,10 @@ from train.fit import Recipe
 
 CALIBRATION_FACES = 500
 
-# Where the eyes are in a FER2013 picture and how its square lies about a detector's face box,
-# both as fractions of the picture's side: medians over Training, benchmarks/face_geometry.py.
-CROP = {
-    "left_eye": [0.30, 0.39],
-    "right_eye": [0.70, 0.39],
-    "box_scale": 1.0,
-}
+# How FER2013's squares lie about a face, from the medians over Training that
+# benchmarks/face_geometry.py prints: the square's side in sides of BlazeFace's box, and where in
+# the square the middle between the eyes and the centre of that box are.
+CROP = {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]}
 
 
 def export(

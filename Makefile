@@ -1,0 +1,61 @@
+# Mien: train on FER2013, convert to TFLite, run the daemon. `make` lists the targets.
+
+PYTHON   ?= python3
+NAME     ?= expression
+ARCH     ?= compact
+DATA     ?= ../shared/data/fer2013
+CONFIG   ?= config.yaml
+# make run SOURCE=demo, SOURCE=/dev/video0, SOURCE=clip.mp4, DETECTOR=haar, PORT=9000
+SETTINGS := $(if $(SOURCE),--set camera.source=$(SOURCE)) \
+            $(if $(DETECTOR),--set detector.backend=$(DETECTOR)) \
+            $(if $(PORT),--set web.port=$(PORT))
+
+# One environment for each need, made once; a target installs only what it uses.
+EDGE  := .venv/edge
+TRAIN := .venv/train
+DEV   := .venv/dev
+BLAZEFACE := models/face_detection_full_range_sparse.tflite
+
+.PHONY: help run train convert test check format bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(EDGE)/.done $(BLAZEFACE)  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
+	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
+
+train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
+	$(TRAIN)/bin/python -m train $(DATA) --arch $(ARCH) --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS))
+
+convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite
+	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite
+
+test: $(DEV)/.done $(BLAZEFACE)  ## run the tests
+	$(DEV)/bin/python -m pytest
+
+check: $(DEV)/.done  ## lint, format check and types
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+format: $(DEV)/.done  ## format the code
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
+	$(DEV)/bin/python -m benchmarks.frame_path
+
+clean:  ## remove the environments and caches (models, exports and events stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+
+$(EDGE)/.done: EXTRAS = edge
+$(TRAIN)/.done: EXTRAS = train
+$(DEV)/.done: EXTRAS = edge,train,dev
+.venv/%/.done: pyproject.toml
+	$(PYTHON) -m venv .venv/$*
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(BLAZEFACE):
+	$(PYTHON) models/fetch_blazeface.py

@@ -1,0 +1,116 @@
+"""The bytes of a `.tflite` file in, a plain list of its tensors and operators out.
+
+Field meanings: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from convert.errors import ConvertError
+
+# What reading a flatbuffer with wrong offsets ends in.
+_DAMAGES = (struct.error, ValueError, IndexError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor; `scale` and `zero_point` are None where it has none or one for each channel."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float | None
+    zero_point: int | None
+    channels: int  # how many scales it has
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype.startswith(("FLOAT", "BFLOAT"))
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator in one version, and how often the graph uses it."""
+
+    name: str
+    version: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The main subgraph: its ends, all its tensors, and its operators by first use."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    float_operators: tuple[str, ...]  # names of those that read or write floating point
+
+
+def unpack(content: bytes) -> Any:
+    """The schema's own object (`ModelT`) for `content`; `ConvertError` if it is no TFLite model."""
+    if content[4:8] != b"TFL3":
+        raise ConvertError("this is not a TFLite model")
+    try:
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+    except _DAMAGES as error:
+        raise ConvertError("this TFLite model is damaged or cut short") from error
+
+
+def read(content: bytes) -> Graph:
+    """List what the main subgraph of a model holds; `ConvertError` if it is no TFLite model."""
+    try:
+        return _main_graph(unpack(content))
+    except _DAMAGES as error:
+        raise ConvertError("this TFLite model is damaged") from error
+
+
+def _main_graph(model: Any) -> Graph:
+    subgraph = model.subgraphs[0]
+    tensors = tuple(_tensor(tensor) for tensor in subgraph.tensors)
+    used = Counter(_operator(model.operatorCodes[op.opcodeIndex]) for op in subgraph.operators)
+    return Graph(
+        inputs=tuple(tensors[i] for i in subgraph.inputs),
+        outputs=tuple(tensors[i] for i in subgraph.outputs),
+        tensors=tensors,
+        operators=tuple(Operator(name, version, n) for (name, version), n in used.items()),
+        float_operators=tuple(
+            dict.fromkeys(
+                _operator(model.operatorCodes[op.opcodeIndex])[0]
+                for op in subgraph.operators
+                if any(tensors[i].is_float for i in (*op.inputs, *op.outputs) if i >= 0)
+            )
+        ),
+    )
+
+
+def _tensor(tensor: Any) -> Tensor:
+    quantization = tensor.quantization
+    scales = [] if quantization is None or quantization.scale is None else quantization.scale
+    single = len(scales) == 1
+    return Tensor(
+        name=tensor.name.decode(),
+        dtype=_name_of(schema.TensorType, tensor.type),
+        shape=tuple(int(size) for size in tensor.shape) if tensor.shape is not None else (),
+        scale=float(scales[0]) if single else None,
+        zero_point=int(quantization.zeroPoint[0]) if single else None,
+        channels=len(scales),
+    )
+
+
+def _operator(code: Any) -> tuple[str, int]:
+    if code.customCode is not None:
+        return f"CUSTOM {code.customCode.decode()}", code.version
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # the old field is one byte
+    return _name_of(schema.BuiltinOperator, builtin), code.version
+
+
+def _name_of(enum: type, value: int) -> str:
+    return next((name for name, number in vars(enum).items() if number == value), str(value))

@@ -1,0 +1,87 @@
+"""An export folder's architecture JSON and weights in, the Keras network out."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from convert.errors import ConvertError
+from convert.export_folder import ExportFolder, Images
+from convert.scores import Probabilities
+
+
+def load(export: ExportFolder) -> keras.Model:
+    """Rebuild the trained network; `ConvertError` where JSON, weights and spec do not fit."""
+    model = _from_json(export.architecture_json)
+    _check_shapes(model, export)
+    _load_weights(model, export.weights)
+    return model
+
+
+def probabilities(model: keras.Model, images: Images) -> Probabilities:
+    """The network's answers to (n, height, width, 1) raw gray pixels."""
+    answers: Probabilities = model.predict(images.astype(np.float32), batch_size=64, verbose=0)
+    if np.isfinite(answers).all() and not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        raise ConvertError(
+            "the network's answers do not sum to 1: its last layer must be a softmax"
+        )
+    return answers
+
+
+def _from_json(text: str) -> keras.Model:
+    keras.backend.clear_session()  # layer names, and so the bytes, do not depend on what ran before
+    try:
+        model = keras.models.model_from_json(text)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConvertError(f"model.json cannot be rebuilt: {_first_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise ConvertError("model.json does not describe a Keras model")
+    return model
+
+
+def _check_shapes(model: keras.Model, export: ExportFolder) -> None:
+    wanted = (None, *export.calibration.shape[1:])
+    if model.input_shape != wanted:
+        raise ConvertError(f"the network takes {model.input_shape}, spec.json says {wanted}")
+    if model.output_shape != (None, len(export.labels)):
+        raise ConvertError(
+            f"the network's output is {model.output_shape}, "
+            f"which does not fit the {len(export.labels)} labels of spec.json"
+        )
+
+
+def _load_weights(model: keras.Model, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of what it then raises
+            model.load_weights(path)
+        stored = _stored_weights(path)
+    except (OSError, RuntimeError) as error:
+        raise ConvertError(
+            f"{path} is not a readable weights file: {_first_line(error)}"
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise ConvertError(f"{path} does not fit model.json: {_first_line(error)}") from error
+    if stored != len(model.weights):  # Keras ignores what the file holds beyond the network
+        raise ConvertError(
+            f"{path} does not fit model.json: "
+            f"it holds {stored} arrays, the network has {len(model.weights)}"
+        )
+
+
+def _stored_weights(path: Path) -> int:
+    """How many weight arrays the layers have in a `.weights.h5` file (optimiser state aside)."""
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+    return sum(name.startswith("layers/") and "seed_generator" not in name for name in names)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,82 @@
+"""A Keras network and calibration images in, the bytes of a full-integer TFLite model out.
+
+Weights are int8 per output channel, activations int8, and the tensors at both ends uint8, after
+Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
+(https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.lite.python.convert_phase import ConverterError
+
+from convert import graph
+from convert.errors import ConvertError
+from convert.export_folder import Images
+from convert.quiet import quiet_stderr
+
+SCHEME = {"scheme": "int8", "weights": "per-channel", "input": "uint8", "output": "uint8"}
+
+
+def to_int8(model: keras.Model, calibration: Images) -> bytes:
+    """Convert with uint8 pixels in and uint8 probabilities out, for a batch of one.
+
+    `ConvertError` where an operator stays in floating point or the input is not raw pixels.
+    """
+    converter = _converter(model, calibration.shape[1:])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _samples(calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8
+    try:
+        with quiet_stderr(), warnings.catch_warnings():
+            # It wants the input's range beforehand, which the samples give.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs")
+            content = bytes(converter.convert())
+    except (ConverterError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConvertError(f"the network cannot be quantised: {reason}") from error
+    _check(graph.read(content))
+    return content
+
+
+def _converter(model: keras.Model, shape: tuple[int, ...]) -> tf.lite.TFLiteConverter:
+    """A converter for a batch of exactly one: an open batch would add SHAPE and PACK operators."""
+    signature = [tf.TensorSpec((1, *shape), tf.float32, name="gray")]
+    function = tf.function(lambda gray: model(gray, training=False), input_signature=signature)
+    owner = tf.Module()
+    owner.variables_of_keras = [variable.value for variable in model.variables]
+    return tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], owner
+    )
+
+
+def _samples(calibration: Images) -> Iterator[list[NDArray[np.float32]]]:
+    """Batches of one for the converter's ranges; two pixels of the first are made black and white.
+
+    The input then spans 0–255 whatever the samples hold, so that one step is one gray level.
+    """
+    first = calibration[:1].astype(np.float32)
+    first[0, 0, :2, 0] = 0, 255
+    yield [first]
+    for image in calibration[1:]:
+        yield [image[np.newaxis].astype(np.float32)]
+
+
+def _check(converted: graph.Graph) -> None:
+    if converted.float_operators:
+        names = ", ".join(converted.float_operators)
+        raise ConvertError(f"the network cannot be all int8: {names} stayed in floating point")
+    pixels = converted.inputs[0]
+    if (pixels.dtype, pixels.scale, pixels.zero_point) != ("UINT8", 1.0, 0):
+        raise ConvertError(
+            f"the input is {pixels.dtype} with scale {pixels.scale} and zero point "
+            f"{pixels.zero_point}, not raw pixels: the network must take 0–255"
+        )

@@ -1,0 +1,76 @@
+"""Probabilities and true classes in, the figures a report quotes out. All rates are 0 to 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.export_folder import ClassIds
+
+Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
+
+_OUTPUT_STEP = 1 / 256  # of a uint8 softmax
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well one model does; `recall` has one rate for each class, None for a class untested."""
+
+    accuracy: float
+    accuracy_95: tuple[float, float]
+    macro_f1: float
+    recall: tuple[float | None, ...]
+
+
+def score(answers: Probabilities, truth: ClassIds) -> Scores:
+    """Score (n, classes) probabilities by their top class against (n,) true classes."""
+    counts = _confusion(answers.argmax(axis=1), truth, answers.shape[1])
+    hits, actual = counts.diagonal(), counts.sum(axis=1)
+    recall = tuple(float(h / n) if n else None for h, n in zip(hits, actual, strict=True))
+    tested = actual > 0
+    f1 = 2 * hits[tested] / (actual + counts.sum(axis=0))[tested]
+    return Scores(
+        accuracy=float(hits.sum() / len(truth)),
+        accuracy_95=wilson(int(hits.sum()), len(truth)),
+        macro_f1=float(f1.mean()),
+        recall=recall,
+    )
+
+
+def agreement(first: Probabilities, second: Probabilities) -> float:
+    """On which share of the samples two models have the same top class."""
+    return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
+
+
+def mean_kl(reference: Probabilities, candidate: Probabilities) -> float:
+    """Mean Kullback–Leibler divergence of `candidate` from `reference`, in nats.
+
+    Both are floored at half a step of the candidate's output and scaled to sum to 1, so that what
+    eight bits cannot express counts neither as infinite nor as error.
+    """
+    p, q = _floored(reference), _floored(candidate)
+    return float((p * np.log(p / q)).sum(axis=1).mean())
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a rate `hits / n` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    z = 1.959964
+    rate = hits / n
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _confusion(predicted: ClassIds, truth: ClassIds, classes: int) -> NDArray[np.int64]:
+    """Counts by true class (rows) and predicted class (columns)."""
+    counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def _floored(answers: Probabilities) -> NDArray[np.float64]:
+    floored = np.maximum(answers.astype(np.float64), _OUTPUT_STEP / 2)
+    shares: NDArray[np.float64] = floored / floored.sum(axis=1, keepdims=True)
+    return shares

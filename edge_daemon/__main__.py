@@ -1,0 +1,65 @@
+"""`python -m edge_daemon`: run the daemon, or check a configuration."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from edge_daemon import __version__
+from edge_daemon.config import Config, ConfigError, load_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
+    options = _parser().parse_args(argv)
+    try:
+        config = load_config(options.config, options.set)
+    except ConfigError as error:
+        return _refuse(error)
+    if options.command == "check-config":
+        print(f"{options.config}: valid")
+        return 0
+    return _run(config)
+
+
+def _run(config: Config) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # read when OpenCV is imported
+    from edge_daemon import app  # noqa: PLC0415
+
+    try:
+        return app.run(config)
+    except app.USER_ERRORS as error:
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    print(f"edge_daemon: {error}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edge_daemon", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"mien {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("run", "watch the camera until told to stop"),
+        ("check-config", "say whether a configuration is valid"),
+    ):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--config", type=Path, default=Path("config.yaml"))
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="override a setting, e.g. --set camera.source=demo",
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""A TFLite file in, float32 arrays out: the one place that imports a TFLite runtime."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+_IDENTIFIER = b"TFL3"  # file identifier of the TFLite schema, at byte 4 of every flatbuffer
+
+
+class RuntimeUnavailable(RuntimeError):
+    """No TFLite runtime can be imported, or not the one that was asked for."""
+
+
+class ModelError(ValueError):
+    """The model is missing, is no TFLite file, or the runtime refuses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output; real value = `scale` × (stored − `zero_point`), `scale` 0 if float."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+
+class _Runtime(NamedTuple):
+    """How to get one runtime's interpreter class: the package to install and its loader."""
+
+    package: str
+    load: Callable[[], tuple[Any, str]]
+
+
+class Interpreter:
+    """A TFLite model with one input, ready to run. Not for use by two threads at once.
+
+    `model` is a path or the file's bytes. `runtime` is "litert", "tflite-runtime" or
+    "tensorflow", or "auto" for the first of these that is installed. Raises ModelError or
+    RuntimeUnavailable, each with one sentence that says what to do; tflite-runtime alone does
+    not look for damage and may crash on half a file.
+
+    `runtime` says afterwards what runs, with its version ("ai-edge-litert 2.3.0"); `input` and
+    `outputs` describe the tensors.
+    """
+
+    def __init__(self, model: bytes | Path, *, runtime: str = "auto", num_threads: int = 1) -> None:
+        name = str(model) if isinstance(model, Path) else "the model"
+        content = _content(model, name)
+        interpreter_class, self.runtime = _load(runtime)
+        try:
+            self._interpreter = _build(interpreter_class, content, num_threads)
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(f"{name} does not run on {self.runtime}: {reason}") from error
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1:
+            raise ModelError(f"{name} has {len(inputs)} inputs; one is expected")
+        self.input = _tensor(inputs[0])
+        self.outputs = tuple(_tensor(each) for each in self._interpreter.get_output_details())
+
+    def run(self, values: NDArray[Any]) -> list[FloatArray]:
+        """Run once on `values` (shape and dtype of `input`); quantised outputs come as real values.
+
+        The arrays returned belong to the caller. Raises ValueError for another shape or dtype.
+        """
+        self._interpreter.set_tensor(self.input.index, values)
+        self._interpreter.invoke()
+        return [_real(self._interpreter.get_tensor(out.index), out) for out in self.outputs]
+
+
+def _content(model: bytes | Path, name: str) -> bytes:
+    try:
+        content = model.read_bytes() if isinstance(model, Path) else model
+    except OSError as error:
+        raise ModelError(f"cannot read the model {name}: {error.strerror}") from error
+    if content[4:8] != _IDENTIFIER:
+        raise ModelError(f"{name} is not a TFLite file")
+    return content
+
+
+def _build(interpreter_class: Any, content: bytes, num_threads: int) -> Any:
+    with warnings.catch_warnings():  # TensorFlow's class warns that it moved to LiteRT
+        warnings.simplefilter("ignore")
+        interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _tensor(details: dict[str, Any]) -> Tensor:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(size) for size in details["shape"])
+    return Tensor(details["index"], shape, np.dtype(details["dtype"]), scale, zero_point)
+
+
+def _real(values: NDArray[Any], tensor: Tensor) -> FloatArray:
+    """`values` as float32; `get_tensor` gave a copy, so nothing is shared with the runtime."""
+    real = values.astype(np.float32, copy=False)
+    return real if tensor.scale == 0 else (real - tensor.zero_point) * np.float32(tensor.scale)
+
+
+def _load(runtime: str) -> tuple[Any, str]:
+    """The interpreter class of the runtime asked for and its name with version."""
+    if runtime != "auto" and runtime not in _RUNTIMES:
+        known = ", ".join(_RUNTIMES)
+        raise ValueError(f"unknown runtime {runtime!r}; known are auto, {known}")
+    wanted = list(_RUNTIMES.values()) if runtime == "auto" else [_RUNTIMES[runtime]]
+    reasons = []
+    for each in wanted:
+        try:
+            return each.load()
+        except ImportError as error:
+            reasons.append(str(error))
+    raise RuntimeUnavailable(
+        f"no TFLite runtime: pip install {wanted[0].package} ({'; '.join(reasons)})"
+    )
+
+
+def _load_litert() -> tuple[Any, str]:
+    from ai_edge_litert.interpreter import Interpreter as LiteRt  # noqa: PLC0415
+
+    return LiteRt, f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
+
+
+def _load_tflite_runtime() -> tuple[Any, str]:
+    from tflite_runtime.interpreter import Interpreter as TfliteRuntime  # noqa: PLC0415
+
+    return TfliteRuntime, f"tflite-runtime {importlib.metadata.version('tflite-runtime')}"
+
+
+def _load_tensorflow() -> tuple[Any, str]:
+    import tensorflow as tf  # noqa: PLC0415
+
+    return tf.lite.Interpreter, f"tensorflow {tf.__version__}"
+
+
+_RUNTIMES = {
+    "litert": _Runtime("ai-edge-litert", _load_litert),
+    "tflite-runtime": _Runtime("tflite-runtime", _load_tflite_runtime),
+    "tensorflow": _Runtime("tensorflow", _load_tensorflow),
+}

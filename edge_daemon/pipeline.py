@@ -1,0 +1,178 @@
+"""The frame path: newest frame in, events and a view out; one frame at a time, in one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+
+from edge_daemon.camera import CameraStatus
+from edge_daemon.classifier import Classifier
+from edge_daemon.detector import Detector
+from edge_daemon.event_feed import EventFeed
+from edge_daemon.events import EventMaker
+from edge_daemon.latest import Closed, Latest
+from edge_daemon.smoothing import Smoother
+from edge_daemon.tracker import Tracker
+from edge_daemon.types import Face, Frame, Track, View
+
+IDLE_S = 0.25  # without a frame for this long, look at the camera's status
+RATE_WEIGHT = 0.05  # of the newest frame in the running averages
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the pipeline is doing: running averages, and a count that grows while it lives."""
+
+    turns: int = 0
+    frames: int = 0
+    interval_s: float = 0.0
+    latency_s: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        return 1 / self.interval_s if self.interval_s else 0.0
+
+
+class Pipeline:
+    """Takes each newest frame through detect → track → classify → smooth → events → view.
+
+    `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
+    camera is lost it publishes views whose notice says why, and its faces leave in their time.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: Latest[Frame],
+        views: Latest[View],
+        events: EventFeed,
+        detector: Detector,
+        tracker: Tracker,
+        classifier: Classifier,
+        smoother: Smoother,
+        maker: EventMaker,
+        camera_status: Callable[[], CameraStatus],
+        blank_size: tuple[int, int],
+        max_faces: int,
+        stop: threading.Event,
+    ) -> None:
+        self._frames, self._views, self._events = frames, views, events
+        self._detector, self._tracker = detector, tracker
+        self._classifier, self._smoother = classifier, smoother
+        self._maker = maker
+        self._camera_status = camera_status
+        self._max_faces = max_faces
+        self._stop = stop
+        width, height = blank_size
+        self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
+        self._lost_since_s: float | None = None
+        self._processed_s: float | None = None
+        self.progress = Progress()
+
+    def run(self) -> None:
+        """Process frames until told to stop."""
+        seq = 0
+        while not self._stop.is_set():
+            try:
+                found = self._frames.get(seq, IDLE_S)
+            except Closed:
+                break
+            self.progress = replace(self.progress, turns=self.progress.turns + 1)
+            if found is None:
+                self._idle()
+            else:
+                seq, frame = found
+                self._process(frame)
+        self._leave()
+
+    def _process(self, frame: Frame) -> None:
+        self._back(frame)
+        tracks = self._tracker.update(self._detector.detect(frame.bgr), frame.captured_s)
+        self._classify(tracks, frame)
+        self._publish(frame, self._faces(tracks, frame.captured_s))
+        self._measure(frame)
+
+    def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
+        """Score the largest faces seen in this very frame."""
+        seen = sorted((t for t in tracks if t.seen), key=lambda t: t.box.area, reverse=True)
+        if not seen:
+            return
+        gray = np.asarray(cv2.cvtColor(frame.bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        for track in seen[: self._max_faces]:
+            scores = self._classifier.classify(gray, track.box, track.eyes)
+            self._smoother.update(track.id, scores, frame.captured_s)
+
+    def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
+        self._smoother.keep_only(track.id for track in tracks)
+        return tuple(self._face(track, now_s) for track in tracks)
+
+    def _face(self, track: Track, now_s: float) -> Face:
+        reading = self._smoother.last(track.id)
+        if reading is None:
+            return Face(track.id, track.box, "", 0.0, (), now_s)
+        return Face(
+            track.id, track.box, reading.label, reading.score, reading.scores, reading.since_s
+        )
+
+    def _publish(self, frame: Frame, faces: tuple[Face, ...], notice: str = "") -> None:
+        for event in self._maker.update(frame, faces):
+            self._events.put(event)
+        self._last = frame
+        self._views.put(View(frame, faces, notice))
+
+    def _idle(self) -> None:
+        """No frame came: while the camera is lost, say so and let its faces go."""
+        status = self._camera_status()
+        if status.state != "lost":
+            return
+        now_s, now = time.monotonic(), datetime.now(UTC)
+        if self._lost_since_s is None:
+            self._lost_since_s = now_s
+            self._events.put(self._maker.note("camera_lost", now, reason=status.reason))
+        tracks = self._tracker.update([], now_s)
+        faces = self._faces(tracks, now_s)
+        for event in self._maker.update(replace(self._last, captured_s=now_s, captured_at=now), faces):
+            self._events.put(event)
+        self._views.put(View(self._last, faces, status.reason))
+
+    def _back(self, frame: Frame) -> None:
+        """The first frame after a loss."""
+        if self._lost_since_s is None:
+            return
+        gone_s = round(frame.captured_s - self._lost_since_s, 3)
+        self._lost_since_s = None
+        self._processed_s = None
+        self._events.put(
+            self._maker.note("camera_restored", frame.captured_at, duration_s=gone_s)
+        )
+
+    def _leave(self) -> None:
+        """End what is still announced, so that every start in the log has its end."""
+        for event in self._maker.update(self._last, ()):
+            self._events.put(event)
+
+    def _measure(self, frame: Frame) -> None:
+        now_s = time.monotonic()
+        before, past_s = self.progress, self._processed_s
+        self._processed_s = now_s
+        interval_s = before.interval_s if past_s is None else now_s - past_s
+        self.progress = replace(
+            before,
+            frames=before.frames + 1,
+            interval_s=_average(before.interval_s, interval_s),
+            latency_s=_average(before.latency_s, now_s - frame.captured_s),
+        )
+
+
+def _average(mean: float, value: float) -> float:
+    """The running mean with `value` taken in; the first value is the mean."""
+    return mean + RATE_WEIGHT * (value - mean) if mean else value

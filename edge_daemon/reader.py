@@ -1,0 +1,82 @@
+"""Reader: reads one opening of a source in a thread of its own, which may be left behind.
+
+`VideoCapture.read()` can block for ever in the driver and cannot be interrupted. So nobody waits
+for it: who waits for its pictures does so with a timeout, and leaves the reader when it hangs.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from edge_daemon.source_choice import OpenSource
+from edge_daemon.sources import Source
+from edge_daemon.types import ImageBgr
+
+_POLL_S = 0.2
+
+
+class Reader:
+    """Opens a source, reads until it ends or the reader is left, and closes it."""
+
+    def __init__(self, open_source: OpenSource) -> None:
+        self.source: Source | None = None  # once it is open
+        self._open_source = open_source
+        self._results: queue.Queue[ImageBgr | BaseException] = queue.Queue(maxsize=1)
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def next(self, timeout_s: float) -> ImageBgr | None:
+        """The next picture; None when none came within `timeout_s`.
+
+        Raises EOFError when the source delivers no more, and whatever opening or reading raised.
+        """
+        try:
+            result = self._results.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def leave(self, timeout_s: float) -> bool:
+        """Stop reading; False if the thread still hangs after `timeout_s`.
+
+        A thread that hangs closes its source if it ever comes back; its picture is discarded.
+        """
+        self._left.set()
+        self._thread.join(timeout_s)
+        return not self.alive
+
+    def _run(self) -> None:
+        try:
+            source = self._open_source()
+            self.source = source
+            try:
+                self._read_all(source)
+            finally:
+                source.close()
+            end: BaseException = EOFError(f"{source.name} delivers no more")
+        except BaseException as error:
+            end = error
+        self._hand_over(end)
+
+    def _read_all(self, source: Source) -> None:
+        while not self._left.is_set():
+            bgr = source.read()
+            if bgr is None:
+                return
+            self._hand_over(bgr)
+
+    def _hand_over(self, result: ImageBgr | BaseException) -> None:
+        while not self._left.is_set():
+            try:
+                self._results.put(result, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return

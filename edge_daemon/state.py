@@ -1,0 +1,85 @@
+"""What /state and /healthz say: the parts in, plain values for JSON out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from edge_daemon import __version__
+from edge_daemon.backlog import Backlog
+from edge_daemon.camera import Camera
+from edge_daemon.event_feed import EventFeed
+from edge_daemon.events import Event
+from edge_daemon.latest import Latest
+from edge_daemon.model_file import ModelFile
+from edge_daemon.pipeline import Pipeline
+from edge_daemon.types import Face, Frame, View
+
+
+class StateReport:
+    """Looks at the running parts when asked."""
+
+    def __init__(
+        self,
+        *,
+        camera_name: str,
+        camera: Camera,
+        model: ModelFile,
+        detector: str,
+        runtime: str,
+        pipeline: Pipeline,
+        views: Latest[View],
+        frames: Latest[Frame],
+        feed: EventFeed,
+        backlog: Backlog[Event],
+    ) -> None:
+        self._camera_name, self._camera = camera_name, camera
+        self._model, self._detector, self._runtime = model, detector, runtime
+        self._pipeline, self._views, self._frames = pipeline, views, frames
+        self._feed, self._backlog = feed, backlog
+        self._started_s = time.monotonic()
+
+    def state(self, viewers: int) -> dict[str, object]:
+        """All that the page shows."""
+        status, progress = self._camera.status, self._pipeline.progress
+        view = self._views.peek()
+        return {
+            "version": __version__,
+            "camera": {
+                "name": self._camera_name,
+                "source": status.name,
+                "state": status.state,
+                "notice": status.reason,
+            },
+            "model": {
+                "name": self._model.name,
+                "sha256": self._model.sha256,
+                "labels": list(self._model.labels),
+            },
+            "detector": self._detector,
+            "runtime": self._runtime,
+            "fps": round(progress.fps, 1),
+            "latency_ms": round(progress.latency_s * 1000, 1),
+            "frames": {"processed": progress.frames, "overwritten": self._frames.overwritten},
+            "events_dropped": self._backlog.dropped,
+            "viewers": viewers,
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "faces": [self._face(face, view) for face in view.faces] if view else [],
+            "events": [event.as_dict() for event in self._feed.recent()],
+        }
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether frames arrive, and if not why."""
+        status = self._camera.status
+        return status.state in {"ok", "starting", "ended"}, status.reason
+
+    def _face(self, face: Face, view: View) -> dict[str, Any]:
+        names = self._model.labels[: len(face.scores)]
+        return {
+            "id": face.id,
+            "label": face.label,
+            "score": round(face.score, 3),
+            "scores": {n: round(s, 3) for n, s in zip(names, face.scores, strict=True)},
+            "box": [round(value, 1) for value in face.box],
+            "since_s": round(view.frame.captured_s - face.since_s, 1),
+        }

@@ -1,0 +1,48 @@
+"""Where tests find their data, and fixtures more than one module needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_dir() -> Path:
+    """The folder of datasets and clips: $MIEN_DATA, or ../shared/data beside the checkout."""
+    return Path(os.environ.get("MIEN_DATA", ROOT / ".." / "shared" / "data")).resolve()
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        pytest.skip(f"NOT TESTED: {what} is not at {path}; set MIEN_DATA to the data's folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """The folder of real clips."""
+    return _existing(data_dir() / "media", "the folder of clips")
+
+
+@pytest.fixture(scope="session")
+def fer2013_dir() -> Path:
+    """The folder of fer2013.csv.xz."""
+    return _existing(data_dir() / "fer2013", "FER2013")
+
+
+@pytest.fixture(scope="session")
+def blazeface_dir() -> Path:
+    """The models folder, with the BlazeFace file in it."""
+    file = ROOT / "models" / "face_detection_full_range_sparse.tflite"
+    if not file.exists():
+        pytest.skip(f"NOT TESTED: {file} is missing; run `python models/fetch_blazeface.py`")
+    return file.parent
+
+
+@pytest.fixture(scope="session")
+def shipped_model() -> Path:
+    """The model that comes with the project."""
+    return ROOT / "models" / "expression.tflite"
