@@ -22,7 +22,7 @@ BLAZEFACE := models/face_detection_full_range_sparse.tflite
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(EDGE)/.done $(BLAZEFACE)  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
+run: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
 
 train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
@@ -55,6 +55,13 @@ $(DEV)/.done: EXTRAS = edge,train,dev
 .venv/%/.done: pyproject.toml
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# MediaPipe without the OpenCV it names, which would replace the headless one; at run time it also
+# needs Debian's libegl1 and libgles2.
+$(EDGE)/.mediapipe: $(EDGE)/.done
+	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mediapipe]'
+	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'mediapipe>=1.2,<2'
 	@touch $@
 
 $(BLAZEFACE):

@@ -11,6 +11,13 @@ from pathlib import Path
 from edge_daemon import __version__
 from edge_daemon.config import Config, ConfigError, load_config
 
+# Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
+OPENCV_ENVIRONMENT = {
+    "OPENCV_LOG_LEVEL": "ERROR",
+    "OPENCV_FFMPEG_LOGLEVEL": "8",
+    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
@@ -27,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(config: Config) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # read when OpenCV is imported
+    for name, value in OPENCV_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from edge_daemon import app  # noqa: PLC0415
 
     try:

@@ -25,7 +25,7 @@ COLOURS: Final[dict[str, Bgr]] = {
     "surprise": (0, 159, 230),
     "neutral": (233, 180, 86),
 }
-UNSURE: Final[Bgr] = (158, 158, 158)  # "uncertain", not classified yet, or a label without a colour
+UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a label without a colour
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
 FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
@@ -178,13 +178,15 @@ def _beside(
 
 
 def _notice_picture(view: View) -> ImageBgr:
-    """The last frame, dark, with the notice and the frame's time across its middle."""
+    """The last frame, dark, with the notice and its time across the middle; frame 0 is none."""
     bgr = view.frame.bgr.copy()
     _darken(bgr, _frame_box(bgr), 0.3)
     scale = _scale(bgr)
     size, small = 0.8 * scale, 0.5 * scale
     lines = [(line, size, WHITE) for line in _wrapped(view.notice, size, bgr.shape[1] * 0.85)]
-    lines.append((f"last picture {view.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC", small, UNSURE))
+    if view.frame.id:
+        time = f"last picture {view.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC"
+        lines.append((time, small, UNSURE))
     step = 34 * scale
     y = (bgr.shape[0] - step * (len(lines) - 1)) / 2
     for text, text_size, colour in lines:

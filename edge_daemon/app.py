@@ -35,6 +35,7 @@ from edge_daemon.workers import Stop, Worker
 
 BACKLOG_EVENTS = 10_000
 JOIN_S = 1.0
+WATCH_S = 1.0  # how often main looks at the parts and tells systemd
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def _watch(
     """Tell systemd of progress until the stop; the watchdog is fed only while frames move on."""
     supervisor.ready()
     turns = -1
-    while not stop.event.wait(supervisor.interval_s):
+    while not stop.event.wait(WATCH_S):
         progress = pipeline.progress
         if progress.turns != turns:
             turns = progress.turns

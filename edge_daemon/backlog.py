@@ -28,7 +28,7 @@ class Backlog(Generic[T]):
             self._changed.notify()
 
     def get(self, timeout_s: float) -> T | None:
-        """The oldest item; None if none came within `timeout_s` or the backlog is closed and empty."""
+        """The oldest item; None if none came within `timeout_s`, or closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             return self._items.popleft() if self._items else None

@@ -45,9 +45,7 @@ class Classifier:
             )
 
 
-def crop_face(
-    gray: ImageGray, box: Box, eyes: Eyes | None, crop: Crop, size_px: int
-) -> ImageGray:
+def crop_face(gray: ImageGray, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
     """Cut a face upright out of `gray` as (size_px, size_px), the eyes where the network expects.
 
     The eyes give place and turn, the box the size: the distance of the eyes shrinks as a head

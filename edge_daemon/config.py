@@ -32,8 +32,8 @@ class Camera(Section):
     source: str | Annotated[int, Field(ge=0)] = Field(
         "auto",
         description=(
-            "auto (the first camera that delivers, else the demo), demo, a device (0, /dev/video0), "
-            "a video file, a directory of images, or an rtsp:// or http:// URL."
+            "auto (the first camera that delivers, else the demo), demo, a device (0, "
+            "/dev/video0), a video file, a directory of images, or an rtsp:// or http:// URL."
         ),
     )
     width: Annotated[int, Field(ge=16, le=7680)] = Field(
@@ -209,7 +209,9 @@ def _explain(error: ValidationError, name: str, root: yaml.Node | None) -> str:
 
 def _known_path(path: list[str]) -> list[str]:
     """`path` without the names pydantic appends for the members of a union."""
-    depth = 2 if path[0] in {n for n, f in Config.model_fields.items() if _section(f.default)} else 1
+    depth = (
+        2 if path[0] in {n for n, f in Config.model_fields.items() if _section(f.default)} else 1
+    )
     return path[:depth]
 
 

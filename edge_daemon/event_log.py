@@ -58,10 +58,10 @@ class EventLog:
                 write_whole(self._file, line)
             except OSError as error:
                 if not failed:
-                    log.error("%s: cannot be written: %s; trying on", self.path, error.strerror)
+                    log.warning("%s: cannot be written: %s; trying on", self.path, error.strerror)
                 failed = True
                 if self._backlog.wait_closed(RETRY_S):
-                    log.error("%s: an event could not be written before the stop", self.path)
+                    log.warning("%s: an event could not be written before the stop", self.path)
                     return
             else:
                 if failed:

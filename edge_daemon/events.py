@@ -69,7 +69,10 @@ class EventMaker:
         """The events between the faces of the frame before and those of `frame`."""
         present = {face.id for face in faces}
         events = [
-            event for id_ in list(self._seen) if id_ not in present for event in self._left(id_, frame)
+            event
+            for id_ in list(self._seen)
+            if id_ not in present
+            for event in self._left(id_, frame)
         ]
         for face in faces:
             events += self._appeared(face, frame)

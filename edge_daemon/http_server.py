@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cheroot.server import HTTPConnection
 from cheroot.wsgi import Gateway_10, Server
@@ -50,7 +50,10 @@ class HttpServer:
 
     def start(self) -> None:
         """Bind and begin to serve. Raises OSError when the address cannot be bound."""
-        self._server.prepare()
+        try:
+            self._server.prepare()
+        except OSError as error:  # cheroot's has the reason only in its text
+            raise self._server.bind_error or error from None
         self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._thread.start()
 
@@ -65,7 +68,6 @@ class HttpServer:
         try:
             self._server.serve()
         except BaseException as error:  # ends the process: the thread must not die unseen
-            log.critical("The web server failed", exc_info=True)
             self._on_failure(error)
 
 
@@ -124,7 +126,15 @@ class _Server(Server):
         self.busy_lock = threading.Lock()
         self.busy: set[_Connection] = set()
         self.hung_up = False
+        self.bind_error: OSError | None = None
         self._serving: threading.Thread | None = None
+
+    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
+        try:
+            return cast(socket.socket, super().bind(family, type, proto))
+        except OSError as error:
+            self.bind_error = error
+            raise
 
     def hang_up(self) -> None:
         """End what the threads are reading and writing, and take nothing new."""

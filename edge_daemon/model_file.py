@@ -62,7 +62,9 @@ def read_model_file(path: Path) -> ModelFile:
     try:
         return _model_file(path, content, spec)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its spec.json is not complete ({error}); convert it again.") from error
+        raise ModelError(
+            f"{path}: its spec.json is not complete ({error}); convert it again."
+        ) from error
 
 
 def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
@@ -71,7 +73,8 @@ def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
             spec = json.loads(archive.read("spec.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ModelError(
-            f"{path}: carries no spec.json, so its labels are unknown; convert it with `make convert`."
+            f"{path}: carries no spec.json, so its labels are unknown; "
+            "convert it with `make convert`."
         ) from error
     if not isinstance(spec, dict) or spec.get("schema") != SCHEMA:
         raise ModelError(f"{path}: its spec.json is not of schema {SCHEMA}; convert it again.")

@@ -140,7 +140,9 @@ class Pipeline:
             self._events.put(self._maker.note("camera_lost", now, reason=status.reason))
         tracks = self._tracker.update([], now_s)
         faces = self._faces(tracks, now_s)
-        for event in self._maker.update(replace(self._last, captured_s=now_s, captured_at=now), faces):
+        for event in self._maker.update(
+            replace(self._last, captured_s=now_s, captured_at=now), faces
+        ):
             self._events.put(event)
         self._views.put(View(self._last, faces, status.reason))
 
@@ -151,9 +153,7 @@ class Pipeline:
         gone_s = round(frame.captured_s - self._lost_since_s, 3)
         self._lost_since_s = None
         self._processed_s = None
-        self._events.put(
-            self._maker.note("camera_restored", frame.captured_at, duration_s=gone_s)
-        )
+        self._events.put(self._maker.note("camera_restored", frame.captured_at, duration_s=gone_s))
 
     def _leave(self) -> None:
         """End what is still announced, so that every start in the log has its end."""

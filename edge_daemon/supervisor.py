@@ -16,8 +16,6 @@ class Supervisor:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        limit_us = int(environment.get("WATCHDOG_USEC", "0"))
-        self.interval_s = limit_us / 2e6 if limit_us else 1.0
 
     def ready(self) -> None:
         self._send("READY=1")

@@ -45,5 +45,5 @@ class Worker:
     def _run(self) -> None:
         try:
             self._body()
-        except BaseException as error:  # noqa: BLE001 - the thread's boundary
+        except BaseException as error:  # the thread's boundary
             self._stop.fail(error)

@@ -8,24 +8,25 @@ import shutil
 import sys
 from pathlib import Path
 
-from train.dataset import DatasetError, Split, describe, duplicates_of, read_dataset
+from train.dataset import Split, describe, duplicates_of, read_dataset
 from train.dataset import stratified_split as split_off
+from train.errors import TrainError
 
 VALIDATION_FRACTION = 0.05
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0 when all is written, 2 where the user has to mend something."""
     options = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         splits = read_dataset(options.dataset)
-    except DatasetError as error:
+        for split in splits.values():
+            print(describe(split))
+        run(splits, options)
+    except TrainError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    for split in splits.values():
-        print(describe(split))
-    try:
-        run(splits, options)
     except KeyboardInterrupt:
         print("\ntrain: stopped; the same command goes on from the last epoch.", file=sys.stderr)
         return 130
@@ -87,13 +88,19 @@ def prepare(splits: dict[str, Split], seed: int) -> tuple[Split, Split, Split]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    parser.add_argument("dataset", type=Path, help="fer2013.csv[.gz|.xz|.zip], or its folder")
+    parser.add_argument("dataset", type=Path, help="fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder")
     parser.add_argument("--arch", choices=("compact", "seed"), default="compact")
     parser.add_argument("--name", default="expression", help="name of the export")
-    parser.add_argument("--epochs", type=int, help="default: the architecture's own recipe")
+    parser.add_argument("--epochs", type=_positive, help="default: the architecture's own recipe")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("exports"))
     return parser
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
 
 
 if __name__ == "__main__":

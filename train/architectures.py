@@ -76,7 +76,7 @@ def _conv_bn_relu(x: keras.KerasTensor, filters: int, stride: int = 1) -> keras.
 
 
 def _residual(x: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
-    """relu(shortcut + conv(relu(conv(x)))); the shortcut is a 1×1 convolution where shapes differ."""
+    """relu(shortcut + conv(relu(conv(x)))), with a 1×1 convolution where the shapes differ."""
     y = _conv_bn_relu(x, filters, stride)
     y = _conv_bn(y, filters, 3, 1)
     if stride != 1 or x.shape[-1] != filters:

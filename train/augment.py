@@ -32,7 +32,7 @@ def augmenter(seed: int) -> keras.Sequential:
     )
 
 
-class _RandomLayer(layers.Layer):
+class _RandomLayer(layers.Layer):  # type: ignore[misc]
     """A layer that draws from its own seed generator and passes inference through untouched."""
 
     def __init__(self, seed: int) -> None:

@@ -1,8 +1,8 @@
 """Reads FER2013 in any of its published forms; gives uint8 faces, labels and split names.
 
 Forms: Kaggle's `fer2013.csv` (emotion, pixels, Usage), its re-release `icml_face_data.csv`
-(the same with spaces in the column names), either plain or packed as .gz, .xz or .zip, and
-the class folders (`train/angry/*.png`, `test/…`) of later uploads.
+(the same with spaces in the column names), either plain or packed as .gz, .xz, .tar.gz or .zip,
+and the class folders (`train/angry/*.png`, `test/…`) of later uploads.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import csv
 import gzip
 import io
 import lzma
+import tarfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,13 +23,15 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from train.errors import DatasetError
+
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIZE_PX = 48
 PIXELS = SIZE_PX * SIZE_PX
 
 # Class counts of the official splits, in the order of LABELS (Goodfellow et al., 2013,
 # "Challenges in Representation Learning", https://arxiv.org/abs/1307.0414).
-OFFICIAL_COUNTS = {
+OFFICIAL_COUNTS: dict[str, tuple[int, ...]] = {
     "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
     "PublicTest": (467, 56, 496, 895, 653, 415, 607),
     "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
@@ -47,13 +51,10 @@ FOLDER_LABELS = {name: i for i, name in enumerate(LABELS)} | {"surprised": 5, "f
 WHERE = (
     "FER2013 is a free download at kaggle.com/datasets/msambare/fer2013 (class folders) or "
     "kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge "
-    "(fer2013.csv). Put fer2013.csv (or .csv.gz, .csv.xz, .zip), icml_face_data.csv, or the "
-    "folders train/angry … train/neutral and test/… there"
+    "(fer2013.csv). Put fer2013.csv (or .csv.gz, .csv.xz, .tar.gz, .zip), icml_face_data.csv, or "
+    "the folders train/angry … train/neutral and test/… there"
 )
-
-
-class DatasetError(ValueError):
-    """The dataset is missing or not FER2013; the message says what to do."""
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,15 @@ def read_dataset(path: Path) -> dict[str, Split]:
     source = path if path.is_file() else _find_csv(path)
     splits = _read_csv(source) if source else _read_folders(path)
     if "Training" not in splits:
-        raise DatasetError(f"{path}: has no Training split. {WHERE}.")
+        found = ", ".join(splits) or "no image at all"
+        raise DatasetError(f"{path}: has no Training split (found: {found}). {WHERE}.")
     return splits
 
 
 def describe(split: Split) -> str:
     """One line: the split's name, size and class counts, and how they differ from the official."""
     name, official = min(OFFICIAL_COUNTS.items(), key=lambda item: _distance(split, item[1]))
+    total = sum(official)
     wrong = [
         f"{label} {have} instead of {want}"
         for label, have, want in zip(LABELS, split.counts, official, strict=True)
@@ -94,8 +97,10 @@ def describe(split: Split) -> str:
     ]
     classes = ", ".join(f"{n} {c}" for n, c in zip(LABELS, split.counts, strict=True))
     verdict = f"the official FER2013 {name}"
-    if wrong:
-        verdict = f"nearest to FER2013 {name}, but {'; '.join(wrong)}"
+    if _distance(split, official) > total // 10:
+        verdict = "none of the official FER2013 splits"
+    elif wrong:
+        verdict = f"differs from the official FER2013 {name} ({total}): {', '.join(wrong)}"
     return f"{split.name}: {len(split.y)} faces ({classes}): {verdict}"
 
 
@@ -123,26 +128,55 @@ def stratified_split(
 
 
 def _find_csv(folder: Path) -> Path | None:
-    names = ("fer2013.csv", "icml_face_data.csv")
-    candidates = [folder / (n + s) for n in names for s in ("", ".xz", ".gz", ".zip")]
-    candidates += [folder / "fer2013.zip"]
-    return next((c for c in candidates if c.is_file()), None)
+    names = [name + packing for name in CSV_NAMES for packing in ("", ".xz", ".gz", ".zip")]
+    names += ["fer2013.zip", "fer2013.tar.gz"]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+# What the unpackers raise for a file cut short or damaged.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
 
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[IO[str]]:
-    """`path` as text, unpacked by its ending; of a .zip its first .csv member."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            member = next((n for n in archive.namelist() if n.endswith(".csv")), None)
-            if member is None:
-                raise DatasetError(f"{path}: holds no .csv file. {WHERE}.")
-            with archive.open(member) as raw, io.TextIOWrapper(raw, "utf-8") as text:
-                yield text
-        return
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
-    with opener(path, "rt", encoding="utf-8", newline="") as text:
-        yield text
+    """`path` as text, unpacked by its ending; of an archive its FER2013 member."""
+    raw: IO[bytes] | gzip.GzipFile | None
+    with ExitStack() as stack:
+        if path.suffix == ".zip":
+            packed = stack.enter_context(zipfile.ZipFile(path))
+            raw = packed.open(_member(path, packed.namelist()))
+        elif path.name.endswith((".tar.gz", ".tgz")):
+            tape = stack.enter_context(tarfile.open(path))
+            raw = tape.extractfile(_member(path, tape.getnames()))
+        elif path.suffix == ".gz":
+            raw = stack.enter_context(gzip.open(path))
+        elif path.suffix == ".xz":
+            raw = stack.enter_context(lzma.open(path))
+        else:
+            raw = stack.enter_context(path.open("rb"))
+        if raw is None:
+            raise DatasetError(f"{path}: holds a folder named like a .csv file. {WHERE}.")
+        # A spreadsheet that saved the file again puts a byte order mark first.
+        yield stack.enter_context(io.TextIOWrapper(raw, "utf-8-sig", newline=""))
+
+
+def _member(path: Path, names: Sequence[str]) -> str:
+    """The name in the archive `path` that is FER2013's, else its first .csv file."""
+    tables = [name for name in names if name.endswith(".csv")]
+    if not tables:
+        raise DatasetError(
+            f"{path}: holds no .csv file; if it holds class folders, unpack it and name the folder "
+            f"they are in. {WHERE}."
+        )
+    known = (name for name in tables if name.rpartition("/")[2] in CSV_NAMES)
+    return next(known, tables[0])
 
 
 def _read_csv(path: Path) -> dict[str, Split]:
@@ -152,13 +186,14 @@ def _read_csv(path: Path) -> dict[str, Split]:
             header = [name.strip().lower() for name in next(rows, [])]
             columns = [_column(path, header, name) for name in ("emotion", "pixels", "usage")]
             return _collect(path, rows, columns)
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (*_UNREADABLE, csv.Error, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); download it again.") from error
 
 
 def _column(path: Path, header: list[str], name: str) -> int:
     if name not in header:
-        raise DatasetError(f"{path}: has no column {name!r} (found: {', '.join(header)}). {WHERE}.")
+        found = ", ".join(header)[:80] or "an empty line"
+        raise DatasetError(f"{path}: has no column {name!r} in line 1 (found: {found}). {WHERE}.")
     return header.index(name)
 
 
@@ -172,16 +207,22 @@ def _collect(path: Path, rows: Iterator[list[str]], columns: list[int]) -> dict[
             emotion, pixels, usage = (row[c] for c in columns)
             label = int(emotion)
             image = np.array(pixels.split(), dtype=np.uint8)
-        except (IndexError, ValueError, OverflowError) as error:
-            raise DatasetError(f"{path}, line {line}: not an image row ({error}).") from error
+        except IndexError:
+            raise _bad_row(path, line, f"only {len(row)} columns") from None
+        except (ValueError, OverflowError) as error:
+            raise _bad_row(path, line, str(error)) from error
         if image.size != PIXELS or not 0 <= label < len(LABELS):
-            raise DatasetError(
-                f"{path}, line {line}: {image.size} pixels and emotion {label}; "
-                f"expected {PIXELS} pixels (48×48) and an emotion from 0 to 6."
-            )
+            raise _bad_row(path, line, f"{image.size} pixels and emotion {label}")
         images.setdefault(usage.strip(), []).append(image)
         labels.setdefault(usage.strip(), []).append(label)
     return {name: _split(name, images[name], labels[name]) for name in images}
+
+
+def _bad_row(path: Path, line: int, what: str) -> DatasetError:
+    return DatasetError(
+        f"{path}, line {line}: {what}; expected an emotion from 0 to 6, {PIXELS} pixels (48×48) "
+        "from 0 to 255 and a usage. Mend the line or download the file again."
+    )
 
 
 def _split(name: str, images: list[NDArray[np.uint8]], labels: list[int]) -> Split:
@@ -202,11 +243,12 @@ def _read_folders(root: Path) -> dict[str, Split]:
 def _read_split_folder(folder: Path, name: str) -> Split:
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
-    for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()):
+    for class_folder in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
         label = FOLDER_LABELS.get(class_folder.name.lower())
         if label is None:
             raise DatasetError(
-                f"{class_folder}: not one of the seven classes ({', '.join(LABELS)})."
+                f"{class_folder}: not one of the seven classes ({', '.join(LABELS)}); "
+                "rename or remove it."
             )
         files = sorted(
             p for p in class_folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg"}
@@ -221,14 +263,18 @@ def _read_split_folder(folder: Path, name: str) -> Split:
 
 
 def _read_picture(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only class folders need it
+    from PIL import Image  # noqa: PLC0415 - only class folders need it; Matplotlib brings it
 
     try:
         with Image.open(path) as picture:
             gray = np.asarray(picture.convert("L"), dtype=np.uint8)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DatasetError(f"{path}: not a readable picture ({error}).") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's three, by kind of damage
+        raise DatasetError(
+            f"{path}: not a readable picture ({error}); delete it or download it again."
+        ) from error
     if gray.shape != (SIZE_PX, SIZE_PX):
         h, w = gray.shape
-        raise DatasetError(f"{path}: {w}×{h} pixels; FER2013 pictures are 48×48.")
+        raise DatasetError(
+            f"{path}: {w}×{h} pixels; FER2013 pictures are 48×48. Scale or delete it."
+        )
     return gray

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from train.checkpoints import save_weights, write_text
 from train.dataset import LABELS, SIZE_PX, Split, stratified_split
 from train.fit import Recipe
 
@@ -36,16 +37,14 @@ def export(
 ) -> None:
     """Write architecture, weights, spec and samples; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "model.json", network.to_json(indent=1))
-    weights = folder / "partial.weights.h5"
-    network.save_weights(weights)
-    weights.replace(folder / "model.weights.h5")
+    write_text(folder / "model.json", network.to_json(indent=1))
+    save_weights(network, folder / "model.weights.h5")
     fraction = min(1.0, CALIBRATION_FACES / len(training.y))
     _, sample = stratified_split(training.y, fraction, recipe.seed)
-    _save(folder / "calibration.npz", x=training.x[sample], y=training.y[sample])
-    _save(folder / "test.npz", x=test.x, y=test.y)
+    _save(folder / "calibration.npz", training.take(sample))
+    _save(folder / "test.npz", test)
     spec = make_spec(recipe, name=name, training=training, metrics=metrics)
-    _write(folder / "spec.json", json.dumps(spec, indent=1) + "\n")
+    write_text(folder / "spec.json", json.dumps(spec, indent=1) + "\n")
 
 
 def make_spec(
@@ -71,7 +70,7 @@ def make_spec(
         "crop": CROP,
         "resize": "area",
         "dataset": {"name": "FER2013", "training_faces": len(training.y)},
-        "training": asdict(recipe) | {"commit": commit(), "date": datetime.now(UTC).date().isoformat()},
+        "training": {**asdict(recipe), "commit": commit(), "date": str(datetime.now(UTC).date())},
         "metrics": {k: metrics[k] for k in ("split", "labels", "faces", "accuracy", "macro_f1")},
     }
 
@@ -93,13 +92,7 @@ def commit() -> str:
     return head + ("+" if head and ask("status", "--porcelain", "--", ".") else "")
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
+def _save(path: Path, split: Split) -> None:
     partial = path.with_name("partial.npz")
-    np.savez_compressed(partial, **arrays)
+    np.savez_compressed(partial, x=split.x, y=split.y)
     partial.replace(path)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from train.augment import augmenter
+from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
 from train.dataset import LABELS, Split
+from train.errors import TrainError
 from train.plots import LivePlot
 
-BEST_WEIGHTS = "best.weights.h5"
+LOG = "log.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +61,41 @@ def fit(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=["accuracy"],
     )
-    log = work / "log.csv"
-    model.fit(
-        training.x,
-        one_hot(training),
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        validation_data=(validation.x, one_hot(validation)),
-        callbacks=_callbacks(work, log),
-        verbose=1,
-    )
-    model.load_weights(work / BEST_WEIGHTS)
-    return read_log(log)
+    done = resume(model, work)
+    trim_log(work / LOG, done)
+    if done:
+        print(f"{work}: {done} of {recipe.epochs} epochs are done")
+    if done < recipe.epochs:
+        model.fit(
+            training.x,
+            one_hot(training),
+            batch_size=recipe.batch_size,
+            initial_epoch=done,
+            epochs=recipe.epochs,
+            validation_data=(validation.x, one_hot(validation)),
+            callbacks=_callbacks(work, recipe),
+            verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
+        )
+    load_weights(model, work / BEST)
+    return read_log(work / LOG)
 
 
 def _prepare(work: Path, recipe: Recipe) -> None:
     """Keep the checkpoints in `work` if they are of this very recipe, else start anew."""
     record = work / "recipe.json"
     text = json.dumps(asdict(recipe), indent=1)
-    if work.exists() and (not record.exists() or record.read_text() != text):
+    if record.exists() and record.read_text() == text:
+        return
+    if work.exists():
+        print(f"{work}: is of another recipe; removed")
         shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    record.write_text(text)
+    work.mkdir(parents=True)
+    write_text(record, text)
 
 
-def one_hot(split: Split) -> np.ndarray:
+def one_hot(split: Split) -> NDArray[np.float32]:
     """Labels as (n, 7) float32."""
-    return keras.utils.to_categorical(split.y, len(LABELS)).astype(np.float32)
+    return np.eye(len(LABELS), dtype=np.float32)[split.y]
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
@@ -107,33 +121,44 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-class _BestSoFar(keras.callbacks.ModelCheckpoint):
-    """ModelCheckpoint that remembers the best value over a resumed run."""
+class _TimeLeft(keras.callbacks.Callback):  # type: ignore[misc]
+    """Prints before every epoch but the first how long the rest takes at the pace so far."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            str(path),
-            monitor="val_accuracy",
-            mode="max",
-            save_best_only=True,
-            save_weights_only=True,
-        )
-        self._record = path.with_suffix(".json")
-        if self._record.exists():
-            self.best = json.loads(self._record.read_text())["val_accuracy"]
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._begun: tuple[int, float] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        before = self.best
-        super().on_epoch_end(epoch, logs)
-        if self.best != before:
-            self._record.write_text(json.dumps({"epoch": epoch, "val_accuracy": self.best}))
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = epoch, now
+            return
+        first, start = self._begun
+        each_s = (now - start) / (epoch - first)
+        print(f"{each_s:.0f} s an epoch, {_duration((self._epochs - epoch) * each_s)} to go")
 
 
-def _callbacks(work: Path, log: Path) -> list[keras.callbacks.Callback]:
+class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run whose loss left the numbers before its weights reach a checkpoint."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not np.isfinite((logs or {})["loss"]):
+            raise TrainError("the loss is no longer a number; train again with another --seed.")
+
+
+def _duration(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _callbacks(work: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
+    """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
     return [
-        _BestSoFar(work / BEST_WEIGHTS),
-        keras.callbacks.CSVLogger(str(log), append=True),
-        LivePlot(log, work / "curves.png"),
-        keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False),
-        keras.callbacks.TerminateOnNaN(),
+        _TimeLeft(recipe.epochs),
+        Best(work),
+        keras.callbacks.CSVLogger(str(work / LOG), append=True),
+        LivePlot(work / LOG, work / "curves.png"),
+        Backup(work),
+        _StopAtNaN(),
     ]

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 mpl.use("Agg")
 
 
-class LivePlot(keras.callbacks.Callback):
+class LivePlot(keras.callbacks.Callback):  # type: ignore[misc]
     """Redraws the curves after every epoch from the CSV log."""
 
     def __init__(self, log: Path, picture: Path) -> None:
         super().__init__()
         self._log, self._picture = log, picture
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         plot_curves(self._log, self._picture)
 
 
@@ -33,7 +33,8 @@ def plot_curves(log: Path, picture: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axis, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            axis.plot([int(r["epoch"]) + 1 for r in rows], [float(r[name]) for r in rows], label=label)
+            epochs, values = [int(r["epoch"]) + 1 for r in rows], [float(r[name]) for r in rows]
+            axis.plot(epochs, values, label=label)
         axis.set(xlabel="epoch", title=metric)
         axis.grid(alpha=0.3)
         axis.legend()
@@ -52,5 +53,6 @@ def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Pa
     axis.set_yticklabels(labels)
     for i, j in np.ndindex(*matrix.shape):
         colour = "white" if share[i, j] > 0.5 else "black"
-        axis.text(j, i, f"{share[i, j]:.0%}\n{matrix[i, j]}", ha="center", va="center", color=colour, size=8)
+        text = f"{share[i, j]:.0%}\n{matrix[i, j]}"
+        axis.text(j, i, text, ha="center", va="center", color=colour, size=8)
     figure.savefig(picture, dpi=110)

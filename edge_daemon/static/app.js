@@ -11,10 +11,12 @@ const percent = (score) => `${Math.round(score * 100)}%`;
 
 function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(s / unit));
+  const parts = days ? [days, "d", hours % 24, "h"]
+    : hours ? [hours, "h", minutes % 60, "min"]
+    : minutes ? [minutes, "min", s % 60, "s"]
+    : [s, "s"];
+  return parts.join("\u00a0"); // no line break within
 }
 
 function make(tag, text, className = "") {
@@ -155,7 +157,7 @@ function sentence(event) {
     case "face_start": return `${face} came into view`;
     case "face_end": return `${face} left${after}`;
     case "expression_start": return `${face}: ${event.label}${score}`;
-    case "expression_change": return `${face} changed to ${event.label}${score}`;
+    case "expression_change": return `${face}: ${event.previous} → ${event.label}${score}`;
     case "expression_end": return `${face}: ${event.label} ended${after}`;
     case "camera_lost": return "The camera was lost";
     case "camera_restored": return "The camera is back";
@@ -197,12 +199,20 @@ function showCondition(condition, text, banner) {
   document.body.classList.toggle("stale", condition === "gone");
 }
 
+function showCamera(camera) {
+  switch (camera.state) {
+    case "ok": return showCondition("ok", "Live", "");
+    case "starting": return showCondition("wait", "Starting", "");
+    case "ended": return showCondition("wait", "Ended", "");
+    default: return showCondition("lost", "Camera lost", `Camera lost. ${camera.notice}`);
+  }
+}
+
 function show(state) {
   const name = state.camera.name || state.camera.source;
   setText(byId("camera-name"), name);
   document.title = `${name} · Mien`;
-  if (state.camera.state === "ok") showCondition("ok", "Live", "");
-  else showCondition("lost", "Camera lost", `Camera lost. ${state.camera.notice}`);
+  showCamera(state.camera);
   showFaces(state.faces, state.model.labels);
   showFacts(state);
   showEvents(state.events);

@@ -1,0 +1,385 @@
+"""The camera on real files and a real HTTP server: order, loss, recovery, end, stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_daemon.camera import Camera
+from edge_daemon.demo import Demo
+from edge_daemon.latest import Latest
+from edge_daemon.source_choice import FirstCamera, OpenSource, source_opener
+from edge_daemon.sources import ImageFiles, SourceAwayError, SourceError, redacted
+from edge_daemon.types import Frame, ImageBgr
+from edge_daemon.v4l2 import capture_devices
+
+CLIP = "signing-bird.mkv"  # 63 frames, 30 a second
+
+
+def opener(source: str | int, *, loop: bool = False) -> OpenSource:
+    return source_opener(source, width=320, height=240, fps=30.0, loop=loop)
+
+
+class Bench:
+    """A camera under test, with the slot it fills and the failures it reports."""
+
+    def __init__(
+        self, open_source: OpenSource, *, timeout_s: float = 1.0, lossless: bool = False
+    ) -> None:
+        self.frames: Latest[Frame] = Latest()
+        self.failures: list[BaseException] = []
+        self.camera = Camera(
+            open_source=open_source,
+            frames=self.frames,
+            timeout_s=timeout_s,
+            lossless=lossless,
+            on_failure=self.failures.append,
+        )
+
+    def __enter__(self) -> Bench:
+        self.camera.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.camera.stop()
+        assert not self.failures
+
+    def wait_for(self, state: str, timeout_s: float = 15.0) -> str:
+        """Wait until the camera is in `state`; the reason."""
+        until(lambda: self.camera.status.state == state, timeout_s)
+        return self.camera.status.reason
+
+    def take(self, count: int) -> list[Frame]:
+        """The next `count` frames, fewer if the source ends before."""
+        taken: list[Frame] = []
+        seq, deadline_s = 0, time.monotonic() + 20
+        while len(taken) < count and time.monotonic() < deadline_s:
+            got = self.frames.get(after=seq, timeout_s=0.1)
+            if got is not None:
+                seq = got[0]
+                taken.append(got[1])
+            elif self.camera.status.state == "ended":
+                break
+        return taken
+
+
+def until(true: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)
+
+
+class MjpegServer(ThreadingHTTPServer):
+    """A network camera on loopback; `mode` is ok, stall (silent) or close."""
+
+    daemon_threads = True
+
+    def __init__(self, jpegs: list[bytes], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), MjpegHandler)
+        self.jpegs = jpegs
+        self.mode = "ok"
+        self.closing = threading.Event()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://viewer:secret@127.0.0.1:{self.server_port}/cam.mjpg?key=secret"
+
+    def shut(self) -> None:
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+
+class MjpegHandler(BaseHTTPRequestHandler):
+    server: MjpegServer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        number = 0
+        try:
+            while self.server.mode != "close" and not self.server.closing.wait(0.03):
+                if self.server.mode == "ok":
+                    self._send(self.server.jpegs[number % len(self.server.jpegs)])
+                    number += 1
+        except OSError:
+            pass  # the client has gone
+
+    def _send(self, jpeg: bytes) -> None:
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        self.wfile.write(head.encode() + jpeg + b"\r\n")
+
+
+@pytest.fixture(scope="module")
+def jpegs() -> list[bytes]:
+    demo = Demo(320, 240)
+    return [cv2.imencode(".jpg", demo.render(n / 10))[1].tobytes() for n in range(10)]
+
+
+@pytest.fixture
+def server(jpegs: list[bytes]) -> Iterator[MjpegServer]:
+    server = MjpegServer(jpegs)
+    yield server
+    server.shut()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Three plain images, one of them broken, and a file that is none."""
+    for number, value in ((1, 50), (2, 100), (4, 200)):
+        plain = np.full((24, 32, 3), value, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), plain)
+    (tmp_path / "3.jpg").write_bytes(b"not an image")
+    (tmp_path / "notes.txt").write_text("no image either")
+    return tmp_path
+
+
+def all_of(clip: Path) -> list[ImageBgr]:
+    capture, pictures = cv2.VideoCapture(str(clip)), []
+    while (read := capture.read())[0]:
+        pictures.append(np.asarray(read[1], np.uint8))
+    return pictures
+
+
+def test_lossless_file_delivers_every_frame_once(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP)), lossless=True) as bench:
+        frames = bench.take(1000)
+        bench.wait_for("ended")
+    expected = all_of(media_dir / CLIP)
+    assert [f.id for f in frames] == list(range(1, len(expected) + 1))
+    assert all(np.array_equal(f.bgr, bgr) for f, bgr in zip(frames, expected, strict=True))
+    assert bench.frames.overwritten == 0
+    assert np.diff([f.captured_s for f in frames]) == pytest.approx(1 / 30)
+    ticks_s = [b.captured_at.timestamp() - a.captured_at.timestamp() for a, b in pairwise(frames)]
+    assert ticks_s == pytest.approx([1 / 30] * len(ticks_s), abs=1e-4)
+
+
+def test_looped_file_starts_again(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP), loop=True), lossless=True) as bench:
+        frames = bench.take(70)
+        assert bench.camera.status.state == "ok"
+    assert len(frames) == 70
+    assert np.array_equal(frames[0].bgr, frames[63].bgr)
+
+
+def test_file_is_played_at_its_pace(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP))) as bench:
+        frames = bench.take(12)
+    gone_s = frames[-1].captured_s - frames[0].captured_s
+    assert gone_s > 0.5 * (frames[-1].id - frames[0].id) / 30  # unpaced it takes far less
+
+
+def test_image_folder(images: Path) -> None:
+    with Bench(opener(str(images)), lossless=True) as bench:
+        shown = [int(f.bgr[0, 0, 0]) for f in bench.take(1000)]
+        bench.wait_for("ended")
+    assert shown == [50] * 15 + [100] * 15 + [200] * 15
+    with Bench(opener(str(images), loop=True), lossless=True) as bench:
+        assert int(bench.take(46)[-1].bgr[0, 0, 0]) == 50
+
+
+def test_single_image(images: Path) -> None:
+    with Bench(opener(str(images / "2.png"), loop=True), lossless=True) as bench:
+        assert len(bench.take(31)) == 31
+
+
+def test_folder_of_broken_images_ends(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"no")
+    with Bench(opener(str(tmp_path), loop=True)) as bench:
+        bench.wait_for("ended")
+
+
+def test_demo_source() -> None:
+    with Bench(opener("demo"), lossless=True) as bench:
+        frames = bench.take(3)
+        assert bench.camera.status.name == "demo"
+    assert np.array_equal(frames[2].bgr, Demo(320, 240).render(2 / 30))
+
+
+def test_server_that_closes_is_lost_and_comes_back(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        before = bench.camera.captured
+        server.mode = "close"
+        assert "delivers no more" in bench.wait_for("lost")
+        server.mode = "ok"
+        assert bench.wait_for("ok") == ""
+        until(lambda: bench.camera.captured > before + 5)
+        assert bench.camera.status.last_frame_at is not None
+
+
+def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "stall"
+        assert "silent for 1 s" in bench.wait_for("lost")
+        assert bench.camera.abandoned == 1
+        server.mode = "ok"
+        bench.wait_for("ok", timeout_s=25)
+        ids = [f.id for f in bench.take(5)]
+        assert ids == sorted(set(ids))
+
+
+def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
+    with Bench(opener(server.url), timeout_s=60) as bench:
+        bench.wait_for("ok")
+        server.mode = "stall"
+        count = -1
+        while bench.camera.captured != count:  # until the read blocks
+            count = bench.camera.captured
+            time.sleep(0.2)
+        before_s = time.monotonic()
+        bench.camera.stop()
+        assert time.monotonic() - before_s < 2  # OpenCV would take five
+
+
+def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
+    parked = MjpegServer(jpegs)
+    url, port = parked.url, parked.server_port
+    parked.shut()
+    with Bench(opener(url)) as bench:
+        reason = bench.wait_for("lost")
+        assert reason.startswith(f"camera http://127.0.0.1:{port}/cam.mjpg?… does not answer")
+        late = MjpegServer(jpegs, port)
+        try:
+            bench.wait_for("ok")
+        finally:
+            late.shut()
+
+
+def test_missing_device_is_waited_for() -> None:
+    with Bench(opener(97)) as bench:
+        assert bench.wait_for("lost") == "camera /dev/video97 is not there"
+
+
+class FlakySource:
+    """Stands for a device whose driver hangs in its second read; the test ends the hang."""
+
+    name = "flaky"
+    fps = None
+
+    def __init__(self, hang: threading.Event) -> None:
+        self.hang = hang
+        self.reads = 0
+        self.closed = threading.Event()
+
+    def read(self) -> ImageBgr:
+        self.reads += 1
+        if self.reads > 1:
+            self.hang.wait(30)
+        return np.full((2, 2, 3), self.reads, np.uint8)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_frames_of_an_abandoned_read_are_discarded() -> None:
+    hang, opened = threading.Event(), list[FlakySource]()
+
+    def open_source() -> FlakySource:
+        if len(opened) == 2:
+            raise SourceAwayError("gone")
+        opened.append(FlakySource(hang))
+        return opened[-1]
+
+    with Bench(open_source, timeout_s=0.3) as bench:
+        until(lambda: bench.camera.status.reason == "gone")
+        hang.set()
+        until(lambda: all(source.closed.is_set() for source in opened))
+        assert bench.camera.captured == 2
+        assert bench.camera.abandoned == 2
+
+
+def test_unexpected_exception_is_reported() -> None:
+    def open_source() -> FlakySource:
+        raise ZeroDivisionError("a bug")
+
+    bench = Bench(open_source)
+    bench.camera.start()
+    until(lambda: bool(bench.failures))
+    assert isinstance(bench.failures[0], ZeroDivisionError)
+
+
+class Plugs:
+    """Stands for the machine's video devices: which there are, and which deliver."""
+
+    def __init__(self, image: Path, **delivers: bool) -> None:
+        self.image = image
+        self.delivers = delivers
+
+    def devices(self) -> list[Path]:
+        return [Path("/dev", name) for name in self.delivers]
+
+    def open(self, path: str) -> ImageFiles:
+        if not self.delivers[Path(path).name]:
+            raise SourceAwayError(f"{path} is in use")
+        return ImageFiles(path, [self.image], loop=True)
+
+
+def auto(plugs: Plugs) -> OpenSource:
+    return FirstCamera(devices=plugs.devices, open_device=plugs.open, otherwise=opener("demo"))
+
+
+def test_auto_takes_the_first_camera_that_delivers(images: Path) -> None:
+    assert (
+        auto(Plugs(images / "1.png", video0=False, video2=True, video4=True))().name
+        == "/dev/video2"
+    )
+
+
+def test_auto_without_a_camera_is_the_demo(images: Path) -> None:
+    assert auto(Plugs(images / "1.png", video0=False))().name == "demo"
+    assert capture_devices(images) == []
+
+
+def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
+    plugs = Plugs(images / "1.png", video0=True)
+    open_source = auto(plugs)
+    assert open_source().name == "/dev/video0"
+    plugs.delivers = {}
+    with pytest.raises(SourceAwayError, match="no camera on this machine"):
+        open_source()
+    plugs.delivers = {"video1": True}
+    assert open_source().name == "/dev/video1"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("no/such/file.mp4", "no/such/file.mp4 does not exist"),
+        ("ftp://host/clip", "ftp:// is no kind of camera known here"),
+        ("rtsp:///stream", "names no host"),
+        ("/dev/fd", "is not a camera device"),
+    ],
+)
+def test_mistakes_are_told_at_once(source: str, sentence: str) -> None:
+    with pytest.raises(SourceError, match=sentence):
+        opener(source)
+
+
+def test_empty_folder_and_non_video(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="has no image in it"):
+        opener(str(tmp_path))
+    text = tmp_path / "notes.mp4"
+    text.write_text("no video")
+    with pytest.raises(SourceError, match=r"notes\.mp4 is not a video"):
+        opener(str(text))
+
+
+def test_secrets_are_not_shown() -> None:
+    url = "rtsp://admin:p@ss@10.0.0.7:554/live?token=abc"
+    assert redacted(url) == "rtsp://10.0.0.7:554/live?…"

@@ -1,0 +1,167 @@
+"""The augmentation layers on drawn faces: what they change, what they keep, and when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+keras = pytest.importorskip("keras", reason="the train extra is not installed")
+
+# ruff: noqa: E402  # these import Keras
+from train.augment import RandomCrop, RandomErase, RandomLight, augmenter
+
+# Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+Images = NDArray[np.float32]
+
+
+def faces(n: int = 64) -> Images:
+    """Ovals with two eyes and a mouth on a graded background, each lit and placed a little apart."""
+    rng = np.random.default_rng(0)
+    v, u = np.mgrid[0:48, 0:48].astype(np.float32)
+    images = []
+    for x, y, light in zip(*rng.uniform(-3, 3, (2, n)), rng.uniform(0.7, 1.2, n), strict=True):
+        image = 60 + u
+        image[((u - 24 - x) / 16) ** 2 + ((v - 24 - y) / 20) ** 2 < 1] = 170
+        for eye in (-7, 7):
+            image[(u - 24 - x - eye) ** 2 + (v - 18 - y) ** 2 < 6] = 30
+        image[(abs(u - 22 - x) < 7) & (abs(v - 34 - y) < 2)] = 80
+        images.append(image * light)
+    return np.stack(images)[..., None].clip(0, 255).astype(np.float32)
+
+
+def run(layer: Any, images: Images, *, training: bool = True) -> Images:
+    return np.asarray(keras.ops.convert_to_numpy(layer(images, training=training)))
+
+
+def crop(shift: float = 0.0, zoom: float = 0.0, turn_deg: float = 0.0, seed: int = 1) -> RandomCrop:
+    return RandomCrop(shift=shift, zoom=zoom, turn_deg=turn_deg, seed=seed)
+
+
+def light(contrast: float = 0.0, brightness: float = 0.0) -> RandomLight:
+    return RandomLight(contrast=contrast, brightness=brightness, seed=1)
+
+
+LAYERS: dict[str, Callable[[int], Any]] = {
+    "all": augmenter,
+    "crop": lambda seed: crop(0.1, 0.1, 12, seed),
+    "light": lambda seed: RandomLight(contrast=0.25, brightness=30, seed=seed),
+    "erase": lambda seed: RandomErase(probability=0.5, largest=0.5, seed=seed),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_inference_passes_through_untouched(name: str) -> None:
+    np.testing.assert_array_equal(run(LAYERS[name](1), faces(), training=False), faces())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_training_keeps_shape_type_and_range_and_changes_images(name: str) -> None:
+    images = faces()
+    changed = run(LAYERS[name](1), images)
+    assert changed.shape == images.shape
+    assert changed.dtype == np.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    share = (abs(changed - images).max(axis=(1, 2, 3)) > 1).mean()
+    assert share == pytest.approx(0.5, abs=0.15) if name == "erase" else share > 0.95
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_draws_are_the_seeds_and_differ_from_batch_to_batch(name: str) -> None:
+    images, layer = faces(), LAYERS[name](1)
+    first, second = run(layer, images), run(layer, images)
+    again = LAYERS[name](1)
+    np.testing.assert_array_equal(run(again, images), first)
+    np.testing.assert_array_equal(run(again, images), second)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(run(LAYERS[name](2), images), first)
+
+
+def test_each_image_is_drawn_for_itself() -> None:
+    changed = run(augmenter(1), np.repeat(faces(1), 16, axis=0))
+    assert len({image.tobytes() for image in changed}) > 12
+
+
+def test_bytes_of_the_dataset_are_taken() -> None:
+    images = faces()
+    changed = run(augmenter(1), images.astype(np.uint8))
+    assert changed.dtype == np.float32
+    assert abs(changed.mean() - images.mean()) < 10
+
+
+def test_half_of_the_images_are_mirrored_and_nothing_else() -> None:
+    images = faces(200)
+    changed = run(crop(), images)
+    kept = np.isclose(changed, images, atol=0.5).all(axis=(1, 2, 3))
+    mirrored = np.isclose(changed, images[:, :, ::-1], atol=0.5).all(axis=(1, 2, 3))
+    assert (kept ^ mirrored).all()
+    assert 70 < mirrored.sum() < 130
+
+
+def test_shift_moves_a_face_by_up_to_a_tenth_either_way() -> None:
+    v, u = np.mgrid[0:48, 0:48]
+    dot = np.exp(-((u - 23.5) ** 2 + (v - 23.5) ** 2) / 8).astype(np.float32)[None, :, :, None]
+    moved = run(crop(shift=0.1), np.repeat(dot * 200, 300, axis=0))[..., 0]
+    weight = moved.sum(axis=(1, 2))
+    for axis, at in enumerate(((moved * v).sum(axis=(1, 2)), (moved * u).sum(axis=(1, 2)))):
+        away = at / weight - 23.5
+        assert abs(away).max() <= 4.85, axis
+        assert away.min() < -4
+        assert away.max() > 4
+        assert abs(away.mean()) < 0.6
+
+
+def test_turn_and_zoom_keep_the_middle() -> None:
+    v, u = np.mgrid[0:48, 0:48]
+    bar = 200 * np.exp(-((u - 23.5) ** 2 / 128 + (v - 23.5) ** 2 / 8)).astype(np.float32)
+    turned = run(crop(turn_deg=12, zoom=0.1), np.repeat(bar[None, :, :, None], 300, axis=0))[..., 0]
+    weight = turned.sum(axis=(1, 2))
+    x = (turned * u).sum(axis=(1, 2)) / weight
+    y = (turned * v).sum(axis=(1, 2)) / weight
+    assert abs(x - 23.5).max() < 0.5
+    assert abs(y - 23.5).max() < 0.5
+    tilt = (turned * (u - 23.5) * (v - 23.5)).sum(axis=(1, 2)) / weight
+    spread = (turned * (u - 23.5) ** 2).sum(axis=(1, 2)) / weight
+    angle_deg = np.degrees(np.arctan2(tilt, spread))
+    assert 9 < angle_deg.max() < 13
+    assert -13 < angle_deg.min() < -9
+
+
+def test_light_leaves_the_average_batch_as_light_as_it_was() -> None:
+    images = np.clip(faces(1), 60, 190).repeat(600, axis=0)  # away from where clipping bites
+    changed = run(light(contrast=0.25, brightness=30), images)
+    assert abs(changed.mean() - images.mean()) < 2.5
+    means = changed.mean(axis=(1, 2, 3)) - images.mean()
+    assert means.min() == pytest.approx(-30, abs=1)
+    assert means.max() == pytest.approx(30, abs=1)
+    gain = changed.std(axis=(1, 2, 3)) / images[0].std()
+    assert gain.min() == pytest.approx(0.75, abs=0.02)
+    assert gain.max() == pytest.approx(1.25, abs=0.02)
+
+
+def test_erasing_fills_one_rectangle_with_the_mean() -> None:
+    images = faces(200)
+    changed = run(RandomErase(probability=1.0, largest=0.5, seed=1), images)[..., 0]
+    for image, was in zip(changed, images[..., 0], strict=True):
+        rows, columns = np.nonzero(image != was)
+        assert rows.size
+        box = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        np.testing.assert_allclose(box, was.mean(), rtol=1e-4)
+        assert max(box.shape) <= 25
+    kept = run(RandomErase(probability=0.0, largest=0.5, seed=1), images)
+    np.testing.assert_array_equal(kept, images)
+
+
+def test_the_whole_has_no_mean_drift() -> None:
+    images = faces(200)
+    layer = augmenter(1)
+    drift = np.mean([run(layer, images).mean() - images.mean() for _ in range(5)])
+    assert abs(drift) < 3

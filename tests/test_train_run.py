@@ -1,0 +1,356 @@
+"""`python -m train` on a small drawn dataset: what it writes and says, stopped and gone on."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from numpy.typing import NDArray
+
+from train.__main__ import main
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+keras = pytest.importorskip("keras", reason="the train extra is not installed")
+
+# ruff: noqa: E402  # these import Keras
+from train.checkpoints import load_weights
+from train.errors import CheckpointError, TrainError
+from train.fit import _StopAtNaN
+
+# Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+EPOCHS = 6
+TRAINING, TEST = 70, 21
+
+
+def faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Noise with a bright stripe whose height tells the class."""
+    y = np.arange(n) % len(LABELS)
+    x = np.random.default_rng(seed).normal(110, 25, (n, 48, 48))
+    for label in range(len(LABELS)):
+        x[y == label, 6 * label : 6 * label + 6] += 80
+    return x.clip(0, 255).astype(np.uint8), y
+
+
+def write_table(path: Path) -> Path:
+    rows = [
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}"
+        for usage, n, seed in (("Training", TRAINING, 1), ("PublicTest", TEST, 2))
+        for image, label in zip(*faces(n, seed), strict=True)
+    ]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    return path
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop_after(process: subprocess.Popen[str], work: Path, epochs: int, sign: int) -> None:
+    """Send `sign` once the backup has `epochs` epochs behind it."""
+    deadline = time.monotonic() + 120
+    while backed_up(work) < epochs:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"no epoch {epochs}: {process.communicate()}")
+        time.sleep(0.02)
+    process.send_signal(sign)
+
+
+def backed_up(work: Path) -> int:
+    record = work / "backup" / "training_metadata.json"
+    return int(json.loads(record.read_text())["epoch"]) if record.exists() else 0
+
+
+def logged(work: Path) -> list[int]:
+    with (work / "log.csv").open(newline="") as text:
+        return [int(row["epoch"]) for row in csv.DictReader(text)]
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """`main` in this process, which has TensorFlow loaded already, and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main([str(a) for a in arguments])
+    return status, out.getvalue()
+
+
+@dataclass(frozen=True)
+class Story:
+    """A training that Ctrl-C stopped, a kill ended, and that a third start brought to its end."""
+
+    command: tuple[object, ...]
+    folder: Path
+    interrupted: tuple[int, str, str]
+    after_interrupt: int
+    killed: int
+    after_kill: int
+    said: str
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = json.loads((self.folder / "spec.json").read_text())
+        return spec
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    root = tmp_path_factory.mktemp("train")
+    table = write_table(root / "fer2013.csv")
+    command = (table, "--name", "stripes", "--epochs", EPOCHS, "--output", root / "exports")
+    folder = root / "exports" / "stripes"
+    work = folder / "work"
+
+    process = start(*command)
+    stop_after(process, work, 1, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    interrupted, after_interrupt = (process.returncode, out, err), backed_up(work)
+
+    process = start(*command)
+    stop_after(process, work, after_interrupt + 1, signal.SIGKILL)
+    process.communicate(timeout=60)
+    after_kill = backed_up(work)
+    # As if the kill had come after the log's row and before the backup.
+    with (work / "log.csv").open("a") as log:
+        log.write(f"{after_kill},0.9,0.1,0.9,0.1\r\n")
+
+    status, said = run(*command)
+    assert status == 0
+    killed = process.returncode
+    return Story(command, folder, interrupted, after_interrupt, killed, after_kill, said)
+
+
+# --- stopping and going on ---
+
+
+def test_ctrl_c_ends_with_a_sentence(story: Story) -> None:
+    status, _, err = story.interrupted
+    assert status == 130
+    assert err.strip().splitlines()[-1].startswith("train: stopped; the same command goes on")
+    assert "Traceback" not in err
+
+
+def test_piped_output_is_plain_lines(story: Story) -> None:
+    _, out, _ = story.interrupted
+    assert f"Epoch 1/{EPOCHS}\n" in out
+    assert not set(out) & set("\b\r\x1b")
+    assert "[=" not in out
+    assert "━" not in out
+    assert max(map(len, out.splitlines())) < 200
+
+
+def test_the_start_says_what_is_trained_on_what(story: Story) -> None:
+    _, out, _ = story.interrupted
+    assert f"Training: {TRAINING} faces (angry 10, disgust 10, " in out
+    assert f"PublicTest: {TEST} faces (angry 3, " in out
+    assert f"training on {TRAINING - 7} faces, 7 held out" in out
+    assert f"parameters, {EPOCHS} epochs" in out
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_epoch(story: Story) -> None:
+    assert story.killed == -signal.SIGKILL
+    assert 1 <= story.after_interrupt < story.after_kill < EPOCHS
+    assert f"{story.after_kill} of {EPOCHS} epochs are done" in story.said
+    for epoch in range(1, EPOCHS + 1):
+        assert (f"Epoch {epoch}/{EPOCHS}\n" in story.said) == (epoch > story.after_kill)
+    assert logged(story.work) == list(range(EPOCHS))
+
+
+def test_the_time_left_is_told(story: Story) -> None:
+    if story.after_kill < EPOCHS - 1:
+        assert " s an epoch, 1 min to go\n" in story.said
+
+
+def test_the_best_epochs_weights_are_exported(story: Story) -> None:
+    best = json.loads((story.work / "best.weights.json").read_text())
+    with (story.work / "log.csv").open(newline="") as text:
+        accuracies = [float(row["val_accuracy"]) for row in csv.DictReader(text)]
+    assert best["val_accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
+    assert best["epoch"] == int(np.argmax(accuracies))
+
+
+def test_the_same_command_again_trains_nothing_and_exports_again(story: Story) -> None:
+    network = network_of(story.folder)
+    weights = network.get_weights()
+    log = (story.work / "log.csv").read_text()
+    for name in ("spec.json", "model.json", "model.weights.h5", "test.npz"):
+        (story.folder / name).unlink()
+    status, said = run(*story.command)
+    assert status == 0
+    assert f"{EPOCHS} of {EPOCHS} epochs are done" in said
+    assert "Epoch" not in said
+    assert (story.work / "log.csv").read_text() == log
+    again = network_of(story.folder).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(weights, again, strict=True))
+
+
+# --- what is exported ---
+
+
+def network_of(folder: Path) -> Any:
+    network = keras.models.model_from_json((folder / "model.json").read_text())
+    network.load_weights(folder / "model.weights.h5")
+    return network
+
+
+def test_the_export_has_its_files_and_no_half_written_one(story: Story) -> None:
+    names = {str(p.relative_to(story.folder)) for p in story.folder.rglob("*") if p.is_file()}
+    assert names == {
+        "model.json", "model.weights.h5", "spec.json", "calibration.npz", "test.npz",
+        "report/metrics.json", "report/report.md", "report/confusion.png", "report/curves.png",
+        "work/recipe.json", "work/log.csv", "work/curves.png", "work/best.weights.h5",
+        "work/best.weights.json", "work/backup/latest.weights.h5",
+        "work/backup/training_metadata.json",
+    }  # fmt: skip
+
+
+def test_the_spec_tells_what_the_model_file_carries(story: Story) -> None:
+    spec = story.spec
+    assert spec["schema"] == 1
+    assert spec["name"] == "stripes"
+    assert spec["labels"] == LABELS
+    assert spec["architecture"] == "compact"
+    assert spec["license"] == "Apache-2.0"
+    assert spec["input"] == {
+        "height": 48, "width": 48, "channels": 1, "color": "gray", "range": [0, 255]
+    }  # fmt: skip
+    assert {"side", "eyes", "box"} == set(spec["crop"])
+    assert spec["dataset"] == {"name": "FER2013", "training_faces": TRAINING - 7}
+    training = spec["training"]
+    assert training["epochs"] == EPOCHS
+    assert training["seed"] == 1
+    assert training["architecture"] == "compact"
+    assert {"optimizer", "learning_rate", "batch_size", "commit", "date"} <= set(training)
+
+
+def test_the_specs_figures_are_the_exported_networks(story: Story) -> None:
+    with np.load(story.folder / "test.npz") as test:
+        x, y = test["x"], test["y"]
+    predicted = network_of(story.folder).predict(x, verbose=0).argmax(axis=1)
+    metrics = story.spec["metrics"]
+    assert metrics["accuracy"] == pytest.approx((predicted == y).mean())
+    assert metrics["split"] == "PublicTest"
+    assert metrics["faces"] == TEST
+    assert 0 <= metrics["macro_f1"] <= 1
+
+
+def test_samples_are_raw_faces_of_their_splits(story: Story) -> None:
+    for name, n, (x, y) in (
+        ("test.npz", TEST, faces(TEST, 2)),
+        ("calibration.npz", TRAINING - 7, faces(TRAINING, 1)),
+    ):
+        with np.load(story.folder / name) as sample:
+            assert set(sample) == {"x", "y"}
+            assert sample["x"].shape == (n, 48, 48, 1)
+            assert sample["x"].dtype == np.uint8
+            assert sample["y"].shape == (n,)
+            assert sample["y"].dtype == np.int64
+            known = {image.tobytes(): label for image, label in zip(x, y, strict=True)}
+            found = [known[image.tobytes()] for image in sample["x"]]
+            assert found == sample["y"].tolist()
+
+
+def test_the_report_adds_up(story: Story) -> None:
+    metrics = json.loads((story.folder / "report" / "metrics.json").read_text())
+    matrix = np.array(metrics["confusion"])
+    assert matrix.sum(axis=1).tolist() == [3] * 7
+    assert metrics["accuracy"] == pytest.approx(np.trace(matrix) / TEST)
+    assert metrics["accuracy_95"][0] < metrics["accuracy"] < metrics["accuracy_95"][1]
+    recall = [metrics["classes"][label]["recall"] for label in LABELS]
+    assert recall == pytest.approx((np.diag(matrix) / 3).tolist())
+    text = (story.folder / "report" / "report.md").read_text()
+    assert all(f"| {label} | " in text for label in LABELS)
+    assert f"Accuracy {metrics['accuracy']:.2%}" in text
+
+
+@pytest.mark.parametrize("name", ["report/curves.png", "report/confusion.png", "work/curves.png"])
+def test_pictures_are_whole(story: Story, name: str) -> None:
+    from PIL import Image
+
+    with Image.open(story.folder / name) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 300
+        low, high = picture.convert("L").getextrema()
+        assert (low, high) != (255, 255)
+
+
+# --- other beginnings ---
+
+
+def test_class_folders_without_a_test_split_will_do(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i, (image, label) in enumerate(zip(*faces(28, 3), strict=True)):
+        folder = tmp_path / "data" / "train" / LABELS[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    status, said = run(tmp_path / "data", "--epochs", 1, "--output", tmp_path / "exports")
+    assert status == 0
+    assert "Training: accuracy " in said
+    spec = json.loads((tmp_path / "exports" / "expression" / "spec.json").read_text())
+    assert spec["metrics"]["split"] == "Training"
+    with np.load(tmp_path / "exports" / "expression" / "test.npz") as test:
+        assert sorted(test["y"]) == list(range(7))
+
+
+def test_a_missing_dataset_is_one_line_and_status_2(tmp_path: Path) -> None:
+    process = start(tmp_path / "nowhere")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"train: {tmp_path / 'nowhere'}: no dataset there. ")
+
+
+@pytest.mark.parametrize("epochs", ["0", "-3", "many"])
+def test_a_number_of_epochs_has_to_be_one(
+    tmp_path: Path, epochs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path), f"--epochs={epochs}"])
+    assert caught.value.code == 2
+    assert "--epochs" in capsys.readouterr().err
+
+
+def test_a_broken_checkpoint_is_named(story: Story, tmp_path: Path) -> None:
+    broken = tmp_path / "best.weights.h5"
+    whole = (story.work / "best.weights.h5").read_bytes()
+    network = network_of(story.folder)
+    for content in (None, b"", whole[: len(whole) // 2]):
+        if content is not None:
+            broken.write_bytes(content)
+        with pytest.raises(CheckpointError, match="train from the start") as caught:
+            load_weights(network, broken)
+        assert str(broken) in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_never_reaches_a_checkpoint() -> None:
+    guard = _StopAtNaN()
+    guard.on_train_batch_end(0, {"loss": 1.5})
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(TrainError, match="--seed"):
+            guard.on_train_batch_end(1, {"loss": loss})

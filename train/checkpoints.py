@@ -1,0 +1,91 @@
+"""What a training leaves in its work folder to go on from, each file written whole or not at all.
+
+The backup has the names and contents of Keras' BackupAndRestore, and the best weights those of its
+ModelCheckpoint. Those two write in place, so that a kill in the middle leaves a broken file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+
+from train.errors import CheckpointError
+
+BEST = "best.weights.h5"
+BACKUP = "backup/latest.weights.h5"
+BACKUP_RECORD = "backup/training_metadata.json"
+
+
+class Best(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights of the best validation accuracy, over resumed runs too."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self._weights = work / BEST
+        self._record = self._weights.with_suffix(".json")
+        self._best = -1.0
+        if self._record.exists() and self._weights.exists():
+            self._best = json.loads(self._record.read_text())["val_accuracy"]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        accuracy = (logs or {})["val_accuracy"]
+        if accuracy > self._best:
+            self._best = accuracy
+            save_weights(self.model, self._weights)
+            write_text(self._record, json.dumps({"epoch": epoch, "val_accuracy": accuracy}))
+
+
+class Backup(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the newest state, the optimizer's included, and how many epochs made it."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self._work = work
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        (self._work / BACKUP).parent.mkdir(exist_ok=True)
+        save_weights(self.model, self._work / BACKUP)
+        write_text(self._work / BACKUP_RECORD, json.dumps({"epoch": epoch + 1, "batch": 0}))
+
+
+def resume(model: keras.Model, work: Path) -> int:
+    """Load the backup in `work`, if there is one; returns how many epochs it has behind it."""
+    model.optimizer.build(model.trainable_variables)  # else its state would not be loaded
+    record = work / BACKUP_RECORD
+    if not record.exists():
+        return 0
+    load_weights(model, work / BACKUP)
+    epochs: int = json.loads(record.read_text())["epoch"]
+    return epochs
+
+
+def trim_log(log: Path, epochs: int) -> None:
+    """Drop the rows after `epochs` from the CSV log: a kill came between them and the backup."""
+    if log.exists():
+        lines = log.read_text().splitlines(keepends=True)
+        write_text(log, "".join(lines[: 1 + epochs]))
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Load `path` into `model`; raises CheckpointError where it is missing, broken or another's."""
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: cannot be read ({reason}); remove its work folder to train from the start."
+        ) from error
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    partial = path.with_name("partial.weights.h5")
+    model.save_weights(partial, overwrite=True)
+    partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
