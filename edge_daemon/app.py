@@ -165,6 +165,7 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
     pipeline_worker = Worker("pipeline", pipeline.run, stop)
     pipeline_worker.start()
     parts.callback(pipeline_worker.join, JOIN_S)
+    parts.callback(stop.request)
     camera.start()
     parts.callback(camera.stop)
     log.info("detector: %s", detector.name)
@@ -206,5 +207,4 @@ def _watch(
         if camera.status.state == "ended":
             log.info("the source has ended")
             break
-    stop.request()
     supervisor.stopping()

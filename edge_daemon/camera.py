@@ -155,7 +155,7 @@ class Camera:
         self._status = replace(self._status, state=state, reason=reason)
         if changed:
             level = logging.WARNING if state == "lost" else logging.INFO
-            log.log(level, "%s: %s", state, reason or self._status.name)
+            log.log(level, "camera %s: %s", state, reason or self._status.name)
 
 
 class _Clock:

@@ -237,6 +237,13 @@ def test_a_daemon_that_comes_back_is_found_again(page: Any, daemon: Daemon) -> N
         again.stop()
 
 
+def test_a_picture_that_stands_still_is_asked_for_anew(page: Any, daemon: Daemon) -> None:
+    """A browser does not tell a page that a stream has ended."""
+    with page.expect_request("**/stream.mjpg?t=*"):
+        daemon.level = 90
+    wait_for_gray(page, 86, 94)
+
+
 @pytest.mark.parametrize("width", [320, 390, 800])
 def test_nothing_is_wider_than_the_screen(page: Any, daemon: Daemon, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
