@@ -16,13 +16,15 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite
 
-.PHONY: help run train convert test check format bench clean
+.PHONY: help setup run train convert test check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
+setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
+
+run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
 
 train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
@@ -55,6 +57,7 @@ $(DEV)/.done: EXTRAS = edge,train,dev
 .venv/%/.done: pyproject.toml
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	.venv/$*/bin/python -m compileall -q edge_daemon
 	@touch $@
 
 # MediaPipe without the OpenCV it names, which would replace the headless one; at run time it also

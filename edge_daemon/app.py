@@ -172,7 +172,8 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
     log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
     log.info("runtime: %s", classifier.runtime)
     log.info("events: %s", event_log.path)
-    log.info("watch: http://%s:%d/", config.web.host, web.port)
+    host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
+    log.info("watch: http://%s:%d/", host, web.port)
     _watch(stop, pipeline, camera, web, Supervisor())
 
 

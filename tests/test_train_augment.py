@@ -16,14 +16,11 @@ keras = pytest.importorskip("keras", reason="the train extra is not installed")
 # ruff: noqa: E402  # these import Keras
 from train.augment import RandomCrop, RandomErase, RandomLight, augmenter
 
-# Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 Images = NDArray[np.float32]
 
 
 def faces(n: int = 64) -> Images:
-    """Ovals with two eyes and a mouth on a graded background, each lit and placed a little apart."""
+    """Ovals with two eyes and a mouth on a graded background, each lit and placed anew."""
     rng = np.random.default_rng(0)
     v, u = np.mgrid[0:48, 0:48].astype(np.float32)
     images = []

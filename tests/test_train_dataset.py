@@ -19,13 +19,13 @@ from train.__main__ import prepare
 from train.dataset import (
     LABELS,
     OFFICIAL_COUNTS,
-    DatasetError,
     Split,
     describe,
     duplicates_of,
     read_dataset,
     stratified_split,
 )
+from train.errors import DatasetError
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 

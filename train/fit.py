@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from train.augment import augmenter
 from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
 from train.dataset import LABELS, Split
-from train.errors import TrainError
+from train.errors import CheckpointError, TrainError
 from train.plots import LivePlot
 
 LOG = "log.csv"
@@ -51,9 +51,9 @@ def fit(
 
     `work` keeps the checkpoints, the CSV log and the live plots; a run that was killed goes on
     from its last whole epoch when called again with the same `work`. Returns the history by
-    metric, one value per epoch.
+    metric, one value per epoch. Raises CheckpointError where `work` is of another run.
     """
-    _prepare(work, recipe)
+    _prepare(work, recipe, training)
     model = keras.Sequential([keras.Input((48, 48, 1)), augmenter(recipe.seed), network])
     steps = -(-len(training.y) // recipe.batch_size) * recipe.epochs
     model.compile(
@@ -80,17 +80,24 @@ def fit(
     return read_log(work / LOG)
 
 
-def _prepare(work: Path, recipe: Recipe) -> None:
-    """Keep the checkpoints in `work` if they are of this very recipe, else start anew."""
+def _prepare(work: Path, recipe: Recipe, training: Split) -> None:
+    """Make `work`; raises CheckpointError where it holds a run of another recipe or dataset."""
     record = work / "recipe.json"
-    text = json.dumps(asdict(recipe), indent=1)
-    if record.exists() and record.read_text() == text:
-        return
-    if work.exists():
-        print(f"{work}: is of another recipe; removed")
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    write_text(record, text)
+    text = json.dumps(asdict(recipe) | {"training_sha256": _sha256(training)}, indent=1)
+    if not record.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        write_text(record, text)
+    elif record.read_text() != text:
+        raise CheckpointError(
+            f"{work}: holds a run of another recipe or dataset; choose another --name, "
+            "or remove that folder."
+        )
+
+
+def _sha256(split: Split) -> str:
+    digest = hashlib.sha256(split.x.tobytes())
+    digest.update(split.y.tobytes())
+    return digest.hexdigest()
 
 
 def one_hot(split: Split) -> NDArray[np.float32]:
