@@ -1,0 +1,61 @@
+"""What the README says, held against the project."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from jsonschema import Draft202012Validator
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_make_target_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"make ([a-z][a-z-]*)", README))
+    assert {"run", "train", "convert", "test", "check", "bench"} <= named
+    assert named <= targets
+
+
+def test_every_file_it_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_its_event_is_one_by_the_schema() -> None:
+    (line,) = re.findall(r"^\{.*\}$", README, re.M)
+    schema = json.loads((ROOT / "docs" / "events.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(line))
+
+
+def test_its_table_of_stages_is_the_benchmarks() -> None:
+    table = (ROOT / "benchmarks" / "results.md").read_text().partition("\n\n")[2].strip()
+    assert table in README
+
+
+def test_its_accuracy_is_the_shipped_models() -> None:
+    report = json.loads((ROOT / "models" / "expression.report.json").read_text())
+    figures = report["int8"]
+    found = re.search(
+        r"(\d+\.\d) % of PublicTest's ([\d,]+) faces right \(95 % interval (\S+) to (\S+) %\), "
+        r"macro-F1 (\d\.\d+)",
+        README.replace("\n", " "),
+    )
+    assert found, "the README does not say how accurate the model is"
+    low, high = figures["accuracy_interval_95"]
+    assert found.groups() == (
+        f"{100 * figures['accuracy']:.1f}",
+        f"{report['test_images']:,}",
+        f"{100 * low:.1f}",
+        f"{100 * high:.1f}",
+        f"{figures['macro_f1']:.3f}",
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/stream.mjpg", "/snapshot.jpg", "/state", "/healthz"])
+def test_every_path_is_described(path: str) -> None:
+    assert f"`{path}`" in README
