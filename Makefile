@@ -3,7 +3,7 @@
 PYTHON   ?= python3
 NAME     ?= expression
 ARCH     ?= compact
-DATA     ?= ../shared/data/fer2013
+DATA     ?= data/fer2013
 CONFIG   ?= config.yaml
 # make run SOURCE=demo, SOURCE=/dev/video0, SOURCE=clip.mp4, DETECTOR=haar, PORT=9000
 SETTINGS := $(if $(SOURCE),--set camera.source=$(SOURCE)) \
