@@ -16,7 +16,7 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite
 
-.PHONY: help setup run train convert test check format bench clean
+.PHONY: help setup run explore train convert test check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,8 +27,11 @@ setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.
 run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
 
+explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
+	$(TRAIN)/bin/python -m train explore $(DATA)
+
 train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
-	$(TRAIN)/bin/python -m train $(DATA) --arch $(ARCH) --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS))
+	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite
 	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite

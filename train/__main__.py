@@ -1,4 +1,4 @@
-"""`python -m train DATASET`: dataset in, `exports/<name>/` out."""
+"""`python -m train`: `fit DATASET` writes `exports/<name>/`, `explore DATASET` a page about it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from train.dataset import stratified_split as split_off
 from train.errors import TrainError
 
 VALIDATION_FRACTION = 0.05
+DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         splits = read_dataset(options.dataset)
         for split in splits.values():
             print(describe(split))
-        run(splits, options)
+        options.action(splits, options)
     except TrainError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -33,7 +34,24 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def run(splits: dict[str, Split], options: argparse.Namespace) -> None:
+def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
+    """Write the page about the dataset; FER+'s votes are used where they lie beside it."""
+    from train.explore import explore  # noqa: PLC0415
+    from train.ferplus import FILE, read_votes  # noqa: PLC0415
+
+    beside = options.dataset if options.dataset.is_dir() else options.dataset.parent
+    votes = read_votes(beside / FILE) if (beside / FILE).exists() else {}
+    summary = explore(splits, votes, options.output)
+    for name, copies in summary["copies"].items():
+        print(f"{name}: {copies['exact']} exact copies, {copies['exact_or_near']} with near ones")
+    print(
+        f"{summary['groups_with_conflicting_labels']} groups of copies with conflicting labels, "
+        f"{summary['no_faces']} pictures without a face"
+    )
+    print(f"wrote {options.output / 'index.html'}")
+
+
+def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Train, evaluate and export as `options` say."""
     # Keras is imported only now, so that a wrong dataset is reported at once.
     import keras  # noqa: PLC0415
@@ -88,12 +106,21 @@ def prepare(splits: dict[str, Split], seed: int) -> tuple[Split, Split, Split]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    parser.add_argument("dataset", type=Path, help="fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder")
-    parser.add_argument("--arch", choices=("compact", "seed"), default="compact")
-    parser.add_argument("--name", default="expression", help="name of the export")
-    parser.add_argument("--epochs", type=_positive, help="default: the architecture's own recipe")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path("exports"))
+    commands = parser.add_subparsers(required=True)
+
+    fit = commands.add_parser("fit", help="train a network and export it")
+    fit.set_defaults(action=run_fit)
+    fit.add_argument("dataset", type=Path, help=DATASET_HELP)
+    fit.add_argument("--arch", choices=("compact", "seed"), default="compact")
+    fit.add_argument("--name", default="expression", help="name of the export")
+    fit.add_argument("--epochs", type=_positive, help="default: the architecture's own recipe")
+    fit.add_argument("--seed", type=int, default=1)
+    fit.add_argument("--output", type=Path, default=Path("exports"))
+
+    explore = commands.add_parser("explore", help="write a page about a dataset")
+    explore.set_defaults(action=run_explore)
+    explore.add_argument("dataset", type=Path, help=DATASET_HELP)
+    explore.add_argument("--output", type=Path, default=Path("exports/explore"))
     return parser
 
 

@@ -1,0 +1,63 @@
+"""Finds what a dataset holds more than once: images in, groups and pairs of copies out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR = (
+    0.95  # correlation from which two FER2013 pictures were the same one in every sample looked at
+)
+SMALL_PX = 24  # side the pictures are compared at; finer detail is mostly compression
+CHUNK = 1024  # pictures compared with all others at once
+
+
+class Pair(NamedTuple):
+    """Two images, by index, the first the lower, that correlate by `correlation`."""
+
+    first: int
+    second: int
+    correlation: float
+
+
+def exact_groups(x: NDArray[np.uint8]) -> list[list[int]]:
+    """Indices of images (n, …) that are the same pixel for pixel, in groups of two or more."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for index, image in enumerate(x):
+        groups[image.tobytes()].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def near_pairs(x: NDArray[np.uint8], least: float = NEAR) -> list[Pair]:
+    """Pairs of images (n, 48, 48, 1) that correlate by at least `least`, exact copies included.
+
+    Flat images correlate with nothing and are left out. Takes n²·576 multiplications.
+    """
+    return [pair for chunk in _chunks(x, least) for pair in chunk]
+
+
+def _chunks(x: NDArray[np.uint8], least: float) -> Iterator[list[Pair]]:
+    rows = _normalised(x)
+    for start in range(0, len(rows), CHUNK):
+        block = rows[start : start + CHUNK] @ rows[start:].T
+        first, second = np.nonzero(block >= least)
+        yield [
+            Pair(start + int(i), start + int(j), float(block[i, j]))
+            for i, j in zip(first, second, strict=True)
+            if i < j
+        ]
+
+
+def _normalised(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images as rows (n, 576) of mean 0 and length 1, zero where an image is flat."""
+    step = x.shape[1] // SMALL_PX
+    small = x.reshape(len(x), SMALL_PX, step, SMALL_PX, step).mean(axis=(2, 4), dtype=np.float32)
+    rows = small.reshape(len(x), -1)
+    rows -= rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    flat = length < SMALL_PX  # a deviation of one level a pixel
+    return np.where(flat, 0, rows / np.maximum(length, 1e-6)).astype(np.float32)

@@ -1,0 +1,181 @@
+"""`python -m train explore`: a dataset in, a page about it out (one HTML file, and its PNGs)."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from train.augment import augmenter
+from train.checkpoints import write_text
+from train.dataset import LABELS, Split
+from train.ferplus import Votes
+from train.findings import Findings, find
+
+mpl.use("Agg")
+
+SEED = 1
+COLUMNS = 16
+
+Gray = NDArray[np.uint8]
+
+
+def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> dict[str, Any]:
+    """Write `index.html`, `explore.json` and PNGs into `folder`; returns the counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = find(splits, votes)
+    summary = found.summary()
+    sections: list[tuple[str, str, str]] = []
+
+    def add(name: str, title: str, text: str, figure: Figure) -> None:
+        figure.savefig(folder / f"{name}.png", dpi=100)
+        sections.append((title, text, f"{name}.png"))
+
+    add("balance", "Class balance", _balance_text(summary), _balance(summary))
+    for label, name in enumerate(LABELS):
+        tiles = _sample(found.x[found.y == label], 2 * COLUMNS)
+        add(f"sample-{name}", f"Samples: {name}", "Drawn at random.", _grid([tiles]))
+    add("means", "Mean faces", ", ".join(LABELS) + ".", _grid([_means(found)]))
+    copies = [found.x[[p.first, p.second]] for p in _drawn(_only_near(found), COLUMNS)]
+    add(
+        "near",
+        "Near copies",
+        "Each above its copy; exact copies are not among them.",
+        _grid([np.array([c[row] for c in copies]) for row in (0, 1)]),
+    )
+    add("conflicts", "One picture, two labels", _conflict_text(found), _grid([_conflicts(found)]))
+    add(
+        "no-faces",
+        "No faces",
+        f"{len(found.no_faces)} pictures are flat or were no face to half of FER+'s voters.",
+        _grid([found.x[found.no_faces[: 4 * COLUMNS]]]),
+    )
+    add(
+        "augmented",
+        "A training batch",
+        "As the network sees it: 16 faces, then eight times augmented anew.",
+        _grid(_augmented(found)),
+    )
+    write_text(folder / "explore.json", json.dumps(summary, indent=1) + "\n")
+    write_text(folder / "index.html", _page(summary, sections, folder))
+    return summary
+
+
+def _balance_text(summary: dict[str, Any]) -> str:
+    return " ".join(
+        f"{name}: {split['faces']} faces, the largest class is {split['imbalance']} times "
+        "the smallest."
+        for name, split in summary["splits"].items()
+    )
+
+
+def _balance(summary: dict[str, Any]) -> Figure:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axis = figure.subplots()
+    splits = summary["splits"]
+    width = 0.8 / len(splits)
+    for number, (name, split) in enumerate(splits.items()):
+        shares = np.array(list(split["classes"].values())) / max(split["faces"], 1)
+        axis.bar(np.arange(len(LABELS)) + number * width, shares, width, label=name)
+    axis.set_xticks(np.arange(len(LABELS)) + 0.4 - width / 2, LABELS)
+    axis.set_ylabel("share of the split")
+    axis.legend()
+    return figure
+
+
+def _grid(rows: Sequence[Gray]) -> Figure:
+    """Tiles (n, 48, 48, 1) a row, wrapped at COLUMNS; an empty picture where there are none."""
+    tiles = [tile for row in rows for tile in _wrapped(row)]
+    sheet = np.vstack(tiles) if tiles else np.full((48, 48), 255, np.uint8)
+    height, width = sheet.shape
+    figure = Figure(figsize=(width / 80, height / 80))
+    figure.figimage(sheet, cmap="gray", vmin=0, vmax=255, resize=False)
+    figure.set_size_inches(width / 100, height / 100)
+    return figure
+
+
+def _wrapped(row: Gray) -> list[Gray]:
+    lines = []
+    for start in range(0, len(row), COLUMNS):
+        line = row[start : start + COLUMNS, ..., 0]
+        blank = np.full((COLUMNS - len(line), *line.shape[1:]), 255, np.uint8)
+        lines.append(np.hstack([*line, *blank]))
+    return lines
+
+
+def _sample(x: Gray, n: int) -> Gray:
+    rng = np.random.default_rng(SEED)
+    return x[rng.permutation(len(x))[:n]]
+
+
+def _drawn(items: Sequence[Any], n: int) -> list[Any]:
+    rng = np.random.default_rng(SEED)
+    return [items[i] for i in rng.permutation(len(items))[:n]]
+
+
+def _means(found: Findings) -> Gray:
+    means = [
+        found.x[found.y == label].mean(axis=0)
+        if (found.y == label).any()
+        else np.zeros((48, 48, 1))
+        for label in range(len(LABELS))
+    ]
+    return np.array(means).astype(np.uint8)
+
+
+def _only_near(found: Findings) -> list[Any]:
+    return [p for p in found.near if not np.array_equal(found.x[p.first], found.x[p.second])]
+
+
+def _conflicts(found: Findings) -> Gray:
+    return found.x[[group[0] for group in found.conflicts[: 2 * COLUMNS]]]
+
+
+def _conflict_text(found: Findings) -> str:
+    named = [
+        "/".join(sorted({LABELS[found.y[i]] for i in group}))
+        for group in found.conflicts[: 2 * COLUMNS]
+    ]
+    return f"{len(found.conflicts)} groups of exact copies; here: {', '.join(named) or 'none'}."
+
+
+def _augmented(found: Findings) -> list[Gray]:
+    faces = _sample(found.x[found.split == 0], COLUMNS)
+    layers = augmenter(SEED)
+    batches = [layers(faces.astype(np.float32), training=True) for _ in range(8)]
+    return [faces, *(np.asarray(batch).astype(np.uint8) for batch in batches)]
+
+
+def _page(summary: dict[str, Any], sections: list[tuple[str, str, str]], folder: Path) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{c['exact']}</td><td>{c['exact_or_near']}</td></tr>"
+        for name, c in summary["copies"].items()
+    )
+    figures = "".join(
+        f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>{_image(folder / png, title)}"
+        for title, text, png in sections
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Dataset</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
+table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem;border-bottom:1px solid #ccc;
+text-align:left}}img{{max-width:100%;background:#fff}}</style>
+<h1>Dataset</h1>
+<h2>Copies</h2><p>Images of the first split that stand in the second too (in the same split:
+besides themselves), pixel for pixel, and with near copies.</p>
+<table><tr><th>images of … in …</th><th>exact</th><th>exact or near</th></tr>{rows}</table>
+{figures}</html>
+"""
+
+
+def _image(path: Path, title: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'

@@ -1,0 +1,54 @@
+"""FER+: ten people's votes on each FER2013 picture, `fer2013new.csv` in, votes by row out.
+
+Barsoum et al., 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced
+Label Distribution" (https://arxiv.org/abs/1608.01041). Its rows are those of fer2013.csv, in the
+same order.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import DatasetError
+
+FILE = "fer2013new.csv"
+# The file's columns in the order of train.dataset.LABELS; contempt and unknown are none of ours.
+COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+NOT_A_FACE = "NF"
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """One split's votes: `votes` (n, 7) in the order of LABELS, `not_a_face` (n,)."""
+
+    votes: NDArray[np.int64]
+    not_a_face: NDArray[np.int64]
+
+
+def read_votes(path: Path) -> dict[str, Votes]:
+    """The votes by split; raises DatasetError with what is wrong."""
+    columns: dict[str, list[list[int]]] = {}
+    line = 1
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as text:
+            rows = csv.DictReader(text)
+            for row in rows:
+                line = rows.line_num
+                counts = [int(row[name]) for name in (*COLUMNS, NOT_A_FACE)]
+                columns.setdefault(row["Usage"], []).append(counts)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DatasetError(
+            f"{path}, line {line}: not a row of FER+ votes ({error}); get {FILE} again."
+        ) from error
+    return {name: _votes(np.array(table)) for name, table in columns.items()}
+
+
+def _votes(table: NDArray[np.int64]) -> Votes:
+    return Votes(table[:, :-1], table[:, -1])

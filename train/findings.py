@@ -1,0 +1,103 @@
+"""What is in a dataset and what is wrong with it: splits in, counts and lists of images out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.dataset import LABELS, Split
+from train.duplicates import Pair, exact_groups, near_pairs
+from train.ferplus import Votes
+
+FLAT_LEVELS = 4.0  # a picture whose levels deviate less than this shows nothing
+VOTES_AGAINST = 5  # of FER+'s ten: half of the voters saw no face
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All splits one after another, and what was found in them, by index.
+
+    `x` (n, 48, 48, 1), `y` (n,), and `split` (n,) the number of each image's split in `names`.
+    """
+
+    names: tuple[str, ...]
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    split: NDArray[np.int64]
+    exact: list[list[int]]
+    near: list[Pair]
+    no_faces: list[int]
+
+    @property
+    def conflicts(self) -> list[list[int]]:
+        """Groups of exact copies whose labels differ."""
+        return [group for group in self.exact if len(set(self.y[group].tolist())) > 1]
+
+    def across(self, first: int, second: int) -> dict[str, int]:
+        """How many images of split `first` stand in `second` too, exactly and nearly."""
+        exact = {
+            i
+            for group in self.exact
+            for i in group
+            if self.split[i] == first and any(self.split[j] == second and j != i for j in group)
+        }
+        near = {
+            i
+            for pair in self.near
+            for i, j in ((pair.first, pair.second), (pair.second, pair.first))
+            if self.split[i] == first and self.split[j] == second
+        }
+        return {"exact": len(exact), "exact_or_near": len(exact | near)}
+
+    def summary(self) -> dict[str, Any]:
+        """The counts, for JSON."""
+        splits = {name: self._balance(number) for number, name in enumerate(self.names)}
+        copies = {
+            f"{one} in {other}": self.across(i, j)
+            for i, one in enumerate(self.names)
+            for j, other in enumerate(self.names)
+        }
+        return {
+            "splits": splits,
+            "copies": copies,
+            "groups_of_exact_copies": len(self.exact),
+            "groups_with_conflicting_labels": len(self.conflicts),
+            "no_faces": len(self.no_faces),
+        }
+
+    def _balance(self, number: int) -> dict[str, Any]:
+        counts = np.bincount(self.y[self.split == number], minlength=len(LABELS))
+        return {
+            "faces": int(counts.sum()),
+            "classes": dict(zip(LABELS, counts.tolist(), strict=True)),
+            "imbalance": round(float(counts.max() / max(counts.min(), 1)), 2),
+        }
+
+
+def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
+    """Look through `splits`; `votes`, by split, are FER+'s where they are at hand, else empty."""
+    names = tuple(splits)
+    parts = [splits[name] for name in names]
+    x = np.concatenate([part.x for part in parts])
+    numbers = np.repeat(np.arange(len(parts)), [len(part.y) for part in parts])
+    flat = x.reshape(len(x), -1).std(axis=1) < FLAT_LEVELS
+    voted_out = np.concatenate([_voted_out(splits[name], votes.get(name)) for name in names])
+    return Findings(
+        names=names,
+        x=x,
+        y=np.concatenate([part.y for part in parts]),
+        split=numbers,
+        exact=exact_groups(x),
+        near=near_pairs(x),
+        no_faces=np.flatnonzero(flat | voted_out).tolist(),
+    )
+
+
+def _voted_out(split: Split, votes: Votes | None) -> NDArray[np.bool_]:
+    """Mask of the images that half of FER+'s voters took for no face."""
+    if votes is None or len(votes.not_a_face) != len(split.y):
+        return np.zeros(len(split.y), dtype=bool)
+    return votes.not_a_face >= VOTES_AGAINST
