@@ -2,107 +2,134 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from convert import (
+    calibration,
     candidate,
     container,
+    contract,
     export_folder,
-    metadata,
+    labels,
+    markdown,
     network,
     outputs,
     quantize,
     report,
+    trials,
     verify,
 )
+from convert.candidate import Candidate
+from convert.errors import GateError
+from convert.export_folder import ExportFolder
+from convert.trials import Trial
+from convert.variants import Variant
 
-LABELS_FILE = "labels.txt"
-SPEC_FILE = "spec.json"
 
+def convert(
+    folder: Path,
+    target: Path,
+    variants: Sequence[Variant],
+    limits: verify.Limits,
+    command: str,
+) -> None:
+    """Turn an export folder into `target`, its other variants and its reports beside it.
 
-def convert(folder: Path, target: Path, command: str) -> None:
-    """Turn an export folder into `target` and its two reports, telling the steps on stdout.
-
-    `command` is quoted in the report. On a `ConvertError` nothing of `target` has changed.
+    Tells the steps on stdout; `command` is quoted in the report. On a `ConvertError` no model and
+    no report has changed; a candidate that the gate refused is kept as `*.rejected`.
     """
-    outputs.check_writable(target)
-    export = export_folder.read(folder)
-    print(f"Read {folder}: {len(export.calibration)} calibration images.", flush=True)
+    paths = [variant.path(target) for variant in variants]
+    for path in paths:
+        outputs.check_writable(path)
+    export = _read(folder)
     keras_model = network.load(export)
-    print(f"Quantising {keras_model.count_params()} parameters to int8 …", flush=True)
-    model = quantize.to_int8(keras_model, export.calibration)
-    spec = embedded_spec(export)
-    content = container.seal(model, notes(spec), files(spec))
+    print(f"Converting {keras_model.count_params()} parameters …", flush=True)
+    candidates = [_candidate(export, keras_model, variant) for variant in variants]
     print(f"Comparing with Keras on {len(export.test_images)} test images …", flush=True)
-    comparison = verify.compare(
-        network.probabilities(keras_model, export.test_images),
-        candidate.probabilities(content, export.test_images),
-        export.test_classes,
-        export.labels,
-    )
-    record = report.build(spec, target.name, content, comparison, command)
+    prepared = _prepare(export, keras_model)
+    models = [
+        report.Model(each, path, _verify(each, path, prepared, export.labels, limits))
+        for each, path in zip(candidates, paths, strict=True)
+    ]
+    _write(target, models, report.build(export.spec, models, limits, command))
+    for model in models:
+        print(summary(model))
+
+
+def _read(folder: Path) -> ExportFolder:
+    export = export_folder.read(folder)
+    calibration.check(folder / export_folder.CALIBRATION_FILE, export.calibration)
+    print(f"Read {folder}: {len(export.calibration)} calibration images.", flush=True)
+    return export
+
+
+def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
+    spec = contract.spec(export, variant)
+    quantised = quantize.to_tflite(model, export.calibration, variant)
+    content = container.seal(quantised, contract.notes(spec), contract.files(spec))
+    return Candidate(variant, content, spec)
+
+
+def _prepare(export: ExportFolder, model: keras.Model) -> tuple[Trial, ...]:
+    """The trials, once the Keras network itself has stood them."""
+    prepared = trials.prepare(model, export)
+    verify.refuse_dead("Keras network", prepared[0].keras, export.labels)
+    labels.check(export.spec, prepared[0].keras, export.test_classes)
+    return prepared
+
+
+def _verify(
+    made: Candidate,
+    path: Path,
+    prepared: Sequence[Trial],
+    class_names: Sequence[str],
+    limits: verify.Limits,
+) -> tuple[verify.Comparison, ...]:
+    """Run every trial; a candidate that the gate refuses goes beside `path`."""
+    try:
+        return _compare(made, prepared, class_names, limits)
+    except GateError as refusal:
+        rejected = outputs.rejected_path(path)
+        outputs.write_all({rejected: made.content})
+        raise GateError(f"{refusal}; it is kept as {rejected}") from refusal
+
+
+def _compare(
+    made: Candidate, prepared: Sequence[Trial], class_names: Sequence[str], limits: verify.Limits
+) -> tuple[verify.Comparison, ...]:
+    name = f"{made.variant.name} model"
+    comparisons = []
+    for trial in prepared:
+        answers = candidate.probabilities(made.content, trial.images)
+        verify.refuse_dead(name, answers, class_names)
+        verify.refuse_saturated(name, trial.keras, answers)
+        comparisons.append(verify.compare(trial.name, trial.keras, answers, trial.truth))
+    verify.refuse_broken(name, comparisons, class_names, limits)
+    return tuple(comparisons)
+
+
+def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:
     outputs.write_all(
         {
-            target.with_suffix(".report.json"): _json(record),
-            target.with_suffix(".report.md"): report.to_markdown(record, comparison).encode(),
-            target: content,
+            target.with_suffix(".report.json"): report.to_json(record),
+            target.with_suffix(".report.md"): markdown.render(record).encode(),
+            **{model.path: model.candidate.content for model in models},
         }
     )
-    print(summary(target, len(content), comparison))
+    for model in models:
+        outputs.rejected_path(model.path).unlink(missing_ok=True)
 
 
-def embedded_spec(export: export_folder.ExportFolder) -> dict[str, Any]:
-    """Training's spec with what conversion adds to it."""
-    made_with = report.versions()
-    return export.spec | {
-        "weights_sha256": export.weights_sha256,
-        "quantization": quantize.SCHEME | {"calibration_samples": len(export.calibration)},
-        "converter": {name: made_with[name] for name in ("tensorflow", "keras")},
-    }
-
-
-def notes(spec: dict[str, Any]) -> metadata.Metadata:
-    """The standard metadata of a model with this spec."""
-    size = (spec["input"]["width"], spec["input"]["height"])
-    labels = metadata.AssociatedFile(
-        LABELS_FILE, "One class name for each output, in order.", metadata.TENSOR_AXIS_LABELS
-    )
-    return metadata.Metadata(
-        name=spec["name"],
-        description=spec["description"],
-        version=spec["version"],
-        author=spec["author"],
-        license=spec["license"],
-        inputs=(
-            metadata.TensorNote(
-                "face",
-                f"A gray face of {size[0]} × {size[1]} pixels, raw values 0–255.",
-                gray_size=size,
-            ),
-        ),
-        outputs=(
-            metadata.TensorNote("probability", "The probability of each class.", files=(labels,)),
-        ),
-        files=(metadata.AssociatedFile(SPEC_FILE, "Labels, crop, data set, training, figures."),),
-    )
-
-
-def files(spec: dict[str, Any]) -> dict[str, bytes]:
-    """The files that travel inside the model."""
-    labels = "".join(f"{label}\n" for label in spec["labels"])
-    return {LABELS_FILE: labels.encode(), SPEC_FILE: _json(spec)}
-
-
-def summary(target: Path, size: int, comparison: verify.Comparison) -> str:
+def summary(model: report.Model) -> str:
     """One line on a conversion that went well."""
+    clean = model.comparisons[0]
     return (
-        f"Wrote {target}: {size} bytes, accuracy {100 * comparison.keras.accuracy:.2f} % (Keras) "
-        f"→ {100 * comparison.int8.accuracy:.2f} % (int8), "
-        f"agreement {100 * comparison.agreement:.2f} %, mean KL {comparison.mean_kl:.4f}."
+        f"Wrote {model.path}: {len(model.candidate.content)} bytes, "
+        f"accuracy {100 * clean.keras.accuracy:.2f} % (Keras) "
+        f"→ {100 * clean.model.accuracy:.2f} % ({model.candidate.variant.name}), "
+        f"agreement {100 * clean.agreement:.2f} %, mean KL {clean.mean_kl:.4f}."
     )
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
