@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from convert import metadata, versions
+from convert import goldens, metadata, versions
 from convert.export_folder import ExportFolder
 from convert.variants import Variant
 
@@ -46,12 +46,15 @@ def notes(spec: dict[str, Any]) -> metadata.Metadata:
         outputs=(
             metadata.TensorNote("probability", "The probability of each class.", files=(labels,)),
         ),
-        files=(metadata.AssociatedFile(SPEC_FILE, "Labels, crop, data set, training, figures."),),
+        files=(
+            metadata.AssociatedFile(SPEC_FILE, "Labels, crop, data set, training, figures."),
+            metadata.AssociatedFile(goldens.FILE, "Drawn faces and this model's answers to them."),
+        ),
     )
 
 
-def files(spec: dict[str, Any]) -> dict[str, bytes]:
+def files(spec: dict[str, Any], golden_answers: bytes) -> dict[str, bytes]:
     """The files that travel inside the model."""
     labels = "".join(f"{label}\n" for label in spec["labels"])
     text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
-    return {LABELS_FILE: labels.encode(), SPEC_FILE: text.encode()}
+    return {LABELS_FILE: labels.encode(), SPEC_FILE: text.encode(), goldens.FILE: golden_answers}

@@ -14,6 +14,7 @@ from convert import (
     container,
     contract,
     export_folder,
+    goldens,
     labels,
     markdown,
     network,
@@ -70,7 +71,9 @@ def _read(folder: Path) -> ExportFolder:
 def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
     spec = contract.spec(export, variant)
     quantised = quantize.to_tflite(model, export.calibration, variant)
-    content = container.seal(quantised, contract.notes(spec), contract.files(spec))
+    golden_answers = goldens.make(quantised, *export.calibration.shape[1:3])
+    files = contract.files(spec, golden_answers)
+    content = container.seal(quantised, contract.notes(spec), files)
     return Candidate(variant, content, spec)
 
 

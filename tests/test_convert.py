@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -68,6 +69,14 @@ class TestConvertedFile:
         assert spec["quantization"]["calibration_samples"] == 100
         assert spec["converter"].keys() == {"tensorflow", "keras"}
 
+    def test_carries_its_own_answers_to_drawn_faces(self, converted: Path) -> None:
+        content = converted.read_bytes()
+        with np.load(io.BytesIO(container.read_files(content)["goldens.npz"])) as goldens:
+            faces, expected = goldens["faces"], goldens["scores"]
+        assert (faces.shape, faces.dtype) == ((14, 48, 48, 1), np.uint8)
+        assert len(np.unique(faces.reshape(14, -1), axis=0)) == 14
+        assert np.array_equal(candidate.probabilities(content, faces), expected)
+
     def test_carries_standard_metadata(self, converted: Path) -> None:
         notes = container.read_metadata(converted.read_bytes())
         assert notes is not None
@@ -85,7 +94,11 @@ class TestConvertedFile:
         face = shown["subgraph_metadata"][0]["input_tensor_metadata"][0]
         assert face["content"]["content_properties"]["color_space"] == "GRAYSCALE"
         assert face["process_units"][0]["options"] == {"mean": [0.0], "std": [1.0]}
-        assert displayer.get_packed_associated_file_list() == ["labels.txt", "spec.json"]
+        assert displayer.get_packed_associated_file_list() == [
+            "labels.txt",
+            "spec.json",
+            "goldens.npz",
+        ]
 
     def test_aligns_weights_as_the_schema_asks(self, converted: Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -179,7 +192,13 @@ class TestInspect:
     ) -> None:
         assert cli.main(["inspect", str(converted)]) == 0
         shown = capsys.readouterr().out
-        for wanted in ("disgust", "CONV_2D version 3 ×2", '"margin": 0.2', "UINT8 1×48×48×1"):
+        for wanted in (
+            "disgust",
+            "CONV_2D version 3 ×2",
+            '"margin": 0.2',
+            "UINT8 1×48×48×1",
+            "not text",
+        ):
             assert wanted in shown
 
     def test_says_what_a_bare_model_lacks(
