@@ -16,13 +16,18 @@ from convert import (
     export_folder,
     goldens,
     labels,
+    latency,
+    layers,
     markdown,
     network,
     outputs,
+    page,
     quantize,
     report,
     trials,
+    variants,
     verify,
+    web_page,
 )
 from convert.candidate import Candidate
 from convert.errors import GateError
@@ -30,11 +35,13 @@ from convert.export_folder import ExportFolder
 from convert.trials import Trial
 from convert.variants import Variant
 
+LAYER_SAMPLES = 20  # images that the layers' errors are summed over
+
 
 def convert(
     folder: Path,
     target: Path,
-    variants: Sequence[Variant],
+    chosen: Sequence[Variant],
     limits: verify.Limits,
     command: str,
 ) -> None:
@@ -43,20 +50,21 @@ def convert(
     Tells the steps on stdout; `command` is quoted in the report. On a `ConvertError` no model and
     no report has changed; a candidate that the gate refused is kept as `*.rejected`.
     """
-    paths = [variant.path(target) for variant in variants]
+    paths = [variant.path(target) for variant in chosen]
     for path in paths:
         outputs.check_writable(path)
     export = _read(folder)
     keras_model = network.load(export)
     print(f"Converting {keras_model.count_params()} parameters …", flush=True)
-    candidates = [_candidate(export, keras_model, variant) for variant in variants]
+    candidates = [_candidate(export, keras_model, variant) for variant in chosen]
     print(f"Comparing with Keras on {len(export.test_images)} test images …", flush=True)
     prepared = _prepare(export, keras_model)
     models = [
         report.Model(each, path, _verify(each, path, prepared, export.labels, limits))
         for each, path in zip(candidates, paths, strict=True)
     ]
-    _write(target, models, report.build(export.spec, models, limits, command))
+    measured = _measure(export, keras_model, candidates)
+    _write(target, models, report.build(export.spec, models, measured, limits, command))
     for model in models:
         print(summary(model))
 
@@ -115,16 +123,43 @@ def _compare(
     return tuple(comparisons)
 
 
-def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:
-    outputs.write_all(
-        {
-            target.with_suffix(".report.json"): report.to_json(record),
-            target.with_suffix(".report.md"): markdown.render(record).encode(),
-            **{model.path: model.candidate.content for model in models},
-        }
+def _measure(
+    export: ExportFolder, model: keras.Model, candidates: Sequence[Candidate]
+) -> report.Measurements:
+    contents = {each.variant.name: each.content for each in candidates}
+    samples = export.calibration[:LAYER_SAMPLES]
+    exact = quantize.to_tflite(model, samples, variants.FLOAT32)
+    return report.Measurements(
+        latency_ms=latency.median_ms(contents, samples[:1]),
+        layers=layers.errors(exact, contents[variants.INT8.name], samples),
     )
+
+
+def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:
+    """Models and reports at once; then what an earlier gate refused is out of date."""
+    picture = _picture(target, record)
+    blocks = list(page.blocks(record, picture))
+    files = {
+        target.with_suffix(".report.json"): report.to_json(record),
+        target.with_suffix(".report.md"): markdown.render(blocks).encode(),
+        target.with_suffix(".report.html"): web_page.render(record["name"], blocks).encode(),
+        **{model.path: model.candidate.content for model in models},
+    }
+    if picture:
+        files[target.with_name(picture.file_name)] = picture.svg.encode()
+    outputs.write_all(files)
     for model in models:
         outputs.rejected_path(model.path).unlink(missing_ok=True)
+
+
+def _picture(target: Path, record: Mapping[str, Any]) -> page.Picture | None:
+    """Size against accuracy, where there is more than one variant to compare."""
+    if len(record["variants"]) == 1:
+        return None
+    from convert import plot  # noqa: PLC0415  # one variant does without Matplotlib
+
+    name = target.with_suffix(".report.svg").name
+    return page.Picture("Size, accuracy and time of the variants", name, plot.draw(record))
 
 
 def summary(model: report.Model) -> str:

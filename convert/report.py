@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert import graph, runtimes, versions
+from convert import choice, graph, runtimes, versions
 from convert.candidate import Candidate
+from convert.layers import LayerError
 from convert.verify import Comparison, Limits
 
 SCHEMA = 2
@@ -25,11 +28,28 @@ class Model:
     comparisons: tuple[Comparison, ...]  # the test images first
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measurements:
+    """What was measured on all variants together, beside the trials."""
+
+    latency_ms: Mapping[str, Mapping[int, float]]  # by variant and threads
+    layers: Sequence[LayerError]
+
+
 def build(
-    spec: Mapping[str, Any], models: Sequence[Model], limits: Limits, command: str
+    spec: Mapping[str, Any],
+    models: Sequence[Model],
+    measured: Measurements,
+    limits: Limits,
+    command: str,
 ) -> dict[str, Any]:
     """The report on all variants of one export, from the files' own bytes."""
     first = models[0]
+    variants = {
+        model.candidate.variant.name: _variant(model)
+        | {"latency_ms": measured.latency_ms[model.candidate.variant.name]}
+        for model in models
+    }
     return {
         "schema": SCHEMA,
         "name": spec["name"],
@@ -38,9 +58,12 @@ def build(
         "weights_sha256": first.candidate.spec["weights_sha256"],
         "keras": {each.images: dataclasses.asdict(each.keras) for each in first.comparisons},
         "samples": first.comparisons[0].samples,
-        "variants": {model.candidate.variant.name: _variant(model) for model in models},
+        "variants": variants,
+        "advice": choice.advice(variants),
+        "layers": [dataclasses.asdict(layer) for layer in measured.layers],
         "limits": dataclasses.asdict(limits),
         "versions": versions.installed(),
+        "machine": f"{platform.machine()} with {os.cpu_count()} processors",
         "command": command,
     }
 
