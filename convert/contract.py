@@ -13,9 +13,9 @@ LABELS_FILE = "labels.txt"
 SPEC_FILE = "spec.json"
 
 
-def spec(export: ExportFolder, variant: Variant) -> dict[str, Any]:
+def spec(export: ExportFolder, variant: Variant, calibration_samples: int) -> dict[str, Any]:
     """Training's spec with what conversion adds to it."""
-    samples = {"calibration_samples": len(export.calibration)} if variant.calibrated else {}
+    samples = {"calibration_samples": calibration_samples} if variant.calibrated else {}
     made_with = versions.installed()
     return export.spec | {
         "weights_sha256": export.weights_sha256,

@@ -10,6 +10,7 @@ import keras
 
 from convert import (
     calibration,
+    calibration_study,
     candidate,
     container,
     contract,
@@ -29,6 +30,7 @@ from convert import (
     verify,
     web_page,
 )
+from convert.calibration_study import Point
 from convert.candidate import Candidate
 from convert.errors import GateError
 from convert.export_folder import ExportFolder
@@ -63,7 +65,7 @@ def convert(
         report.Model(each, path, _verify(each, path, prepared, export.labels, limits))
         for each, path in zip(candidates, paths, strict=True)
     ]
-    measured = _measure(export, keras_model, candidates)
+    measured = _measure(export, keras_model, candidates, prepared[0])
     _write(target, models, report.build(export.spec, models, measured, limits, command))
     for model in models:
         print(summary(model))
@@ -77,8 +79,9 @@ def _read(folder: Path) -> ExportFolder:
 
 
 def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
-    spec = contract.spec(export, variant)
-    quantised = quantize.to_tflite(model, export.calibration, variant)
+    samples = calibration.choose(export.calibration)
+    spec = contract.spec(export, variant, len(samples))
+    quantised = quantize.to_tflite(model, samples, variant)
     golden_answers = goldens.make(quantised, *export.calibration.shape[1:3])
     files = contract.files(spec, golden_answers)
     content = container.seal(quantised, contract.notes(spec), files)
@@ -124,15 +127,22 @@ def _compare(
 
 
 def _measure(
-    export: ExportFolder, model: keras.Model, candidates: Sequence[Candidate]
+    export: ExportFolder, model: keras.Model, candidates: Sequence[Candidate], trial: Trial
 ) -> report.Measurements:
+    print("Measuring times and layers …", flush=True)
     contents = {each.variant.name: each.content for each in candidates}
     samples = export.calibration[:LAYER_SAMPLES]
     exact = quantize.to_tflite(model, samples, variants.FLOAT32)
     return report.Measurements(
         latency_ms=latency.median_ms(contents, samples[:1]),
         layers=layers.errors(exact, contents[variants.INT8.name], samples),
+        calibration=_study(export, model, trial) if len(candidates) > 1 else (),
     )
+
+
+def _study(export: ExportFolder, model: keras.Model, trial: Trial) -> tuple[Point, ...]:
+    print("Calibrating with fewer and more samples …", flush=True)
+    return calibration_study.study(model, export.calibration, trial)
 
 
 def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:

@@ -57,6 +57,8 @@ def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
         yield Heading(2, f"The Keras network and its variants on {report['samples']} {images}")
         yield _scores_table(report, images, keras)
     yield "The corrupted images are the same ones, each blurred, noisy or dark."
+    if report["calibration_study"]:
+        yield from _calibration_blocks(report)
     yield Heading(2, "Layers that lose most to int8")
     yield "Signal-to-quantisation-noise ratio against float32; 20 dB is an error of a tenth."
     worst = sorted(report["layers"], key=lambda layer: float(layer["sqnr_db"]))[:5]
@@ -65,6 +67,35 @@ def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
     yield _operators_table(report["variants"])
     yield Heading(2, "Versions")
     yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+
+
+def _calibration_blocks(report: Json) -> Iterator[Block]:
+    chosen = report["variants"]["int8"]["quantization"]["calibration_samples"]
+    points = report["calibration_study"]
+    yield Heading(2, "Calibration samples")
+    reason = _calibration_reason(points, chosen)
+    yield (
+        f"The int8 model was calibrated with **{chosen}** images, {reason}."
+        " Each size was tried on the same part of the test images; smaller differences than"
+        " the intervals above are chance."
+    )
+    rows = [
+        (str(x["samples"]), _percent(x["accuracy"]), _percent(x["agreement"]), _nats(x["mean_kl"]))
+        for x in points
+    ]
+    yield Table(("samples", "accuracy", "top-1 agreement", "mean KL (nats)"), rows)
+
+
+def _calibration_reason(points: Sequence[Json], chosen: int) -> str:
+    """What more samples than the chosen ones would bring, by mean divergence from Keras."""
+    larger = [float(point["mean_kl"]) for point in points if point["samples"] > chosen]
+    own = [float(point["mean_kl"]) for point in points if point["samples"] <= chosen][-1]
+    if not larger:
+        return "the largest number tried"
+    gain = own - min(larger)
+    if gain < 0.1 * own:
+        return "since more bring its answers no nearer to Keras's"
+    return f"though more bring its answers nearer to Keras's, by {_nats(gain)} nats"
 
 
 def _variants_table(report: Json) -> Table:

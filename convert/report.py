@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convert import choice, graph, runtimes, versions
+from convert.calibration_study import Point
 from convert.candidate import Candidate
 from convert.layers import LayerError
 from convert.verify import Comparison, Limits
@@ -34,6 +35,7 @@ class Measurements:
 
     latency_ms: Mapping[str, Mapping[int, float]]  # by variant and threads
     layers: Sequence[LayerError]
+    calibration: Sequence[Point]  # empty where it was not studied
 
 
 def build(
@@ -61,6 +63,7 @@ def build(
         "variants": variants,
         "advice": choice.advice(variants),
         "layers": [dataclasses.asdict(layer) for layer in measured.layers],
+        "calibration_study": [dataclasses.asdict(point) for point in measured.calibration],
         "limits": dataclasses.asdict(limits),
         "versions": versions.installed(),
         "machine": f"{platform.machine()} with {os.cpu_count()} processors",

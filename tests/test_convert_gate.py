@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert import corruption, labels, scores, verify
+from convert import calibration, corruption, labels, scores, verify
 from convert.errors import GateError
 
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -80,6 +80,22 @@ class TestLabels:
             if (order != np.arange(7)).any():
                 with pytest.raises(GateError, match="don't fit"):
                     labels.check({"labels": NAMES}, self.keras, order[self.truth])
+
+
+class TestCalibration:
+    pool = np.random.default_rng(2).integers(0, 256, (2000, 8, 8, 1), np.uint8)
+
+    def test_samples_are_spread_over_the_pool_and_partly_dark_or_flat(self) -> None:
+        chosen = calibration.choose(self.pool, 200)
+        assert chosen.shape == (200, 8, 8, 1)
+        assert np.array_equal(chosen[0], self.pool[0])
+        brightness, spread = chosen.mean(axis=(1, 2, 3)), chosen.std(axis=(1, 2, 3))
+        assert (brightness < 64).sum() == 50
+        assert ((spread < 40) & (brightness > 90)).sum() == 50
+
+    def test_a_small_pool_is_taken_whole(self) -> None:
+        assert len(calibration.choose(self.pool[:60])) == 60
+        assert len(calibration.choose(self.pool)) == calibration.SAMPLES
 
 
 class TestCorruption:

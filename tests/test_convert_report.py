@@ -49,6 +49,14 @@ class TestReport:
             assert variant["latency_ms"].keys() == {"1", "2"}
             assert all(0 < ms < 1000 for ms in variant["latency_ms"].values())
 
+    def test_calibration_was_studied_for_as_many_samples_as_there_are(
+        self, converted: Path
+    ) -> None:
+        report = json.loads(converted.with_suffix(".report.json").read_text(encoding="utf-8"))
+        assert [point["samples"] for point in report["calibration_study"]] == [50, 100]
+        text = converted.with_suffix(".report.md").read_text(encoding="utf-8")
+        assert "calibrated with **100** images, the largest number tried." in text
+
     def test_html_is_one_well_formed_file_with_the_plot_inside(self, converted: Path) -> None:
         text = converted.with_suffix(".report.html").read_text(encoding="utf-8")
         parser = OpenTags()
