@@ -33,8 +33,8 @@ explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
 train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
 	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS))
 
-convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite
-	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite
+convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
+	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite $(if $(VARIANTS),--variants $(VARIANTS))
 
 test: $(DEV)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest

@@ -1,4 +1,4 @@
-"""`python -m convert EXPORT_DIR [--output FILE]` and `python -m convert inspect FILE`."""
+"""`python -m convert EXPORT_DIR [options]` and `python -m convert inspect FILE`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert import inspection, quiet
+from convert import inspection, quiet, variants
 from convert.errors import ConvertError
+from convert.verify import Limits
 
 PROGRAM = "python -m convert"
 
@@ -43,7 +44,7 @@ def _inspect(arguments: Sequence[str]) -> None:
 def _convert(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Quantise an exported network to an int8 .tflite file and check it.",
+        description="Convert an exported network to .tflite files and check them.",
         epilog=f"To show what a .tflite file holds: {PROGRAM} inspect FILE",
     )
     parser.add_argument("folder", type=Path, metavar="EXPORT_DIR", help="written by train")
@@ -54,12 +55,43 @@ def _convert(arguments: Sequence[str]) -> None:
         metavar="FILE",
         help="the model to write, its reports beside it (default: models/EXPORT_DIR's name.tflite)",
     )
+    parser.add_argument(
+        "--variants",
+        choices=variants.CHOICES,
+        default=variants.DEFAULT.name,
+        help="all adds FILE's name.float32.tflite, .float16.tflite and .dynamic.tflite beside it",
+    )
+    _add_limits(parser)
     options = parser.parse_args(arguments)
     target = options.output or Path("models", f"{options.folder.resolve().name}.tflite")
     quiet.configure_tensorflow()
     from convert.conversion import convert  # noqa: PLC0415  # `inspect` does without TensorFlow
 
-    convert(options.folder, target, shlex.join([*PROGRAM.split(), *arguments]))
+    command = shlex.join([*PROGRAM.split(), *arguments])
+    chosen = variants.CHOICES[options.variants]
+    convert(options.folder, target, chosen, _limits(options), command)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    default = Limits()
+    group = parser.add_argument_group("limits of the gate, each against the Keras network")
+    for name, value, unit, what in (
+        ("--max-accuracy-drop", 100 * default.accuracy_drop, "POINTS", "accuracy lost"),
+        ("--min-agreement", 100 * default.agreement, "PERCENT", "images with the same top class"),
+        ("--max-recall-drop", 100 * default.recall_drop, "POINTS", "recall any class loses"),
+        ("--max-mean-kl", default.mean_kl, "NATS", "mean Kullback-Leibler divergence"),
+    ):
+        help_text = f"{what} (default: %(default)g)"
+        group.add_argument(name, type=float, default=value, metavar=unit, help=help_text)
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    return Limits(
+        accuracy_drop=options.max_accuracy_drop / 100,
+        agreement=options.min_agreement / 100,
+        recall_drop=options.max_recall_drop / 100,
+        mean_kl=options.max_mean_kl,
+    )
 
 
 if __name__ == "__main__":

@@ -2,107 +2,182 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from convert import (
+    calibration,
+    calibration_study,
     candidate,
     container,
+    contract,
     export_folder,
-    metadata,
+    goldens,
+    labels,
+    latency,
+    layers,
+    markdown,
     network,
     outputs,
+    page,
     quantize,
     report,
+    trials,
+    variants,
     verify,
+    web_page,
 )
+from convert.calibration_study import Point
+from convert.candidate import Candidate
+from convert.errors import GateError
+from convert.export_folder import ExportFolder
+from convert.trials import Trial
+from convert.variants import Variant
 
-LABELS_FILE = "labels.txt"
-SPEC_FILE = "spec.json"
+LAYER_SAMPLES = 20  # images that the layers' errors are summed over
 
 
-def convert(folder: Path, target: Path, command: str) -> None:
-    """Turn an export folder into `target` and its two reports, telling the steps on stdout.
+def convert(
+    folder: Path,
+    target: Path,
+    chosen: Sequence[Variant],
+    limits: verify.Limits,
+    command: str,
+) -> None:
+    """Turn an export folder into `target`, its other variants and its reports beside it.
 
-    `command` is quoted in the report. On a `ConvertError` nothing of `target` has changed.
+    Tells the steps on stdout; `command` is quoted in the report. On a `ConvertError` no model and
+    no report has changed; a candidate that the gate refused is kept as `*.rejected`.
     """
-    outputs.check_writable(target)
-    export = export_folder.read(folder)
-    print(f"Read {folder}: {len(export.calibration)} calibration images.", flush=True)
+    paths = [variant.path(target) for variant in chosen]
+    for path in paths:
+        outputs.check_writable(path)
+    export = _read(folder)
     keras_model = network.load(export)
-    print(f"Quantising {keras_model.count_params()} parameters to int8 …", flush=True)
-    model = quantize.to_int8(keras_model, export.calibration)
-    spec = embedded_spec(export)
-    content = container.seal(model, notes(spec), files(spec))
+    print(f"Converting {keras_model.count_params()} parameters …", flush=True)
+    candidates = [_candidate(export, keras_model, variant) for variant in chosen]
     print(f"Comparing with Keras on {len(export.test_images)} test images …", flush=True)
-    comparison = verify.compare(
-        network.probabilities(keras_model, export.test_images),
-        candidate.probabilities(content, export.test_images),
-        export.test_classes,
-        export.labels,
-    )
-    record = report.build(spec, target.name, content, comparison, command)
-    outputs.write_all(
-        {
-            target.with_suffix(".report.json"): _json(record),
-            target.with_suffix(".report.md"): report.to_markdown(record, comparison).encode(),
-            target: content,
-        }
-    )
-    print(summary(target, len(content), comparison))
+    prepared = _prepare(export, keras_model)
+    models = [
+        report.Model(each, path, _verify(each, path, prepared, export.labels, limits))
+        for each, path in zip(candidates, paths, strict=True)
+    ]
+    measured = _measure(export, keras_model, candidates, prepared[0])
+    _write(target, models, report.build(export.spec, models, measured, limits, command))
+    for model in models:
+        print(summary(model))
 
 
-def embedded_spec(export: export_folder.ExportFolder) -> dict[str, Any]:
-    """Training's spec with what conversion adds to it."""
-    made_with = report.versions()
-    return export.spec | {
-        "weights_sha256": export.weights_sha256,
-        "quantization": quantize.SCHEME | {"calibration_samples": len(export.calibration)},
-        "converter": {name: made_with[name] for name in ("tensorflow", "keras")},
+def _read(folder: Path) -> ExportFolder:
+    export = export_folder.read(folder)
+    calibration.check(folder / export_folder.CALIBRATION_FILE, export.calibration)
+    print(f"Read {folder}: {len(export.calibration)} calibration images.", flush=True)
+    return export
+
+
+def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
+    samples = calibration.choose(export.calibration)
+    spec = contract.spec(export, variant, len(samples))
+    quantised = quantize.to_tflite(model, samples, variant)
+    golden_answers = goldens.make(quantised, *export.calibration.shape[1:3])
+    files = contract.files(spec, golden_answers)
+    content = container.seal(quantised, contract.notes(spec), files)
+    return Candidate(variant, content, spec)
+
+
+def _prepare(export: ExportFolder, model: keras.Model) -> tuple[Trial, ...]:
+    """The trials, once the Keras network itself has stood them."""
+    prepared = trials.prepare(model, export)
+    verify.refuse_dead("Keras network", prepared[0].keras, export.labels)
+    labels.check(export.spec, prepared[0].keras, export.test_classes)
+    return prepared
+
+
+def _verify(
+    made: Candidate,
+    path: Path,
+    prepared: Sequence[Trial],
+    class_names: Sequence[str],
+    limits: verify.Limits,
+) -> tuple[verify.Comparison, ...]:
+    """Run every trial; a candidate that the gate refuses goes beside `path`."""
+    try:
+        return _compare(made, prepared, class_names, limits)
+    except GateError as refusal:
+        rejected = outputs.rejected_path(path)
+        outputs.write_all({rejected: made.content})
+        raise GateError(f"{refusal}; it is kept as {rejected}") from refusal
+
+
+def _compare(
+    made: Candidate, prepared: Sequence[Trial], class_names: Sequence[str], limits: verify.Limits
+) -> tuple[verify.Comparison, ...]:
+    name = f"{made.variant.name} model"
+    comparisons = []
+    for trial in prepared:
+        answers = candidate.probabilities(made.content, trial.images)
+        verify.refuse_dead(name, answers, class_names)
+        verify.refuse_saturated(name, trial.keras, answers)
+        comparisons.append(verify.compare(trial.name, trial.keras, answers, trial.truth))
+    verify.refuse_broken(name, comparisons, class_names, limits)
+    return tuple(comparisons)
+
+
+def _measure(
+    export: ExportFolder, model: keras.Model, candidates: Sequence[Candidate], trial: Trial
+) -> report.Measurements:
+    print("Measuring times and layers …", flush=True)
+    contents = {each.variant.name: each.content for each in candidates}
+    samples = export.calibration[:LAYER_SAMPLES]
+    exact = quantize.to_tflite(model, samples, variants.FLOAT32)
+    return report.Measurements(
+        latency_ms=latency.median_ms(contents, samples[:1]),
+        layers=layers.errors(exact, contents[variants.INT8.name], samples),
+        calibration=_study(export, model, trial) if len(candidates) > 1 else (),
+    )
+
+
+def _study(export: ExportFolder, model: keras.Model, trial: Trial) -> tuple[Point, ...]:
+    print("Calibrating with fewer and more samples …", flush=True)
+    return calibration_study.study(model, export.calibration, trial)
+
+
+def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:
+    """Models and reports at once; then what an earlier gate refused is out of date."""
+    picture = _picture(target, record)
+    blocks = list(page.blocks(record, picture))
+    files = {
+        target.with_suffix(".report.json"): report.to_json(record),
+        target.with_suffix(".report.md"): markdown.render(blocks).encode(),
+        target.with_suffix(".report.html"): web_page.render(record["name"], blocks).encode(),
+        **{model.path: model.candidate.content for model in models},
     }
+    if picture:
+        files[target.with_name(picture.file_name)] = picture.svg.encode()
+    outputs.write_all(files)
+    for model in models:
+        outputs.rejected_path(model.path).unlink(missing_ok=True)
 
 
-def notes(spec: dict[str, Any]) -> metadata.Metadata:
-    """The standard metadata of a model with this spec."""
-    size = (spec["input"]["width"], spec["input"]["height"])
-    labels = metadata.AssociatedFile(
-        LABELS_FILE, "One class name for each output, in order.", metadata.TENSOR_AXIS_LABELS
-    )
-    return metadata.Metadata(
-        name=spec["name"],
-        description=spec["description"],
-        version=spec["version"],
-        author=spec["author"],
-        license=spec["license"],
-        inputs=(
-            metadata.TensorNote(
-                "face",
-                f"A gray face of {size[0]} × {size[1]} pixels, raw values 0–255.",
-                gray_size=size,
-            ),
-        ),
-        outputs=(
-            metadata.TensorNote("probability", "The probability of each class.", files=(labels,)),
-        ),
-        files=(metadata.AssociatedFile(SPEC_FILE, "Labels, crop, data set, training, figures."),),
-    )
+def _picture(target: Path, record: Mapping[str, Any]) -> page.Picture | None:
+    """Size against accuracy, where there is more than one variant to compare."""
+    if len(record["variants"]) == 1:
+        return None
+    from convert import plot  # noqa: PLC0415  # one variant does without Matplotlib
+
+    name = target.with_suffix(".report.svg").name
+    return page.Picture("Size, accuracy and time of the variants", name, plot.draw(record))
 
 
-def files(spec: dict[str, Any]) -> dict[str, bytes]:
-    """The files that travel inside the model."""
-    labels = "".join(f"{label}\n" for label in spec["labels"])
-    return {LABELS_FILE: labels.encode(), SPEC_FILE: _json(spec)}
-
-
-def summary(target: Path, size: int, comparison: verify.Comparison) -> str:
+def summary(model: report.Model) -> str:
     """One line on a conversion that went well."""
+    clean = model.comparisons[0]
     return (
-        f"Wrote {target}: {size} bytes, accuracy {100 * comparison.keras.accuracy:.2f} % (Keras) "
-        f"→ {100 * comparison.int8.accuracy:.2f} % (int8), "
-        f"agreement {100 * comparison.agreement:.2f} %, mean KL {comparison.mean_kl:.4f}."
+        f"Wrote {model.path}: {len(model.candidate.content)} bytes, "
+        f"accuracy {100 * clean.keras.accuracy:.2f} % (Keras) "
+        f"→ {100 * clean.model.accuracy:.2f} % ({model.candidate.variant.name}), "
+        f"agreement {100 * clean.agreement:.2f} %, mean KL {clean.mean_kl:.4f}."
     )
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

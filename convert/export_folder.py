@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.errors import ConvertError
 
-MIN_CALIBRATION_SAMPLES = 50
+CALIBRATION_FILE = "calibration.npz"
 
 Images = NDArray[np.uint8]  # (n, height, width, 1), gray pixels 0–255
 ClassIds = NDArray[np.int64]  # (n,), positions in the label list
@@ -46,18 +46,12 @@ def read(folder: Path) -> ExportFolder:
         raise ConvertError(f"{folder} is not a folder: train and export a network first")
     spec = _read_spec(folder / "spec.json")
     shape = (spec["input"]["height"], spec["input"]["width"], spec["input"]["channels"])
-    calibration = _images(folder / "calibration.npz", shape)
-    if len(calibration) < MIN_CALIBRATION_SAMPLES:
-        raise ConvertError(
-            f"{folder / 'calibration.npz'} holds {len(calibration)} samples, "
-            f"at least {MIN_CALIBRATION_SAMPLES} are needed"
-        )
     test_images = _images(folder / "test.npz", shape)
     return ExportFolder(
         spec=spec,
         architecture_json=_text(folder / "model.json"),
         weights=_existing(folder / "model.weights.h5"),
-        calibration=calibration,
+        calibration=_images(folder / CALIBRATION_FILE, shape),
         test_images=test_images,
         test_classes=_classes(folder / "test.npz", len(test_images), len(spec["labels"])),
     )

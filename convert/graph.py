@@ -52,6 +52,7 @@ class Graph:
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     float_operators: tuple[str, ...]  # names of those that read or write floating point
+    computed: tuple[str, ...]  # names of the tensors that operators write, by first use
 
 
 def unpack(content: bytes) -> Any:
@@ -88,6 +89,7 @@ def _main_graph(model: Any) -> Graph:
                 if any(tensors[i].is_float for i in (*op.inputs, *op.outputs) if i >= 0)
             )
         ),
+        computed=tuple(tensors[i].name for op in subgraph.operators for i in op.outputs),
     )
 
 

@@ -56,7 +56,14 @@ def _file_lines(files: dict[str, bytes]) -> Iterator[str]:
         yield "Files inside (labels, spec): absent"
     for name, data in files.items():
         yield f"{name} ({len(data)} bytes):"
-        yield from (f"  {line}" for line in data.decode("utf-8", "replace").splitlines())
+        yield from (f"  {line}" for line in _text(data).splitlines())
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not text"
 
 
 def _tensor(tensor: graph.Tensor) -> str:

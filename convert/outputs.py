@@ -37,6 +37,11 @@ def write_all(files: Mapping[Path, bytes]) -> None:
             part.unlink(missing_ok=True)
 
 
+def rejected_path(target: Path) -> Path:
+    """Where a refused candidate is kept for study; nothing loads a file of that name."""
+    return target.with_name(f"{target.name}.rejected")
+
+
 def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)

@@ -1,7 +1,7 @@
-"""A Keras network and calibration images in, the bytes of a full-integer TFLite model out.
+"""A Keras network and calibration images in, the bytes of a TFLite model out, in one variant.
 
-Weights are int8 per output channel, activations int8, and the tensors at both ends uint8, after
-Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
+In `int8` weights are int8 per output channel, activations int8, and the tensors at both ends
+uint8, after Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
@@ -16,25 +16,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from convert import graph
+from convert import graph, variants
 from convert.errors import ConvertError
 from convert.export_folder import Images
 from convert.quiet import quiet_stderr
+from convert.variants import Variant
 
-SCHEME = {"scheme": "int8", "weights": "per-channel", "input": "uint8", "output": "uint8"}
 
+def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> bytes:
+    """Convert for a batch of one, with raw pixels in and probabilities out.
 
-def to_int8(model: keras.Model, calibration: Images) -> bytes:
-    """Convert with uint8 pixels in and uint8 probabilities out, for a batch of one.
-
-    `ConvertError` where an operator stays in floating point or the input is not raw pixels.
+    `ConvertError` where an operator cannot be converted, stays in floating point in a model that
+    should be all integer, or the input is not raw pixels.
     """
     converter = _converter(model, calibration.shape[1:])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _samples(calibration)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
+    _configure(converter, calibration, variant)
     try:
         with quiet_stderr(), warnings.catch_warnings():
             # It wants the input's range beforehand, which the samples give.
@@ -42,8 +38,10 @@ def to_int8(model: keras.Model, calibration: Images) -> bytes:
             content = bytes(converter.convert())
     except (ConverterError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ConvertError(f"the network cannot be quantised: {reason}") from error
-    _check(graph.read(content))
+        raise ConvertError(
+            f"the network cannot be converted to {variant.name}: {reason}"
+        ) from error
+    _check_ends(graph.read(content), variant)
     return content
 
 
@@ -58,6 +56,23 @@ def _converter(model: keras.Model, shape: tuple[int, ...]) -> tf.lite.TFLiteConv
     )
 
 
+def _configure(converter: tf.lite.TFLiteConverter, calibration: Images, variant: Variant) -> None:
+    if variant is variants.FLOAT32:
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant is variants.FLOAT16:
+        converter.target_spec.supported_types = [tf.float16]
+    elif variant is variants.DYNAMIC:
+        # Scales for each channel of a dense layer are version 12 of FULLY_CONNECTED, which
+        # tflite-runtime 2.14 refuses; one scale for the layer is version 9, which it has.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    else:
+        converter.representative_dataset = lambda: _samples(calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+
+
 def _samples(calibration: Images) -> Iterator[list[NDArray[np.float32]]]:
     """Batches of one for the converter's ranges; two pixels of the first are made black and white.
 
@@ -70,7 +85,9 @@ def _samples(calibration: Images) -> Iterator[list[NDArray[np.float32]]]:
         yield [image[np.newaxis].astype(np.float32)]
 
 
-def _check(converted: graph.Graph) -> None:
+def _check_ends(converted: graph.Graph, variant: Variant) -> None:
+    if not variant.calibrated:
+        return
     if converted.float_operators:
         names = ", ".join(converted.float_operators)
         raise ConvertError(f"the network cannot be all int8: {names} stayed in floating point")

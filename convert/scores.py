@@ -17,17 +17,21 @@ _OUTPUT_STEP = 1 / 256  # of a uint8 softmax
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well one model does; `recall` has one rate for each class, None for a class untested."""
+    """How well one model does; `recall` has one rate for each class, None for a class untested.
+
+    `support` is how many images each class has.
+    """
 
     accuracy: float
     accuracy_95: tuple[float, float]
     macro_f1: float
     recall: tuple[float | None, ...]
+    support: tuple[int, ...]
 
 
 def score(answers: Probabilities, truth: ClassIds) -> Scores:
     """Score (n, classes) probabilities by their top class against (n,) true classes."""
-    counts = _confusion(answers.argmax(axis=1), truth, answers.shape[1])
+    counts = confusion(answers.argmax(axis=1), truth, answers.shape[1])
     hits, actual = counts.diagonal(), counts.sum(axis=1)
     recall = tuple(float(h / n) if n else None for h, n in zip(hits, actual, strict=True))
     tested = actual > 0
@@ -37,6 +41,7 @@ def score(answers: Probabilities, truth: ClassIds) -> Scores:
         accuracy_95=wilson(int(hits.sum()), len(truth)),
         macro_f1=float(f1.mean()),
         recall=recall,
+        support=tuple(int(n) for n in actual),
     )
 
 
@@ -48,7 +53,7 @@ def agreement(first: Probabilities, second: Probabilities) -> float:
 def mean_kl(reference: Probabilities, candidate: Probabilities) -> float:
     """Mean Kullback–Leibler divergence of `candidate` from `reference`, in nats.
 
-    Both are floored at half a step of the candidate's output and scaled to sum to 1, so that what
+    Both are floored at half a step of a uint8 output and scaled to sum to 1, so that what
     eight bits cannot express counts neither as infinite nor as error.
     """
     p, q = _floored(reference), _floored(candidate)
@@ -64,8 +69,8 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _confusion(predicted: ClassIds, truth: ClassIds, classes: int) -> NDArray[np.int64]:
-    """Counts by true class (rows) and predicted class (columns)."""
+def confusion(predicted: NDArray[np.int64], truth: ClassIds, classes: int) -> NDArray[np.int64]:
+    """Counts of images by true class (rows) and predicted class (columns)."""
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 

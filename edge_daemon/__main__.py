@@ -1,4 +1,4 @@
-"""`python -m edge_daemon`: run the daemon, or check a configuration."""
+"""`python -m edge_daemon`: run the daemon, or check a configuration or the device."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "check-config":
         print(f"{options.config}: valid")
         return 0
-    return _run(config)
+    return _act(options.command, config)
 
 
-def _run(config: Config) -> int:
+def _act(command: str, config: Config) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     for name, value in OPENCV_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from edge_daemon import app  # noqa: PLC0415
+    from edge_daemon import app, doctor  # noqa: PLC0415
 
     try:
-        return app.run(config)
+        return doctor.run(config) if command == "doctor" else app.run(config)
     except app.USER_ERRORS as error:
         return _refuse(error)
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (
         ("run", "watch the camera until told to stop"),
         ("check-config", "say whether a configuration is valid"),
+        ("doctor", "say whether this device's runtime computes what the model's converter saw"),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("--config", type=Path, default=Path("config.yaml"))

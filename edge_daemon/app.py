@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_daemon import __version__
+from edge_daemon import __version__, doctor
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
@@ -74,6 +74,7 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
     model_path = Path(config.model)
     model = read_model_file(model_path)
     classifier = Classifier(model, runtime=config.runtime)
+    goldens = doctor.examine(classifier)
     detector = build_detector(
         config.detector.backend,
         models_dir=model_path.parent,
@@ -171,6 +172,7 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
     log.info("detector: %s", detector.name)
     log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
     log.info("runtime: %s", classifier.runtime)
+    log.info("goldens: %s", goldens)
     log.info("events: %s", event_log.path)
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
     log.info("watch: http://%s:%d/", host, web.port)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_daemon import goldens
+from edge_daemon.goldens import Goldens, GoldensDamaged
 from edge_daemon.interpreter import ModelError
 from edge_daemon.types import Point
 
@@ -36,7 +38,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's bytes and what its embedded `spec.json` says."""
+    """A model's bytes, what its embedded `spec.json` says, and its golden answers if it has any."""
 
     path: Path
     content: bytes
@@ -45,6 +47,7 @@ class ModelFile:
     labels: tuple[str, ...]
     size_px: int
     crop: Crop
+    goldens: Goldens | None
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -61,6 +64,10 @@ def read_model_file(path: Path) -> ModelFile:
     spec = _read_spec(path, content)
     try:
         return _model_file(path, content, spec)
+    except GoldensDamaged as error:
+        raise ModelError(
+            f"{path}: its {goldens.FILE} is damaged ({error}); convert it again."
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: its spec.json is not complete ({error}); convert it again."
@@ -69,8 +76,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            spec = json.loads(archive.read("spec.json"))
+        spec = json.loads(_associated_file(content, "spec.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ModelError(
             f"{path}: carries no spec.json, so its labels are unknown; "
@@ -81,17 +87,34 @@ def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
     return spec
 
 
+def _associated_file(content: bytes, name: str) -> bytes:
+    """Raises KeyError where there is none of that name, BadZipFile where it is damaged."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(name)
+
+
 def _model_file(path: Path, content: bytes, spec: dict[str, Any]) -> ModelFile:
-    crop = spec["crop"]
+    crop, size_px, labels = spec["crop"], int(spec["input"]["width"]), spec["labels"]
     return ModelFile(
         path=path,
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
         name=str(spec["name"]),
-        labels=tuple(str(label) for label in spec["labels"]),
-        size_px=int(spec["input"]["width"]),
+        labels=tuple(str(label) for label in labels),
+        size_px=size_px,
         crop=Crop(float(crop["side"]), _point(crop["eyes"]), _point(crop["box"])),
+        goldens=_read_goldens(content, size_px, len(labels)),
     )
+
+
+def _read_goldens(content: bytes, size_px: int, classes: int) -> Goldens | None:
+    try:
+        stored = _associated_file(content, goldens.FILE)
+    except KeyError:
+        return None
+    except zipfile.BadZipFile as error:
+        raise GoldensDamaged(str(error)) from error
+    return goldens.read_goldens(stored, size_px, classes)
 
 
 def _point(pair: list[float]) -> Point:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,29 @@ def blazeface_dir() -> Path:
 def shipped_model() -> Path:
     """The model that comes with the project."""
     return ROOT / "models" / "expression.tflite"
+
+
+@pytest.fixture(scope="session")
+def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained tiny network in the form in which `train` hands one over."""
+    from stripes import write_export
+
+    folder = tmp_path_factory.mktemp("exports") / "stripes"
+    write_export(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converted(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 model made from `export_dir`, its other variants and its reports beside it."""
+    from convert.__main__ import main
+
+    target = tmp_path_factory.mktemp("models") / "stripes.tflite"
+    assert main([str(export_dir), "--output", str(target), "--variants", "all"]) == 0
+    return target
+
+
+@pytest.fixture
+def broken_dir(export_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the good export for a test to damage."""
+    return Path(shutil.copytree(export_dir, tmp_path / "broken"))

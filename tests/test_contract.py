@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
 
+from edge_daemon.__main__ import main as edge_daemon
 from edge_daemon.classifier import Classifier
 from edge_daemon.model_file import ModelFile, read_model_file
 
@@ -107,3 +112,85 @@ def test_keras_and_the_daemons_classifier_agree(workplace: Path, model: ModelFil
     scores = np.stack([classifier.score(face) for face in faces])
     assert (scores.argmax(1) == expected.argmax(1)).mean() >= 0.97
     assert np.abs(scores - expected).mean() < 0.01
+
+
+def with_goldens(model: ModelFile, path: Path, arrays: Mapping[str, Any] | None) -> Path:
+    """A copy of the model at `path` with other golden answers, or with none."""
+    with zipfile.ZipFile(io.BytesIO(model.content)) as archive:
+        spec = archive.read("spec.json")
+        start = min(entry.header_offset for entry in archive.infolist())
+    path.write_bytes(model.content[:start])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("spec.json", spec)
+        if arrays is not None:
+            goldens = io.BytesIO()
+            np.savez(goldens, **arrays)
+            archive.writestr("goldens.npz", goldens.getvalue())
+    return path
+
+
+def doctor(path: Path) -> int:
+    config = path.with_suffix(".yaml")
+    config.write_text(f"model: {path}\n")
+    return edge_daemon(["doctor", "--config", str(config)])
+
+
+class TestGoldens:
+    """The converter's own answers, on the runtime that is installed here."""
+
+    def test_doctor_finds_what_the_converter_saw(
+        self, model: ModelFile, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert doctor(model.path) == 0
+        said = capsys.readouterr().out
+        assert f"model: {model.path} (tiny), sha256 {model.sha256[:12]}" in said
+        assert "this runtime computes what the converter saw: the same label on 14 of 14" in said
+
+    def test_answers_that_are_off_are_refused_by_doctor_and_daemon(
+        self, model: ModelFile, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert model.goldens is not None
+        faces, scores = model.goldens.faces[..., None], model.goldens.scores.copy()
+        top = scores.argmax(axis=1)
+        scores[0, top[0]] -= 0.06
+        scores[0, top[0] - 1] += 0.06
+        path = with_goldens(model, tmp_path / "off.tflite", {"faces": faces, "scores": scores})
+        sentence = "its answers differ by up to 0.060 from what the converter saw (at most 0.05"
+        assert doctor(path) == 2
+        assert sentence in capfd.readouterr().err
+        words = ["-m", "edge_daemon", "run", "--config", str(path.with_suffix(".yaml"))]
+        daemon = subprocess.run(
+            [sys.executable, *words, "--set", "camera.source=demo"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert daemon.returncode == 2
+        assert sentence in daemon.stderr
+
+    def test_a_model_without_goldens_is_told_apart_and_runs(
+        self, model: ModelFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = with_goldens(model, tmp_path / "bare.tflite", None)
+        assert doctor(path) == 0
+        assert "goldens: none in the model, so its answers here are" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "arrays",
+        [
+            {"faces": np.zeros((14, 48, 48, 1), np.uint8)},
+            {"faces": np.zeros((2, 9, 9, 1), np.uint8), "scores": np.zeros((2, 7), np.float32)},
+        ],
+        ids=["no scores", "other size"],
+    )
+    def test_damaged_goldens_are_named(
+        self,
+        arrays: Mapping[str, Any],
+        model: ModelFile,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert doctor(with_goldens(model, tmp_path / "damaged.tflite", arrays)) == 2
+        assert "its goldens.npz is damaged" in capsys.readouterr().err

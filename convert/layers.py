@@ -1,0 +1,75 @@
+"""A float32 model and a quantised one in, how much each layer lost to quantisation out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
+
+from convert import graph
+from convert.export_folder import Images
+
+_EXACT_DB = 99.0  # shown for a layer without any error
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """A layer's signal-to-quantisation-noise ratio; 20 dB is an error of a tenth."""
+
+    name: str
+    sqnr_db: float
+
+
+def errors(reference: bytes, quantised: bytes, images: Images) -> tuple[LayerError, ...]:
+    """The error of every tensor that both models compute, in the order of the graph.
+
+    The converter gives the same tensor the same name in both. Errors add up along the network,
+    as they do on a device; `images` is (n, height, width, 1).
+    """
+    both = set(graph.read(reference).computed)
+    names = [name for name in graph.read(quantised).computed if name in both]
+    exact, rounded = _Probe(reference), _Probe(quantised)
+    signal, noise = np.zeros(len(names)), np.zeros(len(names))
+    for image in images:
+        exact.run(image)
+        rounded.run(image)
+        for i, name in enumerate(names):
+            wanted = exact.values(name)
+            signal[i] += np.square(wanted).sum()
+            noise[i] += np.square(wanted - rounded.values(name)).sum()
+    return tuple(map(_layer_error, names, signal, noise))
+
+
+def _layer_error(name: str, signal: float, noise: float) -> LayerError:
+    first = name.partition(";")[0]  # then come the operations that were folded into it
+    exact = noise <= signal * 10 ** (-_EXACT_DB / 10)
+    return LayerError(first, _EXACT_DB if exact else float(10 * np.log10(signal / noise)))
+
+
+class _Probe:
+    """A model whose every tensor can be read after a run."""
+
+    def __init__(self, content: bytes) -> None:
+        self._runtime = Interpreter(
+            model_content=content,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        self._runtime.allocate_tensors()
+        self._pixels = self._runtime.get_input_details()[0]
+        self._details = {each["name"]: each for each in self._runtime.get_tensor_details()}
+
+    def run(self, image: NDArray[np.uint8]) -> None:
+        values = image[np.newaxis].astype(self._pixels["dtype"])
+        self._runtime.set_tensor(self._pixels["index"], values)
+        self._runtime.invoke()
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """The tensor of that name as real values."""
+        details = self._details[name]
+        scale, zero_point = details["quantization"]
+        stored = self._runtime.get_tensor(details["index"]).astype(np.float64)
+        real: NDArray[np.float64] = stored if scale == 0 else scale * (stored - zero_point)
+        return real
