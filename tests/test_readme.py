@@ -39,17 +39,17 @@ def test_its_table_of_stages_is_the_benchmarks() -> None:
 
 def test_its_accuracy_is_the_shipped_models() -> None:
     report = json.loads((ROOT / "models" / "expression.report.json").read_text())
-    figures = report["int8"]
+    figures = report["variants"]["int8"]["trials"]["test images"]
     found = re.search(
         r"(\d+\.\d) % of PublicTest's ([\d,]+) faces right \(95 % interval (\S+) to (\S+) %\), "
         r"macro-F1 (\d\.\d+)",
         README.replace("\n", " "),
     )
     assert found, "the README does not say how accurate the model is"
-    low, high = figures["accuracy_interval_95"]
+    low, high = figures["accuracy_95"]
     assert found.groups() == (
         f"{100 * figures['accuracy']:.1f}",
-        f"{report['test_images']:,}",
+        f"{report['samples']:,}",
         f"{100 * low:.1f}",
         f"{100 * high:.1f}",
         f"{figures['macro_f1']:.3f}",
