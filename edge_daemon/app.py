@@ -6,7 +6,9 @@ import logging
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config
-from edge_daemon.detector import DetectorUnavailable, build_detector
+from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
@@ -24,7 +26,7 @@ from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.smoothing import Smoother
-from edge_daemon.source_choice import source_opener
+from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
 from edge_daemon.state import StateReport
 from edge_daemon.supervisor import Supervisor
@@ -55,6 +57,22 @@ USER_ERRORS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The daemon's parts, built and not yet started."""
+
+    detector: Detector
+    classifier: Classifier
+    goldens: str
+    maker: EventMaker
+    feed: EventFeed
+    backlog: Backlog[Event]
+    event_log: EventLog
+    camera: Camera
+    pipeline: Pipeline
+    web: WebServer
+
+
 def run(config: Config) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; the exit code.
 
@@ -63,17 +81,20 @@ def run(config: Config) -> int:
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.request())
-    with ExitStack() as parts:
-        _start(config, stop, parts)
+    with ExitStack() as running:
+        parts = build(config, stop)
+        running.callback(parts.detector.close)
+        _start(parts, config, stop, running)
+        _describe(parts, config)
+        _watch(parts, stop, Supervisor())
     log.info("stopped")
     return 1 if stop.failure else 0
 
 
-def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
-    """Build every part, start them from the sinks to the camera, and wait for the stop."""
+def build(config: Config, stop: Stop) -> Parts:
+    """Build every part from the configuration; `stop` hears of failures in their threads."""
     model_path = Path(config.model)
-    model = read_model_file(model_path)
-    classifier = Classifier(model, runtime=config.runtime)
+    classifier = Classifier(read_model_file(model_path), runtime=config.runtime)
     goldens = doctor.examine(classifier)
     detector = build_detector(
         config.detector.backend,
@@ -81,29 +102,13 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
         min_score=config.detector.min_score,
         runtime=config.runtime,
     )
-    parts.callback(detector.close)
-    open_source = source_opener(
-        config.camera.source,
-        width=config.camera.width,
-        height=config.camera.height,
-        fps=config.camera.fps,
-        loop=config.camera.loop,
-    )
-
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
     feed = EventFeed([backlog])
-    maker = EventMaker(
-        labels=model.labels,
-        common={
-            "camera": config.camera.name,
-            "run": secrets.token_hex(4),
-            "model": {"name": model.name, "sha256": model.sha256},
-        },
-    )
+    maker = _maker(config, classifier)
     camera = Camera(
-        open_source=open_source,
+        open_source=_source(config),
         frames=frames,
         timeout_s=config.camera.timeout_s,
         lossless=config.camera.lossless,
@@ -116,24 +121,17 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
         detector=detector,
         tracker=Tracker(max_age_s=config.tracker.max_age_s),
         classifier=classifier,
-        smoother=Smoother(
-            labels=model.labels,
-            half_life_s=config.smoothing.half_life_s,
-            min_score=config.smoothing.min_score,
-            min_margin=config.smoothing.min_margin,
-            dwell_s=config.smoothing.dwell_s,
-        ),
+        smoother=_smoother(config, classifier),
         maker=maker,
         camera_status=lambda: camera.status,
         blank_size=(config.camera.width, config.camera.height),
         max_faces=config.detector.max_faces,
         stop=stop.event,
     )
-    event_log = EventLog(Path(config.events.path), backlog)
     report = StateReport(
         camera_name=config.camera.name,
         camera=camera,
-        model=model,
+        model=classifier.model,
         detector=detector.name,
         runtime=classifier.runtime,
         pipeline=pipeline,
@@ -142,6 +140,52 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
         feed=feed,
         backlog=backlog,
     )
+    event_log = EventLog(Path(config.events.path), backlog)
+    web = _web(config, classifier, views, report, stop.fail)
+    return Parts(
+        detector, classifier, goldens, maker, feed, backlog, event_log, camera, pipeline, web
+    )
+
+
+def _source(config: Config) -> OpenSource:
+    return source_opener(
+        config.camera.source,
+        width=config.camera.width,
+        height=config.camera.height,
+        fps=config.camera.fps,
+        loop=config.camera.loop,
+    )
+
+
+def _maker(config: Config, classifier: Classifier) -> EventMaker:
+    model = classifier.model
+    return EventMaker(
+        labels=model.labels,
+        common={
+            "camera": config.camera.name,
+            "run": secrets.token_hex(4),
+            "model": {"name": model.name, "sha256": model.sha256},
+        },
+    )
+
+
+def _smoother(config: Config, classifier: Classifier) -> Smoother:
+    return Smoother(
+        labels=classifier.model.labels,
+        half_life_s=config.smoothing.half_life_s,
+        min_score=config.smoothing.min_score,
+        min_margin=config.smoothing.min_margin,
+        dwell_s=config.smoothing.dwell_s,
+    )
+
+
+def _web(
+    config: Config,
+    classifier: Classifier,
+    views: Latest[View],
+    report: StateReport,
+    on_failure: Callable[[BaseException], None],
+) -> WebServer:
     web = WebServer(
         host=config.web.host,
         port=config.web.port,
@@ -149,34 +193,30 @@ def _start(config: Config, stop: Stop, parts: ExitStack) -> None:
         views=views,
         state=lambda: report.state(web.viewers),
         healthy=report.healthy,
-        labels=model.labels,
+        labels=classifier.model.labels,
         jpeg_quality=config.stream.quality,
-        on_failure=stop.fail,
+        on_failure=on_failure,
     )
+    return web
 
-    writer = Worker("event-log", event_log.run, stop)
+
+def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None:
+    """Start from the sinks to the camera; `running` then stops them in the reverse order."""
+    writer = Worker("event-log", parts.event_log.run, stop)
     writer.start()
-    parts.callback(writer.join, JOIN_S)
-    parts.callback(backlog.close)
-    _bind(web, config)
-    parts.callback(web.stop)
+    running.callback(writer.join, JOIN_S)
+    running.callback(parts.backlog.close)
+    _bind(parts.web, config)
+    running.callback(parts.web.stop)
     started_s = time.monotonic()
-    feed.put(maker.note("daemon_start", datetime.now(UTC), version=__version__))
-    parts.callback(_note_stop, feed, maker, started_s)
-    pipeline_worker = Worker("pipeline", pipeline.run, stop)
-    pipeline_worker.start()
-    parts.callback(pipeline_worker.join, JOIN_S)
-    parts.callback(stop.request)
-    camera.start()
-    parts.callback(camera.stop)
-    log.info("detector: %s", detector.name)
-    log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
-    log.info("runtime: %s", classifier.runtime)
-    log.info("goldens: %s", goldens)
-    log.info("events: %s", event_log.path)
-    host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
-    log.info("watch: http://%s:%d/", host, web.port)
-    _watch(stop, pipeline, camera, web, Supervisor())
+    parts.feed.put(parts.maker.note("daemon_start", datetime.now(UTC), version=__version__))
+    running.callback(_note_stop, parts.feed, parts.maker, started_s)
+    pipeline = Worker("pipeline", parts.pipeline.run, stop)
+    pipeline.start()
+    running.callback(pipeline.join, JOIN_S)
+    running.callback(stop.request)
+    parts.camera.start()
+    running.callback(parts.camera.stop)
 
 
 def _bind(web: WebServer, config: Config) -> None:
@@ -194,20 +234,28 @@ def _note_stop(feed: EventFeed, maker: EventMaker, started_s: float) -> None:
     feed.put(maker.note("daemon_stop", datetime.now(UTC), duration_s=up_s))
 
 
-def _watch(
-    stop: Stop, pipeline: Pipeline, camera: Camera, web: WebServer, supervisor: Supervisor
-) -> None:
+def _describe(parts: Parts, config: Config) -> None:
+    """Say in the log what runs; the camera says for itself what it is."""
+    model = parts.classifier.model
+    log.info("detector: %s", parts.detector.name)
+    log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
+    log.info("runtime: %s", parts.classifier.runtime)
+    log.info("goldens: %s", parts.goldens)
+    log.info("events: %s", parts.event_log.path)
+    host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
+    log.info("watch: http://%s:%d/", host, parts.web.port)
+
+
+def _watch(parts: Parts, stop: Stop, supervisor: Supervisor) -> None:
     """Tell systemd of progress until the stop; the watchdog is fed only while frames move on."""
     supervisor.ready()
     turns = -1
     while not stop.event.wait(WATCH_S):
-        progress = pipeline.progress
+        progress, state = parts.pipeline.progress, parts.camera.status.state
         if progress.turns != turns:
             turns = progress.turns
-            supervisor.alive(
-                f"{camera.status.state}, {progress.fps:.1f} frames/s, {web.viewers} viewers"
-            )
-        if camera.status.state == "ended":
+            supervisor.alive(f"{state}, {progress.fps:.1f} frames/s, {parts.web.viewers} viewers")
+        if state == "ended":
             log.info("the source has ended")
             break
     supervisor.stopping()
