@@ -152,7 +152,7 @@ class Device:
         self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             why = "cannot be opened (in use?)" if Path(path).exists() else "is not there"
-            raise SourceAwayError(f"camera {path} {why}")
+            raise SourceAwayError(f"{path} {why}")
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         self._capture.set(cv2.CAP_PROP_FPS, fps)
@@ -176,7 +176,7 @@ class Network:
         timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, _NET_TIMEOUT_MS]
         self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
         if not self._capture.isOpened():
-            raise SourceAwayError(f"camera {self.name} does not answer with a video stream")
+            raise SourceAwayError(f"{self.name} does not answer with a video stream")
 
     def read(self) -> ImageBgr | None:
         return _read(self._capture)

@@ -253,7 +253,7 @@ def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
     parked.shut()
     with Bench(opener(url)) as bench:
         reason = bench.wait_for("lost")
-        assert reason.startswith(f"camera http://127.0.0.1:{port}/cam.mjpg?… does not answer")
+        assert reason.startswith(f"http://127.0.0.1:{port}/cam.mjpg?… does not answer")
         late = MjpegServer(jpegs, port)
         try:
             bench.wait_for("ok")
@@ -263,7 +263,7 @@ def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
 
 def test_missing_device_is_waited_for() -> None:
     with Bench(opener(97)) as bench:
-        assert bench.wait_for("lost") == "camera /dev/video97 is not there"
+        assert bench.wait_for("lost") == "/dev/video97 is not there"
 
 
 class FlakySource:
