@@ -78,6 +78,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     for name, value, unit, what in (
         ("--max-accuracy-drop", 100 * default.accuracy_drop, "POINTS", "accuracy lost"),
         ("--min-agreement", 100 * default.agreement, "PERCENT", "images with the same top class"),
+        (
+            "--min-corrupted-agreement",
+            100 * default.corrupted_agreement,
+            "PERCENT",
+            "the same on the corrupted images",
+        ),
         ("--max-recall-drop", 100 * default.recall_drop, "POINTS", "recall any class loses"),
         ("--max-mean-kl", default.mean_kl, "NATS", "mean Kullback-Leibler divergence"),
     ):
@@ -89,6 +95,7 @@ def _limits(options: argparse.Namespace) -> Limits:
     return Limits(
         accuracy_drop=options.max_accuracy_drop / 100,
         agreement=options.min_agreement / 100,
+        corrupted_agreement=options.min_corrupted_agreement / 100,
         recall_drop=options.max_recall_drop / 100,
         mean_kl=options.max_mean_kl,
     )

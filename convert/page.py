@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convert import verify
+
 Json = Mapping[str, Any]
 
 
@@ -121,7 +123,9 @@ def _variants_table(report: Json) -> Table:
 def _scores_table(report: Json, images: str, keras: Json) -> Table:
     """The networks' scores, and below them the figures that have a limit."""
     trials = [variant["trials"][images] for variant in report["variants"].values()]
-    limits, every = report["limits"], [keras, *trials]
+    limits, every = dict(report["limits"]), [keras, *trials]
+    if images == verify.CORRUPTED:
+        limits["agreement"] = limits["corrupted_agreement"]
     rows = [
         ("accuracy (95 % interval)", *map(_accuracy, every), ""),
         ("macro-F1", *(_percent(each["macro_f1"]) for each in every), ""),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from convert import corruption, network
+from convert import corruption, network, verify
 from convert.export_folder import ClassIds, ExportFolder, Images
 from convert.scores import Probabilities
 
@@ -24,8 +24,8 @@ class Trial:
 def prepare(model: keras.Model, export: ExportFolder) -> tuple[Trial, ...]:
     """The test images as they are, and corrupted."""
     sets = {
-        "test images": export.test_images,
-        "corrupted test images": corruption.corrupted(export.test_images),
+        verify.CLEAN: export.test_images,
+        verify.CORRUPTED: corruption.corrupted(export.test_images),
     }
     return tuple(
         Trial(name, images, export.test_classes, network.probabilities(model, images))

@@ -47,6 +47,10 @@ class TestGate:
         assert list(comparison.worst_class) == [0, 0]
         verify.refuse_broken("int8 model", [comparison], NAMES[:2], verify.Limits())
 
+    def test_corrupted_images_have_an_agreement_limit_of_their_own(self) -> None:
+        assert verify.Limits().least_agreement(verify.CLEAN) == 0.97
+        assert verify.Limits().least_agreement(verify.CORRUPTED) == 0.95
+
     def test_dead_answers_are_named(self) -> None:
         nan, same = self.sure.copy(), np.broadcast_to(self.sure[:1], self.sure.shape)
         nan[:3] = np.nan
