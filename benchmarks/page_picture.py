@@ -11,7 +11,7 @@ import sys
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-SETTLED_MS = 30_000  # until both faces have held an expression and some events have come
+SETTLED_MS = 54_000  # a smile and a surprise, with some events before them
 
 
 def main() -> None:
