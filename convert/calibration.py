@@ -13,7 +13,7 @@ import numpy as np
 from convert.errors import ConvertError
 from convert.export_folder import Images
 
-SAMPLES = 500  # the study in a report of all variants shows what others would give
+SAMPLES = 1000  # the study in a report of all variants shows what others would give
 MIN_SAMPLES = 50
 MIN_CONTRAST_LEVELS = 16  # the range of gray within a picture that shows anything
 MAX_BLANK_SHARE = 0.1  # FER2013 itself has a few blank pictures
