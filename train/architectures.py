@@ -34,7 +34,8 @@ def seed() -> keras.Model:
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
         x = layers.Dropout(0.25)(x)
-    return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="seed")
+    x = layers.Dense(CLASSES, activation="softmax", dtype="float32")(x)
+    return keras.Model(inputs, x, name="seed")
 
 
 def compact() -> keras.Model:
@@ -52,7 +53,7 @@ def compact() -> keras.Model:
     x = layers.GlobalAveragePooling2D(keepdims=True)(x)
     x = layers.Dropout(0.3)(x)
     x = layers.Conv2D(CLASSES, 1, kernel_initializer="he_normal")(x)
-    outputs = layers.Softmax()(layers.Reshape((CLASSES,))(x))
+    outputs = layers.Softmax(dtype="float32")(layers.Reshape((CLASSES,))(x))
     return keras.Model(inputs, outputs, name="compact")
 
 

@@ -19,7 +19,10 @@ BACKUP_RECORD = "backup/training_metadata.json"
 
 
 class Best(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the weights of the best validation accuracy, over resumed runs too."""
+    """Keeps the weights of the best validation accuracy, over resumed runs too.
+
+    Where the optimizer averages weights, it is the average that was validated and is kept.
+    """
 
     def __init__(self, work: Path) -> None:
         super().__init__()
@@ -33,8 +36,16 @@ class Best(keras.callbacks.Callback):  # type: ignore[misc]
         accuracy = (logs or {})["val_accuracy"]
         if accuracy > self._best:
             self._best = accuracy
-            save_weights(self.model, self._weights)
+            self._save()
             write_text(self._record, json.dumps({"epoch": epoch, "val_accuracy": accuracy}))
+
+    def _save(self) -> None:
+        variables = self.model.trainable_variables
+        newest = [keras.ops.convert_to_numpy(v) for v in variables]
+        self.model.optimizer.finalize_variable_values(variables)  # the average, if there is one
+        save_weights(self.model, self._weights)
+        for variable, value in zip(variables, newest, strict=True):
+            variable.assign(value)
 
 
 class Backup(keras.callbacks.Callback):  # type: ignore[misc]

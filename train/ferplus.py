@@ -20,6 +20,7 @@ FILE = "fer2013new.csv"
 # The file's columns in the order of train.dataset.LABELS; contempt and unknown are none of ours.
 COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 NOT_A_FACE = "NF"
+HALF_OF_VOTERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class Votes:
 
     votes: NDArray[np.int64]
     not_a_face: NDArray[np.int64]
+
+    def no_face(self) -> NDArray[np.bool_]:
+        """Mask (n,) of the pictures in which half of the voters saw no face."""
+        return self.not_a_face >= HALF_OF_VOTERS
+
+
+def read_votes_beside(dataset: Path) -> dict[str, Votes]:
+    """The votes by split from the file in or beside `dataset`; empty where there is none."""
+    path = (dataset if dataset.is_dir() else dataset.parent) / FILE
+    return read_votes(path) if path.exists() else {}
 
 
 def read_votes(path: Path) -> dict[str, Votes]:

@@ -13,7 +13,6 @@ from train.duplicates import Pair, exact_groups, near_pairs
 from train.ferplus import Votes
 
 FLAT_LEVELS = 4.0  # a picture whose levels deviate less than this shows nothing
-VOTES_AGAINST = 5  # of FER+'s ten: half of the voters saw no face
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,8 @@ class Findings:
 
 
 def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
-    """Look through `splits`; `votes`, by split, are FER+'s where they are at hand, else empty."""
-    names = tuple(splits)
+    """Look through `splits`, Training first; `votes`, by split, are FER+'s, empty if not at hand."""
+    names = tuple(sorted(splits, key=lambda name: name != "Training"))
     parts = [splits[name] for name in names]
     x = np.concatenate([part.x for part in parts])
     numbers = np.repeat(np.arange(len(parts)), [len(part.y) for part in parts])
@@ -100,4 +99,4 @@ def _voted_out(split: Split, votes: Votes | None) -> NDArray[np.bool_]:
     """Mask of the images that half of FER+'s voters took for no face."""
     if votes is None or len(votes.not_a_face) != len(split.y):
         return np.zeros(len(split.y), dtype=bool)
-    return votes.not_a_face >= VOTES_AGAINST
+    return votes.no_face()

@@ -7,14 +7,16 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from train.augment import augmenter
+from train.batches import Batches
 from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
 from train.dataset import LABELS, Split
 from train.errors import CheckpointError, TrainError
@@ -25,65 +27,137 @@ LOG = "log.csv"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9)."""
+    """How a network is trained; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9).
 
+    `votes` is the share of FER+'s votes in the targets, `balance` how far rare classes weigh more
+    (0 to 1), `mixup` its alpha (0 for none), `average` the momentum of the moving average of the
+    weights that is validated and kept (0 for the weights themselves).
+    """
+
+    architecture: str
     optimizer: str
     learning_rate: float
     epochs: int
     batch_size: int
     label_smoothing: float
     weight_decay: float
+    votes: float
+    balance: float
+    mixup: float
+    average: float
+    precision: str
     seed: int
-    architecture: str
 
     @classmethod
-    def of(cls, architecture: str, *, epochs: int | None, seed: int) -> Recipe:
-        """The recipe kept for `architecture`: the seed project's own for `seed`, else SGD."""
-        if architecture == "seed":
-            return cls("adam", 5e-4, epochs or 30, 64, 0.0, 0.0, seed, architecture)
-        return cls("sgd", 0.1, epochs or 32, 128, 0.1, 5e-4, seed, architecture)
+    def of(cls, architecture: str, **changes: Any) -> Recipe:
+        """The recipe kept for `architecture`, with those of `changes` that are not None.
+
+        For `seed` it is the seed project's own, else SGD with one cosine.
+        """
+        recipe = SEED_RECIPE if architecture == "seed" else SGD_RECIPE
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(recipe, architecture=architecture, **given)
+
+
+SEED_RECIPE = Recipe(
+    architecture="seed",
+    optimizer="adam",
+    learning_rate=5e-4,
+    epochs=30,
+    batch_size=64,
+    label_smoothing=0.0,
+    weight_decay=0.0,
+    votes=0.0,
+    balance=0.0,
+    mixup=0.0,
+    average=0.0,
+    precision="float32",
+    seed=1,
+)
+SGD_RECIPE = replace(
+    SEED_RECIPE,
+    architecture="compact",
+    optimizer="sgd",
+    learning_rate=0.1,
+    epochs=60,
+    batch_size=128,
+    label_smoothing=0.1,
+    weight_decay=5e-4,
+    votes=0.6,
+    average=0.998,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a network is taught: faces `x` (n, 48, 48, 1), `targets` (n, 7), `weights` (n,)."""
+
+    x: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256(self.x.tobytes())
+        digest.update(self.targets.tobytes())
+        digest.update(self.weights.tobytes())
+        return digest.hexdigest()
 
 
 def fit(
-    network: keras.Model, training: Split, validation: Split, recipe: Recipe, work: Path
+    network: keras.Model, taught: Taught, validation: Split, recipe: Recipe, work: Path
 ) -> dict[str, list[float]]:
     """Train `network` in place; afterwards it holds the weights of the best validation epoch.
 
-    `work` keeps the checkpoints, the CSV log and the live plots; a run that was killed goes on
-    from its last whole epoch when called again with the same `work`. Returns the history by
-    metric, one value per epoch. Raises CheckpointError where `work` is of another run.
+    `work` keeps the checkpoints, the logs and the live plots; a run that was killed goes on from
+    its last whole epoch when called again with the same `work`, to the result that it would have
+    had. Returns the history by metric, one value per epoch. Raises CheckpointError where `work`
+    is of another run.
     """
-    _prepare(work, recipe, training)
-    model = keras.Sequential([keras.Input((48, 48, 1)), augmenter(recipe.seed), network])
-    steps = -(-len(training.y) // recipe.batch_size) * recipe.epochs
-    model.compile(
-        optimizer=_optimizer(recipe, steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
-    )
+    _prepare(work, recipe, taught)
+    model = compiled(network, recipe, batches=-(-len(taught.x) // recipe.batch_size))
     done = resume(model, work)
     trim_log(work / LOG, done)
     if done:
         print(f"{work}: {done} of {recipe.epochs} epochs are done")
     if done < recipe.epochs:
-        model.fit(
-            training.x,
-            one_hot(training),
+        batches = Batches(
+            taught.x,
+            taught.targets,
+            taught.weights,
             batch_size=recipe.batch_size,
+            mixup=recipe.mixup,
+            seed=recipe.seed,
+            epoch=done,
+        )
+        model.fit(
+            batches,
             initial_epoch=done,
             epochs=recipe.epochs,
             validation_data=(validation.x, one_hot(validation)),
+            validation_batch_size=256,
             callbacks=_callbacks(work, recipe),
+            shuffle=False,  # Batches does it
             verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
         )
     load_weights(model, work / BEST)
     return read_log(work / LOG)
 
 
-def _prepare(work: Path, recipe: Recipe, training: Split) -> None:
+def compiled(network: keras.Model, recipe: Recipe, batches: int) -> keras.Model:
+    """`network` behind the augmentation, ready for `recipe.epochs` of so many `batches`."""
+    model = keras.Sequential([keras.Input((48, 48, 1)), augmenter(recipe.seed), network])
+    model.compile(
+        optimizer=_optimizer(recipe, batches * recipe.epochs),
+        loss=keras.losses.CategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _prepare(work: Path, recipe: Recipe, taught: Taught) -> None:
     """Make `work`; raises CheckpointError where it holds a run of another recipe or dataset."""
     record = work / "recipe.json"
-    text = json.dumps(asdict(recipe) | {"training_sha256": _sha256(training)}, indent=1)
+    text = json.dumps(asdict(recipe) | {"training_sha256": taught.sha256()}, indent=1)
     if not record.exists():
         work.mkdir(parents=True, exist_ok=True)
         write_text(record, text)
@@ -92,12 +166,6 @@ def _prepare(work: Path, recipe: Recipe, training: Split) -> None:
             f"{work}: holds a run of another recipe or dataset; choose another --name, "
             "or remove that folder."
         )
-
-
-def _sha256(split: Split) -> str:
-    digest = hashlib.sha256(split.x.tobytes())
-    digest.update(split.y.tobytes())
-    return digest.hexdigest()
 
 
 def one_hot(split: Split) -> NDArray[np.float32]:
@@ -112,8 +180,9 @@ def read_log(path: Path) -> dict[str, list[float]]:
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    averaging = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
     if recipe.optimizer == "adam":
-        return keras.optimizers.Adam(recipe.learning_rate)
+        return keras.optimizers.Adam(recipe.learning_rate, **averaging)
     warm_up = steps // max(10, recipe.epochs // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
@@ -122,10 +191,23 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         warmup_steps=warm_up,
     )
     optimizer = keras.optimizers.SGD(
-        schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+        schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay, **averaging
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
+    """Lets what the layers draw at random follow from seed and epoch, as Batches does."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        states = [v for v in self.model.variables if "seed_generator" in v.path]
+        for number, state in enumerate(states):
+            state.assign([self._seed + number, epoch * 2**16])  # more draws than an epoch takes
 
 
 class _TimeLeft(keras.callbacks.Callback):  # type: ignore[misc]
@@ -143,7 +225,7 @@ class _TimeLeft(keras.callbacks.Callback):  # type: ignore[misc]
             return
         first, start = self._begun
         each_s = (now - start) / (epoch - first)
-        print(f"{each_s:.0f} s an epoch, {_duration((self._epochs - epoch) * each_s)} to go")
+        print(f"{each_s:.0f} s an epoch, {duration((self._epochs - epoch) * each_s)} to go")
 
 
 class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
@@ -154,15 +236,18 @@ class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrainError("the loss is no longer a number; train again with another --seed.")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = math.ceil(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _callbacks(work: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
     """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
+    averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
     return [
+        _Reseed(recipe.seed),
         _TimeLeft(recipe.epochs),
+        *averaging,
         Best(work),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
         LivePlot(work / LOG, work / "curves.png"),
