@@ -171,8 +171,10 @@ def test_the_start_says_what_is_trained_on_what(story: Story) -> None:
     _, out, _ = story.interrupted
     assert f"Training: {TRAINING} faces (angry 10, disgust 10, " in out
     assert f"PublicTest: {TEST} faces (angry 3, " in out
-    assert f"training on {TRAINING - 7} faces, 7 held out" in out
+    assert f"training on {TRAINING} faces, {TEST} of PublicTest choose the epoch" in out
+    assert "no fer2013new.csv beside the dataset" in out
     assert f"parameters, {EPOCHS} epochs" in out
+    assert "all of them take about " in out
 
 
 def test_a_killed_run_goes_on_from_its_last_whole_epoch(story: Story) -> None:
@@ -182,6 +184,21 @@ def test_a_killed_run_goes_on_from_its_last_whole_epoch(story: Story) -> None:
     for epoch in range(1, EPOCHS + 1):
         assert (f"Epoch {epoch}/{EPOCHS}\n" in story.said) == (epoch > story.after_kill)
     assert logged(story.work) == list(range(EPOCHS))
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(story: Story, tmp_path: Path) -> None:
+    status, said = run(*story.command[:-1], tmp_path)
+    assert status == 0
+    assert "are done" not in said
+    unbroken = network_of(tmp_path / "stripes").get_weights()
+    resumed = network_of(story.folder).get_weights()
+    for a, b in zip(unbroken, resumed, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    log, resumed_log = (
+        np.loadtxt(folder / "work" / "log.csv", delimiter=",", skiprows=1)
+        for folder in (tmp_path / "stripes", story.folder)
+    )
+    np.testing.assert_allclose(log, resumed_log, rtol=1e-3, atol=1e-3)
 
 
 def test_the_time_left_is_told(story: Story) -> None:
@@ -246,7 +263,7 @@ def test_the_spec_tells_what_the_model_file_carries(story: Story) -> None:
         "height": 48, "width": 48, "channels": 1, "color": "gray", "range": [0, 255]
     }  # fmt: skip
     assert {"side", "eyes", "box"} == set(spec["crop"])
-    assert spec["dataset"] == {"name": "FER2013", "training_faces": TRAINING - 7}
+    assert spec["dataset"] == {"name": "FER2013", "training_faces": TRAINING}
     training = spec["training"]
     assert training["epochs"] == EPOCHS
     assert training["seed"] == 1
@@ -268,7 +285,7 @@ def test_the_specs_figures_are_the_exported_networks(story: Story) -> None:
 def test_samples_are_raw_faces_of_their_splits(story: Story) -> None:
     for name, n, (x, y) in (
         ("test.npz", TEST, faces(TEST, 2)),
-        ("calibration.npz", TRAINING - 7, faces(TRAINING, 1)),
+        ("calibration.npz", TRAINING, faces(TRAINING, 1)),
     ):
         with np.load(story.folder / name) as sample:
             assert set(sample) == {"x", "y"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -34,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; 0 when all is written, 2 where the user has to mend something."""
     options = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file tells of the epoch it is in
     try:
         splits = read_dataset(options.dataset)
         for split in splits.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -39,7 +40,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._order = np.arange(len(x))
 
     def __len__(self) -> int:
-        return -(-len(self._x) // self._batch_size)
+        return math.ceil(len(self._x) / self._batch_size)
 
     def on_epoch_begin(self) -> None:
         self._epoch += 1
@@ -66,5 +67,5 @@ def class_weights(y: NDArray[np.int64], balance: float) -> NDArray[np.float32]:
 
     0 weighs all faces alike, 1 all classes alike.
     """
-    weights = np.bincount(y)[y].astype(np.float64) ** -balance
-    return (weights / weights.mean()).astype(np.float32)
+    weights: NDArray[np.float64] = np.bincount(y)[y].astype(np.float64) ** -balance
+    return np.asarray(weights / weights.mean(), dtype=np.float32)

@@ -77,7 +77,7 @@ class Findings:
 
 
 def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
-    """Look through `splits`, Training first; `votes`, by split, are FER+'s, empty if not at hand."""
+    """Look through `splits`, Training first; `votes` by split are FER+'s, empty if not at hand."""
     names = tuple(sorted(splits, key=lambda name: name != "Training"))
     parts = [splits[name] for name in names]
     x = np.concatenate([part.x for part in parts])

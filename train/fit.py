@@ -114,7 +114,7 @@ def fit(
     is of another run.
     """
     _prepare(work, recipe, taught)
-    model = compiled(network, recipe, batches=-(-len(taught.x) // recipe.batch_size))
+    model = compiled(network, recipe, batches=math.ceil(len(taught.x) / recipe.batch_size))
     done = resume(model, work)
     trim_log(work / LOG, done)
     if done:

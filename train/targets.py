@@ -62,5 +62,6 @@ def _features(votes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)
+    odds: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    odds /= odds.sum(axis=1, keepdims=True)
+    return odds
