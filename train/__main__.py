@@ -1,4 +1,4 @@
-"""`python -m train`: `fit DATASET` writes `exports/<name>/`, `explore DATASET` a page about it."""
+"""`python -m train`: a dataset in; `fit` and `distil` write an export, `explore` a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from train.dataset import Split, describe, read_dataset
@@ -14,21 +13,12 @@ from train.errors import TrainError
 from train.ferplus import read_votes_beside
 
 DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder"
-
-
-def _share(text: str) -> float:
-    if not 0 <= (number := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 1")
-    return number
-
-
-RECIPE_OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
-    "votes": ("share of FER+'s votes in the targets, 0 to 1", _share),
-    "balance": ("how far rare classes weigh more, 0 to 1", _share),
-    "mixup": ("mixup's alpha, 0 for none", _share),
-    "average": ("momentum of the weights' moving average, 0 for none", _share),
-    "precision": ("float32, or mixed_bfloat16 where the hardware is faster with it", str),
-}
+# The options that change a recipe, by its names for them.
+RECIPE_OPTIONS = (
+    "epochs", "seed", "votes", "balance", "mixup", "average", "precision",
+    "teacher", "teachers", "temperature", "taught",
+)  # fmt: skip
+ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,14 +58,18 @@ def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
 def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Train, evaluate and export as `options` say."""
     # Keras is imported only now, so that a wrong dataset is reported at once.
+    from train.devices import Cluster, use_all_devices  # noqa: PLC0415
     from train.run import run  # noqa: PLC0415
 
-    changes = {name: getattr(options, name) for name in ("epochs", "seed", *RECIPE_OPTIONS)}
+    if options.devices == "all":
+        hosts = options.coordinator, options.processes, options.process
+        use_all_devices(Cluster(*hosts) if options.coordinator else None)
     run(
         splits,
         read_votes_beside(options.dataset),
         architecture=options.arch,
-        changes=changes,
+        changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
+        teacher_epochs=options.teacher_epochs,
         name=options.name,
         folder=options.output / options.name,
     )
@@ -86,21 +80,56 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
 
     fit = commands.add_parser("fit", help="train a network and export it")
-    fit.set_defaults(action=run_fit)
-    fit.add_argument("dataset", type=Path, help=DATASET_HELP)
-    fit.add_argument("--arch", choices=("compact", "seed"), default="compact")
-    fit.add_argument("--name", default="expression", help="name of the export")
-    fit.add_argument("--epochs", type=_positive, help="default: the architecture's own recipe")
-    fit.add_argument("--seed", type=int)
-    for name, (text, kind) in RECIPE_OPTIONS.items():
-        fit.add_argument(f"--{name}", type=kind, help=f"{text}; default: the recipe's own")
-    fit.add_argument("--output", type=Path, default=Path("exports"))
+    _add_training(fit)
+    fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
+    fit.add_argument("--coordinator", help="host:port of the first of several hosts")
+    fit.add_argument("--processes", type=_positive, help="how many hosts there are")
+    fit.add_argument("--process", type=int, help="which of them this is, from 0")
+    fit.set_defaults(teacher_epochs=0)
+
+    distil = commands.add_parser("distil", help="train teachers, then a student from their answers")
+    _add_training(distil)
+    distil.add_argument("--teacher", choices=ARCHITECTURES, default="resnet18")
+    distil.add_argument("--teachers", type=_positive, default=3, help="how many of them")
+    distil.add_argument("--teacher-epochs", type=_positive, default=120)
+    distil.add_argument("--temperature", type=_temperature, default=3.0)
+    distil.add_argument("--taught", type=_share, default=0.7, help="the answers' share of the loss")
+    distil.set_defaults(arch="compact", coordinator=None)
 
     explore = commands.add_parser("explore", help="write a page about a dataset")
     explore.set_defaults(action=run_explore)
     explore.add_argument("dataset", type=Path, help=DATASET_HELP)
     explore.add_argument("--output", type=Path, default=Path("exports/explore"))
     return parser
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    """What `fit` and `distil` share; an option not given leaves the recipe as it is."""
+    own = "default: the recipe's own"
+    command.set_defaults(action=run_fit)
+    command.add_argument("dataset", type=Path, help=DATASET_HELP)
+    command.add_argument("--name", default="expression", help="name of the export")
+    command.add_argument("--output", type=Path, default=Path("exports"))
+    command.add_argument("--epochs", type=_positive, help=own)
+    command.add_argument("--seed", type=int, help=own)
+    command.add_argument("--votes", type=_share, help=f"FER+'s share of the targets; {own}")
+    command.add_argument("--balance", type=_share, help=f"1 weighs all classes alike; {own}")
+    command.add_argument("--mixup", type=_share, help=f"mixup's alpha, 0 for none; {own}")
+    command.add_argument("--average", type=_share, help=f"the weights' moving average; {own}")
+    command.add_argument("--precision", choices=("float32", "mixed_bfloat16"), help=own)
+    command.add_argument("--devices", choices=("one", "all"), default="one")
+
+
+def _share(text: str) -> float:
+    if not 0 <= (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 1")
+    return number
+
+
+def _temperature(text: str) -> float:
+    if (number := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number:g} is below 1")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -50,14 +50,40 @@ def compact() -> keras.Model:
     for filters in (32, 64, 128):
         x = _residual(x, filters, stride=2)
         x = _residual(x, filters, stride=1)
-    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    x = layers.Dropout(0.3)(x)
+    return keras.Model(inputs, _head(x, dropout=0.3), name="compact")
+
+
+def resnet18(width: int = 64, name: str = "resnet18") -> keras.Model:
+    """A teacher: ResNet-18 (He et al., arXiv:1512.03385) for 48×48 pixels, 11 M weights.
+
+    The stem keeps the full size and has no pooling; `width` is its number of filters.
+    """
+    inputs = keras.Input(INPUT_SHAPE)
+    x = _conv_bn_relu(layers.Rescaling(1 / 127.5, offset=-1)(inputs), width)
+    for stage in range(4):
+        x = _residual(x, width * 2**stage, stride=1 if stage == 0 else 2)
+        x = _residual(x, width * 2**stage, stride=1)
+    return keras.Model(inputs, _head(x, dropout=0.4), name=name)
+
+
+def slim_resnet18() -> keras.Model:
+    """A teacher for machines without an accelerator: a quarter of ResNet-18's filters, 0.7 M."""
+    return resnet18(16, name="slim-resnet18")
+
+
+ARCHITECTURES: dict[str, Callable[[], keras.Model]] = {
+    "compact": compact,
+    "seed": seed,
+    "resnet18": resnet18,
+    "slim-resnet18": slim_resnet18,
+}
+
+
+def _head(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """Global average pooling, a 1×1 convolution and softmax: all with int8 kernels in XNNPACK."""
+    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(keepdims=True)(x))
     x = layers.Conv2D(CLASSES, 1, kernel_initializer="he_normal")(x)
-    outputs = layers.Softmax(dtype="float32")(layers.Reshape((CLASSES,))(x))
-    return keras.Model(inputs, outputs, name="compact")
-
-
-ARCHITECTURES: dict[str, Callable[[], keras.Model]] = {"compact": compact, "seed": seed}
+    return layers.Softmax(dtype="float32")(layers.Reshape((CLASSES,))(x))
 
 
 def _conv_bn(x: keras.KerasTensor, filters: int, kernel: int, stride: int) -> keras.KerasTensor:

@@ -2,59 +2,86 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from train.devices import Spread
+
 Batch = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Every face once an epoch; what is drawn at random follows from seed and epoch alone.
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a network is taught: faces `x` (n, 48, 48, 1), `targets` (n, 7 or 14), `weights` (n,).
 
-    That is what lets a resumed run see the batches that an unbroken one would have seen.
+    A student's targets have the teachers' seven probabilities behind the seven of the labels.
+    """
+
+    x: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256(self.x.tobytes())
+        digest.update(self.targets.tobytes())
+        digest.update(self.weights.tobytes())
+        return digest.hexdigest()
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Every face once an epoch, but for those too few for a batch at its end.
+
+    What is drawn at random follows from seed and epoch alone: that is what lets a resumed run see
+    the batches that an unbroken one would have seen. `next_epoch` is the epoch to begin with.
     """
 
     def __init__(
-        self,
-        x: NDArray[np.uint8],
-        targets: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        *,
-        batch_size: int,
-        mixup: float,
-        seed: int,
-        epoch: int,
+        self, taught: Taught, batch_size: int, *, mixup: float, seed: int, spread: Spread
     ) -> None:
-        """`x` (n, 48, 48, 1), `targets` (n, 7), `weights` (n,); `epoch` is the first to come.
+        """`mixup` is the alpha of Zhang et al., arXiv:1710.09412; 0 leaves the faces unmixed.
 
-        `mixup` is the alpha of Zhang et al., arXiv:1710.09412; 0 leaves the faces unmixed.
+        Of each batch this gives the part that this process feeds to its devices by `spread`.
         """
         super().__init__()
-        self._x, self._targets, self._weights = x, targets, weights
-        self._batch_size, self._mixup, self._seed = batch_size, mixup, seed
-        self._epoch = epoch - 1
-        self._order = np.arange(len(x))
+        self._x, self._targets, self._weights = taught.x, taught.targets, taught.weights
+        few = min(batch_size, len(taught.x))
+        self._batch_size = few - few % spread.devices
+        self._mixup, self._seed, self._spread = mixup, seed, spread
+        self._epoch = self.next_epoch = 0
+        self._order = np.arange(len(taught.x))
 
     def __len__(self) -> int:
-        return math.ceil(len(self._x) / self._batch_size)
+        return len(self._x) // self._batch_size
 
     def on_epoch_begin(self) -> None:
-        self._epoch += 1
+        self._epoch = self.next_epoch
+        self.next_epoch += 1
         self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._x))
 
     def __getitem__(self, number: int) -> Batch:
         start = number * self._batch_size
         chosen = self._order[start : start + self._batch_size]
         x, targets, weights = self._x[chosen], self._targets[chosen], self._weights[chosen]
-        if not self._mixup:
-            return x, targets, weights
-        rng = np.random.default_rng([self._seed, max(self._epoch, 0), number])
+        if self._mixup:
+            x, targets, weights = self._mixed(number, x, targets, weights)
+        part = slice(self._spread.shard, None, self._spread.shards)
+        return x[part], targets[part], weights[part]
+
+    def _mixed(
+        self,
+        number: int,
+        x: NDArray[np.uint8],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float32],
+    ) -> Batch:
+        rng = np.random.default_rng([self._seed, self._epoch, number])
         share = np.float32(rng.beta(self._mixup, self._mixup))
-        other = rng.permutation(len(chosen))
+        other = rng.permutation(len(x))
         return (
             share * x + (1 - share) * x[other],
             share * targets + (1 - share) * targets[other],

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from train.errors import CheckpointError
 
@@ -93,6 +96,12 @@ def load_weights(model: keras.Model, path: Path) -> None:
 def save_weights(model: keras.Model, path: Path) -> None:
     partial = path.with_name("partial.weights.h5")
     model.save_weights(partial, overwrite=True)
+    partial.replace(path)
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    partial = path.with_name("partial.npy")
+    np.save(partial, array)
     partial.replace(path)
 
 

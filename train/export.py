@@ -15,7 +15,7 @@ import numpy as np
 
 from train.checkpoints import save_weights, write_text
 from train.dataset import LABELS, SIZE_PX, Split, stratified_split
-from train.fit import Recipe
+from train.recipe import Recipe
 
 CALIBRATION_FACES = 2000  # the conversion takes what it needs and studies what more would do
 

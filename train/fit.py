@@ -2,105 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from train.augment import augmenter
-from train.batches import Batches
+from train.batches import Batches, Taught
 from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
-from train.dataset import LABELS, Split
+from train.dataset import Split
+from train.devices import Spread, spread
 from train.errors import CheckpointError, TrainError
+from train.losses import accuracy, loss_of, truth
 from train.plots import LivePlot
+from train.recipe import Recipe
 
 LOG = "log.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a network is trained; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9).
-
-    `votes` is the share of FER+'s votes in the targets, `balance` how far rare classes weigh more
-    (0 to 1), `mixup` its alpha (0 for none), `average` the momentum of the moving average of the
-    weights that is validated and kept (0 for the weights themselves).
-    """
-
-    architecture: str
-    optimizer: str
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    label_smoothing: float
-    weight_decay: float
-    votes: float
-    balance: float
-    mixup: float
-    average: float
-    precision: str
-    seed: int
-
-    @classmethod
-    def of(cls, architecture: str, **changes: Any) -> Recipe:
-        """The recipe kept for `architecture`, with those of `changes` that are not None.
-
-        For `seed` it is the seed project's own, else SGD with one cosine.
-        """
-        recipe = SEED_RECIPE if architecture == "seed" else SGD_RECIPE
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(recipe, architecture=architecture, **given)
-
-
-SEED_RECIPE = Recipe(
-    architecture="seed",
-    optimizer="adam",
-    learning_rate=5e-4,
-    epochs=30,
-    batch_size=64,
-    label_smoothing=0.0,
-    weight_decay=0.0,
-    votes=0.0,
-    balance=0.0,
-    mixup=0.0,
-    average=0.0,
-    precision="float32",
-    seed=1,
-)
-SGD_RECIPE = replace(
-    SEED_RECIPE,
-    architecture="compact",
-    optimizer="sgd",
-    learning_rate=0.1,
-    epochs=60,
-    batch_size=128,
-    label_smoothing=0.1,
-    weight_decay=5e-4,
-    votes=0.6,
-    average=0.998,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Taught:
-    """What a network is taught: faces `x` (n, 48, 48, 1), `targets` (n, 7), `weights` (n,)."""
-
-    x: NDArray[np.uint8]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-
-    def sha256(self) -> str:
-        digest = hashlib.sha256(self.x.tobytes())
-        digest.update(self.targets.tobytes())
-        digest.update(self.weights.tobytes())
-        return digest.hexdigest()
+VALIDATION_BATCH = 256
 
 
 def fit(
@@ -111,36 +35,51 @@ def fit(
     `work` keeps the checkpoints, the logs and the live plots; a run that was killed goes on from
     its last whole epoch when called again with the same `work`, to the result that it would have
     had. Returns the history by metric, one value per epoch. Raises CheckpointError where `work`
-    is of another run.
+    is of another run. Of several processes that train together the first one alone writes; the
+    others are left with the newest weights.
     """
-    _prepare(work, recipe, taught)
-    model = compiled(network, recipe, batches=math.ceil(len(taught.x) / recipe.batch_size))
+    across = spread()
+    across.check(recipe.batch_size)
+    if across.writes:
+        _prepare(work, recipe, taught)
+    batches = batches_of(taught, recipe)
+    model = compiled(network, recipe, len(batches))
     done = resume(model, work)
-    trim_log(work / LOG, done)
+    if across.writes:
+        trim_log(work / LOG, done)
     if done:
         print(f"{work}: {done} of {recipe.epochs} epochs are done")
     if done < recipe.epochs:
-        batches = Batches(
-            taught.x,
-            taught.targets,
-            taught.weights,
-            batch_size=recipe.batch_size,
-            mixup=recipe.mixup,
-            seed=recipe.seed,
-            epoch=done,
-        )
+        batches.next_epoch = done
         model.fit(
             batches,
             initial_epoch=done,
             epochs=recipe.epochs,
-            validation_data=(validation.x, one_hot(validation)),
-            validation_batch_size=256,
-            callbacks=_callbacks(work, recipe),
+            validation_data=_padded(validation, recipe, VALIDATION_BATCH),
+            validation_batch_size=VALIDATION_BATCH,
+            callbacks=_callbacks(work, recipe, across),
             shuffle=False,  # Batches does it
             verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
         )
+    if not across.writes:
+        return {}
     load_weights(model, work / BEST)
     return read_log(work / LOG)
+
+
+def batches_of(taught: Taught, recipe: Recipe) -> Batches:
+    """The batches of an epoch of `recipe`, as this process feeds them."""
+    return Batches(taught, recipe.batch_size, mixup=recipe.mixup, seed=recipe.seed, spread=spread())
+
+
+def _padded(
+    validation: Split, recipe: Recipe, batch_size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Faces, targets and weights in whole batches; what fills up the last one weighs nothing."""
+    n = len(validation.y)
+    rows = np.arange(math.ceil(n / batch_size) * batch_size) % n
+    weights = (np.arange(len(rows)) < n).astype(np.float32)
+    return validation.x[rows], truth(validation.y[rows], recipe), weights
 
 
 def compiled(network: keras.Model, recipe: Recipe, batches: int) -> keras.Model:
@@ -148,8 +87,8 @@ def compiled(network: keras.Model, recipe: Recipe, batches: int) -> keras.Model:
     model = keras.Sequential([keras.Input((48, 48, 1)), augmenter(recipe.seed), network])
     model.compile(
         optimizer=_optimizer(recipe, batches * recipe.epochs),
-        loss=keras.losses.CategoricalCrossentropy(),
-        metrics=["accuracy"],
+        loss=loss_of(recipe),
+        weighted_metrics=[accuracy],
     )
     return model
 
@@ -166,11 +105,6 @@ def _prepare(work: Path, recipe: Recipe, taught: Taught) -> None:
             f"{work}: holds a run of another recipe or dataset; choose another --name, "
             "or remove that folder."
         )
-
-
-def one_hot(split: Split) -> NDArray[np.float32]:
-    """Labels as (n, 7) float32."""
-    return np.eye(len(LABELS), dtype=np.float32)[split.y]
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
@@ -241,16 +175,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _callbacks(work: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
+def _callbacks(work: Path, recipe: Recipe, across: Spread) -> list[keras.callbacks.Callback]:
     """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
     averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
+    always = [_Reseed(recipe.seed), *averaging, _StopAtNaN()]
+    if not across.writes:
+        return always
     return [
-        _Reseed(recipe.seed),
+        *always,
         _TimeLeft(recipe.epochs),
-        *averaging,
         Best(work),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
         LivePlot(work / LOG, work / "curves.png"),
         Backup(work),
-        _StopAtNaN(),
     ]

@@ -10,14 +10,17 @@ from typing import Any
 
 import keras
 
-from train.architectures import ARCHITECTURES
-from train.batches import Batches, class_weights
+from train.batches import Taught, class_weights
 from train.dataset import Split
+from train.devices import one_device, spread
+from train.distil import add_teachers
 from train.errors import DatasetError
 from train.evaluate import evaluate, write_report
 from train.export import export
 from train.ferplus import FILE, Votes
-from train.fit import Recipe, Taught, compiled, duration, fit
+from train.fit import batches_of, compiled, duration, fit
+from train.networks import build, in_float32
+from train.recipe import Recipe
 from train.selection import Selection, select
 from train.targets import make_targets
 
@@ -30,21 +33,38 @@ def run(
     *,
     architecture: str,
     changes: dict[str, Any],
+    teacher_epochs: int,
     name: str,
     folder: Path,
 ) -> None:
-    """Train the recipe of `architecture` with its `changes`, evaluate it, export it to `folder`."""
+    """Train the recipe of `architecture` with its `changes`, evaluate it, export it to `folder`.
+
+    The teachers that a recipe may have are trained first, `teacher_epochs` each.
+    """
     recipe = _with_votes(Recipe.of(architecture, **changes), changes, votes.get("Training"))
     chosen = select(splits, votes, recipe.seed)
     print(chosen.said)
     taught = teach(splits["Training"], votes.get("Training"), chosen, recipe)
+    if recipe.teachers:
+        teachers = folder / "teachers"
+        taught = add_teachers(taught, chosen.validation, recipe, teacher_epochs, teachers)
     keras.config.set_dtype_policy(recipe.precision)
     seconds = expected_s(taught, recipe)
-    network = _network(recipe)
+    network = build(recipe)
     print(f"{architecture}: {network.count_params():,} parameters, {recipe.epochs} epochs")
     print(f"all of them take about {duration(seconds)} on this machine, as busy as it is now")
     fit(network, taught, chosen.validation, recipe, folder / "work")
-    network = _in_float32(network, recipe)
+    if not spread().writes:
+        return
+    with one_device():
+        finish(network, chosen, recipe, name=name, folder=folder)
+
+
+def finish(
+    network: keras.Model, chosen: Selection, recipe: Recipe, *, name: str, folder: Path
+) -> None:
+    """Evaluate the trained `network` and write its report and export."""
+    network = in_float32(network, recipe)
     metrics = evaluate(network, chosen.validation)
     write_report(metrics, folder / "report")
     shutil.copy(folder / "work" / "curves.png", folder / "report" / "curves.png")
@@ -79,16 +99,8 @@ def teach(training: Split, votes: Votes | None, chosen: Selection, recipe: Recip
 
 def expected_s(taught: Taught, recipe: Recipe) -> float:
     """Seconds that all epochs take, from a few timed batches of a network that is thrown away."""
-    batches = Batches(
-        taught.x,
-        taught.targets,
-        taught.weights,
-        batch_size=recipe.batch_size,
-        mixup=recipe.mixup,
-        seed=recipe.seed,
-        epoch=0,
-    )
-    model = compiled(_network(recipe), recipe, len(batches))
+    batches = batches_of(taught, recipe)
+    model = compiled(build(recipe), recipe, len(batches))
     x, targets, weights = batches[0]
     for number in range(WARM_UP_BATCHES + TIMED_BATCHES):
         if number == WARM_UP_BATCHES:
@@ -106,16 +118,3 @@ def _with_votes(recipe: Recipe, changes: dict[str, Any], votes: Votes | None) ->
         raise DatasetError(f"--votes needs FER+'s {FILE} beside the dataset; put it there.")
     print(f"no {FILE} beside the dataset: targets are FER2013's labels alone")
     return replace(recipe, votes=0.0)
-
-
-def _network(recipe: Recipe) -> keras.Model:
-    keras.utils.set_random_seed(recipe.seed)
-    return ARCHITECTURES[recipe.architecture]()
-
-
-def _in_float32(network: keras.Model, recipe: Recipe) -> keras.Model:
-    """The same network in float32, as it is exported."""
-    keras.config.set_dtype_policy("float32")
-    portable = _network(recipe)
-    portable.set_weights(network.get_weights())
-    return portable
