@@ -113,6 +113,13 @@ def build(config: Config, stop: Stop) -> Parts:
         timeout_s=config.camera.timeout_s,
         lossless=config.camera.lossless,
         on_failure=stop.fail,
+        check_frozen=config.camera.check_frozen,
+        on_lost=lambda loss: feed.put(
+            maker.note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason)
+        ),
+        on_restored=lambda at, gone_s: feed.put(
+            maker.note("camera_restored", at, duration_s=round(gone_s, 3))
+        ),
     )
     pipeline = Pipeline(
         frames=frames,
@@ -154,6 +161,7 @@ def _source(config: Config) -> OpenSource:
         height=config.camera.height,
         fps=config.camera.fps,
         loop=config.camera.loop,
+        pixel_format=config.camera.pixel_format,
     )
 
 

@@ -33,7 +33,8 @@ class Camera(Section):
         "auto",
         description=(
             "auto (the first camera that delivers, else the demo), demo, a device (0, "
-            "/dev/video0), a video file, a directory of images, or an rtsp:// or http:// URL."
+            "/dev/video0), picamera (picamera:1 is the second), a video file, a directory of "
+            "images, or an rtsp:// or http:// URL."
         ),
     )
     width: Annotated[int, Field(ge=16, le=7680)] = Field(
@@ -45,8 +46,22 @@ class Camera(Section):
     fps: Annotated[float, Field(gt=0, le=240)] = Field(
         15.0, description="Frames a second asked of a camera device, and the demo's rate."
     )
+    pixel_format: Annotated[str, Field(pattern="^(auto|[A-Z0-9]{4})$")] = Field(
+        "auto",
+        description=(
+            "Asked of a camera device, as its driver names it (MJPG, YUYV); auto is MJPG where "
+            "fps cannot be had without it."
+        ),
+    )
     timeout_s: Annotated[float, Field(ge=0.5, le=600)] = Field(
-        5.0, description="Without a new frame for this long the camera counts as lost."
+        5.0, description="Without a new frame for this long the camera is lost and opened again."
+    )
+    check_frozen: bool = Field(
+        True,
+        description=(
+            "A camera whose picture stays the same to the last bit for timeout_s is lost too; "
+            "turn it off for one that shows a still picture."
+        ),
     )
     loop: bool = Field(True, description="Start a file or directory again at its end.")
     lossless: bool = Field(

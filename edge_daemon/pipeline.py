@@ -74,7 +74,6 @@ class Pipeline:
         self._stop = stop
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
-        self._lost_since_s: float | None = None
         self._processed_s: float | None = None
         self.progress = Progress()
 
@@ -95,7 +94,6 @@ class Pipeline:
         self._leave()
 
     def _process(self, frame: Frame) -> None:
-        self._back(frame)
         tracks = self._tracker.update(self._detector.detect(frame.bgr), frame.captured_s)
         self._classify(tracks, frame)
         self._publish(frame, self._faces(tracks, frame.captured_s))
@@ -135,9 +133,7 @@ class Pipeline:
         if status.state != "lost":
             return
         now_s, now = time.monotonic(), datetime.now(UTC)
-        if self._lost_since_s is None:
-            self._lost_since_s = now_s
-            self._events.put(self._maker.note("camera_lost", now, reason=status.reason))
+        self._processed_s = None
         tracks = self._tracker.update([], now_s)
         faces = self._faces(tracks, now_s)
         for event in self._maker.update(
@@ -145,15 +141,6 @@ class Pipeline:
         ):
             self._events.put(event)
         self._views.put(View(self._last, faces, status.reason))
-
-    def _back(self, frame: Frame) -> None:
-        """The first frame after a loss."""
-        if self._lost_since_s is None:
-            return
-        gone_s = round(frame.captured_s - self._lost_since_s, 3)
-        self._lost_since_s = None
-        self._processed_s = None
-        self._events.put(self._maker.note("camera_restored", frame.captured_at, duration_s=gone_s))
 
     def _leave(self) -> None:
         """End what is still announced, so that every start in the log has its end."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 
 from edge_daemon.source_choice import OpenSource
 from edge_daemon.sources import Source
@@ -24,12 +25,18 @@ class Reader:
         self._open_source = open_source
         self._results: queue.Queue[ImageBgr | BaseException] = queue.Queue(maxsize=1)
         self._left = threading.Event()
+        self._left_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def hung_s(self) -> float:
+        """For how long the thread has gone on hanging since the reader was left."""
+        return time.monotonic() - self._left_s if self._left.is_set() and self.alive else 0.0
 
     def next(self, timeout_s: float) -> ImageBgr | None:
         """The next picture; None when none came within `timeout_s`.
@@ -49,6 +56,7 @@ class Reader:
 
         A thread that hangs closes its source if it ever comes back; its picture is discarded.
         """
+        self._left_s = time.monotonic()
         self._left.set()
         self._thread.join(timeout_s)
         return not self.alive

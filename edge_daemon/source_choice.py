@@ -1,19 +1,20 @@
 """Source choice: from the `source` of the configuration to something that opens it.
 
-In: "auto", "demo", a device, a file, a folder or an address. Out: a function that opens it, as
-often as needed.
+In: "auto", "demo", "picamera", a device, a file, a folder or an address. Out: a function that
+opens it, as often as needed.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
+import re
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edge_daemon.http_camera import open_http
+from edge_daemon.pi_camera import PiCamera, pi_cameras
 from edge_daemon.sources import (
     IMAGE_SUFFIXES,
     DemoSource,
@@ -37,59 +38,76 @@ log = logging.getLogger(__name__)
 
 
 def source_opener(
-    source: str | int, *, width: int, height: int, fps: float, loop: bool
+    source: str | int,
+    *,
+    width: int,
+    height: int,
+    fps: float,
+    loop: bool,
+    pixel_format: str = "auto",
 ) -> OpenSource:
     """Check what the configuration names as the source, and say how to open it.
 
-    `width`, `height` and `fps` are asked of a device and used for the demo; files and network
-    cameras have their own. `loop` plays files again and again. Raises SourceError, one
-    sentence, where opening could never work. The function returned raises SourceAwayError while
-    a camera does not answer.
+    `width`, `height`, `fps` and `pixel_format` are asked of a device, the first three are also
+    the demo's; files and network cameras have their own. `loop` plays files again and again.
+    Raises SourceError, one sentence, where opening could never work. The function returned
+    raises SourceAwayError while a camera does not answer.
     """
     text = f"/dev/video{source}" if str(source).isdecimal() else str(source)
 
     def demo() -> Source:
         return DemoSource(width=width, height=height, fps=fps)
 
-    def device(path: str) -> Source:
-        return Device(path, width=width, height=height, fps=fps)
+    def camera(name: str) -> Source:
+        kind, _, number = name.partition(":")
+        if kind == "picamera":
+            return PiCamera(int(number or 0), width=width, height=height, fps=fps)
+        return Device(name, width=width, height=height, fps=fps, pixel_format=pixel_format)
 
     if text == "auto":
-        return FirstCamera(devices=capture_devices, open_device=device, otherwise=demo)
+        return FirstCamera(cameras=_attached_cameras, open_camera=camera, otherwise=demo)
     if text == "demo":
         return demo
+    if re.fullmatch(r"picamera(:\d+)?", text):
+        return lambda: camera(text)
     if "://" in text:
         _check_url(text)
-        return lambda: Network(text)
+        return lambda: open_http(text) if text.startswith("http") else Network(text)
     path = Path(text).expanduser()
     if path.is_relative_to("/dev"):
         _check_device(path)
-        return lambda: device(str(path))
+        return lambda: camera(str(path))
     return _file_opener(path, loop=loop)
 
 
+def _attached_cameras() -> list[str]:
+    return [*pi_cameras(), *map(str, capture_devices())]
+
+
 class FirstCamera:
-    """Opens the first device that delivers a picture, else the demo.
+    """Opens the first camera of this machine that delivers a picture, else the demo.
 
     Once a camera has run, the demo never takes its place: a lost camera is lost. It may come
-    back under another number.
+    back under another number. A camera whose driver still hangs from an earlier try is passed
+    over, so that no more than one thread is ever left behind for each.
     """
 
     def __init__(
         self,
         *,
-        devices: Callable[[], list[Path]],
-        open_device: Callable[[str], Source],
+        cameras: Callable[[], list[str]],
+        open_camera: Callable[[str], Source],
         otherwise: OpenSource,
     ) -> None:
-        self._devices = devices
-        self._open_device = open_device
+        self._cameras = cameras
+        self._open_camera = open_camera
         self._otherwise = otherwise
+        self._probes: dict[str, _Probe] = {}
         self._had_camera = False
 
     def __call__(self) -> Source:
-        for path in self._devices():
-            source = _delivering(partial(self._open_device, str(path)))
+        for name in self._cameras():
+            source = self._delivering(name)
             if source is not None:
                 self._had_camera = True
                 return source
@@ -98,31 +116,55 @@ class FirstCamera:
         log.info("no camera on this machine delivers a picture: showing the built-in demo")
         return self._otherwise()
 
+    def _delivering(self, name: str) -> Source | None:
+        before = self._probes.get(name)
+        if before is not None and before.hangs:
+            return None
+        self._probes[name] = _Probe(lambda: self._open_camera(name))
+        return self._probes[name].result(_PROBE_S)
 
-def _delivering(open_source: OpenSource) -> Source | None:
-    """The source, if it opens and delivers a picture soon; a driver that hangs is left behind."""
-    found: queue.SimpleQueue[Source | None] = queue.SimpleQueue()
-    given_up = threading.Event()
 
-    def probe() -> None:
+class _Probe:
+    """Tries in a thread of its own whether a source opens and delivers a picture."""
+
+    def __init__(self, open_source: OpenSource) -> None:
+        self._open_source = open_source
+        self._handing_over = threading.Lock()
+        self._given_up = False
+        self._found: Source | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="camera-probe", daemon=True)
+        self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        return self._thread.is_alive()
+
+    def result(self, timeout_s: float) -> Source | None:
+        """The source, if it delivers; None if not, or not in time: then the thread is left."""
+        self._thread.join(timeout_s)
+        with self._handing_over:
+            self._given_up = True
+        if self._failure is not None:
+            raise self._failure
+        return self._found
+
+    def _run(self) -> None:
         try:
-            source = open_source()
-        except SourceAwayError:
-            found.put(None)
-            return
-        delivers = source.read() is not None
-        if delivers and not given_up.is_set():
-            found.put(source)
-        else:
-            source.close()
-            found.put(None)
+            self._try()
+        except (SourceAwayError, SourceError) as error:
+            log.debug("passed over: %s", error)
+        except BaseException as error:
+            self._failure = error
 
-    threading.Thread(target=probe, name="camera-probe", daemon=True).start()
-    try:
-        return found.get(timeout=_PROBE_S)
-    except queue.Empty:
-        given_up.set()
-        return None
+    def _try(self) -> None:
+        source = self._open_source()
+        delivers = source.read() is not None
+        with self._handing_over:
+            if delivers and not self._given_up:
+                self._found = source
+                return
+        source.close()
 
 
 def _check_url(url: str) -> None:
@@ -145,7 +187,7 @@ def _file_opener(path: Path, *, loop: bool) -> OpenSource:
     if not path.exists():
         raise SourceError(
             f"{path} does not exist: name a video, a folder of images, a device like "
-            '/dev/video0, an rtsp:// or http:// address, "auto" or "demo"'
+            '/dev/video0, an rtsp:// or http:// address, picamera, "auto" or "demo"'
         )
     if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
         VideoFile(path, loop=loop).close()

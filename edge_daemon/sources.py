@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_daemon.demo import Demo
 from edge_daemon.types import ImageBgr
+from edge_daemon.v4l2 import MJPG, frame_rates, prefers_mjpg
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
@@ -44,6 +45,10 @@ class Source(Protocol):
     def fps(self) -> float | None:
         """The pace it should be read at; None for a live camera, which sets its own."""
 
+    @property
+    def mode(self) -> str:
+        """How it delivers, for the log: a format or a rate; may be empty."""
+
     def read(self) -> ImageBgr | None:
         """The next picture, new memory each time; None at the end, or when a camera fails.
 
@@ -58,6 +63,7 @@ class DemoSource:
     """The built-in demo scene."""
 
     name = "demo"
+    mode = ""
 
     def __init__(self, *, width: int, height: int, fps: float) -> None:
         self.fps = fps
@@ -76,6 +82,7 @@ class ImageFiles:
     """Images shown one after the other, each for a few seconds; broken ones are skipped."""
 
     fps = _IMAGE_FPS
+    mode = ""
 
     def __init__(self, name: str, paths: list[Path], *, loop: bool) -> None:
         self.name = name
@@ -114,6 +121,8 @@ class ImageFiles:
 class VideoFile:
     """A video file, played once or again and again. SourceError if it cannot be decoded."""
 
+    mode = ""
+
     def __init__(self, path: Path, *, loop: bool) -> None:
         self.name = str(path)
         self._loop = loop
@@ -143,20 +152,34 @@ class VideoFile:
 
 
 class Device:
-    """A V4L2 camera. SourceAwayError while it is missing or in use."""
+    """A V4L2 camera. SourceAwayError while it is missing or in use.
+
+    `pixel_format` is the driver's four-letter name of one, or "auto": MJPG where it gives more
+    frames a second than the rest and these do not give `fps`, else what OpenCV takes of itself.
+    """
 
     fps = None
 
-    def __init__(self, path: str, *, width: int, height: int, fps: float) -> None:
+    def __init__(
+        self, path: str, *, width: int, height: int, fps: float, pixel_format: str = "auto"
+    ) -> None:
         self.name = path
+        if pixel_format == "auto":
+            rates = frame_rates(Path(path), width, height)
+            pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
         self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             why = "cannot be opened (in use?)" if Path(path).exists() else "is not there"
             raise SourceAwayError(f"{path} {why}")
+        if pixel_format:  # before the size, which the driver may refuse in another format
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         self._capture.set(cv2.CAP_PROP_FPS, fps)
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)  # fewer old frames after a pause
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.mode = f"{code.decode('latin-1')} at {rate:g} fps"
 
     def read(self) -> ImageBgr | None:
         return _read(self._capture)
@@ -166,9 +189,10 @@ class Device:
 
 
 class Network:
-    """An RTSP or HTTP camera. SourceAwayError while it does not answer."""
+    """A stream that FFmpeg reads, as RTSP. SourceAwayError while it does not answer."""
 
     fps = None
+    mode = ""
 
     def __init__(self, url: str) -> None:
         self.name = redacted(url)

@@ -9,6 +9,10 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
+class GiveUp(RuntimeError):
+    """What went wrong is known, and only a new process can mend it; the message says so."""
+
+
 class Stop:
     """The one wish to stop, with the failure that caused it, if it was one."""
 
@@ -21,7 +25,10 @@ class Stop:
 
     def fail(self, error: BaseException) -> None:
         """Stop because a thread's work ended with `error`; the first one counts."""
-        log.critical("unexpected failure", exc_info=error)
+        if isinstance(error, GiveUp):
+            log.critical("%s", error)
+        else:
+            log.critical("unexpected failure", exc_info=error)
         if self.failure is None:
             self.failure = error
         self.event.set()

@@ -213,12 +213,12 @@ def test_demo_source() -> None:
 def test_server_that_closes_is_lost_and_comes_back(server: MjpegServer) -> None:
     with Bench(opener(server.url)) as bench:
         bench.wait_for("ok")
-        before = bench.camera.captured
+        before = bench.camera.counts.captured
         server.mode = "close"
         assert "delivers no more" in bench.wait_for("lost")
         server.mode = "ok"
         assert bench.wait_for("ok") == ""
-        until(lambda: bench.camera.captured > before + 5)
+        until(lambda: bench.camera.counts.captured > before + 5)
         assert bench.camera.status.last_frame_at is not None
 
 
@@ -227,7 +227,7 @@ def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) ->
         bench.wait_for("ok")
         server.mode = "stall"
         assert "silent for 1 s" in bench.wait_for("lost")
-        assert bench.camera.abandoned == 1
+        assert bench.camera.counts.abandoned == 1
         server.mode = "ok"
         bench.wait_for("ok", timeout_s=25)
         ids = [f.id for f in bench.take(5)]
@@ -239,8 +239,8 @@ def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
         bench.wait_for("ok")
         server.mode = "stall"
         count = -1
-        while bench.camera.captured != count:  # until the read blocks
-            count = bench.camera.captured
+        while bench.camera.counts.captured != count:  # until the read blocks
+            count = bench.camera.counts.captured
             time.sleep(0.2)
         before_s = time.monotonic()
         bench.camera.stop()
@@ -271,6 +271,7 @@ class FlakySource:
 
     name = "flaky"
     fps = None
+    mode = ""
 
     def __init__(self, hang: threading.Event) -> None:
         self.hang = hang
@@ -300,8 +301,8 @@ def test_frames_of_an_abandoned_read_are_discarded() -> None:
         until(lambda: bench.camera.status.reason == "gone")
         hang.set()
         until(lambda: all(source.closed.is_set() for source in opened))
-        assert bench.camera.captured == 2
-        assert bench.camera.abandoned == 2
+        assert bench.camera.counts.captured == 2
+        assert bench.camera.counts.abandoned == 2
 
 
 def test_unexpected_exception_is_reported() -> None:
@@ -321,8 +322,8 @@ class Plugs:
         self.image = image
         self.delivers = delivers
 
-    def devices(self) -> list[Path]:
-        return [Path("/dev", name) for name in self.delivers]
+    def cameras(self) -> list[str]:
+        return [f"/dev/{name}" for name in self.delivers]
 
     def open(self, path: str) -> ImageFiles:
         if not self.delivers[Path(path).name]:
@@ -331,7 +332,7 @@ class Plugs:
 
 
 def auto(plugs: Plugs) -> OpenSource:
-    return FirstCamera(devices=plugs.devices, open_device=plugs.open, otherwise=opener("demo"))
+    return FirstCamera(cameras=plugs.cameras, open_camera=plugs.open, otherwise=opener("demo"))
 
 
 def test_auto_takes_the_first_camera_that_delivers(images: Path) -> None:
