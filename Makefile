@@ -16,11 +16,11 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite
 
-.PHONY: help setup run explore train convert test check format bench clean
+.PHONY: help setup run explore train convert test test-faults check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
 
@@ -38,6 +38,9 @@ convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS
 
 test: $(DEV)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest
+
+test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
+	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/test_faults.py -m long -s
 
 check: $(DEV)/.done  ## lint, format check and types
 	$(DEV)/bin/ruff check .

@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 from edge_daemon import __version__
 from edge_daemon.config import Config, ConfigError, load_config
@@ -44,6 +46,19 @@ def _act(command: str, config: Config) -> int:
         return _refuse(error)
 
 
+def leave(code: int) -> NoReturn:
+    """Exit; at once where a thread still hangs in a driver.
+
+    If its call came back during the interpreter's own end, the process would abort.
+    """
+    logging.shutdown()
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _refuse(error: Exception) -> int:
     print(f"edge_daemon: {error}", file=sys.stderr)
     return 2
@@ -71,4 +86,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -94,7 +94,7 @@ def _text_size(text: str, size: float) -> tuple[int, int]:
 
 def _put_text(bgr: ImageBgr, text: str, at: Point, size: float, colour: Bgr) -> None:
     """Write `text` from `at` on, the left end of its base line; the font has ASCII only."""
-    plain = text.encode("ascii", "replace").decode()
+    plain = text.replace("…", "...").encode("ascii", "replace").decode()
     thickness = max(1, round(size * 2.2))
     cv2.putText(bgr, plain, (round(at.x), round(at.y)), FONT, size, colour, thickness, cv2.LINE_AA)
 
@@ -183,10 +183,12 @@ def _notice_picture(view: View) -> ImageBgr:
     _darken(bgr, _frame_box(bgr), 0.3)
     scale = _scale(bgr)
     size, small = 0.8 * scale, 0.5 * scale
-    lines = [(line, size, WHITE) for line in _wrapped(view.notice, size, bgr.shape[1] * 0.85)]
+    width = bgr.shape[1] * 0.85
+    lines = [(line, size, WHITE) for line in _wrapped(view.notice, size, width)]
+    time = "no picture yet"
     if view.frame.id:
         time = f"last picture {view.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC"
-        lines.append((time, small, UNSURE))
+    lines += [(line, small, UNSURE) for line in _wrapped(time, small, width)]
     step = 34 * scale
     y = (bgr.shape[0] - step * (len(lines) - 1)) / 2
     for text, text_size, colour in lines:
@@ -197,12 +199,22 @@ def _notice_picture(view: View) -> ImageBgr:
 
 
 def _wrapped(text: str, size: float, width: float) -> list[str]:
-    """`text` in lines of at most `width` pixels, broken between words."""
+    """`text` in lines of at most `width` pixels, broken between words, or within a long one."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _text_size(longer, size)[0] > width:
-            lines.append(word)
-        else:
+        if _text_size(longer, size)[0] <= width:
             lines[-1] = longer
-    return lines
+            continue
+        lines += _broken(word, size, width)
+    return [line for line in lines if line]
+
+
+def _broken(word: str, size: float, width: float) -> list[str]:
+    """`word`, an address perhaps, in pieces of at most `width` pixels."""
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and _text_size(pieces[-1] + letter, size)[0] > width:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces

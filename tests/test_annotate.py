@@ -167,3 +167,21 @@ def test_a_long_notice_is_wrapped() -> None:
     assert not bright[:, -20:].any()
     rows = [int((picture > 200).any(axis=(1, 2)).sum()) for picture in (one, many)]
     assert rows[1] > 2 * rows[0]
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (160, 120)])
+def test_an_address_in_a_notice_is_broken_to_fit(width: int, height: int) -> None:
+    address = "http://192.168.100.200:8080/some/long/path/to/a/camera.mjpg?…"
+    drawn = annotate(view(plain(width, height), notice=f"{address} is away"), LABELS)
+    bright: Mask = np.any(drawn > 150, axis=2)
+    assert bright.any()
+    assert not bright[:, :5].any()
+    assert not bright[:, -5:].any()
+
+
+def test_a_card_without_any_picture_says_so() -> None:
+    frame = Frame(0, plain(), captured_s=0.0, captured_at=datetime(2025, 3, 4, tzinfo=UTC))
+    never = annotate(View(frame, notice="Camera lost"), LABELS)
+    once = annotate(view(plain(), notice="Camera lost"), LABELS)
+    assert np.any(never != once)
+    assert np.any(never != annotate(View(frame, notice="Camera"), LABELS))

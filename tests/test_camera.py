@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mjpeg_server import MjpegServer, demo_jpegs
 
 from edge_daemon.camera import Camera
 from edge_daemon.demo import Demo
@@ -36,12 +36,15 @@ class Bench:
     ) -> None:
         self.frames: Latest[Frame] = Latest()
         self.failures: list[BaseException] = []
+        self.story: list[str] = []  # causes of losses, and "restored"
         self.camera = Camera(
             open_source=open_source,
             frames=self.frames,
             timeout_s=timeout_s,
             lossless=lossless,
             on_failure=self.failures.append,
+            on_lost=lambda loss: self.story.append(loss.cause),
+            on_restored=lambda at, gone_s: self.story.append("restored"),
         )
 
     def __enter__(self) -> Bench:
@@ -78,63 +81,16 @@ def until(true: Callable[[], bool], timeout_s: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-class MjpegServer(ThreadingHTTPServer):
-    """A network camera on loopback; `mode` is ok, stall (silent) or close."""
-
-    daemon_threads = True
-
-    def __init__(self, jpegs: list[bytes], port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), MjpegHandler)
-        self.jpegs = jpegs
-        self.mode = "ok"
-        self.closing = threading.Event()
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://viewer:secret@127.0.0.1:{self.server_port}/cam.mjpg?key=secret"
-
-    def shut(self) -> None:
-        self.closing.set()
-        self.shutdown()
-        self.server_close()
-
-
-class MjpegHandler(BaseHTTPRequestHandler):
-    server: MjpegServer
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        number = 0
-        try:
-            while self.server.mode != "close" and not self.server.closing.wait(0.03):
-                if self.server.mode == "ok":
-                    self._send(self.server.jpegs[number % len(self.server.jpegs)])
-                    number += 1
-        except OSError:
-            pass  # the client has gone
-
-    def _send(self, jpeg: bytes) -> None:
-        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-        self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-
 @pytest.fixture(scope="module")
 def jpegs() -> list[bytes]:
-    demo = Demo(320, 240)
-    return [cv2.imencode(".jpg", demo.render(n / 10))[1].tobytes() for n in range(10)]
+    return demo_jpegs(320, 240)
 
 
 @pytest.fixture
 def server(jpegs: list[bytes]) -> Iterator[MjpegServer]:
     server = MjpegServer(jpegs)
     yield server
-    server.shut()
+    server.stop()
 
 
 @pytest.fixture
@@ -225,7 +181,7 @@ def test_server_that_closes_is_lost_and_comes_back(server: MjpegServer) -> None:
 def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) -> None:
     with Bench(opener(server.url)) as bench:
         bench.wait_for("ok")
-        server.mode = "stall"
+        server.mode = "silent"
         assert "silent for 1 s" in bench.wait_for("lost")
         assert bench.camera.counts.abandoned == 1
         server.mode = "ok"
@@ -234,10 +190,54 @@ def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) ->
         assert ids == sorted(set(ids))
 
 
+def test_camera_that_repeats_one_picture_is_lost_until_it_changes(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "still"
+        assert bench.wait_for("lost").endswith("cam.mjpg?… has repeated one picture for 1 s")
+        captured = bench.camera.counts.captured
+        until(lambda: bench.camera.counts.lost["frozen"] == 2)  # opened again, and still the same
+        assert bench.camera.counts.captured == captured
+        server.mode = "ok"
+        bench.wait_for("ok")
+        assert bench.story == ["frozen", "restored"]
+        assert bench.camera.counts.reopened >= 2
+
+
+def test_picture_broken_off_is_a_loss_and_not_a_picture(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "cut"
+        assert "broke off in the middle of a picture" in bench.wait_for("lost")
+        until(lambda: bench.camera.counts.lost["ended"] >= 2)
+        server.mode = "ok"
+        bench.wait_for("ok")
+        assert bench.story == ["ended", "restored"]
+
+
+def test_each_outage_is_told_once_and_logged_once_for_each_cause(
+    server: MjpegServer, jpegs: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.stop()
+        until(lambda: bench.camera.counts.lost["absent"] >= 2)
+        anew = MjpegServer(jpegs, port=server.server_port)
+        bench.wait_for("ok")
+        anew.stop()
+    assert bench.story[:2] == ["ended", "restored"]
+    said = [record.getMessage() for record in caplog.records][:4]
+    expected = ("camera ok: http", "camera lost: http", "camera lost: http", "camera ok: http")
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
+    assert said[0].endswith("cam.mjpg?…, 320x240 MJPEG")
+    assert said[2].endswith("does not answer: Connection refused")
+
+
 def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
     with Bench(opener(server.url), timeout_s=60) as bench:
         bench.wait_for("ok")
-        server.mode = "stall"
+        server.mode = "silent"
         count = -1
         while bench.camera.counts.captured != count:  # until the read blocks
             count = bench.camera.counts.captured
@@ -250,15 +250,15 @@ def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
 def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
     parked = MjpegServer(jpegs)
     url, port = parked.url, parked.server_port
-    parked.shut()
+    parked.stop()
     with Bench(opener(url)) as bench:
         reason = bench.wait_for("lost")
         assert reason.startswith(f"http://127.0.0.1:{port}/cam.mjpg?… does not answer")
-        late = MjpegServer(jpegs, port)
+        late = MjpegServer(jpegs, port=port)
         try:
             bench.wait_for("ok")
         finally:
-            late.shut()
+            late.stop()
 
 
 def test_missing_device_is_waited_for() -> None:
