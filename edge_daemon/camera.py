@@ -212,8 +212,8 @@ class Camera:
         hung_s = max((reader.hung_s for reader in self._hanging), default=0.0)
         if hung_s > self._hang_limit_s:
             raise GiveUp(
-                f"{len(self._hanging)} reads of the camera hang in the driver, one for "
-                f"{hung_s:.0f} s: ending, so that the process can be started anew"
+                f"a read of the camera has hung in the driver for {hung_s:.0f} s: ending, so that "
+                "the process can be started anew"
             )
 
     def _leave(self, reader: Reader) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_daemon.http_camera import open_http
-from edge_daemon.pi_camera import PiCamera, pi_cameras
+from edge_daemon.pi_camera import PiCamera, check_installed, pi_cameras
 from edge_daemon.sources import (
     IMAGE_SUFFIXES,
     DemoSource,
@@ -69,6 +69,7 @@ def source_opener(
     if text == "demo":
         return demo
     if re.fullmatch(r"picamera(:\d+)?", text):
+        check_installed()
         return lambda: camera(text)
     if "://" in text:
         _check_url(text)
@@ -189,6 +190,8 @@ def _file_opener(path: Path, *, loop: bool) -> OpenSource:
             f"{path} does not exist: name a video, a folder of images, a device like "
             '/dev/video0, an rtsp:// or http:// address, picamera, "auto" or "demo"'
         )
+    if not path.is_dir() and not path.is_file():
+        raise SourceError(f"{path} is neither a file nor a folder: name a video or images")
     if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
         VideoFile(path, loop=loop).close()
         return lambda: VideoFile(path, loop=loop)

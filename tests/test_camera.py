@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -379,6 +381,19 @@ def test_empty_folder_and_non_video(tmp_path: Path) -> None:
     text.write_text("no video")
     with pytest.raises(SourceError, match=r"notes\.mp4 is not a video"):
         opener(str(text))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    with pytest.raises(SourceError, match=r"pipe\.mp4 is neither a file nor a folder"):
+        opener(str(pipe))
+
+
+@pytest.mark.skipif(find_spec("picamera2") is not None, reason="NOT TESTED: picamera2 is here")
+def test_picamera_without_its_package_is_told_at_once() -> None:
+    with pytest.raises(SourceError, match="install Raspberry Pi OS's python3-picamera2"):
+        opener("picamera:1")
 
 
 def test_secrets_are_not_shown() -> None:

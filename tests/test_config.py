@@ -37,6 +37,7 @@ def test_an_empty_file_is_the_defaults() -> None:
         ("modle: x\n", ["line 1", "modle", "did you mean 'model'"]),
         ("camera:\n  name: a\n  fps: fast\n", ["line 3", "camera.fps", "'fast'", "number"]),
         ("web:\n  port: 99999\n", ["line 2", "web.port", "65535"]),
+        ("camera:\n  pixel_format: mjpeg\n", ["line 2", "camera.pixel_format", "'mjpeg'"]),
         ("detector:\n  backend: foo\n", ["detector.backend", "blazeface"]),
         ("camera: 3\n", ["line 1", "camera", "section"]),
         ("camera:\n  source: [1]\n", ["line 2", "camera.source"]),
