@@ -69,7 +69,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         x, targets, weights = self._x[chosen], self._targets[chosen], self._weights[chosen]
         if self._mixup:
             x, targets, weights = self._mixed(number, x, targets, weights)
-        part = slice(self._spread.shard, None, self._spread.shards)
+        fed = len(x) // self._spread.shards
+        part = slice(self._spread.shard * fed, (self._spread.shard + 1) * fed)
         return x[part], targets[part], weights[part]
 
     def _mixed(

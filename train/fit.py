@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ from train.augment import augmenter
 from train.batches import Batches, Taught
 from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
 from train.dataset import Split
-from train.devices import Spread, spread
+from train.devices import spread
 from train.errors import CheckpointError, TrainError
 from train.losses import accuracy, loss_of, truth
 from train.plots import LivePlot
@@ -35,18 +37,29 @@ def fit(
     `work` keeps the checkpoints, the logs and the live plots; a run that was killed goes on from
     its last whole epoch when called again with the same `work`, to the result that it would have
     had. Returns the history by metric, one value per epoch. Raises CheckpointError where `work`
-    is of another run. Of several processes that train together the first one alone writes; the
-    others are left with the newest weights.
+    is of another run. Of several processes that train together the first one alone writes there.
     """
     across = spread()
     across.check(recipe.batch_size)
     if across.writes:
         _prepare(work, recipe, taught)
+        return _fit(network, taught, validation, recipe, work)
+    with TemporaryDirectory() as folder:
+        own = Path(folder) / "work"
+        if work.exists():
+            shutil.copytree(work, own, ignore=shutil.ignore_patterns("*partial*"))
+        own.mkdir(exist_ok=True)
+        return _fit(network, taught, validation, recipe, own)
+
+
+def _fit(
+    network: keras.Model, taught: Taught, validation: Split, recipe: Recipe, work: Path
+) -> dict[str, list[float]]:
+    """What every process does alike: JAX compares all that they bring to their devices."""
     batches = batches_of(taught, recipe)
     model = compiled(network, recipe, len(batches))
     done = resume(model, work)
-    if across.writes:
-        trim_log(work / LOG, done)
+    trim_log(work / LOG, done)
     if done:
         print(f"{work}: {done} of {recipe.epochs} epochs are done")
     if done < recipe.epochs:
@@ -57,12 +70,10 @@ def fit(
             epochs=recipe.epochs,
             validation_data=_padded(validation, recipe, VALIDATION_BATCH),
             validation_batch_size=VALIDATION_BATCH,
-            callbacks=_callbacks(work, recipe, across),
+            callbacks=_callbacks(work, recipe),
             shuffle=False,  # Batches does it
             verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
         )
-    if not across.writes:
-        return {}
     load_weights(model, work / BEST)
     return read_log(work / LOG)
 
@@ -175,15 +186,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _callbacks(work: Path, recipe: Recipe, across: Spread) -> list[keras.callbacks.Callback]:
+def _callbacks(work: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
     """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
     averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
-    always = [_Reseed(recipe.seed), *averaging, _StopAtNaN()]
-    if not across.writes:
-        return always
     return [
-        *always,
+        _Reseed(recipe.seed),
+        _StopAtNaN(),
         _TimeLeft(recipe.epochs),
+        *averaging,
         Best(work),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
         LivePlot(work / LOG, work / "curves.png"),
