@@ -10,13 +10,16 @@ SETTINGS := $(if $(SOURCE),--set camera.source=$(SOURCE)) \
             $(if $(DETECTOR),--set detector.backend=$(DETECTOR)) \
             $(if $(PORT),--set web.port=$(PORT))
 
+TRAINING := --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS)) \
+            $(if $(PRECISION),--precision $(PRECISION)) $(if $(DEVICES),--devices $(DEVICES))
+
 # One environment for each need, made once; a target installs only what it uses.
 EDGE  := .venv/edge
 TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite
 
-.PHONY: help setup run explore train convert test test-faults check format bench clean
+.PHONY: help setup run explore train distil convert test test-faults check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,8 +33,11 @@ run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
 	$(TRAIN)/bin/python -m train explore $(DATA)
 
-train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=)
-	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS))
+train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=, PRECISION=, DEVICES=all)
+	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) $(TRAINING)
+
+distil: $(TRAIN)/.done  ## train teachers, then the compact student from their answers (TEACHER=, TEACHERS=)
+	$(TRAIN)/bin/python -m train distil $(DATA) $(TRAINING) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(TEACHERS),--teachers $(TEACHERS))
 
 convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
 	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite $(if $(VARIANTS),--variants $(VARIANTS))
