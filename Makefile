@@ -19,7 +19,7 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite
 
-.PHONY: help setup run explore train distil convert test test-faults check format bench clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ distil: $(TRAIN)/.done  ## train teachers, then the compact student from their a
 
 convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
 	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite $(if $(VARIANTS),--variants $(VARIANTS))
+
+evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card, models/NAME.md (DATA=, NAME=)
+	$(TRAIN)/bin/python -m train evaluate models/$(NAME).tflite $(DATA) --card models/$(NAME).md
 
 test: $(DEV)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest

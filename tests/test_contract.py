@@ -28,9 +28,11 @@ from pathlib import Path
 import keras, numpy as np
 from keras import layers
 from train.dataset import Split
-from train.evaluate import evaluate, write_report
+from train.evaluate import evaluate
 from train.export import export
 from train.fit import Recipe
+from train.trained import keras_classifier
+from train.report import write_report
 
 folder = Path(sys.argv[1])
 with np.load(folder.parent / "faces.npz") as faces:
@@ -43,8 +45,8 @@ network = keras.Sequential([
 ])
 network.compile("adam", "sparse_categorical_crossentropy")
 network.fit(split.x, split.y, epochs=12, batch_size=32, verbose=0)
-metrics = evaluate(network, split)
-write_report(metrics, folder / "report")
+metrics = evaluate(keras_classifier(network), split)
+write_report(metrics, folder / "report", title="tiny")
 export(network, Recipe.of("compact", epochs=1, seed=1), name="tiny", folder=folder,
        training=split, test=split, metrics=metrics)
 np.save(folder / "keras.npy", network.predict(split.x, verbose=0))

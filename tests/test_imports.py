@@ -13,7 +13,7 @@ STAGES = ("train", "convert", "edge_daemon")
 
 # Each outside library is imported in one place.
 ADAPTERS = {
-    "ai_edge_litert": {"edge_daemon": {"interpreter.py"}},
+    "ai_edge_litert": {"edge_daemon": {"interpreter.py"}, "train": {"trained.py"}},
     "tflite_runtime": {"edge_daemon": {"interpreter.py"}},
     "tensorflow": {"edge_daemon": {"interpreter.py"}},
     "mediapipe": {"edge_daemon": {"detector.py"}},

@@ -243,7 +243,8 @@ def test_the_export_has_its_files_and_no_half_written_one(story: Story) -> None:
     work = {name for name in names if name.startswith("work/")}
     assert names - work == {
         "model.json", "model.weights.h5", "spec.json", "calibration.npz", "test.npz",
-        "report/metrics.json", "report/report.md", "report/confusion.png", "report/curves.png",
+        "report/metrics.json", "report/index.html", "report/curves.png",
+        "report/confusion.png", "report/reliability.png", "report/robustness.png",
     }  # fmt: skip
     assert work >= {
         "work/recipe.json", "work/log.csv", "work/curves.png", "work/best.weights.h5",
@@ -263,7 +264,9 @@ def test_the_spec_tells_what_the_model_file_carries(story: Story) -> None:
         "height": 48, "width": 48, "channels": 1, "color": "gray", "range": [0, 255]
     }  # fmt: skip
     assert {"side", "eyes", "box"} == set(spec["crop"])
-    assert spec["dataset"] == {"name": "FER2013", "training_faces": TRAINING}
+    assert spec["dataset"] == {
+        "name": "FER2013", "training_faces": TRAINING, "validation": "PublicTest"
+    }  # fmt: skip
     training = spec["training"]
     assert training["epochs"] == EPOCHS
     assert training["seed"] == 1
@@ -303,12 +306,14 @@ def test_the_report_adds_up(story: Story) -> None:
     matrix = np.array(metrics["confusion"])
     assert matrix.sum(axis=1).tolist() == [3] * 7
     assert metrics["accuracy"] == pytest.approx(np.trace(matrix) / TEST)
+    assert story.spec["metrics"]["temperature"] == metrics["temperature"] > 0
     assert metrics["accuracy_95"][0] < metrics["accuracy"] < metrics["accuracy_95"][1]
     recall = [metrics["classes"][label]["recall"] for label in LABELS]
     assert recall == pytest.approx((np.diag(matrix) / 3).tolist())
-    text = (story.folder / "report" / "report.md").read_text()
-    assert all(f"| {label} | " in text for label in LABELS)
-    assert f"Accuracy {metrics['accuracy']:.2%}" in text
+    page = (story.folder / "report" / "index.html").read_text()
+    assert all(f"<td>{label}</td>" in page for label in LABELS)
+    assert f"<td>{100 * metrics['accuracy']:.2f} %</td>" in page
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 4
 
 
 @pytest.mark.parametrize("name", ["report/curves.png", "report/confusion.png", "work/curves.png"])

@@ -1,4 +1,7 @@
-"""`python -m train`: a dataset in; `fit` and `distil` write an export, `explore` a page."""
+"""`python -m train`: `fit` and `distil` write an export, `explore` and `evaluate` a page.
+
+Each takes a dataset; `evaluate` also an export or a TFLite file, which its page is about.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +78,25 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     )
 
 
+def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
+    """Write the page about a network, and its model card if asked."""
+    from train.examine import examine  # noqa: PLC0415
+
+    folder = options.output / options.network.name / options.split
+    metrics = examine(
+        options.network,
+        splits,
+        read_votes_beside(options.dataset),
+        split_name=options.split,
+        folder=folder,
+        card=options.card,
+    )
+    print(
+        f"{options.split}: accuracy {metrics['accuracy']:.2%}, macro-F1 {metrics['macro_f1']:.3f}"
+    )
+    print("\n".join(f"wrote {path}" for path in (folder / "index.html", options.card) if path))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -100,6 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     explore.set_defaults(action=run_explore)
     explore.add_argument("dataset", type=Path, help=DATASET_HELP)
     explore.add_argument("--output", type=Path, default=Path("exports/explore"))
+
+    evaluate = commands.add_parser("evaluate", help="write a page about a trained network")
+    evaluate.set_defaults(action=run_evaluate)
+    evaluate.add_argument("network", type=Path, help="a folder that fit wrote, or a .tflite file")
+    evaluate.add_argument("dataset", type=Path, help=DATASET_HELP)
+    evaluate.add_argument("--split", default="PublicTest", help="default: %(default)s")
+    evaluate.add_argument("--card", type=Path, help="write the model card of a .tflite file here")
+    evaluate.add_argument("--output", type=Path, default=Path("exports/evaluate"))
     return parser
 
 

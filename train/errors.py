@@ -13,3 +13,7 @@ class DatasetError(TrainError):
 
 class CheckpointError(TrainError):
     """A file of an earlier run cannot be read or does not fit."""
+
+
+class ModelFileError(TrainError):
+    """An export or a model file is missing, damaged or another project's."""

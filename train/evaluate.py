@@ -1,85 +1,45 @@
-"""Scores a network on a split: accuracy with its interval, F1, confusion; writes the report."""
+"""A network and a split in, every figure about it out: accuracy, calibration, votes, robustness."""
 
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from train.dataset import LABELS, Split
-from train.plots import plot_confusion
+from train.agreement import measure_agreement
+from train.calibration import measure_calibration
+from train.dataset import Split
+from train.duplicates import near_pairs
+from train.ferplus import Votes
+from train.robustness import measure_robustness
+from train.scores import score
+from train.trained import Classify
 
 
-def evaluate(network: keras.Model, split: Split) -> dict[str, Any]:
-    """Accuracy (with a 95 % Wilson interval), macro-F1 and per-class figures on `split`.
+def evaluate(
+    classify: Classify, split: Split, *, votes: Votes | None = None, temperature: float = 1.0
+) -> dict[str, Any]:
+    """Look at `classify` on every face of `split`, as it is and corrupted; figures for JSON.
 
-    `confusion` counts (true, predicted) in the order of LABELS.
+    `votes` are FER+'s on the split's rows, if at hand. `temperature` is the one that was worked
+    into the network (`apply_temperature`), so that the report can say what it brought.
     """
-    predicted = network.predict(split.x, batch_size=256, verbose=0).argmax(axis=1)
-    matrix = confusion(split.y, predicted)
-    hits = np.diag(matrix)
-    precision = hits / np.maximum(matrix.sum(axis=0), 1)
-    recall = hits / np.maximum(matrix.sum(axis=1), 1)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    low, high = wilson_interval(int(hits.sum()), len(split.y))
+    probabilities = classify(split.x)
+    predicted = probabilities.argmax(axis=1)
+    once = _copies_once(split)
     return {
         "split": split.name,
         "labels": "FER2013",
-        "faces": len(split.y),
-        "accuracy": float(hits.sum() / len(split.y)),
-        "accuracy_95": [low, high],
-        "macro_f1": float(f1.mean()),
-        "classes": {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f)}
-            for name, p, r, f in zip(LABELS, precision, recall, f1, strict=True)
-        },
-        "confusion": matrix.tolist(),
+        **score(split.y, predicted),
+        "temperature": temperature,
+        "copies_once": score(split.y[once], predicted[once]),
+        "ferplus": measure_agreement(probabilities, split, votes),
+        "calibration": measure_calibration(probabilities, split.y, temperature),
+        "robustness": measure_robustness(classify, split.x, split.y),
     }
 
 
-def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts (true, predicted), (7, 7)."""
-    matrix = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
-    np.add.at(matrix, (true, predicted), 1)
-    return matrix
-
-
-def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (1927, doi:10.1080/01621459.1927.10502953)."""
-    p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
-
-
-def write_report(metrics: dict[str, Any], folder: Path) -> None:
-    """`metrics.json`, `report.md` and `confusion.png` under `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    plot_confusion(np.array(metrics["confusion"]), LABELS, folder / "confusion.png")
-    (folder / "report.md").write_text(_markdown(metrics))
-
-
-def _markdown(metrics: dict[str, Any]) -> str:
-    low, high = metrics["accuracy_95"]
-    rows = "\n".join(
-        f"| {name} | {c['precision']:.3f} | {c['recall']:.3f} | {c['f1']:.3f} |"
-        for name, c in metrics["classes"].items()
-    )
-    return f"""# Keras network on {metrics["split"]}
-
-Accuracy {metrics["accuracy"]:.2%} (95 % interval {low:.2%} to {high:.2%}), macro-F1
-{metrics["macro_f1"]:.3f}, on {metrics["faces"]} faces, against the {metrics["labels"]} labels.
-
-| class | precision | recall | F1 |
-|---|---|---|---|
-{rows}
-
-![curves](curves.png)
-![confusion](confusion.png)
-"""
+def _copies_once(split: Split) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Indices of the faces of `split`, without those that repeat an earlier one."""
+    repeated = [pair.second for pair in near_pairs(split.x)]
+    return np.setdiff1d(np.arange(len(split.y)), repeated)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from train import page
 from train.augment import augmenter
 from train.checkpoints import write_text
 from train.dataset import LABELS, Split
@@ -155,27 +154,18 @@ def _augmented(found: Findings) -> list[Gray]:
 
 
 def _page(summary: dict[str, Any], sections: list[tuple[str, str, str]], folder: Path) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{c['exact']}</td><td>{c['exact_or_near']}</td></tr>"
-        for name, c in summary["copies"].items()
+    copies = [
+        (name, str(found["exact"]), str(found["exact_or_near"]))
+        for name, found in summary["copies"].items()
+    ]
+    words = (
+        "Images of the first split that stand in the second too (in the same split: besides "
+        "themselves), pixel for pixel, and with near copies."
     )
-    figures = "".join(
-        f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>{_image(folder / png, title)}"
+    figures = [
+        part
         for title, text, png in sections
-    )
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Dataset</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem;border-bottom:1px solid #ccc;
-text-align:left}}img{{max-width:100%;background:#fff}}</style>
-<h1>Dataset</h1>
-<h2>Copies</h2><p>Images of the first split that stand in the second too (in the same split:
-besides themselves), pixel for pixel, and with near copies.</p>
-<table><tr><th>images of … in …</th><th>exact</th><th>exact or near</th></tr>{rows}</table>
-{figures}</html>
-"""
-
-
-def _image(path: Path, title: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
+        for part in (page.section(title, text), page.image(folder / png, title))
+    ]
+    head = ("images of … in …", "exact", "exact or near")
+    return page.page("Dataset", [page.section("Copies", words), page.table(head, copies), *figures])

@@ -43,14 +43,17 @@ def export(
     _, sample = stratified_split(training.y, fraction, recipe.seed)
     _save(folder / "calibration.npz", training.take(sample))
     _save(folder / "test.npz", test)
-    spec = make_spec(recipe, name=name, training=training, metrics=metrics)
+    spec = make_spec(recipe, name=name, training=training, validation=test.name, metrics=metrics)
     write_text(folder / "spec.json", json.dumps(spec, indent=1) + "\n")
 
 
 def make_spec(
-    recipe: Recipe, *, name: str, training: Split, metrics: dict[str, Any]
+    recipe: Recipe, *, name: str, training: Split, validation: str, metrics: dict[str, Any]
 ) -> dict[str, Any]:
-    """What travels inside the model file: input, labels, crop, data, recipe and figures."""
+    """What travels inside the model file: input, labels, crop, data, recipe and figures.
+
+    `validation` is the split that chose the epoch and the temperature.
+    """
     return {
         "schema": 1,
         "name": name,
@@ -69,9 +72,16 @@ def make_spec(
         "labels": list(LABELS),
         "crop": CROP,
         "resize": "area",
-        "dataset": {"name": "FER2013", "training_faces": len(training.y)},
+        "dataset": {
+            "name": "FER2013",
+            "training_faces": len(training.y),
+            "validation": validation,
+        },
         "training": {**asdict(recipe), "commit": commit(), "date": str(datetime.now(UTC).date())},
-        "metrics": {k: metrics[k] for k in ("split", "labels", "faces", "accuracy", "macro_f1")},
+        "metrics": {
+            key: metrics[key]
+            for key in ("split", "labels", "faces", "accuracy", "macro_f1", "temperature")
+        },
     }
 
 

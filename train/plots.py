@@ -1,10 +1,11 @@
-"""Pictures of a training run: curves of the log, and the confusion matrix."""
+"""Figures in, PNGs out: curves of the log, confusion, reliability, robustness."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import matplotlib as mpl
@@ -55,4 +56,38 @@ def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Pa
         colour = "white" if share[i, j] > 0.5 else "black"
         text = f"{share[i, j]:.0%}\n{matrix[i, j]}"
         axis.text(j, i, text, ha="center", va="center", color=colour, size=8)
+    figure.savefig(picture, dpi=110)
+
+
+def plot_reliability(bins: Sequence[dict[str, Any]], picture: Path) -> None:
+    """How often the network is right at each confidence, and how many faces have it."""
+    low = [each["low"] for each in bins]
+    width = bins[0]["high"] - bins[0]["low"]
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    right, faces = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    right.bar(low, [each["accuracy"] for each in bins], width, align="edge", edgecolor="white")
+    right.plot((0, 1), (0, 1), color="black", linestyle="--", label="as claimed")
+    right.set(ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    right.legend()
+    faces.bar(low, [each["faces"] for each in bins], width, align="edge", edgecolor="white")
+    faces.set(xlabel="score of the chosen class", ylabel="faces")
+    figure.savefig(picture, dpi=110)
+
+
+def plot_robustness(robustness: dict[str, Any], clean: float, picture: Path) -> None:
+    """Accuracy under each corruption, a bar a level, beside that on the `clean` faces."""
+    corruptions = robustness["corruptions"]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axis = figure.subplots()
+    for level, name in enumerate(("mild", "middling", "severe")):
+        heights = [found["accuracy"][level] for found in corruptions.values()]
+        places = np.arange(len(heights)) + 0.27 * (level - 1)
+        axis.bar(
+            places, heights, 0.25, label=name, color=mpl.colormaps["Blues"](0.4 + 0.25 * level)
+        )
+    axis.axhline(clean, color="black", linestyle="--", label="as they are")
+    axis.axhline(1 / 7, color="gray", linestyle=":", label="guessing")
+    axis.set_xticks(range(len(corruptions)), corruptions, rotation=20, ha="right")
+    axis.set(ylabel="accuracy", ylim=(0, 1))
+    axis.legend(ncols=5, loc="upper center")
     figure.savefig(picture, dpi=110)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +10,21 @@ from typing import Any
 import keras
 
 from train.batches import Taught, class_weights
+from train.calibration import apply_temperature, fit_temperature
 from train.dataset import Split
 from train.devices import one_device, spread
 from train.distil import add_teachers
 from train.errors import DatasetError
-from train.evaluate import evaluate, write_report
+from train.evaluate import evaluate
 from train.export import export
 from train.ferplus import FILE, Votes
 from train.fit import batches_of, compiled, duration, fit
 from train.networks import build, in_float32
 from train.recipe import Recipe
+from train.report import write_report
 from train.selection import Selection, select
 from train.targets import make_targets
+from train.trained import keras_classifier
 
 WARM_UP_BATCHES, TIMED_BATCHES = 2, 6
 
@@ -57,17 +59,23 @@ def run(
     if not spread().writes:
         return
     with one_device():
-        finish(network, chosen, recipe, name=name, folder=folder)
+        finish(network, chosen, votes, recipe, name=name, folder=folder)
 
 
 def finish(
-    network: keras.Model, chosen: Selection, recipe: Recipe, *, name: str, folder: Path
+    network: keras.Model,
+    chosen: Selection,
+    votes: dict[str, Votes],
+    recipe: Recipe,
+    *,
+    name: str,
+    folder: Path,
 ) -> None:
-    """Evaluate the trained `network` and write its report and export."""
+    """Calibrate and evaluate the trained `network` and write its report and export."""
     network = in_float32(network, recipe)
-    metrics = evaluate(network, chosen.validation)
-    write_report(metrics, folder / "report")
-    shutil.copy(folder / "work" / "curves.png", folder / "report" / "curves.png")
+    metrics = calibrate_and_evaluate(network, chosen.validation, votes)
+    curves = folder / "work" / "curves.png"
+    write_report(metrics, folder / "report", title=f"{name}, the Keras network", curves=curves)
     export(
         network,
         recipe,
@@ -95,6 +103,17 @@ def teach(training: Split, votes: Votes | None, chosen: Selection, recipe: Recip
         targets[chosen.kept],
         class_weights(chosen.training.y, recipe.balance),
     )
+
+
+def calibrate_and_evaluate(
+    network: keras.Model, validation: Split, votes: dict[str, Votes]
+) -> dict[str, Any]:
+    """Work the temperature that suits `validation` into `network`; then its figures there."""
+    classify = keras_classifier(network)
+    temperature = fit_temperature(classify(validation.x), validation.y)
+    apply_temperature(network, temperature)
+    votes_there = votes.get(validation.name)
+    return evaluate(classify, validation, votes=votes_there, temperature=temperature)
 
 
 def expected_s(taught: Taught, recipe: Recipe) -> float:
