@@ -23,7 +23,9 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-STUDENT = replace(SGD_RECIPE, teachers=2, teacher="slim-resnet18", temperature=3.0, taught=0.7)
+STUDENT = replace(
+    SGD_RECIPE, teachers=2, teacher="slim-resnet18", teacher_temperature=3.0, taught=0.7
+)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -76,7 +78,7 @@ def test_a_student_is_trained_from_its_teachers_and_exported(tmp_path: Path) -> 
     assert training["architecture"] == "compact"
     assert training["teachers"] == 2
     assert training["teacher"] == "slim-resnet18"
-    assert training["temperature"] == 3
+    assert training["teacher_temperature"] == 3
     assert "teacher in " in said
     status, said = run(*command)
     assert status == 0

@@ -19,7 +19,7 @@ DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder"
 # The options that change a recipe, by its names for them.
 RECIPE_OPTIONS = (
     "epochs", "seed", "votes", "balance", "mixup", "average", "precision",
-    "teacher", "teachers", "temperature", "taught",
+    "teacher", "teachers", "teacher_temperature", "taught",
 )  # fmt: skip
 ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--teacher", choices=ARCHITECTURES, default="resnet18")
     distil.add_argument("--teachers", type=_positive, default=3, help="how many of them")
     distil.add_argument("--teacher-epochs", type=_positive, default=120)
-    distil.add_argument("--temperature", type=_temperature, default=3.0)
+    distil.add_argument("--teacher-temperature", type=_temperature, default=3.0)
     distil.add_argument("--taught", type=_share, default=0.7, help="the answers' share of the loss")
     distil.set_defaults(arch="compact", coordinator=None)
 

@@ -32,7 +32,7 @@ def add_teachers(
         _answers(taught, validation, _recipe(recipe, number, epochs), folder / str(number))
         for number in range(1, recipe.teachers + 1)
     ]
-    softened = soften(np.mean(answers, axis=0), recipe.temperature)
+    softened = soften(np.mean(answers, axis=0), recipe.teacher_temperature)
     return Taught(taught.x, np.hstack([taught.targets, softened]), taught.weights)
 
 

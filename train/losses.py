@@ -41,7 +41,7 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
     """The loss that `recipe` minimises."""
     if recipe.teachers:
-        return Distillation(recipe.temperature, recipe.taught)
+        return Distillation(recipe.teacher_temperature, recipe.taught)
     return keras.losses.CategoricalCrossentropy()
 
 
