@@ -14,7 +14,8 @@ class Recipe:
     (0 to 1), `mixup` its alpha (0 for none), `average` the momentum of the moving average of the
     weights that is validated and kept (0 for the weights themselves). A student learns from
     the averaged answers of `teachers` networks of the architecture `teacher`, softened by
-    `teacher_temperature`, with `taught` as their share of the loss; without teachers these are 0 and "".
+    `teacher_temperature`, with `taught` as their share of the loss; without teachers these are
+    0 and "".
     """
 
     architecture: str
