@@ -17,7 +17,7 @@ TRAINING := --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS)) \
 EDGE  := .venv/edge
 TRAIN := .venv/train
 DEV   := .venv/dev
-BLAZEFACE := models/face_detection_full_range_sparse.tflite
+BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
 .PHONY: help setup run explore train distil convert evaluate test test-faults check format bench clean
 .DEFAULT_GOAL := help

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.blazeface import BlazeFace
-from edge_daemon.detector import BLAZEFACE_FILE
+from edge_daemon.detector import BLAZEFACE_FILES
 from edge_daemon.interpreter import Interpreter
 from edge_daemon.types import Detection, ImageBgr, ImageGray
 
@@ -33,7 +33,7 @@ NAMES = ("left eye x", "left eye y", "right eye x", "right eye y", "box x", "box
 
 
 def main() -> None:
-    detector = BlazeFace(Interpreter(REPO / "models" / BLAZEFACE_FILE))
+    detector = BlazeFace(Interpreter(REPO / "models" / BLAZEFACE_FILES["full"]))
     data = Path(os.environ.get("MIEN_DATA", REPO / "../shared/data"))
     tried = 0
     found = []

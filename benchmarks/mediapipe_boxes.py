@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_daemon.detector import BLAZEFACE_FILE, MediaPipeDetector
+from edge_daemon.detector import BLAZEFACE_FILES, MediaPipeDetector
 from edge_daemon.types import Detection
 
 REPO = Path(__file__).parents[1]
@@ -24,12 +24,12 @@ EVERY = 10  # frames
 
 
 def main() -> None:
-    detector = MediaPipeDetector(REPO / "models" / BLAZEFACE_FILE)
+    detector = MediaPipeDetector(REPO / "models" / BLAZEFACE_FILES["full"])
     media = Path(os.environ.get("MIEN_DATA", REPO / "../shared/data")) / "media"
     reference = {
         "made_by": "python -m benchmarks.mediapipe_boxes",
         "mediapipe": importlib.metadata.version("mediapipe"),
-        "model": BLAZEFACE_FILE,
+        "model": BLAZEFACE_FILES["full"],
         "face": "score, box x y w h, left eye x y, right eye x y; pixels",
         "clips": {
             path.name: faces_by_frame(path, detector)

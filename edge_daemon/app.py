@@ -16,7 +16,7 @@ from edge_daemon import __version__, doctor
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
-from edge_daemon.config import Config
+from edge_daemon.config import Config, ConfigError
 from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog, EventLogError
@@ -24,6 +24,7 @@ from edge_daemon.events import Event, EventMaker
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
+from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.smoothing import Smoother
 from edge_daemon.source_choice import OpenSource, source_opener
@@ -49,6 +50,7 @@ class BindError(ValueError):
 # What can never work until the user mends it; each message says how.
 USER_ERRORS = (
     BindError,
+    ConfigError,
     DetectorUnavailable,
     EventLogError,
     ModelError,
@@ -99,6 +101,7 @@ def build(config: Config, stop: Stop) -> Parts:
     detector = build_detector(
         config.detector.backend,
         models_dir=model_path.parent,
+        face_range=config.detector.range,
         min_score=config.detector.min_score,
         runtime=config.runtime,
     )
@@ -125,6 +128,7 @@ def build(config: Config, stop: Stop) -> Parts:
         frames=frames,
         views=views,
         events=feed,
+        pace=_pace(config),
         detector=detector,
         tracker=Tracker(max_age_s=config.tracker.max_age_s),
         classifier=classifier,
@@ -133,6 +137,7 @@ def build(config: Config, stop: Stop) -> Parts:
         camera_status=lambda: camera.status,
         blank_size=(config.camera.width, config.camera.height),
         max_faces=config.detector.max_faces,
+        min_face_px=config.detector.min_face_px,
         stop=stop.event,
     )
     report = StateReport(
@@ -177,12 +182,29 @@ def _maker(config: Config, classifier: Classifier) -> EventMaker:
     )
 
 
+def _pace(config: Config) -> Pace:
+    """A lossless file waits for its frames: there is no rate to keep, and runs are to be equal."""
+    interval = config.detector.interval
+    if interval == "auto":
+        interval = 1 if config.camera.lossless else None
+    return Pace(interval=interval, max_gap_s=config.tracker.max_age_s / 2)
+
+
 def _smoother(config: Config, classifier: Classifier) -> Smoother:
+    labels = classifier.model.labels
+    unknown = sorted(set(config.smoothing.label_min_scores) - set(labels))
+    if unknown:
+        raise ConfigError(
+            f"smoothing.label_min_scores: {config.model} has no label {unknown[0]!r}; "
+            f"its labels are {', '.join(labels)}."
+        )
     return Smoother(
-        labels=classifier.model.labels,
+        labels=labels,
         half_life_s=config.smoothing.half_life_s,
         min_score=config.smoothing.min_score,
+        label_min_scores=config.smoothing.label_min_scores,
         min_margin=config.smoothing.min_margin,
+        hysteresis=config.smoothing.hysteresis,
         dwell_s=config.smoothing.dwell_s,
     )
 

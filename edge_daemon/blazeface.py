@@ -1,13 +1,15 @@
-"""BlazeFace, the full-range sparse network: a picture in, faces with boxes and eyes out.
+"""BlazeFace, full-range sparse or short-range: a picture in, faces with boxes and eyes out.
 
-Steps and constants are those of MediaPipe's `modules/face_detection/face_detection_full_range`
-graph, so the boxes equal MediaPipe's. The network: Bazarevsky et al., "BlazeFace: Sub-millisecond
-Neural Face Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
+Steps and constants are those of the graphs in MediaPipe's `modules/face_detection`, so the boxes
+equal MediaPipe's. The networks: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face
+Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +20,13 @@ from edge_daemon.types import Box, Detection, Eyes, ImageBgr, Point
 
 FloatArray = NDArray[np.float32]
 
-INPUT_PX = 192
-GRID = 48  # one anchor in the middle of each cell
+# A network's anchors by the side of its input in pixels: grids of cells, and how many anchors
+# stand in the middle of each cell.
+GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
+    192: ((48, 1),),  # full-range sparse
+    128: ((16, 2), (8, 6)),  # short-range
+}
 VALUES = 16  # an anchor's centre, size and six keypoints, as x, y pairs
-SCORE_CLIP = 100.0
 OVERLAP = 0.3  # IoU above which detections are the same face
 
 
@@ -34,78 +39,94 @@ class Letterbox(NamedTuple):
 
 
 class BlazeFace:
-    """Finds faces from about 50 px at 640×480; a `Detector`.
+    """Finds faces; a `Detector`.
 
-    `interpreter` holds `face_detection_full_range_sparse.tflite`; ModelError for another model.
-    Faces below `min_score` (0 to 1) are dropped.
+    `interpreter` holds `face_detection_full_range_sparse.tflite` (faces from about 50 px at
+    640×480) or `face_detection_short_range.tflite` (from about 90 px, at a third of the cost);
+    ModelError for another model. Faces below `min_score` (0 to 1) are dropped.
     """
 
     name = "blazeface"
 
     def __init__(self, interpreter: Interpreter, *, min_score: float = 0.5) -> None:
+        self._input_px = interpreter.input.shape[1]
+        self._anchors = _anchors(GRIDS.get(self._input_px, ()))
+        count = len(self._anchors)
         shapes = [output.shape for output in interpreter.outputs]
-        anchors = _anchors()
         try:
-            self._values_at = shapes.index((1, len(anchors), VALUES))
-            self._scores_at = shapes.index((1, len(anchors), 1))
+            self._values_at = shapes.index((1, count, VALUES))
+            self._scores_at = shapes.index((1, count, 1))
         except ValueError:
-            raise ModelError(
-                f"not BlazeFace's full-range sparse model: its outputs are {shapes}"
-            ) from None
+            raise ModelError(f"not a BlazeFace model: its outputs are {shapes}") from None
         self._interpreter = interpreter
-        self._anchors = anchors
-        self._min_score = min_score
+        self._min_logit = _logit(min_score)
 
     def detect(self, bgr: ImageBgr) -> list[Detection]:
         """The faces in `bgr` (height, width, 3), best score first; boxes may leave the frame."""
-        letterbox = _letterbox(*bgr.shape[:2])
-        outputs = self._interpreter.run(_input(bgr, letterbox))
-        scores = _sigmoid(outputs[self._scores_at][0, :, 0])
-        found = np.flatnonzero(scores >= self._min_score)
-        found = found[np.argsort(-scores[found], kind="stable")]
-        points = _points(outputs[self._values_at][0, found], self._anchors[found])
+        letterbox = _letterbox(*bgr.shape[:2], self._input_px)
+        outputs = self._interpreter.run(_input(bgr, letterbox, self._input_px))
+        logits = outputs[self._scores_at][0, :, 0]
+        found = np.flatnonzero(logits >= self._min_logit)
+        found = found[np.argsort(-logits[found], kind="stable")]
+        centres = self._anchors[found] * self._input_px
+        points = _points(outputs[self._values_at][0, found], centres)
         points = (points - (letterbox.x, letterbox.y)) / letterbox.scale
-        return _merge(points.astype(np.float32), scores[found])
+        return _merge(points.astype(np.float32), _sigmoid(logits[found]))
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-def _anchors() -> FloatArray:
-    """Anchor centres (GRID², 2) as x, y in 0 to 1, row by row."""
-    centres = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
-    x, y = np.meshgrid(centres, centres)
-    return np.stack([x.ravel(), y.ravel()], axis=1)
+def _anchors(grids: Sequence[tuple[int, int]]) -> FloatArray:
+    """Anchor centres (n, 2) as x, y in 0 to 1, grid by grid and row by row."""
+    centres = [
+        ((column + 0.5) / side, (row + 0.5) / side)
+        for side, per_cell in grids
+        for row in range(side)
+        for column in range(side)
+        for _ in range(per_cell)
+    ]
+    return np.array(centres, np.float32).reshape(-1, 2)
 
 
-def _letterbox(height: int, width: int) -> Letterbox:
-    scale = INPUT_PX / max(height, width)
-    return Letterbox(scale, (INPUT_PX - width * scale) / 2, (INPUT_PX - height * scale) / 2)
+def _letterbox(height: int, width: int, input_px: int) -> Letterbox:
+    scale = input_px / max(height, width)
+    return Letterbox(scale, (input_px - width * scale) / 2, (input_px - height * scale) / 2)
 
 
-def _input(bgr: ImageBgr, letterbox: Letterbox) -> FloatArray:
-    """RGB in −1 to 1, (1, INPUT_PX, INPUT_PX, 3), the border black.
+def _input(bgr: ImageBgr, letterbox: Letterbox, input_px: int) -> FloatArray:
+    """RGB in −1 to 1, (1, input_px, input_px, 3), the border black.
 
-    MediaPipe's warp puts no half-pixel shift between the two grids; the network knows no other.
+    MediaPipe's warp puts no half-pixel shift between the two grids; the networks know no other.
     """
     scale, x, y = letterbox
     matrix = np.array([[scale, 0, x], [0, scale, y]])
-    boxed = cv2.warpAffine(bgr, matrix, (INPUT_PX, INPUT_PX), flags=cv2.INTER_LINEAR)
+    boxed = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
     rgb = cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB)
     return (rgb.astype(np.float32) / np.float32(127.5) - 1)[np.newaxis]
 
 
+def _logit(score: float) -> float:
+    """The raw output whose sigmoid is `score`, 0 to 1."""
+    if score in {0, 1}:
+        return math.copysign(math.inf, score - 0.5)
+    return math.log(score / (1 - score))
+
+
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    clipped = np.clip(logits, -SCORE_CLIP, SCORE_CLIP).astype(np.float64)
-    return (1 / (1 + np.exp(-clipped))).astype(np.float32)
+    """Scores of `logits`, none of which overflows: all are those of detections."""
+    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
 
 
-def _points(values: FloatArray, anchors: FloatArray) -> FloatArray:
-    """Raw `values` (n, VALUES) as input pixels (n, 8, 2): box corners, then six keypoints."""
+def _points(values: FloatArray, centres: FloatArray) -> FloatArray:
+    """Raw `values` (n, VALUES) as input pixels (n, 8, 2): box corners, then six keypoints.
+
+    `centres` (n, 2) are those of their anchors.
+    """
     points = values.reshape(-1, VALUES // 2, 2).copy()
     size = points[:, 1].copy()
     points[:, 1] = points[:, 0]
-    points += anchors[:, np.newaxis] * INPUT_PX
+    points += centres[:, np.newaxis]
     points[:, 0] -= size / 2
     points[:, 1] += size / 2
     return points

@@ -25,8 +25,11 @@ class Classifier:
 
     def classify(self, gray: ImageGray, box: Box, eyes: Eyes | None) -> Scores:
         """The probabilities of `model.labels` for the face at `box` in the whole frame `gray`."""
-        face = crop_face(gray, box, eyes, self.model.crop, self.model.size_px)
-        return self.score(face)
+        return self.score(self.crop(gray, box, eyes))
+
+    def crop(self, gray: ImageGray, box: Box, eyes: Eyes | None) -> ImageGray:
+        """The face at `box` in the whole frame `gray`, cut out as the network wants it."""
+        return crop_face(gray, box, eyes, self.model.crop, self.model.size_px)
 
     def score(self, face: ImageGray) -> Scores:
         """The probabilities for a face already cut to the network's size, 0–255."""

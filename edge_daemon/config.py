@@ -76,9 +76,26 @@ class Detector(Section):
         "auto",
         description="auto is blazeface where its file is at hand, else haar.",
     )
+    range: Literal["full", "short"] = Field(
+        "full",
+        description=(
+            "BlazeFace's network: full finds faces from some 50 pixels at 640×480, short from 90, "
+            "at less than half the cost."
+        ),
+    )
     min_score: Fraction = Field(0.5, description="Detections scored lower are dropped.")
+    interval: Literal["auto"] | Annotated[int, Field(ge=1, le=60)] = Field(
+        "auto",
+        description=(
+            "Faces are looked for in every so many frames, at least twice within "
+            "tracker.max_age_s; auto is 1, or as many as a slow board needs to keep the frame rate."
+        ),
+    )
     max_faces: Annotated[int, Field(ge=1, le=64)] = Field(
         8, description="At most this many faces are classified a frame, the largest first."
+    )
+    min_face_px: Annotated[int, Field(ge=0, le=4320)] = Field(
+        24, description="Faces smaller than this are followed and shown, but not classified."
     )
 
 
@@ -99,11 +116,17 @@ class Smoothing(Section):
     min_score: Fraction = Field(
         0.4, description="Below this smoothed score the expression is uncertain."
     )
+    label_min_scores: dict[str, Fraction] = Field(
+        {}, description="Another min_score for single labels, as in {disgust: 0.6, fear: 0.5}."
+    )
     min_margin: Fraction = Field(
         0.1, description="A lead over the second class smaller than this is uncertain too."
     )
+    hysteresis: Fraction = Field(
+        0.1, description="Added to the score of the expression that holds before it is compared."
+    )
     dwell_s: Annotated[float, Field(ge=0, le=60)] = Field(
-        0.5, description="A new expression must last this long before it counts."
+        0.4, description="A new expression must last this long before it counts."
     )
 
 

@@ -15,7 +15,10 @@ from edge_daemon.types import Box, Detection, Eyes, ImageBgr, Point
 
 log = logging.getLogger(__name__)
 
-BLAZEFACE_FILE = "face_detection_full_range_sparse.tflite"
+BLAZEFACE_FILES = {
+    "full": "face_detection_full_range_sparse.tflite",
+    "short": "face_detection_short_range.tflite",
+}
 FETCH_COMMAND = "python models/fetch_blazeface.py"
 BACKENDS = ("auto", "blazeface", "mediapipe", "haar")
 
@@ -42,6 +45,7 @@ def build_detector(
     backend: str = "auto",
     *,
     models_dir: Path = Path("models"),
+    face_range: str = "full",
     min_score: float = 0.5,
     runtime: str = "auto",
     num_threads: int = 1,
@@ -49,13 +53,13 @@ def build_detector(
     """The detector named `backend`, one of BACKENDS.
 
     "auto" is BlazeFace, or with a warning the Haar cascade while `models_dir` holds no
-    BlazeFace file. `min_score` does not apply to Haar; `runtime` and `num_threads` are
+    BlazeFace file for `face_range`, "full" or "short". `min_score` does not apply to Haar; `runtime` and `num_threads` are
     BlazeFace's `Interpreter`'s. Raises ModelError, RuntimeUnavailable, DetectorUnavailable, or
     ValueError for an unknown name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown detector {backend!r}; known are {', '.join(BACKENDS)}")
-    path = models_dir / BLAZEFACE_FILE
+    path = models_dir / BLAZEFACE_FILES[face_range]
     if backend == "auto" and not path.is_file():
         log.warning(
             "no %s: OpenCV's Haar cascade finds the faces, slower and fewer; to get it: %s",

@@ -18,6 +18,8 @@ from edge_daemon.detector import Detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import EventMaker
 from edge_daemon.latest import Closed, Latest
+from edge_daemon.pace import Pace
+from edge_daemon.quality import weight_of
 from edge_daemon.smoothing import Smoother
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Face, Frame, Track, View
@@ -30,12 +32,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the pipeline is doing: running averages, and a count that grows while it lives."""
+    """How the pipeline is doing: running averages, and a count that grows while it lives.
+
+    Every `detector_interval`th frame is searched for faces.
+    """
 
     turns: int = 0
     frames: int = 0
     interval_s: float = 0.0
     latency_s: float = 0.0
+    detector_interval: int = 1
 
     @property
     def fps(self) -> float:
@@ -44,6 +50,9 @@ class Progress:
 
 class Pipeline:
     """Takes each newest frame through detect → track → classify → smooth → events → view.
+
+    The frames that `pace` leaves out are not searched: the tracker says where their faces are.
+    Of a frame's faces the `max_faces` largest are classified, but none under `min_face_px`.
 
     `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
     camera is lost it publishes views whose notice says why, and its faces leave in their time.
@@ -55,6 +64,7 @@ class Pipeline:
         frames: Latest[Frame],
         views: Latest[View],
         events: EventFeed,
+        pace: Pace,
         detector: Detector,
         tracker: Tracker,
         classifier: Classifier,
@@ -63,14 +73,15 @@ class Pipeline:
         camera_status: Callable[[], CameraStatus],
         blank_size: tuple[int, int],
         max_faces: int,
+        min_face_px: float,
         stop: threading.Event,
     ) -> None:
         self._frames, self._views, self._events = frames, views, events
-        self._detector, self._tracker = detector, tracker
+        self._pace, self._detector, self._tracker = pace, detector, tracker
         self._classifier, self._smoother = classifier, smoother
         self._maker = maker
         self._camera_status = camera_status
-        self._max_faces = max_faces
+        self._max_faces, self._min_face_px = max_faces, min_face_px
         self._stop = stop
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
@@ -94,27 +105,35 @@ class Pipeline:
         self._leave()
 
     def _process(self, frame: Frame) -> None:
-        tracks = self._tracker.update(self._detector.detect(frame.bgr), frame.captured_s)
-        self._classify(tracks, frame)
+        due = self._pace.due(frame)
+        tracks = self._look(frame) if due else self._tracker.predict(frame.captured_s)
         self._publish(frame, self._faces(tracks, frame.captured_s))
         self._measure(frame)
 
+    def _look(self, frame: Frame) -> list[Track]:
+        """Find the faces, and classify them."""
+        started_s = time.monotonic()
+        tracks = self._tracker.update(self._detector.detect(frame.bgr), frame.captured_s)
+        self._classify(to_classify(tracks, self._max_faces, self._min_face_px), frame)
+        self._pace.looked(frame, time.monotonic() - started_s)
+        return tracks
+
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
-        """Score the largest faces seen in this very frame."""
-        seen = sorted((t for t in tracks if t.seen), key=lambda t: t.box.area, reverse=True)
-        if not seen:
+        if not tracks:
             return
         gray = np.asarray(cv2.cvtColor(frame.bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-        for track in seen[: self._max_faces]:
-            scores = self._classifier.classify(gray, track.box, track.eyes)
-            self._smoother.update(track.id, scores, frame.captured_s)
+        for track in tracks:
+            face = self._classifier.crop(gray, track.box, track.eyes)
+            weight = weight_of(face, side_of(track) * self._classifier.model.crop.side)
+            scores = self._classifier.score(face)
+            self._smoother.update(track.id, scores, frame.captured_s, weight)
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
         self._smoother.keep_only(track.id for track in tracks)
         return tuple(self._face(track, now_s) for track in tracks)
 
     def _face(self, track: Track, now_s: float) -> Face:
-        reading = self._smoother.last(track.id)
+        reading = self._smoother.last(track.id, now_s)
         if reading is None:
             return Face(track.id, track.box, "", 0.0, (), now_s)
         return Face(
@@ -157,7 +176,19 @@ class Pipeline:
             frames=before.frames + 1,
             interval_s=_average(before.interval_s, interval_s),
             latency_s=_average(before.latency_s, now_s - frame.captured_s),
+            detector_interval=self._pace.interval,
         )
+
+
+def to_classify(tracks: Sequence[Track], max_faces: int, min_face_px: float) -> list[Track]:
+    """Of the faces seen in this very frame the `max_faces` largest, none under `min_face_px`."""
+    seen = [track for track in tracks if track.seen and side_of(track) >= min_face_px]
+    return sorted(seen, key=side_of, reverse=True)[:max_faces]
+
+
+def side_of(track: Track) -> float:
+    """The longer side of a face's box in pixels."""
+    return max(track.box.w, track.box.h)
 
 
 def _average(mean: float, value: float) -> float:

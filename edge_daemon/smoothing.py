@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_daemon.types import Scores
 
 UNCERTAIN = "uncertain"
 FLOOR = 1e-3  # the least probability a class counts with: one frame must not rule a class out
+STALE_S = 2.0  # a face not scored for this long, too small or one too many, is uncertain
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,10 @@ class Reading:
 
 @dataclass(slots=True)
 class _State:
-    log_scores: np.ndarray
+    """Of one face: the decayed sums of weighted log-probabilities and of weights, and its label."""
+
+    log_sum: Array
+    weight_sum: float
     updated_s: float
     label: str
     since_s: float
@@ -39,9 +46,9 @@ class _State:
 class Smoother:
     """Smooths every face's log-probabilities over time and holds labels against flicker.
 
-    A frame's weight halves every `half_life_s`. The label is the top class, or "uncertain" where
-    it scores under `min_score` or leads by less than `min_margin`. Another label counts only once
-    it has lasted `dwell_s`.
+    A frame counts with its weight, which halves every `half_life_s`. The label is the top class,
+    or "uncertain" where it scores under `min_score` (under its own of `label_min_scores`, if any) or leads by less than `min_margin`. In these comparisons the label that holds has
+    `hysteresis` added to its score, and another one counts only once it has lasted `dwell_s`.
     """
 
     def __init__(
@@ -50,37 +57,43 @@ class Smoother:
         labels: Sequence[str],
         half_life_s: float,
         min_score: float,
+        label_min_scores: Mapping[str, float],
         min_margin: float,
+        hysteresis: float,
         dwell_s: float,
     ) -> None:
         self._labels = tuple(labels)
         self._half_life_s = half_life_s
-        self._min_score, self._min_margin = min_score, min_margin
+        self._min_scores = [label_min_scores.get(label, min_score) for label in labels]
+        self._min_margin = min_margin
         self._dwell_s = dwell_s
+        self._hysteresis = hysteresis
         self._states: dict[int, _State] = {}
 
-    def update(self, face: int, scores: Scores, now_s: float) -> Reading:
-        """Take `scores` of the face with id `face` at `now_s` into account."""
-        fresh = np.log(np.maximum(scores, FLOOR))
+    def update(self, face: int, scores: Scores, now_s: float, weight: float = 1.0) -> Reading:
+        """Take `scores` of the face with id `face` at `now_s` into account, weighing `weight`."""
         state = self._states.get(face)
         if state is None:
-            state = self._states[face] = _State(fresh, now_s, "", now_s, "", now_s)
-        else:
-            keep = self._keep(now_s - state.updated_s)
-            state.log_scores = keep * state.log_scores + (1 - keep) * fresh
-            state.updated_s = now_s
-        mean = np.exp(state.log_scores - state.log_scores.max())
-        mean /= mean.sum()
-        self._settle(state, self._name(mean), now_s)
+            nothing = np.zeros(len(self._labels))
+            state = self._states[face] = _State(nothing, 0.0, now_s, "", now_s, "", now_s)
+        keep = self._keep(now_s - state.updated_s)
+        weight = max(weight, FLOOR)
+        fresh = np.log(np.maximum(scores, FLOOR).astype(np.float64))
+        state.log_sum = keep * state.log_sum + weight * fresh
+        state.weight_sum = keep * state.weight_sum + weight
+        state.updated_s = now_s
+        mean = _mean(state)
+        self._settle(state, self._name(mean, state.label), now_s)
         return self._reading(state, mean)
 
-    def last(self, face: int) -> Reading | None:
-        """The reading of `face` as it stands, None if it was never scored."""
+    def last(self, face: int, now_s: float) -> Reading | None:
+        """The reading of `face` at `now_s`, None if it was never scored."""
         state = self._states.get(face)
         if state is None:
             return None
-        mean = np.exp(state.log_scores)
-        return self._reading(state, mean / mean.sum())
+        if state.label and now_s - state.updated_s > STALE_S:
+            self._settle(state, UNCERTAIN, now_s)
+        return self._reading(state, _mean(state))
 
     def keep_only(self, faces: Iterable[int]) -> None:
         """Forget every face that is not in `faces`."""
@@ -90,19 +103,31 @@ class Smoother:
     def _keep(self, age_s: float) -> float:
         return 0.5 ** (age_s / self._half_life_s) if self._half_life_s > 0 else 0.0
 
-    def _name(self, mean: np.ndarray) -> str:
-        second, first = np.sort(mean)[-2:]
-        if first < self._min_score or first - second < self._min_margin:
+    def _name(self, mean: Array, held: str) -> str:
+        """The label that `mean` speaks for while `held` is the one that holds."""
+        credit = [self._hysteresis if label == held else 0.0 for label in self._labels]
+        credited = mean + credit
+        top = int(credited.argmax())
+        margin = credited[top] - np.delete(credited, top).max()
+        if credited[top] < self._min_scores[top] or margin < self._min_margin:
             return UNCERTAIN
-        return self._labels[int(mean.argmax())]
+        return self._labels[top]
 
     def _settle(self, state: _State, name: str, now_s: float) -> None:
+        """Let `name` become the label once it has lasted the dwell time."""
         if name != state.candidate:
             state.candidate, state.candidate_since_s = name, now_s
         if name != state.label and now_s - state.candidate_since_s >= self._dwell_s:
             state.label, state.since_s = name, now_s
 
-    def _reading(self, state: _State, mean: np.ndarray) -> Reading:
+    def _reading(self, state: _State, mean: Array) -> Reading:
         scores = tuple(float(s) for s in mean)
         named = dict(zip(self._labels, scores, strict=True))
         return Reading(state.label, named.get(state.label, max(scores)), scores, state.since_s)
+
+
+def _mean(state: _State) -> Array:
+    """The weighted mean of log-probabilities as probabilities."""
+    logs = state.log_sum / state.weight_sum
+    mean: Array = np.exp(logs - logs.max())
+    return mean / mean.sum()

@@ -57,6 +57,7 @@ class StateReport:
                 "labels": list(self._model.labels),
             },
             "detector": self._detector,
+            "detector_interval": progress.detector_interval,
             "runtime": self._runtime,
             "fps": round(progress.fps, 1),
             "latency_ms": round(progress.latency_s * 1000, 1),

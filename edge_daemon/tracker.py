@@ -1,8 +1,9 @@
 """Follow faces from frame to frame: detections in, `Track`s with stable ids out.
 
-A track moves on at constant velocity until the next detection near it, the scheme of SORT (Bewley
-et al., 2016, https://arxiv.org/abs/1602.00763) with a smoothed velocity in place of a Kalman
-filter and the closest pair first in place of the Hungarian method: faces are few and far apart.
+The scheme is SORT's (Bewley et al., 2016, https://arxiv.org/abs/1602.00763): a Kalman filter says
+where each face should be, and detections go to the faces they fit best by overlap and distance.
+In place of the Hungarian method the best pair goes first: faces are few and far apart
+(docs/adr/0005-closest-pair-first.md).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_daemon.motion import Motion, first_motion
 from edge_daemon.types import Box, Detection, Eyes, Point, Track
 
-VELOCITY_GAIN = 0.3  # weight of the newest displacement in the velocity
-AT_REST = Point(0.0, 0.0)
-COAST_S = 0.3  # an unseen face slows down with this time constant
+SPREADS = 2.0  # standard deviations of the prediction by which a face may be off
+MAX_GROWTH = 2.0  # a box this many times as wide, or as narrow, is another face
 
 
 @dataclass(slots=True)
@@ -23,9 +24,9 @@ class _Followed:
     """A face that is followed; `id` is 0 until it is confirmed."""
 
     last: Detection
+    motion: Motion
     first_seen_s: float
     last_seen_s: float
-    velocity: Point = AT_REST  # pixels a second
     hits: int = 1
     id: int = 0
 
@@ -36,11 +37,14 @@ class Tracker:
     A new face is shown once `confirm_hits` successive updates found it, so that a flickering
     false detection stays out. A shown face that is not found is predicted for `max_age_s` and
     then forgotten; found again later, it is a new one. `max_shift` is how far from its predicted
-    place, in face widths, a detection may lie and still be the same face.
+    place, in face widths, a detection may lie and still be the same face, on top of what the
+    prediction itself is unsure of.
+
+    The ids depend on the detections and their times alone: no clock, no chance.
     """
 
     def __init__(
-        self, *, max_age_s: float = 1.0, confirm_hits: int = 3, max_shift: float = 0.7
+        self, *, max_age_s: float = 1.0, confirm_hits: int = 3, max_shift: float = 0.3
     ) -> None:
         self._max_age_s = max_age_s
         self._confirm_hits = confirm_hits
@@ -57,11 +61,16 @@ class Tracker:
         self._followed = [each for k, each in enumerate(known) if k in pairs or each.id]
         taken = set(pairs.values())
         self._followed += [
-            _Followed(detection, now_s, now_s)
-            for d, detection in enumerate(detections)
-            if d not in taken
+            _found(detection, now_s) for d, detection in enumerate(detections) if d not in taken
         ]
         self._confirm()
+        return self._tracks(now_s)
+
+    def predict(self, now_s: float) -> list[Track]:
+        """The tracks at `now_s`, a moment at which nobody looked for faces."""
+        return self._tracks(now_s)
+
+    def _tracks(self, now_s: float) -> list[Track]:
         shown = sorted((each for each in self._followed if each.id), key=lambda each: each.id)
         return [_track(each, now_s) for each in shown]
 
@@ -69,18 +78,17 @@ class Tracker:
         self, known: Sequence[_Followed], detections: Sequence[Detection], now_s: float
     ) -> dict[int, int]:
         """Which of `known` each detection continues, as indices, the best pairs first."""
-        places = [_moved(each, now_s)[0] for each in known]
-        affinities = sorted(
+        fits = sorted(
             (
-                (_affinity(place, detection.box, self._max_shift), k, d)
-                for k, place in enumerate(places)
+                (_fit(each, detection.box, now_s, self._max_shift), k, d)
+                for k, each in enumerate(known)
                 for d, detection in enumerate(detections)
             ),
             reverse=True,
         )
         pairs: dict[int, int] = {}
-        for affinity, k, d in affinities:
-            if affinity > -math.inf and k not in pairs and d not in pairs.values():
+        for fit, k, d in fits:
+            if fit > -math.inf and k not in pairs and d not in pairs.values():
                 pairs[k] = d
         return pairs
 
@@ -91,48 +99,50 @@ class Tracker:
                 each.id = self._ids
 
 
-def _affinity(place: Box, box: Box, max_shift: float) -> float:
+def _found(detection: Detection, now_s: float) -> _Followed:
+    motion = first_motion(detection.box.centre, detection.box.w)
+    return _Followed(detection, motion, now_s, now_s)
+
+
+def _fit(followed: _Followed, box: Box, now_s: float, max_shift: float) -> float:
     """IoU less the distance of the centres in face widths; −inf if they cannot be one face."""
-    width = (place.w + box.w) / 2
-    shift = math.dist(place.centre, box.centre)
-    if width <= 0 or shift > max_shift * width or not 0.5 < place.w / width < 1.5:
+    before = followed.last.box
+    if min(before.w, box.w) * MAX_GROWTH <= max(before.w, box.w):
         return -math.inf
-    return place.iou(box) - shift / width
+    width = (before.w + box.w) / 2
+    motion = followed.motion.after(now_s - followed.last_seen_s)
+    shift = math.dist(motion.place, box.centre)
+    if shift > max_shift * width + SPREADS * motion.spread:
+        return -math.inf
+    return _moved(before, motion.place).iou(box) - shift / width
 
 
 def _see(followed: _Followed, detection: Detection, now_s: float) -> None:
     """Continue `followed` with `detection`."""
-    elapsed_s = now_s - followed.last_seen_s
-    if elapsed_s > 0:
-        was, now = followed.last.box.centre, detection.box.centre
-        gain, velocity = VELOCITY_GAIN, followed.velocity
-        followed.velocity = Point(
-            velocity.x + gain * ((now.x - was.x) / elapsed_s - velocity.x),
-            velocity.y + gain * ((now.y - was.y) / elapsed_s - velocity.y),
-        )
+    predicted = followed.motion.after(now_s - followed.last_seen_s)
+    followed.motion = predicted.seen(detection.box.centre, detection.box.w)
     followed.last = detection
     followed.last_seen_s = now_s
     followed.hits += 1
 
 
-def _moved(followed: _Followed, now_s: float) -> tuple[Box, Eyes | None]:
-    """Where the face is predicted at `now_s`."""
-    coasted_s = COAST_S * -math.expm1((followed.last_seen_s - now_s) / COAST_S)
-    dx, dy = followed.velocity.x * coasted_s, followed.velocity.y * coasted_s
-    box, eyes = followed.last.box, followed.last.eyes
-    if eyes is not None:
-        eyes = Eyes(*(Point(eye.x + dx, eye.y + dy) for eye in eyes))
-    return Box(box.x + dx, box.y + dy, box.w, box.h), eyes
+def _moved(box: Box, centre: Point) -> Box:
+    return Box(centre.x - box.w / 2, centre.y - box.h / 2, box.w, box.h)
 
 
 def _track(followed: _Followed, now_s: float) -> Track:
-    box, eyes = _moved(followed, now_s)
+    """`followed` as it was detected, moved on by the time since at its velocity."""
+    unseen_s, velocity = now_s - followed.last_seen_s, followed.motion.velocity
+    dx, dy = velocity.x * unseen_s, velocity.y * unseen_s
+    box, eyes = followed.last.box, followed.last.eyes
+    if eyes is not None:
+        eyes = Eyes(*(Point(eye.x + dx, eye.y + dy) for eye in eyes))
     return Track(
         id=followed.id,
-        box=box,
+        box=box._replace(x=box.x + dx, y=box.y + dy),
         score=followed.last.score,
         eyes=eyes,
-        seen=followed.last_seen_s == now_s,
+        seen=unseen_s == 0,
         first_seen_s=followed.first_seen_s,
         last_seen_s=followed.last_seen_s,
     )

@@ -1,4 +1,4 @@
-"""Fetch BlazeFace's TFLite file, which finds the faces, out of the mediapipe wheel on PyPI.
+"""Fetch BlazeFace's TFLite files, which find the faces, out of the mediapipe wheel on PyPI.
 
     python models/fetch_blazeface.py
 
@@ -15,9 +15,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-FILE = "face_detection_full_range_sparse.tflite"
-SHA256 = "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
-MEMBER = f"mediapipe/modules/face_detection/{FILE}"
+FOLDER = Path(__file__).parent
+SHA256 = {
+    "face_detection_full_range_sparse.tflite": (
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
+    ),
+    "face_detection_short_range.tflite": (
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
+    ),
+}
 DOWNLOAD = [
     *("download", "mediapipe==0.10.21", "--no-deps", "--only-binary=:all:"),
     *("--implementation=cp", "--python-version=3.11", "--abi=cp311"),
@@ -26,20 +32,19 @@ DOWNLOAD = [
 
 
 def main() -> None:
-    path = Path(__file__).with_name(FILE)
-    if is_right(path):
-        print(f"{path} is there already")
+    missing = [name for name in SHA256 if not is_right(FOLDER / name)]
+    if not missing:
+        print(f"{' and '.join(SHA256)} are there already")
         return
     with tempfile.TemporaryDirectory() as folder:
-        content = member_of(download_to(Path(folder)))
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        sys.exit(f"{FILE} in the mediapipe wheel is not the file expected: its SHA-256 differs")
-    write(path, content)
-    print(f"wrote {path}")
+        wheel = download_to(Path(folder))
+        for name in missing:
+            write(FOLDER / name, member_of(wheel, name))
+            print(f"wrote {FOLDER / name}")
 
 
 def is_right(path: Path) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[path.name]
 
 
 def download_to(folder: Path) -> Path:
@@ -49,15 +54,19 @@ def download_to(folder: Path) -> Path:
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         sys.exit(
-            f"cannot fetch {FILE}: pip could not download mediapipe 0.10.21; "
+            "cannot fetch BlazeFace: pip could not download mediapipe 0.10.21; "
             f"is this machine online? ({reason})"
         )
     return next(folder.glob("*.whl"))
 
 
-def member_of(wheel: Path) -> bytes:
+def member_of(wheel: Path, name: str) -> bytes:
+    """The file `name` in `wheel`; exits where it is not the one expected."""
     with zipfile.ZipFile(wheel) as archive:
-        return archive.read(MEMBER)
+        content = archive.read(f"mediapipe/modules/face_detection/{name}")
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        sys.exit(f"{name} in the mediapipe wheel is not the file expected: its SHA-256 differs")
+    return content
 
 
 def write(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.blazeface import BlazeFace
 from edge_daemon.detector import (
-    BLAZEFACE_FILE,
+    BLAZEFACE_FILES,
     DetectorUnavailable,
     HaarDetector,
     MediaPipeDetector,
@@ -37,6 +37,7 @@ class Network:
     def __init__(self) -> None:
         self.values = np.zeros((1, 2304, 16), np.float32)
         self.logits = np.full((1, 2304, 1), -1000, np.float32)
+        self.input = Tensor(0, (1, 192, 192, 3), np.dtype(np.float32), 0.0, 0)
         self.outputs = tuple(
             Tensor(index, array.shape, array.dtype, 0.0, 0)
             for index, array in enumerate((self.logits, self.values))
@@ -58,7 +59,7 @@ def detector_of(network: Network, min_score: float = 0.5) -> BlazeFace:
 
 @pytest.fixture(scope="module")
 def blazeface(blazeface_dir: Path) -> BlazeFace:
-    return BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILE))
+    return BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["full"]))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_faces_below_the_score_are_dropped() -> None:
 def test_another_model_is_refused() -> None:
     network = Network()
     network.outputs = network.outputs[:1]
-    with pytest.raises(ModelError, match="not BlazeFace's full-range sparse model"):
+    with pytest.raises(ModelError, match="not a BlazeFace model"):
         detector_of(network)
 
 
@@ -227,4 +228,4 @@ def test_mediapipe_absent_is_one_clear_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(DetectorUnavailable, match="pip install mediapipe"):
-        MediaPipeDetector(tmp_path / BLAZEFACE_FILE)
+        MediaPipeDetector(tmp_path / BLAZEFACE_FILES["full"])

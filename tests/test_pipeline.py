@@ -66,12 +66,19 @@ def played(clip: Path, models: Path, model: Path) -> tuple[list[View], list[Even
         tracker=Tracker(),
         classifier=classifier,
         smoother=Smoother(
-            labels=labels, half_life_s=0.4, min_score=0.4, min_margin=0.1, dwell_s=0.5
+            labels=labels,
+            half_life_s=0.4,
+            min_score=0.4,
+            label_min_scores={},
+            min_margin=0.1,
+            hysteresis=0.05,
+            dwell_s=0.5,
         ),
         maker=EventMaker(labels=labels, common={}),
         camera_status=lambda: camera.status,
         blank_size=(640, 480),
         max_faces=8,
+        min_face_px=min_face_px,
         stop=stop,
     )
     worker = threading.Thread(target=pipeline.run)

@@ -1,0 +1,64 @@
+"""How often to look for faces: a frame in, whether this one is searched out."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+
+from edge_daemon.types import Frame
+
+LOAD = 0.5  # of the frame period that a look may take; drawing, encoding and viewers need the rest
+RECENT = 15  # looks and frames whose median is what the board does at present
+
+
+def interval_for(look_s: float, period_s: float) -> int:
+    """Every how many frames to look, so that looking takes at most LOAD of the time, but 1 or more.
+
+    `look_s` is what one look takes, `period_s` the time from one frame of the camera to the next.
+    """
+    return max(math.ceil(look_s / (LOAD * period_s)), 1) if period_s > 0 else 1
+
+
+class Pace:
+    """Chooses the frames that are searched for faces.
+
+    Every `interval`th frame of the camera, counting those nobody had time for; None adapts to the
+    board by `interval_for`. After `max_gap_s` without a look the next frame is searched whatever
+    the interval, for the tracker can bridge no more.
+    """
+
+    def __init__(self, *, interval: int | None, max_gap_s: float) -> None:
+        self._fixed = interval
+        self._max_gap_s = max_gap_s
+        self._looks_s: deque[float] = deque(maxlen=RECENT)
+        self._periods_s: deque[float] = deque(maxlen=RECENT)
+        self._frame: Frame | None = None
+        self._looked: Frame | None = None
+
+    @property
+    def interval(self) -> int:
+        """Every how many frames faces are looked for at present."""
+        if self._fixed is not None:
+            return self._fixed
+        if not self._looks_s or not self._periods_s:
+            return 1
+        return interval_for(statistics.median(self._looks_s), statistics.median(self._periods_s))
+
+    def due(self, frame: Frame) -> bool:
+        """Whether to search `frame`; to be asked once for each frame, in their order."""
+        before, self._frame = self._frame, frame
+        if before is not None and frame.id > before.id:
+            elapsed_s = frame.captured_s - before.captured_s
+            self._periods_s.append(elapsed_s / (frame.id - before.id))
+        last = self._looked
+        return (
+            last is None
+            or frame.id - last.id >= self.interval
+            or frame.captured_s - last.captured_s >= self._max_gap_s
+        )
+
+    def looked(self, frame: Frame, took_s: float) -> None:
+        """Take note that `frame` was searched, in `took_s` seconds."""
+        self._looked = frame
+        self._looks_s.append(took_s)
