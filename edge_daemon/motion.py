@@ -54,8 +54,13 @@ class Motion:
         )
 
     def seen(self, place: Point, width: float) -> Motion:
-        """This motion corrected by a face detected at `place`, `width` pixels wide."""
-        spread = self.place_var + (PLACE_NOISE * width) ** 2
+        """This motion corrected by a face detected at `place`, `width` pixels wide.
+
+        A box that shrinks or grows does so on one side when something covers the face, and its
+        centre is off by half of that.
+        """
+        noise = PLACE_NOISE * width + abs(width - self.width) / 2
+        spread = self.place_var + noise**2
         gain, velocity_gain = self.place_var / spread, self.cross_var / spread
         dx, dy = place.x - self.place.x, place.y - self.place.y
         return Motion(

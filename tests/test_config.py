@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,19 @@ def test_overrides_take_yaml_values() -> None:
 def test_a_wrong_override_is_refused(override: str) -> None:
     with pytest.raises(ConfigError):
         parse_config("model: m\n", "c", [override])
+
+
+def test_a_threshold_for_a_label_the_model_has_not_is_refused(shipped_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_daemon", "run", "--set", f"model={shipped_model}"]
+        + ["--set", "detector.backend=haar", "--set", "smoothing.label_min_scores={hapy: 0.5}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "smoothing.label_min_scores" in done.stderr
+    assert "no label 'hapy'; its labels are angry, disgust" in done.stderr
+    assert "Traceback" not in done.stderr

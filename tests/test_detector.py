@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_daemon.blazeface import BlazeFace
 from edge_daemon.detector import (
     BLAZEFACE_FILES,
+    Detector,
     DetectorUnavailable,
     HaarDetector,
     MediaPipeDetector,
@@ -60,6 +61,11 @@ def detector_of(network: Network, min_score: float = 0.5) -> BlazeFace:
 @pytest.fixture(scope="module")
 def blazeface(blazeface_dir: Path) -> BlazeFace:
     return BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["full"]))
+
+
+@pytest.fixture(scope="module")
+def short_range(blazeface_dir: Path) -> Detector:
+    return build_detector("blazeface", models_dir=blazeface_dir, face_range="short")
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +186,27 @@ def test_a_portrait_picture_keeps_its_faces(media_dir: Path, blazeface: BlazeFac
     (face,) = blazeface.detect(bgr)
     (in_portrait,) = blazeface.detect(np.ascontiguousarray(bgr[:, 160:480]))
     assert in_portrait.box.iou(face.box._replace(x=face.box.x - 160)) > 0.8
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_short_range_finds_a_near_face_where_full_range_does(
+    clip: str, media_dir: Path, blazeface: BlazeFace, short_range: Detector
+) -> None:
+    bgr = next(frames(media_dir / clip))
+    face = blazeface.detect(bgr)[0]
+    side = face.box.w
+    x, y = (max(round(value - 1.5 * side), 0) for value in face.box.centre)
+    found = short_range.detect(bgr[y : y + round(3 * side), x : x + round(3 * side)])[0]
+    shift = np.array([x, y, 0, 0, x, y, x, y])
+    assert found.box.iou(face.box._replace(x=face.box.x - x, y=face.box.y - y)) > 0.6
+    np.testing.assert_allclose((numbers(found) + shift)[4:], numbers(face)[4:], atol=0.12 * side)
+
+
+@pytest.mark.parametrize(("min_score", "found"), [(0.0, True), (1.0, False)])
+def test_the_least_and_the_highest_score_are_no_error(min_score: float, found: bool) -> None:
+    network = Network()
+    network.put(20, 20, 0.9, [0, 0, 40, 40])
+    assert bool(detector_of(network, min_score=min_score).detect(SQUARE)) == found
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (480, 640, 3), (2000, 30, 3)])

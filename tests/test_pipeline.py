@@ -10,16 +10,18 @@ import pytest
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
-from edge_daemon.detector import build_detector
+from edge_daemon.config import Smoothing
+from edge_daemon.detector import Detector, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import Event, EventMaker
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
-from edge_daemon.pipeline import Pipeline
+from edge_daemon.pace import Pace
+from edge_daemon.pipeline import Pipeline, to_classify
 from edge_daemon.smoothing import Smoother
 from edge_daemon.source_choice import source_opener
 from edge_daemon.tracker import Tracker
-from edge_daemon.types import Frame, View
+from edge_daemon.types import Box, Detection, Frame, ImageBgr, Track, View
 
 CLIPS = {
     "signing-again.mkv": 1,
@@ -42,7 +44,30 @@ class Every(Latest[View]):
         super().put(value)
 
 
-def played(clip: Path, models: Path, model: Path) -> tuple[list[View], list[Event]]:
+class Counted:
+    """A detector that counts how often it is asked."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self.name = detector, detector.name
+        self.calls = 0
+
+    def detect(self, bgr: ImageBgr) -> list[Detection]:
+        self.calls += 1
+        return self._detector.detect(bgr)
+
+    def close(self) -> None:
+        self._detector.close()
+
+
+def played(
+    clip: Path,
+    detector: Detector,
+    model: Path,
+    *,
+    interval: int = 1,
+    max_faces: int = 8,
+    min_face_px: float = 0,
+) -> tuple[list[View], list[Event]]:
     """Every view and event of `clip`, no frame skipped."""
     frames: Latest[Frame] = Latest()
     views = Every()
@@ -62,22 +87,15 @@ def played(clip: Path, models: Path, model: Path) -> tuple[list[View], list[Even
         frames=frames,
         views=views,
         events=EventFeed([backlog]),
-        detector=build_detector("blazeface", models_dir=models),
+        pace=Pace(interval=interval, max_gap_s=0.5),
+        detector=detector,
         tracker=Tracker(),
         classifier=classifier,
-        smoother=Smoother(
-            labels=labels,
-            half_life_s=0.4,
-            min_score=0.4,
-            label_min_scores={},
-            min_margin=0.1,
-            hysteresis=0.05,
-            dwell_s=0.5,
-        ),
+        smoother=Smoother(labels=labels, **Smoothing().model_dump()),
         maker=EventMaker(labels=labels, common={}),
         camera_status=lambda: camera.status,
         blank_size=(640, 480),
-        max_faces=8,
+        max_faces=max_faces,
         min_face_px=min_face_px,
         stop=stop,
     )
@@ -96,11 +114,16 @@ def played(clip: Path, models: Path, model: Path) -> tuple[list[View], list[Even
     return views.all, events
 
 
+@pytest.fixture
+def detector(blazeface_dir: Path) -> Counted:
+    return Counted(build_detector("blazeface", models_dir=blazeface_dir))
+
+
 @pytest.mark.parametrize("name", CLIPS)
 def test_each_person_is_one_face_in_nearly_every_frame(
-    name: str, media_dir: Path, blazeface_dir: Path, shipped_model: Path
+    name: str, media_dir: Path, detector: Counted, shipped_model: Path
 ) -> None:
-    views, events = played(media_dir / name, blazeface_dir, shipped_model)
+    views, events = played(media_dir / name, detector, shipped_model)
     people = CLIPS[name]
     assert sum(len(view.faces) >= people for view in views) >= 0.95 * len(views)
     assert {face.id for view in views for face in view.faces} == set(range(1, people + 1))
@@ -110,3 +133,37 @@ def test_each_person_is_one_face_in_nearly_every_frame(
     assert sorted(started) == sorted(ended) == list(range(1, people + 1))
     assert all(e.fields.get("duration_s", 0) >= 0 for e in events)
     assert any(face.label for view in views for face in view.faces)
+    assert detector.calls == len(views)
+
+
+def test_the_tracker_bridges_frames_that_are_not_searched(
+    media_dir: Path, detector: Counted, shipped_model: Path
+) -> None:
+    views, _ = played(media_dir / "signing-book.mkv", detector, shipped_model, interval=4)
+    assert detector.calls == -(-len(views) // 4)
+    shown = [view for view in views if view.faces]
+    assert len(shown) >= len(views) - 8  # all but the first two searches
+    assert {face.id for view in shown for face in view.faces} == {1}
+    assert shown[-1].faces[0].label
+
+
+def test_small_faces_are_shown_but_not_classified(
+    media_dir: Path, detector: Counted, shipped_model: Path
+) -> None:
+    clip = media_dir / "two-people-tilting.mp4"
+    views, events = played(clip, detector, shipped_model, min_face_px=100)
+    faces = [face for view in views for face in view.faces]
+    assert {face.id for face in faces} == {1, 2}
+    assert all(face.label == "" and face.scores == () for face in faces)
+    assert {event.type for event in events} == {"face_start", "face_end"}
+
+
+def track(number: int, side: float, *, seen: bool = True) -> Track:
+    return Track(number, Box(0, 0, side, side), 0.9, None, seen, 0.0, 1.0)
+
+
+def test_the_largest_faces_seen_are_classified_first() -> None:
+    tracks = [track(1, 40), track(2, 90), track(3, 200, seen=False), track(4, 60), track(5, 23)]
+    assert [each.id for each in to_classify(tracks, 8, 24)] == [2, 4, 1]
+    assert [each.id for each in to_classify(tracks, 2, 24)] == [2, 4]
+    assert to_classify([], 8, 24) == []
