@@ -14,6 +14,7 @@ import csv
 import lzma
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -46,10 +47,12 @@ def moved(face: ImageGray, pixels: int) -> ImageGray:
 
 
 Spoil = Callable[[ImageGray], ImageGray]
-WAYS: dict[str, tuple[int, Spoil]] = {"as it is": (SIDE, lambda face: face)}
-WAYS |= {f"{px} px wide": (px, lambda f, px=px: scaled(f, px)) for px in (40, 32, 24, 20, 16, 12)}
-WAYS |= {f"blurred, σ {s}": (SIDE, lambda f, s=s: blurred(f, s)) for s in (0.7, 1, 1.5, 2, 3)}
-WAYS |= {f"moved by {px} px": (SIDE, lambda f, px=px: moved(f, px)) for px in (3, 5, 9, 13)}
+WAYS: dict[str, tuple[int, Spoil]] = {
+    "as it is": (SIDE, lambda face: face),
+    **{f"{px} px wide": (px, partial(scaled, side_px=px)) for px in (40, 32, 24, 20, 16, 12)},
+    **{f"blurred, σ {s}": (SIDE, partial(blurred, sigma=s)) for s in (0.7, 1, 1.5, 2, 3)},
+    **{f"moved by {px} px": (SIDE, partial(moved, pixels=px)) for px in (3, 5, 9, 13)},
+}
 
 
 def public_test(csv_xz: Path) -> tuple[list[ImageGray], NDArray[np.int64]]:

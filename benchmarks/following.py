@@ -127,7 +127,9 @@ def main() -> None:
     ways = [Way("full on every frame")]
     for interval in (2, 3, 5):
         ways.append(Way(f"full on 1 frame in {interval}, then the tracker alone", interval))
-        ways.append(Way(f"full on 1 frame in {interval}, then short on crops", interval, crops=True))
+        ways.append(
+            Way(f"full on 1 frame in {interval}, then short on crops", interval, crops=True)
+        )
     media = Path(os.environ.get("MIEN_DATA", REPO / "../shared/data")) / "media"
     trial = Trial(ways)
     for clip in sorted([*media.glob("*.mkv"), *media.glob("*.mp4")]):

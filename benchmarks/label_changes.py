@@ -108,7 +108,7 @@ def changes(labels: list[str]) -> int:
 
 
 def delay_s(first: list[str], both: list[str]) -> float | None:
-    """How long after the second half of `both` starts its own label is shown; None if there is none.
+    """How long after the second half of `both` starts its own label is shown; None without one.
 
     Its own label is what it settles on, if that is an expression and not that of `first`.
     """
@@ -156,7 +156,8 @@ def main() -> None:
     detector = build_detector("blazeface", models_dir=REPO / "models")
     classifier = Classifier(read_model_file(REPO / "models" / "expression.tflite"))
     faces = [shots for clip in clips for shots in faces_of(clip, detector, classifier)]
-    text = "\n\n".join([_note(len(faces), len(clips)), table(measure(faces, classifier.model.labels))])
+    result = measure(faces, classifier.model.labels)
+    text = f"{_note(len(faces), len(clips))}\n\n{table(result)}"
     print(text)
     (Path(__file__).parent / "label_changes.md").write_text(text + "\n")
 
@@ -165,10 +166,10 @@ def _note(faces: int, clips: int) -> str:
     values: dict[str, Any] = DEFAULT.model_dump()
     default = ", ".join(f"{key} {value:g}" for key, value in values.items() if value)
     return (
-        f"{faces} faces of {clips} clips, {FPS} frames a second, model `expression.tflite`; made by "
-        f"`python -m benchmarks.label_changes`.\nDefault: {default}. \"Delay\" is from the moment "
-        "one face takes the place of another\nto its own label; a pair counts where the two settle "
-        "on different expressions."
+        f"{faces} faces of {clips} clips, {FPS} frames a second, `expression.tflite`. Made by\n"
+        f"`python -m benchmarks.label_changes`.\n\nDefault: {default}.\n\n"
+        "The delay is from the moment one face takes the place of another to its own label; a\n"
+        "pair counts where the two settle on different expressions."
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,33 +22,46 @@ from edge_daemon.types import Detection
 
 REPO = Path(__file__).parents[1]
 EVERY = 10  # frames
+# What each network is shown, x0 y0 x1 y1: short-range needs faces that fill more of the picture.
+NEAR = {"full": (0, 0, 640, 480), "short": (200, 20, 400, 220)}
 
 
 def main() -> None:
-    detector = MediaPipeDetector(REPO / "models" / BLAZEFACE_FILES["full"])
+    """Print the reference as one line."""
     media = Path(os.environ.get("MIEN_DATA", REPO / "../shared/data")) / "media"
+    clips = sorted([*media.glob("*.mkv"), *media.glob("*.mp4")])
     reference = {
         "made_by": "python -m benchmarks.mediapipe_boxes",
         "mediapipe": importlib.metadata.version("mediapipe"),
-        "model": BLAZEFACE_FILES["full"],
         "face": "score, box x y w h, left eye x y, right eye x y; pixels",
-        "clips": {
-            path.name: faces_by_frame(path, detector)
-            for path in sorted([*media.glob("*.mkv"), *media.glob("*.mp4")])
-        },
+        "near": NEAR,
+        "full": clips_by_name(clips, "full"),
+        "short": clips_by_name(clips, "short"),
     }
-    detector.close()
     print(json.dumps(reference))
 
 
-def faces_by_frame(path: Path, detector: MediaPipeDetector) -> dict[str, list[list[float]]]:
-    """The faces in every `EVERY`th frame, by the frame's number from 0."""
-    video = cv2.VideoCapture(str(path))
+def clips_by_name(
+    clips: Sequence[Path], face_range: str
+) -> dict[str, dict[str, list[list[float]]]]:
+    """The faces in every `EVERY`th frame of each clip, by the frame's number from 0."""
+    detector = MediaPipeDetector(REPO / "models" / BLAZEFACE_FILES[face_range])
+    found = {clip.name: faces_by_frame(clip, detector, NEAR[face_range]) for clip in clips}
+    detector.close()
+    return found
+
+
+def faces_by_frame(
+    clip: Path, detector: MediaPipeDetector, near: tuple[int, int, int, int]
+) -> dict[str, list[list[float]]]:
+    """The faces in the part `near` of every `EVERY`th frame."""
+    x0, y0, x1, y1 = near
+    video = cv2.VideoCapture(str(clip))
     faces: dict[str, list[list[float]]] = {}
     number = 0
     while (read := video.read())[0]:
         if number % EVERY == 0:
-            bgr = np.asarray(read[1], np.uint8)
+            bgr = np.asarray(read[1], np.uint8)[y0:y1, x0:x1]
             faces[str(number)] = [numbers(face) for face in detector.detect(bgr)]
         number += 1
     return faces

@@ -80,9 +80,7 @@ def scene(crowd: Crowd, seed: int) -> Iterator[dict[int, Detection]]:
         velocities[(places[:, 0] < 0) | (places[:, 0] > 640), 0] *= -1
         places += velocities / crowd.fps
         places[:, 0] = places[:, 0].clip(0, 640)
-        boxes = [
-            Box(x - w / 2, y - w / 2, w, w) for (x, y), w in zip(places, widths, strict=True)
-        ]
+        boxes = [Box(x - w / 2, y - w / 2, w, w) for (x, y), w in zip(places, widths, strict=True)]
         yield {
             who: Detection(_noisy(box, rng), 0.9)
             for who, box in enumerate(boxes)
@@ -112,16 +110,21 @@ def judge(tracker: Tracker, crowd: Crowd, seed: int) -> tuple[int, int]:
     return lost, swapped
 
 
+def judged(make: Callable[..., Tracker], crowd: Crowd) -> tuple[int, int]:
+    """The sums over all scenes."""
+    losses, swaps = zip(
+        *(judge(make(confirm_hits=1), crowd, s) for s in range(SCENES)), strict=True
+    )
+    return sum(losses), sum(swaps)
+
+
 def main() -> None:
     """Measure, print and write the table."""
     makers: list[Callable[..., Tracker]] = [Tracker, BestSum]
     rows = []
     for crowd in CROWDS:
-        counts = [
-            sum((np.array(judge(make(confirm_hits=1), crowd, s)) for s in range(SCENES)), np.zeros(2))
-            for make in makers
-        ]
-        cells = " | ".join(f"{lost:.0f} | {swapped:.0f}" for lost, swapped in counts)
+        counts = [judged(make, crowd) for make in makers]
+        cells = " | ".join(f"{lost} | {swapped}" for lost, swapped in counts)
         rows.append(f"| {crowd.people} | {crowd.fps} | {crowd.speed} | {cells} |")
         print(rows[-1], flush=True)
     note = (

@@ -184,9 +184,9 @@ def _maker(config: Config, classifier: Classifier) -> EventMaker:
 
 def _pace(config: Config) -> Pace:
     """A lossless file waits for its frames: there is no rate to keep, and runs are to be equal."""
-    interval = config.detector.interval
-    if interval == "auto":
-        interval = 1 if config.camera.lossless else None
+    chosen = config.detector.interval
+    adapted = 1 if config.camera.lossless else None
+    interval = adapted if chosen == "auto" else chosen
     return Pace(interval=interval, max_gap_s=config.tracker.max_age_s / 2)
 
 

@@ -63,7 +63,8 @@ class BlazeFace:
 
     def detect(self, bgr: ImageBgr) -> list[Detection]:
         """The faces in `bgr` (height, width, 3), best score first; boxes may leave the frame."""
-        letterbox = _letterbox(*bgr.shape[:2], self._input_px)
+        height, width = bgr.shape[:2]
+        letterbox = _letterbox(height, width, self._input_px)
         outputs = self._interpreter.run(_input(bgr, letterbox, self._input_px))
         logits = outputs[self._scores_at][0, :, 0]
         found = np.flatnonzero(logits >= self._min_logit)
@@ -114,8 +115,8 @@ def _logit(score: float) -> float:
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    """Scores of `logits`, none of which overflows: all are those of detections."""
-    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+    """The scores of `logits`."""
+    return (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
 
 
 def _points(values: FloatArray, centres: FloatArray) -> FloatArray:

@@ -53,9 +53,9 @@ def build_detector(
     """The detector named `backend`, one of BACKENDS.
 
     "auto" is BlazeFace, or with a warning the Haar cascade while `models_dir` holds no
-    BlazeFace file for `face_range`, "full" or "short". `min_score` does not apply to Haar; `runtime` and `num_threads` are
-    BlazeFace's `Interpreter`'s. Raises ModelError, RuntimeUnavailable, DetectorUnavailable, or
-    ValueError for an unknown name.
+    BlazeFace file for `face_range`, "full" or "short". `min_score` does not apply to Haar;
+    `runtime` and `num_threads` are BlazeFace's `Interpreter`'s. Raises ModelError,
+    RuntimeUnavailable, DetectorUnavailable, or ValueError for an unknown name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown detector {backend!r}; known are {', '.join(BACKENDS)}")

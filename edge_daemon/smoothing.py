@@ -47,8 +47,9 @@ class Smoother:
     """Smooths every face's log-probabilities over time and holds labels against flicker.
 
     A frame counts with its weight, which halves every `half_life_s`. The label is the top class,
-    or "uncertain" where it scores under `min_score` (under its own of `label_min_scores`, if any) or leads by less than `min_margin`. In these comparisons the label that holds has
-    `hysteresis` added to its score, and another one counts only once it has lasted `dwell_s`.
+    or "uncertain" where that scores under `min_score` (or under its own of `label_min_scores`) or
+    leads by less than `min_margin`. In these comparisons the label that holds has `hysteresis`
+    added to its score, and another one counts only once it has lasted `dwell_s`.
     """
 
     def __init__(
@@ -129,5 +130,6 @@ class Smoother:
 def _mean(state: _State) -> Array:
     """The weighted mean of log-probabilities as probabilities."""
     logs = state.log_sum / state.weight_sum
-    mean: Array = np.exp(logs - logs.max())
-    return mean / mean.sum()
+    odds = np.exp(logs - logs.max())
+    mean: Array = odds / odds.sum()
+    return mean

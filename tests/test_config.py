@@ -75,8 +75,11 @@ def test_a_wrong_override_is_refused(override: str) -> None:
 
 def test_a_threshold_for_a_label_the_model_has_not_is_refused(shipped_model: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "edge_daemon", "run", "--set", f"model={shipped_model}"]
-        + ["--set", "detector.backend=haar", "--set", "smoothing.label_min_scores={hapy: 0.5}"],
+        [
+            *(sys.executable, "-m", "edge_daemon", "run"),
+            *("--set", f"model={shipped_model}", "--set", "detector.backend=haar"),
+            *("--set", "smoothing.label_min_scores={hapy: 0.5}"),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from edge_daemon.blazeface import BlazeFace
 from edge_daemon.detector import (
     BLAZEFACE_FILES,
-    Detector,
     DetectorUnavailable,
     HaarDetector,
     MediaPipeDetector,
@@ -28,7 +27,8 @@ from edge_daemon.interpreter import Interpreter, ModelError, Tensor
 from edge_daemon.types import Box, Detection, Eyes, ImageBgr, Point
 
 REFERENCE = Path(__file__).parent / "data" / "mediapipe_boxes.json"
-CLIPS: dict[str, dict[str, list[list[float]]]] = json.loads(REFERENCE.read_text())["clips"]
+REFERENCES = json.loads(REFERENCE.read_text())
+CLIPS: list[str] = list(REFERENCES["full"])
 SQUARE = np.zeros((192, 192, 3), np.uint8)  # the network's own size: one pixel, one unit
 
 
@@ -61,11 +61,6 @@ def detector_of(network: Network, min_score: float = 0.5) -> BlazeFace:
 @pytest.fixture(scope="module")
 def blazeface(blazeface_dir: Path) -> BlazeFace:
     return BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["full"]))
-
-
-@pytest.fixture(scope="module")
-def short_range(blazeface_dir: Path) -> Detector:
-    return build_detector("blazeface", models_dir=blazeface_dir, face_range="short")
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +141,13 @@ def test_another_model_is_refused() -> None:
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-def test_boxes_equal_mediapipes(clip: str, media_dir: Path, blazeface: BlazeFace) -> None:
-    expected = CLIPS[clip]
+@pytest.mark.parametrize("face_range", ["full", "short"])
+def test_boxes_equal_mediapipes(
+    face_range: str, clip: str, media_dir: Path, blazeface_dir: Path
+) -> None:
+    detector = build_detector("blazeface", models_dir=blazeface_dir, face_range=face_range)
+    expected = REFERENCES[face_range][clip]
+    x0, y0, x1, y1 = REFERENCES["near"][face_range]
     compared = 0
     for number, bgr in enumerate(frames(media_dir / clip)):
         if str(number) in expected:
@@ -155,7 +155,7 @@ def test_boxes_equal_mediapipes(clip: str, media_dir: Path, blazeface: BlazeFace
                 Detection(Box(*face[1:5]), face[0], Eyes(Point(*face[5:7]), Point(*face[7:])))
                 for face in expected[str(number)]
             ]
-            assert_same_faces(blazeface.detect(bgr), faces, px=2, score=0.03)
+            assert_same_faces(detector.detect(bgr[y0:y1, x0:x1]), faces, px=2, score=0.03)
             compared += 1
     assert compared == len(expected)
 
@@ -186,20 +186,6 @@ def test_a_portrait_picture_keeps_its_faces(media_dir: Path, blazeface: BlazeFac
     (face,) = blazeface.detect(bgr)
     (in_portrait,) = blazeface.detect(np.ascontiguousarray(bgr[:, 160:480]))
     assert in_portrait.box.iou(face.box._replace(x=face.box.x - 160)) > 0.8
-
-
-@pytest.mark.parametrize("clip", CLIPS)
-def test_short_range_finds_a_near_face_where_full_range_does(
-    clip: str, media_dir: Path, blazeface: BlazeFace, short_range: Detector
-) -> None:
-    bgr = next(frames(media_dir / clip))
-    face = blazeface.detect(bgr)[0]
-    side = face.box.w
-    x, y = (max(round(value - 1.5 * side), 0) for value in face.box.centre)
-    found = short_range.detect(bgr[y : y + round(3 * side), x : x + round(3 * side)])[0]
-    shift = np.array([x, y, 0, 0, x, y, x, y])
-    assert found.box.iou(face.box._replace(x=face.box.x - x, y=face.box.y - y)) > 0.6
-    np.testing.assert_allclose((numbers(found) + shift)[4:], numbers(face)[4:], atol=0.12 * side)
 
 
 @pytest.mark.parametrize(("min_score", "found"), [(0.0, True), (1.0, False)])

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 
-from edge_daemon.detector import build_detector
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Box, Detection, Eyes, Point, Track
 
@@ -118,8 +114,6 @@ def test_two_updates_at_one_time_are_no_error() -> None:
     for _ in range(4):
         tracks = tracker.update([face_at(100)], 1.0)
     assert [track.id for track in tracks] == [1]
-
-
 
 
 def test_asking_between_detections_changes_nothing() -> None:

@@ -43,7 +43,9 @@ def frames_of(clip: Path) -> tuple[list[ImageBgr], float]:
 
 
 @pytest.mark.parametrize("clip", PEOPLE)
-def test_every_person_in_a_clip_is_one_track(clip: str, media_dir: Path, detector: Detector) -> None:
+def test_every_person_in_a_clip_is_one_track(
+    clip: str, media_dir: Path, detector: Detector
+) -> None:
     frames, fps = frames_of(media_dir / clip)
     tracker = Tracker()
     counts, ids = [], set()
@@ -55,7 +57,9 @@ def test_every_person_in_a_clip_is_one_track(clip: str, media_dir: Path, detecto
     assert counts.count(PEOPLE[clip]) >= 0.95 * len(frames)
 
 
-@pytest.mark.parametrize("clip", ["signing-again.mkv", "signing-book.mkv", "two-people-tilting.mp4"])
+@pytest.mark.parametrize(
+    "clip", ["signing-again.mkv", "signing-book.mkv", "two-people-tilting.mp4"]
+)
 def test_faces_covered_for_a_second_keep_their_ids(
     clip: str, media_dir: Path, detector: Detector
 ) -> None:
