@@ -25,6 +25,8 @@ EVERY = 10  # frames
 # What each network is shown, x0 y0 x1 y1: short-range needs faces that fill more of the picture.
 NEAR = {"full": (0, 0, 640, 480), "short": (200, 20, 400, 220)}
 
+FacesByFrame = dict[str, list[list[float]]]
+
 
 def main() -> None:
     """Print the reference as one line."""
@@ -53,11 +55,11 @@ def clips_by_name(
 
 def faces_by_frame(
     clip: Path, detector: MediaPipeDetector, near: tuple[int, int, int, int]
-) -> dict[str, list[list[float]]]:
+) -> FacesByFrame:
     """The faces in the part `near` of every `EVERY`th frame."""
     x0, y0, x1, y1 = near
     video = cv2.VideoCapture(str(clip))
-    faces: dict[str, list[list[float]]] = {}
+    faces: FacesByFrame = {}
     number = 0
     while (read := video.read())[0]:
         if number % EVERY == 0:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_daemon import tracker as tracking
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Box, Detection
 
@@ -40,30 +39,22 @@ CROWDS = [Crowd(2, 15, 1), Crowd(2, 15, 2), Crowd(4, 15, 1), Crowd(4, 5, 1), Cro
 class BestSum(Tracker):
     """Pairs for the greatest sum of fits, what the Hungarian method finds; slow but plain."""
 
-    def _assign(
-        self,
-        known: Sequence[tracking._Followed],
-        detections: Sequence[Detection],
-        now_s: float,
-    ) -> dict[int, int]:
-        # Fits lie above -2.5 or are -inf; the offset makes more pairs better than fewer.
-        fits = [
-            [10 + tracking._fit(each, d.box, now_s, self._max_shift) for d in detections]
-            for each in known
-        ]
+    def _assign(self, fits: Sequence[Sequence[float]]) -> dict[int, int]:
+        # Fits lie above -5 or are -inf; what is added makes more pairs better than fewer.
+        raised = [[10 + fit for fit in row] for row in fits]
 
         @cache
         def best(k: int, free: int) -> tuple[float, tuple[tuple[int, int], ...]]:
-            if k == len(fits):
+            if k == len(raised):
                 return 0.0, ()
             options = [best(k + 1, free)]
-            for d, fit in enumerate(fits[k]):
+            for d, fit in enumerate(raised[k]):
                 if fit > 0 and free >> d & 1:
                     total, pairs = best(k + 1, free & ~(1 << d))
                     options.append((total + fit, ((k, d), *pairs)))
             return max(options)
 
-        return dict(best(0, (1 << len(detections)) - 1)[1])
+        return dict(best(0, (1 << len(raised[0] if raised else ())) - 1)[1])
 
 
 def scene(crowd: Crowd, seed: int) -> Iterator[dict[int, Detection]]:

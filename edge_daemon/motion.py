@@ -8,7 +8,7 @@ y have the same noise, so one covariance serves both.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_daemon.types import Point
 
@@ -19,8 +19,7 @@ FIRST_VELOCITY = 2.0
 VELOCITY_NOISE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Motion:
+class Motion(NamedTuple):
     """Where a face `width` pixels wide is and where it is going, in pixels and seconds.
 
     `place_var`, `cross_var` and `velocity_var` are the covariance of either coordinate.

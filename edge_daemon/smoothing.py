@@ -32,10 +32,11 @@ class Reading:
 
 @dataclass(slots=True)
 class _State:
-    """Of one face: the decayed sums of weighted log-probabilities and of weights, and its label."""
+    """Of one face: decayed sums of weighted log-probabilities and of weights, and its label."""
 
     log_sum: Array
     weight_sum: float
+    mean: Array  # as probabilities
     updated_s: float
     label: str
     since_s: float
@@ -75,17 +76,17 @@ class Smoother:
         """Take `scores` of the face with id `face` at `now_s` into account, weighing `weight`."""
         state = self._states.get(face)
         if state is None:
-            nothing = np.zeros(len(self._labels))
-            state = self._states[face] = _State(nothing, 0.0, now_s, "", now_s, "", now_s)
+            none = np.zeros(len(self._labels))
+            state = self._states[face] = _State(none, 0.0, none, now_s, "", now_s, "", now_s)
         keep = self._keep(now_s - state.updated_s)
         weight = max(weight, FLOOR)
         fresh = np.log(np.maximum(scores, FLOOR).astype(np.float64))
         state.log_sum = keep * state.log_sum + weight * fresh
         state.weight_sum = keep * state.weight_sum + weight
         state.updated_s = now_s
-        mean = _mean(state)
-        self._settle(state, self._name(mean, state.label), now_s)
-        return self._reading(state, mean)
+        state.mean = _probabilities(state.log_sum / state.weight_sum)
+        self._settle(state, self._name(state), now_s)
+        return self._reading(state)
 
     def last(self, face: int, now_s: float) -> Reading | None:
         """The reading of `face` at `now_s`, None if it was never scored."""
@@ -94,7 +95,7 @@ class Smoother:
             return None
         if state.label and now_s - state.updated_s > STALE_S:
             self._settle(state, UNCERTAIN, now_s)
-        return self._reading(state, _mean(state))
+        return self._reading(state)
 
     def keep_only(self, faces: Iterable[int]) -> None:
         """Forget every face that is not in `faces`."""
@@ -104,13 +105,14 @@ class Smoother:
     def _keep(self, age_s: float) -> float:
         return 0.5 ** (age_s / self._half_life_s) if self._half_life_s > 0 else 0.0
 
-    def _name(self, mean: Array, held: str) -> str:
-        """The label that `mean` speaks for while `held` is the one that holds."""
-        credit = [self._hysteresis if label == held else 0.0 for label in self._labels]
-        credited = mean + credit
-        top = int(credited.argmax())
-        margin = credited[top] - np.delete(credited, top).max()
-        if credited[top] < self._min_scores[top] or margin < self._min_margin:
+    def _name(self, state: _State) -> str:
+        """The label that the scores speak for."""
+        credited: list[float] = state.mean.tolist()
+        if state.label in self._labels:
+            credited[self._labels.index(state.label)] += self._hysteresis
+        second, first = sorted(credited)[-2:]
+        top = credited.index(first)
+        if first < self._min_scores[top] or first - second < self._min_margin:
             return UNCERTAIN
         return self._labels[top]
 
@@ -121,15 +123,13 @@ class Smoother:
         if name != state.label and now_s - state.candidate_since_s >= self._dwell_s:
             state.label, state.since_s = name, now_s
 
-    def _reading(self, state: _State, mean: Array) -> Reading:
-        scores = tuple(float(s) for s in mean)
+    def _reading(self, state: _State) -> Reading:
+        scores = tuple(state.mean.tolist())
         named = dict(zip(self._labels, scores, strict=True))
         return Reading(state.label, named.get(state.label, max(scores)), scores, state.since_s)
 
 
-def _mean(state: _State) -> Array:
-    """The weighted mean of log-probabilities as probabilities."""
-    logs = state.log_sum / state.weight_sum
+def _probabilities(logs: Array) -> Array:
     odds = np.exp(logs - logs.max())
-    mean: Array = odds / odds.sum()
-    return mean
+    probabilities: Array = odds / odds.sum()
+    return probabilities

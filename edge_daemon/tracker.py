@@ -55,9 +55,14 @@ class Tracker:
     def update(self, detections: Sequence[Detection], now_s: float) -> list[Track]:
         """The tracks at `now_s`, which never goes back, in the order of their ids."""
         known = [each for each in self._followed if now_s - each.last_seen_s <= self._max_age_s]
-        pairs = self._assign(known, detections, now_s)
+        motions = [each.motion.after(now_s - each.last_seen_s) for each in known]
+        fits = [
+            [_fit(each.last.box, motion, found.box, self._max_shift) for found in detections]
+            for each, motion in zip(known, motions, strict=True)
+        ]
+        pairs = self._assign(fits)
         for k, d in pairs.items():
-            _see(known[k], detections[d], now_s)
+            _see(known[k], motions[k], detections[d], now_s)
         self._followed = [each for k, each in enumerate(known) if k in pairs or each.id]
         taken = set(pairs.values())
         self._followed += [
@@ -74,21 +79,20 @@ class Tracker:
         shown = sorted((each for each in self._followed if each.id), key=lambda each: each.id)
         return [_track(each, now_s) for each in shown]
 
-    def _assign(
-        self, known: Sequence[_Followed], detections: Sequence[Detection], now_s: float
-    ) -> dict[int, int]:
-        """Which of `known` each detection continues, as indices, the best pairs first."""
-        fits = sorted(
+    def _assign(self, fits: Sequence[Sequence[float]]) -> dict[int, int]:
+        """Which face each detection continues, as indices into `fits`, the best pairs first."""
+        ranked = sorted(
             (
-                (_fit(each, detection.box, now_s, self._max_shift), k, d)
-                for k, each in enumerate(known)
-                for d, detection in enumerate(detections)
+                (fit, k, d)
+                for k, row in enumerate(fits)
+                for d, fit in enumerate(row)
+                if fit > -math.inf
             ),
             reverse=True,
         )
         pairs: dict[int, int] = {}
-        for fit, k, d in fits:
-            if fit > -math.inf and k not in pairs and d not in pairs.values():
+        for _, k, d in ranked:
+            if k not in pairs and d not in pairs.values():
                 pairs[k] = d
         return pairs
 
@@ -104,23 +108,23 @@ def _found(detection: Detection, now_s: float) -> _Followed:
     return _Followed(detection, motion, now_s, now_s)
 
 
-def _fit(followed: _Followed, box: Box, now_s: float, max_shift: float) -> float:
-    """IoU less the distance of the centres in face widths; −inf if they cannot be one face."""
-    before = followed.last.box
+def _fit(before: Box, motion: Motion, box: Box, max_shift: float) -> float:
+    """How well `box` continues a face last seen as `before` and predicted by `motion`.
+
+    IoU less the distance of the centres in face widths; −inf if they cannot be one face.
+    """
     if min(before.w, box.w) * MAX_GROWTH <= max(before.w, box.w):
         return -math.inf
     width = (before.w + box.w) / 2
-    motion = followed.motion.after(now_s - followed.last_seen_s)
     shift = math.dist(motion.place, box.centre)
     if shift > max_shift * width + SPREADS * motion.spread:
         return -math.inf
     return _moved(before, motion.place).iou(box) - shift / width
 
 
-def _see(followed: _Followed, detection: Detection, now_s: float) -> None:
-    """Continue `followed` with `detection`."""
-    predicted = followed.motion.after(now_s - followed.last_seen_s)
-    followed.motion = predicted.seen(detection.box.centre, detection.box.w)
+def _see(followed: _Followed, motion: Motion, detection: Detection, now_s: float) -> None:
+    """Continue `followed`, predicted by `motion`, with `detection`."""
+    followed.motion = motion.seen(detection.box.centre, detection.box.w)
     followed.last = detection
     followed.last_seen_s = now_s
     followed.hits += 1
