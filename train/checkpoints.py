@@ -6,7 +6,10 @@ ModelCheckpoint. Those two write in place, so that a kill in the middle leaves a
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +97,42 @@ def load_weights(model: keras.Model, path: Path) -> None:
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    partial = path.with_name("partial.weights.h5")
-    model.save_weights(partial, overwrite=True)
-    partial.replace(path)
+    """Made in memory and then written by write_bytes: HDF5 itself crashes on a full disk."""
+    memory = _InMemory()
+    model.save_weights(memory)
+    write_bytes(path, memory.getvalue())
+
+
+class _InMemory(io.BytesIO):
+    def __str__(self) -> str:
+        return "memory.weights.h5"  # Keras wants that ending
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    partial = path.with_name("partial.npy")
-    np.save(partial, array)
-    partial.replace(path)
+    """As write_bytes."""
+    memory = io.BytesIO()
+    np.save(memory, array)
+    write_bytes(path, memory.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:
+    """As write_bytes."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` in place of what `path` held; raises CheckpointError where it keeps the old."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else the name could outlive a power cut and the bytes not
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); mend that and run the same command "
+            "again."
+        ) from error

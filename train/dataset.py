@@ -2,7 +2,8 @@
 
 Forms: Kaggle's `fer2013.csv` (emotion, pixels, Usage), its re-release `icml_face_data.csv`
 (the same with spaces in the column names), either plain or packed as .gz, .xz, .tar.gz or .zip,
-and the class folders (`train/angry/*.png`, `test/…`) of later uploads.
+and the class folders (`train/angry/*.png`, `test/…`) of later uploads. Those mix PublicTest and
+PrivateTest in `test/`; the file names (`PublicTest_123.jpg`) tell them apart, where kept.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from train.errors import DatasetError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SIZE_PX = 48
@@ -36,16 +40,19 @@ OFFICIAL_COUNTS: dict[str, tuple[int, ...]] = {
     "PublicTest": (467, 56, 496, 895, 653, 415, 607),
     "PrivateTest": (491, 55, 528, 879, 594, 416, 626),
 }
-OFFICIAL_COUNTS["PublicTest+PrivateTest"] = tuple(
+BOTH_TESTS = "PublicTest+PrivateTest"
+OFFICIAL_COUNTS[BOTH_TESTS] = tuple(
     a + b
     for a, b in zip(OFFICIAL_COUNTS["PublicTest"], OFFICIAL_COUNTS["PrivateTest"], strict=True)
 )
+# A folder's split, for the files whose names don't tell.
 FOLDER_SPLITS = {
     "train": "Training",
-    "test": "PublicTest",
+    "test": BOTH_TESTS,
     "validation": "PublicTest",
     "val": "PublicTest",
 }
+TESTS = ("PublicTest", "PrivateTest")
 FOLDER_LABELS = {name: i for i, name in enumerate(LABELS)} | {"surprised": 5, "fearful": 2}
 
 WHERE = (
@@ -54,6 +61,9 @@ WHERE = (
     "(fer2013.csv). Put fer2013.csv (or .csv.gz, .csv.xz, .tar.gz, .zip), icml_face_data.csv, or "
     "the folders train/angry … train/neutral and test/… there"
 )
+PICTURES = {".png", ".jpg", ".jpeg"}
+GRAY_MODES = {"1", "L", "LA", "I", "I;16"}  # Pillow's
+COLOUR_LEVELS = 16
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 
 
@@ -231,18 +241,28 @@ def _split(name: str, images: list[NDArray[np.uint8]], labels: list[int]) -> Spl
 
 
 def _read_folders(root: Path) -> dict[str, Split]:
-    splits = {}
-    for folder, name in FOLDER_SPLITS.items():
-        if (root / folder).is_dir() and name not in splits:
-            splits[name] = _read_split_folder(root / folder, name)
-    if not splits:
+    images: dict[str, list[NDArray[np.uint8]]] = {}
+    labels: dict[str, list[int]] = {}
+    for folder, usual in FOLDER_SPLITS.items():
+        if (root / folder).is_dir():
+            for path, label in _labelled_files(root / folder):
+                name = _split_of(path, usual)
+                images.setdefault(name, []).append(_read_picture(path))
+                labels.setdefault(name, []).append(label)
+    if not images:
         raise DatasetError(f"{root}: holds neither fer2013.csv nor class folders. {WHERE}.")
-    return splits
+    return {name: _split(name, images[name], labels[name]) for name in images}
 
 
-def _read_split_folder(folder: Path, name: str) -> Split:
-    images: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
+def _split_of(path: Path, usual: str) -> str:
+    """The split of a picture: in a test folder its file name's, else the folder's `usual` one."""
+    told = path.name.partition("_")[0]
+    return told if usual != "Training" and told in TESTS else usual
+
+
+def _labelled_files(folder: Path) -> list[tuple[Path, int]]:
+    """The pictures under `folder` with their labels; raises where a class has none."""
+    files: list[tuple[Path, int]] = []
     for class_folder in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
         label = FOLDER_LABELS.get(class_folder.name.lower())
         if label is None:
@@ -250,16 +270,13 @@ def _read_split_folder(folder: Path, name: str) -> Split:
                 f"{class_folder}: not one of the seven classes ({', '.join(LABELS)}); "
                 "rename or remove it."
             )
-        files = sorted(
-            p for p in class_folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg"}
-        )
-        images += [_read_picture(p) for p in files]
-        labels += [label] * len(files)
-    missing = sorted(set(range(len(LABELS))) - set(labels))
+        pictures = (p for p in class_folder.iterdir() if p.suffix.lower() in PICTURES)
+        files += [(path, label) for path in sorted(pictures)]
+    missing = sorted(set(range(len(LABELS))) - {label for _, label in files})
     if missing:
         names = ", ".join(LABELS[i] for i in missing)
         raise DatasetError(f"{folder}: no picture for {names}; each class needs its folder.")
-    return _split(name, images, labels)
+    return files
 
 
 def _read_picture(path: Path) -> NDArray[np.uint8]:
@@ -267,6 +284,7 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as picture:
+            coloured = picture.mode not in GRAY_MODES and _coloured(picture.convert("RGB"))
             gray = np.asarray(picture.convert("L"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's three, by kind of damage
         raise DatasetError(
@@ -277,4 +295,14 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
         raise DatasetError(
             f"{path}: {w}×{h} pixels; FER2013 pictures are 48×48. Scale or delete it."
         )
+    if coloured:
+        raise DatasetError(
+            f"{path}: a colour picture; FER2013 pictures are gray. Convert or delete it."
+        )
     return gray
+
+
+def _coloured(rgb: Image.Image) -> bool:
+    """Whether the channels differ by more than a JPEG of a gray picture makes them."""
+    levels = np.asarray(rgb, dtype=np.int64)
+    return bool((levels.max(axis=2) - levels.min(axis=2)).max() > COLOUR_LEVELS)

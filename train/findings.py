@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from train.dataset import LABELS, Split
 from train.duplicates import Pair, exact_groups, near_pairs
-from train.ferplus import Votes
+from train.ferplus import Votes, check_rows
 
 FLAT_LEVELS = 4.0  # a picture whose levels deviate less than this shows nothing
 
@@ -77,7 +77,10 @@ class Findings:
 
 
 def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
-    """Look through `splits`, Training first; `votes` by split are FER+'s, empty if not at hand."""
+    """Look through `splits`, Training first; `votes` by split are FER+'s, empty if not at hand.
+
+    Raises DatasetError where the votes are not of these rows.
+    """
     names = tuple(sorted(splits, key=lambda name: name != "Training"))
     parts = [splits[name] for name in names]
     x = np.concatenate([part.x for part in parts])
@@ -97,6 +100,7 @@ def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
 
 def _voted_out(split: Split, votes: Votes | None) -> NDArray[np.bool_]:
     """Mask of the images that half of FER+'s voters took for no face."""
-    if votes is None or len(votes.not_a_face) != len(split.y):
+    if votes is None:
         return np.zeros(len(split.y), dtype=bool)
+    check_rows(split.name, votes, split.y)
     return votes.no_face()

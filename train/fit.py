@@ -6,8 +6,9 @@ import json
 import math
 import shutil
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,38 +23,53 @@ from train.dataset import Split
 from train.devices import spread
 from train.errors import CheckpointError, TrainError
 from train.losses import accuracy, loss_of, truth
-from train.plots import LivePlot
+from train.progress import Progress
 from train.recipe import Recipe
 
 LOG = "log.csv"
 VALIDATION_BATCH = 256
 
+Watchers = Sequence[keras.callbacks.Callback]
+
 
 def fit(
-    network: keras.Model, taught: Taught, validation: Split, recipe: Recipe, work: Path
+    network: keras.Model,
+    taught: Taught,
+    validation: Split,
+    recipe: Recipe,
+    work: Path,
+    *,
+    watchers: Watchers = (),
 ) -> dict[str, list[float]]:
     """Train `network` in place; afterwards it holds the weights of the best validation epoch.
 
-    `work` keeps the checkpoints, the logs and the live plots; a run that was killed goes on from
-    its last whole epoch when called again with the same `work`, to the result that it would have
-    had. Returns the history by metric, one value per epoch. Raises CheckpointError where `work`
-    is of another run. Of several processes that train together the first one alone writes there.
+    `work` keeps the checkpoints, the logs and the live page; `watchers` come after the page. A run
+    that was killed goes on from its last whole epoch when called again with the same `work`, to
+    the result that it would have had. Returns the history by metric, one value per epoch. Raises
+    CheckpointError where `work` is of another run. Of several processes that train together the
+    first one alone writes there.
     """
     across = spread()
     across.check(recipe.batch_size)
     if across.writes:
         _prepare(work, recipe, taught)
-        return _fit(network, taught, validation, recipe, work)
+        return _fit(network, taught, validation, recipe, work, watchers=watchers)
     with TemporaryDirectory() as folder:
         own = Path(folder) / "work"
         if work.exists():
             shutil.copytree(work, own, ignore=shutil.ignore_patterns("*partial*"))
         own.mkdir(exist_ok=True)
-        return _fit(network, taught, validation, recipe, own)
+        return _fit(network, taught, validation, recipe, own, watchers=watchers)
 
 
 def _fit(
-    network: keras.Model, taught: Taught, validation: Split, recipe: Recipe, work: Path
+    network: keras.Model,
+    taught: Taught,
+    validation: Split,
+    recipe: Recipe,
+    work: Path,
+    *,
+    watchers: Watchers,
 ) -> dict[str, list[float]]:
     """What every process does alike: JAX compares all that they bring to their devices."""
     batches = batches_of(taught, recipe)
@@ -70,7 +86,7 @@ def _fit(
             epochs=recipe.epochs,
             validation_data=_padded(validation, recipe, VALIDATION_BATCH),
             validation_batch_size=VALIDATION_BATCH,
-            callbacks=_callbacks(work, recipe),
+            callbacks=_callbacks(work, recipe, watchers),
             shuffle=False,  # Batches does it
             verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
         )
@@ -155,24 +171,6 @@ class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
             state.assign([self._seed + number, epoch * 2**16])  # more draws than an epoch takes
 
 
-class _TimeLeft(keras.callbacks.Callback):  # type: ignore[misc]
-    """Prints before every epoch but the first how long the rest takes at the pace so far."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self._epochs = epochs
-        self._begun: tuple[int, float] | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        now = time.monotonic()
-        if self._begun is None:
-            self._begun = epoch, now
-            return
-        first, start = self._begun
-        each_s = (now - start) / (epoch - first)
-        print(f"{each_s:.0f} s an epoch, {duration((self._epochs - epoch) * each_s)} to go")
-
-
 class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends a run whose loss left the numbers before its weights reach a checkpoint."""
 
@@ -181,21 +179,24 @@ class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrainError("the loss is no longer a number; train again with another --seed.")
 
 
-def duration(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+def _tensorboard(work: Path) -> list[keras.callbacks.Callback]:
+    """TensorBoard's log, where TensorFlow and the tensorboard package are there to write it."""
+    if not (find_spec("tensorflow") and find_spec("tensorboard")):
+        return []
+    return [keras.callbacks.TensorBoard(str(work / "tensorboard"), write_graph=False)]
 
 
-def _callbacks(work: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
+def _callbacks(work: Path, recipe: Recipe, watchers: Watchers) -> list[keras.callbacks.Callback]:
     """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
     averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
     return [
         _Reseed(recipe.seed),
         _StopAtNaN(),
-        _TimeLeft(recipe.epochs),
         *averaging,
         Best(work),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
-        LivePlot(work / LOG, work / "curves.png"),
+        Progress(work, work / LOG, asdict(recipe)),
+        *_tensorboard(work),
+        *watchers,
         Backup(work),
     ]

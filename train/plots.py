@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import keras
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,18 +15,7 @@ from numpy.typing import NDArray
 mpl.use("Agg")
 
 
-class LivePlot(keras.callbacks.Callback):  # type: ignore[misc]
-    """Redraws the curves after every epoch from the CSV log."""
-
-    def __init__(self, log: Path, picture: Path) -> None:
-        super().__init__()
-        self._log, self._picture = log, picture
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        plot_curves(self._log, self._picture)
-
-
-def plot_curves(log: Path, picture: Path) -> None:
+def plot_curves(log: Path, picture: Path | IO[bytes]) -> None:
     """Loss and accuracy, training and validation, over epochs; `log` is Keras' CSV log."""
     with log.open(newline="") as text:
         rows = list(csv.DictReader(text))

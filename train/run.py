@@ -18,8 +18,9 @@ from train.errors import DatasetError
 from train.evaluate import evaluate
 from train.export import export
 from train.ferplus import FILE, Votes
-from train.fit import batches_of, compiled, duration, fit
+from train.fit import batches_of, compiled, fit
 from train.networks import build, in_float32
+from train.progress import duration
 from train.recipe import Recipe
 from train.report import write_report
 from train.selection import Selection, select
