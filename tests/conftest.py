@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from train.dataset import Split
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +36,14 @@ def media_dir() -> Path:
 def fer2013_dir() -> Path:
     """The folder of fer2013.csv.xz."""
     return _existing(data_dir() / "fer2013", "FER2013")
+
+
+@pytest.fixture(scope="session")
+def fer2013(fer2013_dir: Path) -> dict[str, Split]:
+    """FER2013, read once."""
+    from train.dataset import read_dataset
+
+    return read_dataset(fer2013_dir)
 
 
 @pytest.fixture(scope="session")

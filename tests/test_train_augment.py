@@ -14,7 +14,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 
 # ruff: noqa: E402  # these import Keras
-from train.augment import RandomCrop, RandomErase, RandomLight, augmenter
+from train.augment import (
+    RandomBlur,
+    RandomCrop,
+    RandomErase,
+    RandomLight,
+    RandomNoise,
+    augmenter,
+)
 
 Images = NDArray[np.float32]
 
@@ -42,14 +49,16 @@ def crop(shift: float = 0.0, zoom: float = 0.0, turn_deg: float = 0.0, seed: int
     return RandomCrop(shift=shift, zoom=zoom, turn_deg=turn_deg, seed=seed)
 
 
-def light(contrast: float = 0.0, brightness: float = 0.0) -> RandomLight:
-    return RandomLight(contrast=contrast, brightness=brightness, seed=1)
+def light(contrast: float = 0.0, brightness: float = 0.0, gamma: float = 1.0) -> RandomLight:
+    return RandomLight(contrast=contrast, brightness=brightness, gamma=gamma, seed=1)
 
 
 LAYERS: dict[str, Callable[[int], Any]] = {
     "all": augmenter,
     "crop": lambda seed: crop(0.1, 0.1, 12, seed),
-    "light": lambda seed: RandomLight(contrast=0.25, brightness=30, seed=seed),
+    "light": lambda seed: RandomLight(contrast=0.25, brightness=30, gamma=1.2, seed=seed),
+    "blur": lambda seed: RandomBlur(probability=0.5, seed=seed),
+    "noise": lambda seed: RandomNoise(probability=0.5, largest=10.0, seed=seed),
     "erase": lambda seed: RandomErase(probability=0.5, largest=0.5, seed=seed),
 }
 
@@ -68,7 +77,8 @@ def test_training_keeps_shape_type_and_range_and_changes_images(name: str) -> No
     assert changed.min() >= 0
     assert changed.max() <= 255
     share = (abs(changed - images).max(axis=(1, 2, 3)) > 1).mean()
-    assert share == pytest.approx(0.5, abs=0.15) if name == "erase" else share > 0.95
+    half = name in {"blur", "noise", "erase"}
+    assert share == pytest.approx(0.5, abs=0.2) if half else share > 0.95
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -142,6 +152,59 @@ def test_light_leaves_the_average_batch_as_light_as_it_was() -> None:
     gain = changed.std(axis=(1, 2, 3)) / images[0].std()
     assert gain.min() == pytest.approx(0.75, abs=0.02)
     assert gain.max() == pytest.approx(1.25, abs=0.02)
+
+
+def test_gamma_bends_the_levels_between_black_and_white() -> None:
+    ramp = np.linspace(0, 255, 48 * 48, dtype=np.float32).reshape(1, 48, 48, 1)
+    bent = run(light(gamma=1.25), ramp.repeat(600, axis=0))
+    np.testing.assert_allclose(bent[:, 0, 0, 0], 0, atol=1e-3)
+    np.testing.assert_allclose(bent[:, -1, -1, 0], 255, rtol=1e-4)
+    assert (np.diff(bent.reshape(600, -1), axis=1) > 0).all()
+    middle = bent[:, 24, 0, 0] / 255
+    exponent = np.log(middle) / np.log(ramp[0, 24, 0, 0] / 255)
+    assert exponent.min() == pytest.approx(1 / 1.25, abs=0.01)
+    assert exponent.max() == pytest.approx(1.25, abs=0.01)
+    assert abs(np.log(exponent).mean()) < 0.03, "darker and lighter are not as likely"
+
+
+def test_blur_spreads_a_dot_by_at_most_a_binomial() -> None:
+    dot = np.zeros((1, 48, 48, 1), np.float32)
+    dot[0, 24, 24] = 160.0
+    blurred = run(RandomBlur(probability=1.0, seed=1), dot.repeat(300, axis=0))[..., 0]
+    np.testing.assert_allclose(blurred.sum(axis=(1, 2)), 160.0, rtol=1e-4)
+    peak = blurred[:, 24, 24] / 160.0
+    assert peak.min() == pytest.approx((6 / 16) ** 2, abs=0.02)
+    assert peak.max() == pytest.approx(1, abs=0.02)
+    row = np.array([1, 4, 6, 4, 1]) / 16
+    softest = blurred[peak.argmin(), 22:27, 22:27] / 160.0
+    np.testing.assert_allclose(softest, np.outer(row, row), atol=0.02)
+    outside = blurred.copy()
+    outside[:, 22:27, 22:27] = 0
+    assert not outside.any()
+
+
+def test_blur_keeps_an_even_picture_to_its_edge() -> None:
+    even = np.full((20, 48, 48, 1), 90.0, np.float32)
+    np.testing.assert_allclose(run(RandomBlur(probability=1.0, seed=1), even), even, rtol=1e-5)
+
+
+def test_noise_has_no_drift_and_no_more_than_its_largest_deviation() -> None:
+    gray = np.full((200, 48, 48, 1), 128.0, np.float32)
+    noise = run(RandomNoise(probability=1.0, largest=8.0, seed=1), gray) - gray
+    deviation = noise.std(axis=(1, 2, 3))
+    assert deviation.max() == pytest.approx(8, abs=0.4)
+    assert deviation.min() < 0.5
+    assert abs(noise.mean()) < 0.05
+    neighbours = noise[:, :, 1:] * noise[:, :, :-1]
+    assert abs(neighbours.mean()) < 0.02 * deviation.mean() ** 2 + 0.05, "not white"
+
+
+@pytest.mark.parametrize("name", ["blur", "noise"])
+def test_what_is_not_chosen_stays_as_it_is(name: str) -> None:
+    images = faces(100)
+    changed = run(LAYERS[name](1), images)
+    untouched = (changed == images).all(axis=(1, 2, 3)).mean()
+    assert untouched == pytest.approx(0.5, abs=0.2)
 
 
 def test_erasing_fills_one_rectangle_with_the_mean() -> None:

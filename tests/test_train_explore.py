@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from train.dataset import LABELS, Split
 from train.duplicates import exact_groups, near_pairs
 from train.errors import DatasetError
-from train.ferplus import Votes, read_votes
+from train.ferplus import Votes, check_rows, read_votes
 from train.findings import find
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -79,6 +79,32 @@ def test_fer_plus_votes_are_those_of_the_rows(fer2013_dir: Path) -> None:
     }
     # The first row reads 4 neutral, 1 sadness, 3 anger, 2 disgust.
     assert votes["Training"].votes[0].tolist() == [3, 2, 0, 0, 1, 0, 4]
+
+
+def votes_like(y: NDArray[np.int64], agreement: float) -> Votes:
+    """Nine votes for the label, or for the next class, so that so many agree with `y`."""
+    wrong = np.random.default_rng(1).random(len(y)) >= agreement
+    return Votes(9 * np.eye(7, dtype=np.int64)[(y + wrong) % 7], np.zeros(len(y), np.int64))
+
+
+def test_votes_of_another_number_of_rows_are_refused() -> None:
+    splits = dataset()
+    votes = {"Training": votes_like(np.arange(22) % 7, 1.0)}
+    with pytest.raises(DatasetError, match=r"22 rows of Training, the dataset 21; put the file"):
+        find(splits, votes)
+
+
+def test_votes_that_slipped_by_a_row_are_refused() -> None:
+    """From some row on, as where a line was lost; or all, as in the order of class folders."""
+    y = np.random.default_rng(2).integers(0, 7, 3000)
+    fitting = votes_like(y, 0.65)
+    check_rows("Training", fitting, y)
+    for first, start in ((0, 1), (1200, 1001)):
+        slipped = np.concatenate([y[:first], np.roll(y[first:], 1)])
+        with pytest.raises(DatasetError, match=f"from face {start} of Training on"):
+            check_rows("Training", fitting, slipped)
+    with pytest.raises(DatasetError, match="which class folders have lost"):
+        check_rows("Training", fitting, np.sort(y))
 
 
 @pytest.mark.parametrize("text", ["Usage,anger\nTraining,3\n", "Usage,NF\nTraining\n"])

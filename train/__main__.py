@@ -9,6 +9,7 @@ import argparse
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from train.dataset import Split, describe, read_dataset
@@ -38,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     except TrainError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where, what = error.filename or options.output, error.strerror or error
+        print(f"train: {where}: {what}; mend that and run the same command again.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ntrain: stopped; the same command goes on from the last epoch.", file=sys.stderr)
         return 130
@@ -60,6 +65,8 @@ def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
 
 def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Train, evaluate and export as `options` say."""
+    folder = options.output / options.name
+    _check_writable(folder)
     # Keras is imported only now, so that a wrong dataset is reported at once.
     from train.devices import Cluster, use_all_devices  # noqa: PLC0415
     from train.run import run  # noqa: PLC0415
@@ -74,8 +81,15 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
         changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
         teacher_epochs=options.teacher_epochs,
         name=options.name,
-        folder=options.output / options.name,
+        folder=folder,
     )
+
+
+def _check_writable(folder: Path) -> None:
+    """Make `folder`; raises OSError where nothing can be written, before hours of training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
