@@ -12,23 +12,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 pytest.importorskip("keras", reason="the train extra is not installed")
 
 # it imports Keras
-from train.batches import Batch, Batches, class_weights
+from train.batches import Batch, Batches, Taught, class_weights
+from train.devices import Spread
 
 FACES, SIZE = 50, 16
 
 
-def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0) -> Batches:
+def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **spread: int) -> Batches:
     """Faces whose every pixel is their number, with targets and weights to match."""
     number = np.arange(FACES)
-    return Batches(
+    taught = Taught(
         np.broadcast_to(number.astype(np.uint8)[:, None, None, None], (FACES, 48, 48, 1)),
         np.eye(7, dtype=np.float32)[number % 7],
         (1 + number / FACES).astype(np.float32),
-        batch_size=SIZE,
-        mixup=mixup,
-        seed=seed,
-        epoch=epoch,
     )
+    source = Batches(taught, SIZE, mixup=mixup, seed=seed, spread=Spread(**spread))
+    source.next_epoch = epoch
+    return source
 
 
 def epoch_of(source: Batches) -> list[Batch]:
@@ -49,15 +49,40 @@ def faces_of(epoch: list[Batch]) -> NDArray[np.float64]:
     return np.concatenate([x[:, 0, 0, 0] for x, _, _ in epoch]).astype(float)
 
 
-def test_every_face_comes_once_an_epoch_with_its_target_and_weight() -> None:
+def test_a_face_comes_once_an_epoch_with_its_target_and_weight() -> None:
     epoch = epoch_of(batches())
-    assert [len(x) for x, _, _ in epoch] == [16, 16, 16, 2]
+    assert [len(x) for x, _, _ in epoch] == [16, 16, 16]
     numbers = faces_of(epoch).astype(int)
-    assert sorted(numbers) == list(range(FACES))
+    assert len(set(numbers.tolist())) == 48
     assert numbers.tolist() != sorted(numbers)
     targets, weights = (np.concatenate([batch[i] for batch in epoch]) for i in (1, 2))
     np.testing.assert_array_equal(targets.argmax(axis=1), numbers % 7)
     np.testing.assert_allclose(weights, 1 + numbers / FACES, rtol=1e-6)
+
+
+def test_the_faces_that_fill_no_batch_are_others_each_epoch() -> None:
+    source = batches()
+    left = [set(range(FACES)) - set(faces_of(epoch_of(source)).astype(int)) for _ in range(6)]
+    assert {len(faces) for faces in left} == {2}
+    assert len(set.union(*left)) > 6
+
+
+def test_fewer_faces_than_a_batch_are_one() -> None:
+    y = np.zeros(5, np.float32)
+    few = Taught(np.zeros((5, 48, 48, 1), np.uint8), np.zeros((5, 7), np.float32), y)
+    source = Batches(few, SIZE, mixup=0.0, seed=1, spread=Spread())
+    assert [len(x) for x, _, _ in epoch_of(source)] == [5]
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.3])
+def test_the_parts_of_two_processes_are_the_batch_of_one(mixup: float) -> None:
+    whole = epoch_of(batches(mixup))
+    parts = [epoch_of(batches(mixup, devices=2, shards=2, shard=shard)) for shard in (0, 1)]
+    together = [
+        tuple(np.concatenate(pair) for pair in zip(*both, strict=True))
+        for both in zip(*parts, strict=True)
+    ]
+    assert same(whole, together)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.3])

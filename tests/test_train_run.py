@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import io
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 
 # ruff: noqa: E402  # these import Keras
-from train.checkpoints import load_weights
+from train.checkpoints import load_weights, save_weights
 from train.errors import CheckpointError, TrainError
 from train.fit import _StopAtNaN
 
@@ -247,7 +251,8 @@ def test_the_export_has_its_files_and_no_half_written_one(story: Story) -> None:
         "report/confusion.png", "report/reliability.png", "report/robustness.png",
     }  # fmt: skip
     assert work >= {
-        "work/recipe.json", "work/log.csv", "work/curves.png", "work/best.weights.h5",
+        "work/recipe.json", "work/log.csv", "work/curves.png", "work/index.html",
+        "work/best.weights.h5",
         "work/best.weights.json", "work/backup/latest.weights.h5",
         "work/backup/training_metadata.json",
     }  # fmt: skip
@@ -327,6 +332,43 @@ def test_pictures_are_whole(story: Story, name: str) -> None:
         assert (low, high) != (255, 255)
 
 
+def test_the_live_page_needs_no_other_file(story: Story) -> None:
+    page = (story.work / "index.html").read_text()
+    assert f"{EPOCHS} of {EPOCHS} epochs" in page
+    assert "All is done." in page
+    assert "<td>learning_rate</td><td>0.1</td>" in page
+    curves = base64.b64encode((story.work / "curves.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{curves}"' in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "refresh" not in page
+
+
+def test_the_live_page_reloads_itself_until_all_is_done(story: Story) -> None:
+    from train.progress import progress_page
+
+    recipe = {"epochs": EPOCHS}
+    page = progress_page(story.work, recipe, done=2, left_s=7201)
+    assert '<meta http-equiv="refresh" content="10">' in page
+    assert f"2 of {EPOCHS} epochs" in page
+    assert "2 h 1 min to go, until about " in page
+    beginning = progress_page(story.folder / "nothing yet", recipe, done=0, left_s=0)
+    assert "known after the next epoch" in beginning
+    assert "<img" not in beginning
+
+
+def test_tensorboard_has_every_epochs_figures(story: Story) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="NOT TESTED: tensorboard is missing (train extra)",
+    )
+    for name in ("train", "validation"):
+        steps: set[int] = set()
+        for path in (story.work / "tensorboard" / name).iterdir():
+            events = accumulator.EventAccumulator(str(path)).Reload()
+            steps |= {event.step for event in events.Tensors("epoch_accuracy")}
+        assert steps == set(range(EPOCHS)), name
+
+
 # --- other beginnings ---
 
 
@@ -382,6 +424,86 @@ def test_a_broken_checkpoint_is_named(story: Story, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="train from the start") as caught:
             load_weights(network, broken)
         assert str(broken) in str(caught.value)
+
+
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """As on a full disk: no file of this process can grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 10_000, 1_000_000])
+def test_a_checkpoint_is_written_whole_or_not_at_all(
+    story: Story, tmp_path: Path, size: int
+) -> None:
+    """HDF5 brings the process down where it cannot write."""
+    network, path = network_of(story.folder), tmp_path / "best.weights.h5"
+    save_weights(network, path)
+    was = path.read_bytes()
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    with files_up_to(size), pytest.raises(CheckpointError) as caught:
+        save_weights(network, path)
+    assert str(caught.value) == (
+        f"{path}: cannot be written (File too large); mend that and run the same command again."
+    )
+    assert path.read_bytes() == was
+    assert os.listdir(tmp_path) == ["best.weights.h5"]
+
+
+def test_a_disk_that_fills_up_in_training_is_said_and_nothing_is_lost(
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the state one epoch before the end; the best weights are there, the backup is not."""
+    work = tmp_path / "stripes" / "work"
+    shutil.copytree(story.work, work)
+    record = work / "backup" / "training_metadata.json"
+    record.write_text(json.dumps({"epoch": EPOCHS - 1, "batch": 0}))
+    was = (work / "backup" / "latest.weights.h5").read_bytes()
+    with files_up_to(len(was) - 1):
+        status, _ = run(*story.command[:-1], tmp_path)
+    assert status == 2
+    (line,) = [n for n in capsys.readouterr().err.splitlines() if n.startswith("train: ")]
+    assert line.endswith(
+        "latest.weights.h5: cannot be written (File too large); mend that and run the same "
+        "command again."
+    )
+    assert (work / "backup" / "latest.weights.h5").read_bytes() == was
+    assert backed_up(work) == EPOCHS - 1
+    assert not list(work.rglob("*partial*"))
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_training(
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    status, said = run(*story.command[:-1], tmp_path / "file")
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"train: {tmp_path / 'file'}")
+    assert line.endswith("Not a directory; mend that and run the same command again.")
+    assert "parameters" not in said
+
+
+def test_votes_of_other_rows_are_refused_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "fer2013.csv")
+    columns = "anger,disgust,fear,happiness,sadness,surprise,neutral,NF"
+    rows = [f"Training,{'1,' * 7}0"] * (TRAINING - 1)
+    (tmp_path / "fer2013new.csv").write_text("\n".join([f"Usage,{columns}", *rows]) + "\n")
+    status, said = run("fit", tmp_path, "--output", tmp_path / "exports")
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"train: fer2013new.csv: has {TRAINING - 1} rows of Training, the dataset {TRAINING}; "
+        "put the file that belongs to this dataset there, or remove it."
+    )
+    assert "parameters" not in said
 
 
 def test_a_loss_that_is_no_number_never_reaches_a_checkpoint() -> None:
