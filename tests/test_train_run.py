@@ -452,7 +452,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(
         f"{path}: cannot be written (File too large); mend that and run the same command again."
     )
     assert path.read_bytes() == was
-    assert os.listdir(tmp_path) == ["best.weights.h5"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_disk_that_fills_up_in_training_is_said_and_nothing_is_lost(
