@@ -15,21 +15,29 @@ from keras import layers, ops
 Tensor = Any  # a tensor of whichever backend Keras runs on
 
 
-def augmenter(seed: int) -> keras.Sequential:
+def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
     """The layers of a training batch: flip and affine, light, lens, sensor, then erasing.
 
     Each is drawn per image. Ranges are the small errors of a face crop (±8 % shift and size,
     ±10° turn), of camera light (±20 % contrast, ±25 levels, gamma 0.8–1.25), and what small
-    cameras do: one picture in seven out of focus, one in five with noise.
+    cameras do: one picture in seven out of focus, one in five with noise. All of them, and how
+    often a picture is touched, are multiplied by `strength`, but for the size of what is erased.
     """
     return keras.Sequential(
         [
             keras.Input((48, 48, 1)),
-            RandomCrop(shift=0.08, zoom=0.08, turn_deg=10.0, seed=seed),
-            RandomLight(contrast=0.2, brightness=25.0, gamma=1.25, seed=seed + 1),
-            RandomBlur(probability=0.15, seed=seed + 2),
-            RandomNoise(probability=0.2, largest=6.0, seed=seed + 3),
-            RandomErase(probability=0.25, largest=0.4, seed=seed + 4),
+            RandomCrop(
+                shift=0.08 * strength, zoom=0.08 * strength, turn_deg=10.0 * strength, seed=seed
+            ),
+            RandomLight(
+                contrast=0.2 * strength,
+                brightness=25.0 * strength,
+                gamma=1.25**strength,
+                seed=seed + 1,
+            ),
+            RandomBlur(probability=0.15 * strength, seed=seed + 2),
+            RandomNoise(probability=0.2 * strength, largest=6.0 * strength, seed=seed + 3),
+            RandomErase(probability=0.25 * strength, largest=0.4, seed=seed + 4),
         ],
         name="augment",
     )

@@ -1,7 +1,7 @@
 """What a training leaves in its work folder to go on from, each file written whole or not at all.
 
-The backup has the names and contents of Keras' BackupAndRestore, and the best weights those of its
-ModelCheckpoint. Those two write in place, so that a kill in the middle leaves a broken file.
+Keras' own BackupAndRestore and ModelCheckpoint write in place, so that a kill in the middle leaves
+a broken file. The backup says by the optimizer's steps how many epochs are behind it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from train.errors import CheckpointError
 
 BEST = "best.weights.h5"
-BACKUP = "backup/latest.weights.h5"
-BACKUP_RECORD = "backup/training_metadata.json"
+BACKUP = "latest.weights.h5"
 
 
 class Best(keras.callbacks.Callback):  # type: ignore[misc]
@@ -55,27 +54,23 @@ class Best(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Backup(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the newest state, the optimizer's included, and how many epochs made it."""
+    """Keeps the newest state, the optimizer's included."""
 
     def __init__(self, work: Path) -> None:
         super().__init__()
         self._work = work
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        (self._work / BACKUP).parent.mkdir(exist_ok=True)
         save_weights(self.model, self._work / BACKUP)
-        write_text(self._work / BACKUP_RECORD, json.dumps({"epoch": epoch + 1, "batch": 0}))
 
 
-def resume(model: keras.Model, work: Path) -> int:
-    """Load the backup in `work`, if there is one; returns how many epochs it has behind it."""
+def resume(model: keras.Model, work: Path, batches: int) -> int:
+    """Load the backup in `work`, if there is one; returns how many epochs of `batches` made it."""
     model.optimizer.build(model.trainable_variables)  # else its state would not be loaded
-    record = work / BACKUP_RECORD
-    if not record.exists():
+    if not (work / BACKUP).exists():
         return 0
     load_weights(model, work / BACKUP)
-    epochs: int = json.loads(record.read_text())["epoch"]
-    return epochs
+    return int(model.optimizer.iterations) // batches
 
 
 def trim_log(log: Path, epochs: int) -> None:

@@ -73,17 +73,19 @@ def _fit(
 ) -> dict[str, list[float]]:
     """What every process does alike: JAX compares all that they bring to their devices."""
     batches = batches_of(taught, recipe)
-    model = compiled(network, recipe, len(batches))
-    done = resume(model, work)
-    trim_log(work / LOG, done)
-    if done:
-        print(f"{work}: {done} of {recipe.epochs} epochs are done")
-    if done < recipe.epochs:
+    for part, (last, strength) in enumerate(phases(recipe)):
+        model = compiled(network, recipe, len(batches), strength)
+        done = resume(model, work, len(batches))
+        trim_log(work / LOG, done)
+        if done and not part:
+            print(f"{work}: {done} of {recipe.epochs} epochs are done")
+        if done >= last:
+            continue
         batches.next_epoch = done
         model.fit(
             batches,
             initial_epoch=done,
-            epochs=recipe.epochs,
+            epochs=last,
             validation_data=_padded(validation, recipe, VALIDATION_BATCH),
             validation_batch_size=VALIDATION_BATCH,
             callbacks=_callbacks(work, recipe, watchers),
@@ -92,6 +94,17 @@ def _fit(
         )
     load_weights(model, work / BEST)
     return read_log(work / LOG)
+
+
+def phases(recipe: Recipe) -> list[tuple[int, float]]:
+    """The last epoch of each part of the training, and the strength of its augmentation.
+
+    The last third is the harder one where the recipe says so: while the rate falls a network
+    begins to learn faces by heart. After Tan and Le, EfficientNetV2, arXiv:2104.00298, section 4.
+    """
+    if recipe.hardening == 1.0:
+        return [(recipe.epochs, 1.0)]
+    return [(round(recipe.epochs * 2 / 3), 1.0), (recipe.epochs, recipe.hardening)]
 
 
 def batches_of(taught: Taught, recipe: Recipe) -> Batches:
@@ -109,9 +122,12 @@ def _padded(
     return validation.x[rows], truth(validation.y[rows], recipe), weights
 
 
-def compiled(network: keras.Model, recipe: Recipe, batches: int) -> keras.Model:
+def compiled(
+    network: keras.Model, recipe: Recipe, batches: int, strength: float = 1.0
+) -> keras.Model:
     """`network` behind the augmentation, ready for `recipe.epochs` of so many `batches`."""
-    model = keras.Sequential([keras.Input((48, 48, 1)), augmenter(recipe.seed), network])
+    augment = augmenter(recipe.seed, strength)
+    model = keras.Sequential([keras.Input((48, 48, 1)), augment, network])
     model.compile(
         optimizer=_optimizer(recipe, batches * recipe.epochs),
         loss=loss_of(recipe),

@@ -12,7 +12,8 @@ class Recipe:
 
     `votes` is the share of FER+'s votes in the targets, `balance` how far rare classes weigh more
     (0 to 1), `mixup` its alpha (0 for none), `average` the momentum of the moving average of the
-    weights that is validated and kept (0 for the weights themselves). A student learns from
+    weights that is validated and kept (0 for the weights themselves). `hardening` is the strength
+    of the augmentation in the last third of the epochs. A student learns from
     the averaged answers of `teachers` networks of the architecture `teacher`, softened by
     `teacher_temperature`, with `taught` as their share of the loss; without teachers these are
     0 and "".
@@ -29,6 +30,7 @@ class Recipe:
     balance: float
     mixup: float
     average: float
+    hardening: float
     precision: str
     seed: int
     teachers: int = 0
@@ -59,6 +61,7 @@ SEED_RECIPE = Recipe(
     balance=0.0,
     mixup=0.0,
     average=0.0,
+    hardening=1.0,
     precision="float32",
     seed=1,
 )
@@ -73,4 +76,5 @@ SGD_RECIPE = replace(
     weight_decay=5e-4,
     votes=0.6,
     average=0.998,
+    hardening=1.5,
 )
