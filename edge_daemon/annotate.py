@@ -31,14 +31,17 @@ BLACK: Final[Bgr] = (0, 0, 0)
 FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(view: View, labels: Sequence[str]) -> ImageBgr:
+def annotate(view: View, labels: Sequence[str], *, overlay: bool = True) -> ImageBgr:
     """Draw `view` on a copy of its frame; `labels` name the scores in the model's order.
 
-    A view with a notice is darkened and shows the notice instead of its faces.
+    A view with a notice is darkened and shows the notice instead of its faces. Without `overlay`
+    the frame stays bare.
     """
     if view.notice:
         return _notice_picture(view)
     bgr = view.frame.bgr.copy()
+    if not overlay:
+        return bgr
     scale = _scale(bgr)
     frame = _frame_box(bgr)
     shown = [face for face in view.faces if _shared(face.box, frame).area > 0]

@@ -6,7 +6,6 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,8 +18,10 @@ from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config, ConfigError
 from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
+from edge_daemon.event_history import EventHistory
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
+from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
@@ -30,6 +31,7 @@ from edge_daemon.smoothing import Smoother
 from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
 from edge_daemon.state import StateReport
+from edge_daemon.still import StillReader
 from edge_daemon.supervisor import Supervisor
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Frame, View
@@ -38,6 +40,7 @@ from edge_daemon.workers import Stop, Worker
 
 BACKLOG_EVENTS = 10_000
 JOIN_S = 1.0
+STILL_FACES = 32  # looked at in an uploaded picture
 WATCH_S = 1.0  # how often main looks at the parts and tells systemd
 
 log = logging.getLogger(__name__)
@@ -95,16 +98,9 @@ def run(config: Config) -> int:
 
 def build(config: Config, stop: Stop) -> Parts:
     """Build every part from the configuration; `stop` hears of failures in their threads."""
-    model_path = Path(config.model)
-    classifier = Classifier(read_model_file(model_path), runtime=config.runtime)
+    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
     goldens = doctor.examine(classifier)
-    detector = build_detector(
-        config.detector.backend,
-        models_dir=model_path.parent,
-        face_range=config.detector.range,
-        min_score=config.detector.min_score,
-        runtime=config.runtime,
-    )
+    detector = _detector(config)
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
@@ -149,11 +145,10 @@ def build(config: Config, stop: Stop) -> Parts:
         pipeline=pipeline,
         views=views,
         frames=frames,
-        feed=feed,
         backlog=backlog,
     )
     event_log = EventLog(Path(config.events.path), backlog)
-    web = _web(config, classifier, views, report, stop.fail)
+    web = _web(config, classifier, views=views, feed=feed, report=report, stop=stop)
     return Parts(
         detector, classifier, goldens, maker, feed, backlog, event_log, camera, pipeline, web
     )
@@ -212,22 +207,43 @@ def _smoother(config: Config, classifier: Classifier) -> Smoother:
 def _web(
     config: Config,
     classifier: Classifier,
+    *,
     views: Latest[View],
+    feed: EventFeed,
     report: StateReport,
-    on_failure: Callable[[BaseException], None],
+    stop: Stop,
 ) -> WebServer:
-    web = WebServer(
-        host=config.web.host,
-        port=config.web.port,
-        max_viewers=config.web.max_viewers,
+    web = config.web
+    return WebServer(
+        host=web.host,
+        port=web.port,
+        tls=Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None,
+        password=web.password,
+        token=web.token,
+        hosts=web.hosts,
+        max_viewers=web.max_viewers,
         views=views,
-        state=lambda: report.state(web.viewers),
-        healthy=report.healthy,
+        feed=feed,
+        history=EventHistory(Path(config.events.path)),
+        report=report,
+        stills=StillReader(
+            lambda: (_detector(config), Classifier(classifier.model, runtime=config.runtime)),
+            max_faces=STILL_FACES,
+        ),
         labels=classifier.model.labels,
         jpeg_quality=config.stream.quality,
-        on_failure=on_failure,
+        on_failure=stop.fail,
     )
-    return web
+
+
+def _detector(config: Config) -> Detector:
+    return build_detector(
+        config.detector.backend,
+        models_dir=Path(config.model).parent,
+        face_range=config.detector.range,
+        min_score=config.detector.min_score,
+        runtime=config.runtime,
+    )
 
 
 def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None:
@@ -252,6 +268,8 @@ def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None
 def _bind(web: WebServer, config: Config) -> None:
     try:
         web.start()
+    except CertificateError as error:
+        raise BindError(f"web: {error}") from error
     except OSError as error:
         raise BindError(
             f"web: {config.web.host}:{config.web.port} cannot be listened on: {error.strerror}; "
@@ -273,7 +291,10 @@ def _describe(parts: Parts, config: Config) -> None:
     log.info("goldens: %s", parts.goldens)
     log.info("events: %s", parts.event_log.path)
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
-    log.info("watch: http://%s:%d/", host, parts.web.port)
+    scheme = "https" if config.web.tls_certificate else "http"
+    log.info("watch: %s://%s:%d/", scheme, host, parts.web.port)
+    if config.web.unguarded:
+        log.warning("web: no password, and %s is open to the network: web.auth is none", host)
 
 
 def _watch(parts: Parts, stop: Stop, supervisor: Supervisor) -> None:

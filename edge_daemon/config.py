@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_daemon.credentials import PASSWORD_FORM, TOKEN_FORM
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# What is never repeated in a message, with the command that makes it.
+SECRETS = {"web.password": "hash-password", "web.token": "new-token"}
 
 
 class ConfigError(ValueError):
@@ -144,19 +150,60 @@ class Stream(Section):
     quality: Annotated[int, Field(ge=1, le=100)] = Field(80, description="JPEG quality.")
 
 
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Web(Section):
     """The page and its endpoints."""
 
     host: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1",
-        description="Address to listen on; 0.0.0.0 lets the whole network watch, unguarded.",
+        description="Address to listen on; others than 127.0.0.1 need a password or a token.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8080, description="Port to listen on; 0 takes any free one."
     )
     max_viewers: Annotated[int, Field(ge=1, le=256)] = Field(
-        16, description="Streams served at once; further viewers are told to come back."
+        32, description="Streams served at once; further viewers are told to come back."
     )
+    auth: Literal["auto", "none"] = Field(
+        "auto",
+        description="none lets everybody watch who reaches the address; auto never does that.",
+    )
+    password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
+        "", description="For people: what `python -m edge_daemon hash-password` prints."
+    )
+    token: Annotated[str, Field(pattern=TOKEN_FORM)] = Field(
+        "", description="For programs: the hash that `python -m edge_daemon new-token` prints."
+    )
+    hosts: list[str] = Field(
+        [], description="Names to be reached under, besides addresses and the machine's own name."
+    )
+    tls_certificate: str = Field("", description="PEM file of a certificate; https then.")
+    tls_key: str = Field("", description="PEM file of its key.")
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether others on the network may watch without a password."""
+        return not (self.password or self.token or _loopback(self.host))
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Web:
+        if self.auth == "none" and (self.password or self.token):
+            raise ValueError("web.auth is none, but there is a password or a token; remove either.")
+        if self.unguarded and self.auth != "none":
+            raise ValueError(
+                f"web.host: {self.host} lets the network watch; set web.password "
+                "(`python -m edge_daemon hash-password`) or web.token (`… new-token`), "
+                "or web.auth: none."
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("web.tls_certificate and web.tls_key are needed together.")
+        return self
 
 
 class Config(Section):
@@ -240,6 +287,10 @@ def _explain(error: ValidationError, name: str, root: yaml.Node | None) -> str:
         return f"{where}: unknown key {dotted!r}; {hint}"
     if first["type"] == "model_type":
         return f"{where}: {dotted} is {first['input']!r}, but should be a section of keys."
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    if dotted in SECRETS:
+        return f"{where}: {dotted} should be what `python -m edge_daemon {SECRETS[dotted]}` prints."
     given = first["input"]
     reason = str(first["msg"]).removeprefix("Input ")
     return f"{where}: {dotted} is {given!r}, but {reason}."

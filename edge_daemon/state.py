@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 
 from edge_daemon import __version__
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.events import Event
+from edge_daemon.events import Event, rfc3339
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import ModelFile
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.types import Face, Frame, View
+
+THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 
 
 class StateReport:
@@ -30,21 +34,21 @@ class StateReport:
         pipeline: Pipeline,
         views: Latest[View],
         frames: Latest[Frame],
-        feed: EventFeed,
         backlog: Backlog[Event],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
         self._model, self._detector, self._runtime = model, detector, runtime
         self._pipeline, self._views, self._frames = pipeline, views, frames
-        self._feed, self._backlog = feed, backlog
+        self._backlog = backlog
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
-        """All that the page shows."""
+        """All that the page shows but for the events."""
         status, progress = self._camera.status, self._pipeline.progress
         view = self._views.peek()
         return {
             "version": __version__,
+            "time": rfc3339(datetime.now(UTC)),
             "camera": {
                 "name": self._camera_name,
                 "source": status.name,
@@ -65,8 +69,18 @@ class StateReport:
             "events_dropped": self._backlog.dropped,
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "temperature_c": temperature_c(),
             "faces": [self._face(face, view) for face in view.faces] if view else [],
-            "events": [event.as_dict() for event in self._feed.recent()],
+        }
+
+    def faces(self, view: View) -> dict[str, Any]:
+        """The faces of `view`, in pixels of a frame of `size`."""
+        height, width = view.frame.bgr.shape[:2]
+        return {
+            "time": rfc3339(view.frame.captured_at),
+            "size": [width, height],
+            "notice": view.notice,
+            "faces": [self._face(face, view) for face in view.faces],
         }
 
     def healthy(self) -> tuple[bool, str]:
@@ -84,3 +98,10 @@ class StateReport:
             "box": [round(value, 1) for value in face.box],
             "since_s": round(view.frame.captured_s - face.since_s, 1),
         }
+
+
+def temperature_c() -> float | None:
+    """The processor's temperature; None where the kernel does not tell."""
+    with suppress(OSError, ValueError):
+        return round(int(THERMAL.read_text()) / 1000, 1)
+    return None

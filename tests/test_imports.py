@@ -18,7 +18,7 @@ ADAPTERS = {
     "tensorflow": {"edge_daemon": {"interpreter.py"}},
     "mediapipe": {"edge_daemon": {"detector.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
-    "cheroot": {"edge_daemon": {"http_server.py"}},
+    "gevent": {"edge_daemon": {"http_server.py"}},
     "yaml": {"edge_daemon": {"config.py"}},
     "pydantic": {"edge_daemon": {"config.py"}},
 }

@@ -1,0 +1,124 @@
+"""The event log read back: its files in, the events that somebody asks for out.
+
+An event's id is its time, a slash, and how many events had that time before it: what
+`EventIds` gives in the order of the log is the same whether the event comes live or from disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+MAX_EVENTS: Final = 10_000  # at once; who wants more asks for the next page
+
+TIME_KEY: Final = '"time":"'
+
+
+class Entry(NamedTuple):
+    """A past event with its id, as in the log."""
+
+    id: str
+    event: dict[str, Any]
+
+
+class EventIds:
+    """Gives events their ids; to be told of each in turn."""
+
+    def __init__(self) -> None:
+        self._time, self._number = "", 0
+
+    def next(self, time: str) -> str:
+        self._number = self._number + 1 if time == self._time else 0
+        self._time = time
+        return f"{time}/{self._number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which events: from `since` to before `until` (RFC 3339 UTC), of these types and labels.
+
+    An empty value asks for all. `after` is the id of the event before the first wanted.
+    """
+
+    since: str = ""
+    until: str = ""
+    types: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+    after: str = ""
+
+
+class EventHistory:
+    """Reads the log at `path` and what rotation has left beside it, `.gz` files too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, query: Query, limit: int) -> list[Entry]:
+        """The first `limit` events, oldest first, that fit `query`."""
+        found: list[Entry] = []
+        for entry in _after(query.after, self._entries(max(query.since, _time_of(query.after)))):
+            time = entry.event["time"]
+            if query.until and time >= query.until:
+                continue
+            if time >= query.since and _fits(entry.event, query):
+                found.append(entry)
+                if len(found) == limit:
+                    break
+        return found
+
+    def _entries(self, since: str) -> Iterator[Entry]:
+        """The events of the files in turn; lines from before `since` are not even parsed."""
+        ids = EventIds()
+        for line in self._lines():
+            time = _time_in(line)
+            id_ = ids.next(time)
+            if time >= since:
+                with suppress(ValueError):  # a line torn or tampered with
+                    yield Entry(id_, json.loads(line))
+
+    def _lines(self) -> Iterator[str]:
+        for path in self._files():
+            with suppress(OSError, EOFError):  # rotated away, or cut off: what could be read counts
+                opener = gzip.open if path.suffix == ".gz" else open
+                with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
+                    yield from (line for line in lines if TIME_KEY in line and line.endswith("\n"))
+
+    def _files(self) -> list[Path]:
+        """The log's files, the oldest first; what rotation left has a longer name."""
+        rotated = [p for p in self._path.parent.glob(f"{self._path.name}?*") if p.is_file()]
+        with suppress(OSError):
+            rotated.sort(key=lambda path: path.stat().st_mtime)
+        return [*rotated, self._path]
+
+
+def _after(last: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """What follows the event `last`; if it is no more there, what is later than it."""
+    if not last:
+        yield from entries
+        return
+    passed = False
+    for entry in entries:
+        if entry.id == last:
+            passed = True
+        elif passed or entry.event["time"] > _time_of(last):
+            yield entry
+
+
+def _time_of(id_: str) -> str:
+    return id_.partition("/")[0]
+
+
+def _time_in(line: str) -> str:
+    start = line.find(TIME_KEY) + len(TIME_KEY)
+    return line[start : line.find('"', start)]
+
+
+def _fits(event: dict[str, Any], query: Query) -> bool:
+    return (not query.types or event["type"] in query.types) and (
+        not query.labels or event.get("label") in query.labels
+    )
