@@ -246,6 +246,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             self.response_use_chunked = False
             self.close_connection = True
             self.response_headers.remove((b"Transfer-Encoding", b"chunked"))
+        if self.close_connection and not any(n == b"Connection" for n, _ in self.response_headers):
             self.response_headers.append((b"Connection", b"close"))
 
     def handle_error(self, kind: type, error: BaseException, trace: TracebackType) -> None:

@@ -5,7 +5,7 @@ import { duration, makeSvg, percent } from "./dom.js";
 const LANES = 8; // the faces seen last
 const HEIGHT = 22;
 const SIDE = 64; // for the lanes' names
-const TICKS = 5;
+const NARROW = 480; // has room for fewer ticks
 
 export class Timeline {
   constructor(place, past_ms) {
@@ -90,10 +90,11 @@ export class Timeline {
 }
 
 function ticks(y, width, past_ms) {
-  return Array.from({ length: TICKS + 1 }, (_, index) => {
-    const minutes = (past_ms / 60000) * (1 - index / TICKS);
-    const x = SIDE + (index / TICKS) * (width - SIDE);
-    const anchor = index === 0 ? "start" : index === TICKS ? "end" : "middle";
+  const count = width < NARROW ? 2 : 5;
+  return Array.from({ length: count + 1 }, (_, index) => {
+    const minutes = Math.round((past_ms / 60000) * (1 - index / count));
+    const x = SIDE + (index / count) * (width - SIDE);
+    const anchor = index === 0 ? "start" : index === count ? "end" : "middle";
     return makeSvg("text", { x, y, "text-anchor": anchor, class: "tick" }, minutes ? `−${minutes} min` : "now");
   });
 }
