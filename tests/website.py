@@ -207,6 +207,9 @@ class Site:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.server.port), DEADLINE_S)
 
+    def next_view(self, number: int, size: tuple[int, int]) -> View:
+        return view(number, size)
+
     @contextmanager
     def camera_running(self, size: tuple[int, int] = (160, 120), fps: float = 50) -> Iterator[None]:
         """Views come until the end of the block."""
@@ -216,7 +219,7 @@ class Site:
             number = 1
             while not ended.wait(1 / fps):
                 number += 1
-                self.views.put(view(number, size))
+                self.views.put(self.next_view(number, size))
 
         feeder = threading.Thread(target=run)
         feeder.start()
