@@ -184,8 +184,10 @@ def _token_of(request: Request) -> str:
 
 def _cross_site(request: Request) -> bool:
     """Whether another site makes the browser ask (Fetch Metadata, else Origin)."""
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if site in {"cross-site", "same-site"}:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site in {"same-origin", "none"}:
+        return False
+    if site is not None:
         opens = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method in SAFE
         return not opens or request.headers.get("Sec-Fetch-Dest") != "document"
     origin = request.headers.get("Origin")

@@ -29,7 +29,7 @@ def secured(response: Response) -> Response:
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Resource-Policy": _resource_policy(request),
             "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
         }
     )

@@ -64,7 +64,7 @@ class PictureAnswers:
             return sentence(503, NO_PICTURE, Retry_After="5")
         age_s = (datetime.now(UTC) - picture.captured_at).total_seconds()
         if max_age_s is not None and age_s > max_age_s:
-            return sentence(503, f"The newest picture is {age_s:.1f} s old.", Retry_After="5")
+            return sentence(404, f"The newest picture is {age_s:.1f} s old.")
         response = Response(picture.jpeg, mimetype="image/jpeg")
         response.headers.extend(timestamps(picture.captured_at))
         response.headers["Cache-Control"] = "no-store"
