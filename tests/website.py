@@ -158,7 +158,17 @@ class Site:
 
     def faces(self, shown: View) -> dict[str, Any]:
         height, width = shown.frame.bgr.shape[:2]
-        found = self.seen or [{"id": face.id, "label": face.label} for face in shown.faces]
+        found = self.seen or [
+            {
+                "id": face.id,
+                "label": face.label,
+                "score": face.score,
+                "scores": dict(zip(LABELS, face.scores, strict=False)),
+                "box": list(face.box),
+                "since_s": 0.0,
+            }
+            for face in shown.faces
+        ]
         return {"size": [width, height], "notice": shown.notice, "faces": found}
 
     def healthy(self) -> tuple[bool, str]:

@@ -67,14 +67,11 @@ async function lookAt(photo, labels) {
   byId("try-faces").replaceChildren();
   if (photo.size > MAX_BYTES) return setText(note, "A picture may have 10 MB.");
   setText(note, "Looking…");
-  try {
-    const answer = await fetch("api/classify", { method: "POST", body: photo, headers: { Accept: "application/json" } });
-    if (!answer.ok) return setText(note, (await answer.text()).trim());
-    show(await answer.json(), labels);
-  } catch {
-    setText(note, "The daemon does not answer.");
-  }
-  return undefined;
+  const asked = { method: "POST", body: photo, headers: { Accept: "application/json" } };
+  const answer = await fetch("api/classify", asked).catch(() => null);
+  if (!answer) return setText(note, "The daemon does not answer.");
+  if (!answer.ok) return setText(note, (await answer.text()).trim());
+  return show(await answer.json(), labels);
 }
 
 function show(result, labels) {
