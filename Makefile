@@ -19,11 +19,11 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
 
@@ -62,6 +62,12 @@ format: $(DEV)/.done  ## format the code
 
 bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
 	$(DEV)/bin/python -m benchmarks.frame_path
+
+bench-servers: $(DEV)/.done  ## compare the web servers of docs/adr/0003 (two minutes)
+	$(DEV)/bin/python -m benchmarks.servers
+
+bench-viewers: $(DEV)/.done $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (CLIP=, needs motion and ffmpeg)
+	$(DEV)/bin/python -m benchmarks.viewers $(CLIP)
 
 clean:  ## remove the environments and caches (models, exports and events stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -313,6 +313,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @settings(
     max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
-def test_the_daemon_answers_as_described(case: schemathesis.Case, running: Daemon) -> None:
+def test_the_daemon_answers_as_described(case: schemathesis.Case[Any], running: Daemon) -> None:
     """Schemathesis makes requests up from the description, and holds the answers against it."""
     case.call_and_validate(base_url=running.url, checks=CHECKS, timeout=30)

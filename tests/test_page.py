@@ -127,7 +127,7 @@ def lively(daemon: Daemon) -> None:
     now = datetime.now(UTC)
     daemon.happens("expression_start", now - timedelta(minutes=8), face=1, label="sad", score=0.6)
     daemon.happens(
-        "expression_change", now - timedelta(minutes=3, seconds=1), face=1, label="happy", previous="sad",
+        "expression_change", now - timedelta(seconds=181), face=1, label="happy", previous="sad",
         score=0.9, duration_s=300.0,
     )  # fmt: skip
     daemon.happens("expression_start", now - timedelta(minutes=1), face=2, label="fear", score=0.5)

@@ -213,7 +213,8 @@ def test_a_slow_viewer_gets_no_backlog_and_does_not_slow_others(site: Site) -> N
         reader = slow.makefile("rb")
         while reader.readline() != b"\r\n":
             pass
-        fast_got, slow_got = [], []
+        fast_got: list[int] = []
+        slow_got: list[int] = []
         with site.watch("/stream?quality=10") as fast:
             read_part(fast)
             for each in views:
