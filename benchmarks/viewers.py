@@ -30,7 +30,7 @@ from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
 ROOT = Path(__file__).resolve().parent.parent
 VIEWERS = 100
 WARM_S = 3.0
-CLIP_S = 180
+CLIP_S = 90
 MOTION = """
 daemon off
 log_level 4
