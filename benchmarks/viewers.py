@@ -54,7 +54,7 @@ webcontrol_port 0
 def daemon(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
     """A running daemon's process, port and stream path."""
     settings = {
-        "camera.source": clip, "camera.fps": 15, "web.port": 0, "web.max_viewers": VIEWERS + 2,
+        "camera.source": clip, "camera.fps": 15, "web.port": 0, "web.max_viewers": VIEWERS + 10,
         "events.path": folder / "events.jsonl",
     }  # fmt: skip
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
