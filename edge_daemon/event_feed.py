@@ -32,8 +32,8 @@ class EventFeed:
         values = event.as_dict()
         with self._lock:
             self._kept.append(Entry(self._ids.next(values["time"]), values))
-        for sink in self._sinks:
-            sink.put(event)
+            for sink in self._sinks:  # in the same order, whoever else puts one now
+                sink.put(event)
         if self._listener is not None:
             self._listener()
 

@@ -85,7 +85,7 @@ class EventStream(Iterator[bytes]):
         kept = self._feed.kept()
         ids = [entry.id for entry in kept]
         if self._last_id in ids:
-            entries = kept[ids.index(self._last_id) + 1 :]
+            entries = kept[len(ids) - ids[::-1].index(self._last_id) :]
         elif self._resuming:
             query = Query(after=self._last_id)
             logged = self._loop.offload(self._history.find, query, MAX_EVENTS)

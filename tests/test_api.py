@@ -181,6 +181,14 @@ def test_a_reader_resumes_from_the_log_when_memory_has_forgotten(site: Site) -> 
         assert [event["face"] for event in messages(live, 690)] == list(range(10, 700))
 
 
+def test_times_that_go_back_repeat_nothing(site: Site) -> None:
+    """Threads make events, and clocks are set: a time may come again."""
+    with site.watch("/events", **SSE) as live:
+        for face, second in enumerate((1, 2, 1, 3)):
+            site.happens("face_start", AT + timedelta(seconds=second), face=face)
+            assert messages(live, 1)[0]["face"] == face
+
+
 def test_faces_and_state_come_with_the_page(site: Site) -> None:
     with site.camera_running(), site.watch("/events?live=1", **SSE) as live:
         (faces,) = messages(live, 1, "faces")
