@@ -79,8 +79,6 @@ class Daemon:
             views=self._views,
             state=self._state,
             healthy=lambda: (True, ""),
-            labels=LABELS,
-            jpeg_quality=80,
             on_failure=self._failed,
         )
         self._server.start()
