@@ -8,11 +8,13 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from edge_daemon import __version__
-from edge_daemon.config import Config, ConfigError, load_config
+from edge_daemon.config import Config
+from edge_daemon.config_file import ConfigError, load_config
 from edge_daemon.credentials import hash_password, hash_token, new_token
 
 # Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
@@ -30,24 +32,28 @@ def main(argv: list[str] | None = None) -> int:
         return _hash_password()
     if options.command == "new-token":
         return _new_token()
+
+    def load() -> Config:
+        return load_config(options.config, options.set, os.environ)
+
     try:
-        config = load_config(options.config, options.set)
+        config = load()
     except ConfigError as error:
         return _refuse(error)
     if options.command == "check-config":
         print(f"{options.config}: valid")
         return 0
-    return _act(options.command, config)
+    return _act(options.command, config, load)
 
 
-def _act(command: str, config: Config) -> int:
+def _act(command: str, config: Config, load: Callable[[], Config]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     for name, value in OPENCV_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from edge_daemon import app, doctor  # noqa: PLC0415
 
     try:
-        return doctor.run(config) if command == "doctor" else app.run(config)
+        return doctor.run(config) if command == "doctor" else app.run(config, load)
     except app.USER_ERRORS as error:
         return _refuse(error)
 
@@ -86,7 +92,8 @@ def _new_token() -> int:
 
 
 def _refuse(error: Exception) -> int:
-    print(f"edge_daemon: {error}", file=sys.stderr)
+    for line in str(error).splitlines():
+        print(f"edge_daemon: {line}", file=sys.stderr)
     return 2
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from edge_daemon.archive import Archive
+
 MAX_EVENTS: Final = 10_000  # at once; who wants more asks for the next page
 
 TIME_KEY: Final = '"time":"'
@@ -53,10 +55,13 @@ class Query:
 
 
 class EventHistory:
-    """Reads the log at `path` and what rotation has left beside it, `.gz` files too."""
+    """Reads the log at `path` and what rotation has left beside it, `.gz` files too.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `ram` is the file in which events are gathered before they come to the log, if there is one.
+    """
+
+    def __init__(self, path: Path, ram: Path | None = None) -> None:
+        self._path, self._ram = path, ram
 
     def find(self, query: Query, limit: int) -> list[Entry]:
         """The first `limit` events, oldest first, that fit `query`."""
@@ -89,11 +94,15 @@ class EventHistory:
                     yield from (line for line in lines if TIME_KEY in line and line.endswith("\n"))
 
     def _files(self) -> list[Path]:
-        """The log's files, the oldest first; what rotation left has a longer name."""
+        """The log's files, the oldest first: the archive, what logrotate left, the log, the RAM."""
         rotated = [p for p in self._path.parent.glob(f"{self._path.name}?*") if p.is_file()]
         with suppress(OSError):
             rotated.sort(key=lambda path: path.stat().st_mtime)
-        return [*rotated, self._path]
+        archived: list[Path] = []
+        with suppress(OSError):
+            archived = Archive(self._path).files()
+        newest = [self._path, self._ram] if self._ram else [self._path]
+        return [*archived, *rotated, *newest]
 
 
 def _after(last: str, entries: Iterable[Entry]) -> Iterator[Entry]:

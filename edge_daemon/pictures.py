@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 import cv2
 
-from edge_daemon.annotate import annotate
+from edge_daemon.annotate import public_picture
 from edge_daemon.http_server import Loop
 from edge_daemon.latest import Closed, Latest
 from edge_daemon.types import ImageBgr, View
@@ -20,9 +19,12 @@ POLL_S: Final = 1.0  # how late a wait may see that it is over
 
 
 class Look(NamedTuple):
-    """How a picture is encoded: JPEG quality 1 to 100, at most `width` pixels wide, drawn on?"""
+    """How a picture is encoded: JPEG quality 1 to 100, at most `width` pixels wide, drawn on?
 
-    quality: int
+    A `quality` of None is that of the view's drawing.
+    """
+
+    quality: int | None = None
     width: int | None = None
     overlay: bool = True
 
@@ -38,8 +40,8 @@ class Picture(NamedTuple):
 class Pictures:
     """The newest view as JPEG, in the looks asked for. For use while answering requests."""
 
-    def __init__(self, *, views: Latest[View], labels: Sequence[str], loop: Loop) -> None:
-        self._views, self._labels, self._loop = views, tuple(labels), loop
+    def __init__(self, *, views: Latest[View], loop: Loop) -> None:
+        self._views, self._loop = views, loop
         self._encodings: OrderedDict[Look, _Encoding] = OrderedDict()
         self._closed = False
         views.listen(loop.ring)
@@ -66,7 +68,7 @@ class Pictures:
 
     def _encoding(self, look: Look) -> _Encoding:
         if look not in self._encodings:
-            self._encodings[look] = _Encoding(look, self._labels, self._loop)
+            self._encodings[look] = _Encoding(look, self._loop)
             if len(self._encodings) > KEPT:
                 self._encodings.popitem(last=False)
         self._encodings.move_to_end(look)
@@ -76,8 +78,8 @@ class Pictures:
 class _Encoding:
     """The newest picture in one look; who asks while it is being made waits for it."""
 
-    def __init__(self, look: Look, labels: Sequence[str], loop: Loop) -> None:
-        self._look, self._labels, self._loop = look, labels, loop
+    def __init__(self, look: Look, loop: Loop) -> None:
+        self._look, self._loop = look, loop
         self._busy = loop.places(1)
         self._picture: Picture | None = None
 
@@ -89,8 +91,9 @@ class _Encoding:
             return self._picture
 
     def _encode(self, view: View) -> bytes:
-        bgr = annotate(view, self._labels, overlay=self._look.overlay)
-        return encode(bgr, quality=self._look.quality, width=self._look.width)
+        bgr = public_picture(view, overlay=self._look.overlay)
+        quality = self._look.quality or view.drawing.quality
+        return encode(bgr, quality=quality, width=self._look.width)
 
 
 def encode(bgr: ImageBgr, *, quality: int, width: int | None = None) -> bytes:

@@ -11,10 +11,11 @@ from typing import Any, Final
 from edge_daemon import __version__
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
+from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event, rfc3339
 from edge_daemon.latest import Latest
-from edge_daemon.model_file import ModelFile
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import Face, Frame, View
 
 THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
@@ -28,24 +29,25 @@ class StateReport:
         *,
         camera_name: str,
         camera: Camera,
-        model: ModelFile,
-        detector: str,
-        runtime: str,
         pipeline: Pipeline,
         views: Latest[View],
         frames: Latest[Frame],
         backlog: Backlog[Event],
+        event_log: EventLog,
+        snapshots: Snapshots,
+        shots: Backlog[Shot],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
-        self._model, self._detector, self._runtime = model, detector, runtime
         self._pipeline, self._views, self._frames = pipeline, views, frames
-        self._backlog = backlog
+        self._backlog, self._event_log = backlog, event_log
+        self._snapshots, self._shots = snapshots, shots
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
         """All that the page shows but for the events."""
         status, progress = self._camera.status, self._pipeline.progress
-        view = self._views.peek()
+        view, stages = self._views.peek(), self._pipeline.stages
+        model = stages.classifier.model
         return {
             "version": __version__,
             "time": rfc3339(datetime.now(UTC)),
@@ -56,17 +58,18 @@ class StateReport:
                 "notice": status.reason,
             },
             "model": {
-                "name": self._model.name,
-                "sha256": self._model.sha256,
-                "labels": list(self._model.labels),
+                "name": model.name,
+                "sha256": model.sha256,
+                "labels": list(model.labels),
             },
-            "detector": self._detector,
+            "detector": stages.detector.name,
             "detector_interval": progress.detector_interval,
-            "runtime": self._runtime,
+            "runtime": stages.classifier.runtime,
             "fps": round(progress.fps, 1),
             "latency_ms": round(progress.latency_s * 1000, 1),
             "frames": {"processed": progress.frames, "overwritten": self._frames.overwritten},
-            "events_dropped": self._backlog.dropped,
+            "event_log": self._log_state(),
+            "snapshots": self._snapshot_state(),
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "temperature_c": temperature_c(),
@@ -84,17 +87,42 @@ class StateReport:
         }
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether frames arrive, and if not why."""
+        """Whether frames arrive and events are kept, and if not why."""
         status = self._camera.status
-        return status.state in {"ok", "starting", "ended"}, status.reason
+        troubles = [self._event_log.status.reason, self._snapshots.reason]
+        if status.state not in {"ok", "starting", "ended"}:
+            troubles.insert(0, status.reason)
+        found = [trouble for trouble in troubles if trouble]
+        return not found, "; ".join(found) or status.reason
+
+    def _log_state(self) -> dict[str, object]:
+        status = self._event_log.status
+        return {
+            "path": str(self._event_log.path),
+            "trouble": status.reason,
+            "failures": status.failures,
+            "written": status.written,
+            "waiting": len(self._backlog),
+            "dropped": self._backlog.dropped,
+        }
+
+    def _snapshot_state(self) -> dict[str, object]:
+        return {
+            "enabled": bool(self._pipeline.stages.snapshot_types),
+            "trouble": self._snapshots.reason,
+            "written": self._snapshots.written,
+            "failed": self._snapshots.failed,
+            "dropped": self._shots.dropped,
+        }
 
     def _face(self, face: Face, view: View) -> dict[str, Any]:
-        names = self._model.labels[: len(face.scores)]
         return {
             "id": face.id,
             "label": face.label,
             "score": round(face.score, 3),
-            "scores": {n: round(s, 3) for n, s in zip(names, face.scores, strict=True)},
+            "scores": {
+                n: round(s, 3) for n, s in zip(view.drawing.labels, face.scores, strict=False)
+            },
             "box": [round(value, 1) for value in face.box],
             "since_s": round(view.frame.captured_s - face.since_s, 1),
         }

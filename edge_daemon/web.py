@@ -31,9 +31,8 @@ SPARE_CONNECTIONS: Final = 200  # beyond streams and event readers: requests, an
 class WebServer:
     """The page and the stream of `views` on `host`:`port`; port 0 takes any free one.
 
-    `labels` name the scores in the model's order; `jpeg_quality` is 1 to 100. More than
-    `max_viewers` streams at once are refused, and as many readers of events. `password` and
-    `token` are hashes, "" for none. `on_failure` hears of the failure of the server's thread.
+    More than `max_viewers` streams at once are refused, and as many readers of events. `password`
+    and `token` are hashes, "" for none. `on_failure` hears of the failure of the server's thread.
     """
 
     def __init__(
@@ -51,18 +50,16 @@ class WebServer:
         history: EventHistory,
         report: Report,
         stills: StillReader,
-        labels: Sequence[str],
-        jpeg_quality: int,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         loop = Loop()
-        self._pictures = Pictures(views=views, labels=labels, loop=loop)
+        self._pictures = Pictures(views=views, loop=loop)
         self._viewers = Viewers(pictures=self._pictures, loop=loop, limit=max_viewers)
         feed.listen(loop.ring)
         access = Access(password=password, token=token, hosts=hosts, secure=bool(tls), loop=loop)
         app = create_app(
             access,
-            PictureAnswers(self._pictures, self._viewers, jpeg_quality),
+            PictureAnswers(self._pictures, self._viewers),
             Api(
                 access=access,
                 views=views,
@@ -71,8 +68,6 @@ class WebServer:
                 report=report,
                 viewers=self._viewers,
                 stills=stills,
-                labels=labels,
-                jpeg_quality=jpeg_quality,
                 max_readers=max_viewers,
                 loop=loop,
             ),

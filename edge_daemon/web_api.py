@@ -64,14 +64,11 @@ class Api:
         report: Report,
         viewers: Viewers,
         stills: StillReader,
-        labels: Sequence[str],
-        jpeg_quality: int,
         max_readers: int,
         loop: Loop,
     ) -> None:
         self._access, self._views, self._feed, self._history = access, views, feed, history
         self._report, self._viewers, self._stills = report, viewers, stills
-        self._labels, self._jpeg_quality = tuple(labels), jpeg_quality
         self._max_readers, self._readers = max_readers, 0
         self._loop = loop
         self._uploads, self._reading = loop.places(UPLOADS), loop.places(1)
@@ -134,8 +131,7 @@ class Api:
     def _look_at(self, content: bytes) -> tuple[View, bytes]:
         """The faces of an uploaded picture, and the picture with them drawn in."""
         view = self._stills.view(read_photo(content))
-        drawn = annotate(view, self._labels)
-        return view, encode(drawn, quality=self._jpeg_quality, width=ANSWER_PX)
+        return view, encode(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _state(self) -> dict[str, Any]:
         return self._report.state(self._viewers.count)

@@ -20,10 +20,10 @@ NO_PICTURE: Final = "The camera has not delivered a picture yet."
 
 
 class PictureAnswers:
-    """Answers with the newest pictures; `quality` is that of JPEGs where none is asked for."""
+    """Answers with the newest pictures."""
 
-    def __init__(self, pictures: Pictures, viewers: Viewers, quality: int) -> None:
-        self._pictures, self._viewers, self._quality = pictures, viewers, quality
+    def __init__(self, pictures: Pictures, viewers: Viewers) -> None:
+        self._pictures, self._viewers = pictures, viewers
 
     def page(self) -> Response | str:
         """The page; or, by mjpg-streamer's `?action=`, the stream or a still."""
@@ -73,10 +73,11 @@ class PictureAnswers:
 
     def _look(self) -> Look:
         """What `?quality=`, `?width=` and `?overlay=` ask for. Raises BadQuery."""
+        quality = number("quality", 1, 100)
         width = number("width", WIDTH_STEP, 7680)
         overlay = number("overlay", 0, 1)
         return Look(
-            quality=int(number("quality", 1, 100) or self._quality),
+            quality=int(quality) if quality else None,
             width=int(width) // WIDTH_STEP * WIDTH_STEP if width else None,
             overlay=overlay != 0,
         )

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 from website import Site, view
 
-from edge_daemon.config import ConfigError, parse_config
+from edge_daemon.config_file import ConfigError, parse_config
 from edge_daemon.credentials import hash_password, hash_token, new_token, password_fits, token_fits
 from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.lockout import Lockout
@@ -246,7 +246,7 @@ def test_hashes_tell_right_from_wrong(password_hash: str) -> None:
     ("settings", "expected"),
     [
         (["web.host=0.0.0.0"], "web.host: 0.0.0.0 lets the network watch; set web.password"),
-        (["web.host='::'"], "lets the network watch"),
+        (["web.host=::"], "lets the network watch"),
         (["web.password=hunter2"], "should be what `python -m edge_daemon hash-password` prints"),
         (["web.token=hunter2"], "new-token"),
         (["web.tls_key=key.pem"], "needed together"),

@@ -30,6 +30,7 @@ from website import LABELS, Site, view
 from edge_daemon.demo import Demo
 from edge_daemon.event_history import EventHistory, EventIds, Query
 from edge_daemon.photo import PhotoRefused, picture_size, read_photo
+from edge_daemon.rotating_log import LogPolicy, RotatingLog
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 CHECKS = [
@@ -126,6 +127,27 @@ def test_what_rotation_left_is_read_too_and_damage_is_skipped(tmp_path: Path) ->
         3, 5, 6,
     ]  # fmt: skip
     assert EventHistory(tmp_path / "none.jsonl").find(Query(), 9) == []
+
+
+def test_the_archive_and_what_waits_in_ram_are_read_in_order(tmp_path: Path) -> None:
+    def line(number: int) -> bytes:
+        at = f"2026-01-31T12:00:{number:02}.000Z"
+        return f'{{"schema":1,"time":"{at}","type":"t","n":{number}}}\n'.encode()
+
+    disk = RotatingLog(tmp_path / "events.jsonl", LogPolicy(rotate_bytes=150))
+    for number in range(10):
+        disk.append(line(number))
+    while disk.tidy():
+        pass
+    disk.close()
+    assert list(tmp_path.glob("*.gz"))
+    aside = next(tmp_path.glob("*.gz"))
+    aside.with_suffix("").write_bytes(gzip.decompress(aside.read_bytes()))  # cut off before unlink
+    aside.with_name(f"{aside.name}.part").write_bytes(b"half")
+    ram = tmp_path / "ram.jsonl"
+    ram.write_bytes(line(10))
+    found = EventHistory(disk.path, ram).find(Query(), 100)
+    assert [entry.event["n"] for entry in found] == list(range(11))
 
 
 def test_events_of_one_moment_have_ids_of_their_own() -> None:

@@ -19,7 +19,7 @@ ADAPTERS = {
     "mediapipe": {"edge_daemon": {"detector.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
     "gevent": {"edge_daemon": {"http_server.py"}},
-    "yaml": {"edge_daemon": {"config.py"}},
+    "yaml": {"edge_daemon": {"config_file.py"}},
     "pydantic": {"edge_daemon": {"config.py"}},
 }
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPResponse
@@ -23,7 +24,7 @@ from website import CAPTURED_AT, LABELS, Site, noise, until, view
 
 from edge_daemon import web
 from edge_daemon.stream import BOUNDARY
-from edge_daemon.types import Frame, ImageBgr, View
+from edge_daemon.types import Box, Drawing, Frame, ImageBgr, View
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
 
@@ -166,6 +167,33 @@ def test_a_stream_is_as_asked_for(site: Site) -> None:
     assert not np.ptp(decoded(site.get("/snapshot?overlay=0").body))
     assert np.ptp(decoded(site.get("/snapshot?overlay=1").body))
     assert decoded(site.get("/snapshot?width=4000").body).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("overlay", [0, 1])
+def test_a_blurred_face_is_blurred_without_overlay_too(site: Site, overlay: int) -> None:
+    plain = noise(1)
+    site.views.put(replace(plain, veil=(Box(160, 120, 320, 240),), drawing=Drawing(blur=True)))
+    with site.watch(f"/stream?quality=100&overlay={overlay}") as response:
+        streamed = decoded(read_part(response)[1])
+    still = decoded(site.get(f"/snapshot?quality=100&overlay={overlay}").body)
+    for bgr in (streamed, still):
+        steps = np.abs(np.diff(bgr.astype(int), axis=1))
+        assert np.median(steps[125:355, 165:475]) < 5
+        assert np.median(steps[:110]) > 20
+
+
+@pytest.mark.parametrize("overlay", [0, 1])
+def test_a_private_picture_is_a_card_without_overlay_too(site: Site, overlay: int) -> None:
+    """Nothing of the camera is in it: it is the same for noise and for a black picture."""
+    got = []
+    for number, change in enumerate((1, 0), 1):
+        frame = noise(number).frame
+        site.views.put(View(replace(frame, bgr=frame.bgr * change), drawing=Drawing(show=False)))
+        with site.watch(f"/stream?overlay={overlay}") as response:
+            got.append(read_part(response)[1])
+        got.append(site.get(f"/snapshot?overlay={overlay}").body)
+    assert len(set(got)) == 1
+    assert decoded(got[0]).max() > 200  # it says why
 
 
 @pytest.mark.parametrize(

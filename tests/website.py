@@ -26,6 +26,7 @@ from edge_daemon.events import Event
 from edge_daemon.http_server import Tls
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
+from edge_daemon.rotating_log import LogPolicy, RotatingLog
 from edge_daemon.still import StillReader
 from edge_daemon.types import Box, Face, Frame, View
 from edge_daemon.web import WebServer
@@ -107,7 +108,8 @@ class Site:
         self.failures: list[BaseException] = []
         self._started_s = time.monotonic()
         self._backlog: Backlog[Event] = Backlog(10_000)
-        self._log = EventLog(folder / "events.jsonl", self._backlog)
+        path = folder / "events.jsonl"
+        self._log = EventLog(path, RotatingLog(path, LogPolicy()), self._backlog)
         self._logger = threading.Thread(target=self._log.run)
         self.feed = EventFeed([self._backlog])
         self.server = WebServer(
@@ -123,8 +125,6 @@ class Site:
             history=EventHistory(self._log.path),
             report=self,
             stills=StillReader(_stills, max_faces=32),
-            labels=LABELS,
-            jpeg_quality=80,
             on_failure=self.failures.append,
         )
 
