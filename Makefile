@@ -19,7 +19,7 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench docs test-kill clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench docs test-kill bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -68,6 +68,9 @@ docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 
 bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
 	$(DEV)/bin/python -m benchmarks.frame_path
+
+bench-architectures: $(DEV)/.done  ## train and compare candidates for the compact network, for hours (DATA=, EPOCHS=12)
+	$(DEV)/bin/python -m benchmarks.architectures $(DATA) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 clean:  ## remove the environments and caches (models, exports and events stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
