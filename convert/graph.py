@@ -10,10 +10,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from convert.errors import ConvertError
 
+_IDENTIFIER = b"TFL3"
+_BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in TFLite's schema
 # What reading a flatbuffer with wrong offsets ends in.
 _DAMAGES = (struct.error, ValueError, IndexError, TypeError, AttributeError)
 
@@ -57,12 +60,19 @@ class Graph:
 
 def unpack(content: bytes) -> Any:
     """The schema's own object (`ModelT`) for `content`; `ConvertError` if it is no TFLite model."""
-    if content[4:8] != b"TFL3":
+    if content[4:8] != _IDENTIFIER:
         raise ConvertError("this is not a TFLite model")
     try:
         return schema.ModelT.InitFromPackedBuf(content, 0)
     except _DAMAGES as error:
         raise ConvertError("this TFLite model is damaged or cut short") from error
+
+
+def pack(model: Any) -> bytes:
+    """The bytes of a schema's `ModelT`."""
+    builder = _AlignedBuilder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def read(content: bytes) -> Graph:
@@ -116,3 +126,11 @@ def _operator(code: Any) -> tuple[str, int]:
 
 def _name_of(enum: type, value: int) -> str:
     return next((name for name, number in vars(enum).items() if number == value), str(value))
+
+
+class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
+    """A builder that aligns byte vectors as the schema asks; Python's code leaves that out."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
+        alignment = _BUFFER_ALIGNMENT if elemSize == 1 else alignment
+        return super().StartVector(elemSize, numElems, alignment)
