@@ -86,7 +86,8 @@ def read(content: bytes) -> Graph:
 def _main_graph(model: Any) -> Graph:
     subgraph = model.subgraphs[0]
     tensors = tuple(_tensor(tensor) for tensor in subgraph.tensors)
-    used = Counter(_operator(model.operatorCodes[op.opcodeIndex]) for op in subgraph.operators)
+    operators = subgraph.operators or []
+    used = Counter(_operator(model.operatorCodes[op.opcodeIndex]) for op in operators)
     return Graph(
         inputs=tuple(tensors[i] for i in subgraph.inputs),
         outputs=tuple(tensors[i] for i in subgraph.outputs),
@@ -95,11 +96,11 @@ def _main_graph(model: Any) -> Graph:
         float_operators=tuple(
             dict.fromkeys(
                 _operator(model.operatorCodes[op.opcodeIndex])[0]
-                for op in subgraph.operators
+                for op in operators
                 if any(tensors[i].is_float for i in (*op.inputs, *op.outputs) if i >= 0)
             )
         ),
-        computed=tuple(tensors[i].name for op in subgraph.operators for i in op.outputs),
+        computed=tuple(tensors[i].name for op in operators for i in op.outputs),
     )
 
 
@@ -108,13 +109,17 @@ def _tensor(tensor: Any) -> Tensor:
     scales = [] if quantization is None or quantization.scale is None else quantization.scale
     single = len(scales) == 1
     return Tensor(
-        name=tensor.name.decode(),
+        name=(tensor.name or b"unnamed").decode(errors="replace"),
         dtype=_name_of(schema.TensorType, tensor.type),
         shape=tuple(int(size) for size in tensor.shape) if tensor.shape is not None else (),
         scale=float(scales[0]) if single else None,
-        zero_point=int(quantization.zeroPoint[0]) if single else None,
+        zero_point=_zero_point(quantization) if single else None,
         channels=len(scales),
     )
+
+
+def _zero_point(quantization: Any) -> int:
+    return 0 if quantization.zeroPoint is None else int(quantization.zeroPoint[0])
 
 
 def _operator(code: Any) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from typing import IO, Any, Self, cast
 from convert.errors import ConvertError
 
 _WORKER = Path(__file__).with_name("runtime_worker.py")
-_TIMEOUT_S = 600.0  # of the longest command: all test images on a slow machine
+_TIMEOUT_S = 1800.0  # of the longest command: all test images on a slow, busy machine
 
 
 class RuntimeUnreachable(ConvertError):
