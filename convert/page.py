@@ -133,8 +133,8 @@ def _runtimes_blocks(report: Json) -> Iterator[Block]:
     yield (
         f"Every variant ran on {versions}. How their answers differ from LiteRT's; at least "
         f"{_percent(limits['runtime_agreement'])} must have the same label, no probability may "
-        f"be off by more than {limits['runtime_difference']:g}. Without XNNPACK, their default "
-        "delegate, each computes with its own kernels."
+        f"be off by more than {limits['runtime_difference']:g}. Which fast kernels a runtime "
+        "takes, and how they round, depends on the processor; its reference kernels don't."
     )
     for name, reason in report["unreachable_runtimes"].items():
         yield f"**{name} was not reached**, so that nothing is known of it: {reason}."
@@ -147,14 +147,14 @@ def _runtimes_blocks(report: Json) -> Iterator[Block]:
             _percent(found["agreement"]),
             f"{found['max_difference']:.4f}",
             _percent(found["identical"]),
-            _percent(found["identical_plain"]),
+            _percent(found["identical_reference"]),
         )
         for variant_name, variant in report["variants"].items()
         for name, each in variant["runtimes"].items()
         if name != reference and (found := each["agreement"])
     ]
     head = ("variant", "runtime", "images", "same label", "largest difference of a probability")
-    yield Table((*head, "identical to the bit", "identical without XNNPACK"), rows)
+    yield Table((*head, "identical to the bit", "identical on reference kernels"), rows)
 
 
 def _files_table(variants: Json) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -94,9 +95,11 @@ class RuntimeProcess:
     def _last_words(self) -> str:
         self._process.wait(_TIMEOUT_S)
         self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").split("\n")
-        words = [line.strip() for line in lines if line.strip()]
-        return words[-1] if words else f"exit code {self._process.returncode}"
+        said = self._stderr.read().decode(errors="replace").strip()
+        # A traceback ends with the exception, which may take several lines.
+        exception = re.findall(r"^\w+Error: .*", said, re.MULTILINE | re.DOTALL)
+        words = " ".join((exception[-1] if exception else said[-300:]).split())
+        return words or f"exit code {self._process.returncode}"
 
     def _end(self) -> None:
         self._process.kill()  # it holds nothing that could be lost

@@ -29,9 +29,12 @@ class Worker:
         self.version = importlib.import_module(module.partition(".")[0]).__version__
         self._timed: list[Any] = []
 
-    def answer(self, model: str, images: str, delegates: bool, answers: str) -> None:
-        """Save the stored outputs (n, classes) for `images`, uint8 (n, height, width, 1)."""
-        interpreter = self._load(model, 1, delegates)
+    def answer(self, model: str, images: str, kernels: str, answers: str) -> None:
+        """Save the stored outputs (n, classes) for `images`, uint8 (n, height, width, 1).
+
+        `kernels` is one of the runtime's `OpResolverType`, AUTO for what a program gets.
+        """
+        interpreter = self._load(model, 1, kernels)
         output = interpreter.get_output_details()[0]["index"]
         stored = []
         for image in np.load(images):
@@ -59,16 +62,13 @@ class Worker:
         interpreter.invoke()
         return [before, _peak_kib()]
 
-    def _load(self, model: str, threads: int, delegates: bool = True) -> Any:
-        kinds = self._runtime.OpResolverType
+    def _load(self, model: str, threads: int, kernels: str = "AUTO") -> Any:
         with warnings.catch_warnings():  # TensorFlow's class warns that it moved to LiteRT
             warnings.simplefilter("ignore")
             interpreter = self._runtime.Interpreter(
                 model_path=model,
                 num_threads=threads,
-                experimental_op_resolver_type=(
-                    kinds.AUTO if delegates else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                ),
+                experimental_op_resolver_type=self._runtime.OpResolverType[kernels],
             )
         interpreter.allocate_tensors()
         return interpreter

@@ -63,7 +63,7 @@ class TestReport:
             "agreement": 1,
             "max_difference": 0,
             "identical": 1,
-            "identical_plain": 1,
+            "identical_reference": 1,
         }
         text = converted.with_suffix(".report.md").read_text(encoding="utf-8")
         assert "| int8 | tensorflow | 280 | 100.00 % | 0.0000 | 100.00 % | 100.00 % |" in text

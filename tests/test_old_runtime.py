@@ -97,10 +97,10 @@ def test_the_shipped_model_answers_alike_on_all_of_publictest(
     made = Candidate(variants.INT8, shipped_model.read_bytes(), {})
     found = bench.agreements(made, public_test)
     assert {each.images for each in found.values()} == {3589}
-    assert found["tensorflow"].identical == found["tensorflow"].identical_plain == 1
+    assert found["tensorflow"].identical == found["tensorflow"].identical_reference == 1
     assert found["tflite-runtime"].agreement >= 0.99
     assert found["tflite-runtime"].max_difference <= 0.05
-    assert found["tflite-runtime"].identical_plain == 1
+    assert found["tflite-runtime"].identical_reference == 1
 
 
 def test_the_daemon_gets_the_shipped_models_goldens_there(
@@ -126,7 +126,7 @@ def test_the_report_has_the_figures(
     assert report["unreachable_runtimes"] == {}
     there = report["variants"]["int8"]["runtimes"]["tflite-runtime"]
     assert there["agreement"]["images"] == 280
-    assert there["agreement"]["identical_plain"] == 1
+    assert there["agreement"]["identical_reference"] == 1
     assert there["latency_ms"].keys() == {"1", "2"}
     text = target.with_suffix(".report.md").read_text(encoding="utf-8")
     assert "tflite-runtime 2.14.0" in text
