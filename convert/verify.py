@@ -31,7 +31,7 @@ class Limits:
     recall_drop: float = 0.03
     mean_kl: float = 0.02
     runtime_agreement: float = 0.97
-    runtime_difference: float = 0.05
+    runtime_difference: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
