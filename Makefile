@@ -20,7 +20,7 @@ DEV   := .venv/dev
 OLD   := .venv/tflite-runtime
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill bench-architectures clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -63,6 +63,9 @@ format: $(DEV)/.done  ## format the code
 
 test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
 	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
+
+test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
+	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_api.py -k as_described
 
 docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TextIO, cast
 
 from edge_daemon.archive import Archive
 
@@ -87,22 +88,78 @@ class EventHistory:
                     yield Entry(id_, json.loads(line))
 
     def _lines(self) -> Iterator[str]:
-        for path in self._files():
-            with suppress(OSError, EOFError):  # rotated away, or cut off: what could be read counts
-                opener = gzip.open if path.suffix == ".gz" else open
-                with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
-                    yield from (line for line in lines if TIME_KEY in line and line.endswith("\n"))
+        """The log's lines, oldest first, whatever its writer does meanwhile.
 
-    def _files(self) -> list[Path]:
-        """The log's files, the oldest first: the archive, what logrotate left, the log, the RAM."""
+        What is in RAM is read first, so that nothing is missed that goes to the disk later; what
+        was found there is left out.
+        """
+        gathered = list(_lines_of(self._ram)) if self._ram else []
+        only_there = set(gathered)
+        for line in self._lines_on_disk():
+            only_there.discard(line)
+            yield line
+        yield from (line for line in gathered if line in only_there)
+
+    def _lines_on_disk(self) -> Iterator[str]:
+        with ExitStack() as open_files:
+            old, newest = self._files(open_files)
+            for path in old:
+                yield from _lines_of(path)
+            if newest is not None:
+                yield from _whole(newest)
+
+    def _files(self, open_files: ExitStack) -> tuple[list[Path], TextIO | None]:
+        """The files put aside and the log itself, none of them twice."""
+        while True:
+            newest = None
+            try:
+                newest = open_files.enter_context(_open(self._path))
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return self._old_files(), None
+            old = self._old_files()
+            if _leads_to(self._path, newest):  # else it was put aside just now
+                return old, newest
+
+    def _old_files(self) -> list[Path]:
+        """The archive and what logrotate left, each with the oldest first."""
         rotated = [p for p in self._path.parent.glob(f"{self._path.name}?*") if p.is_file()]
         with suppress(OSError):
             rotated.sort(key=lambda path: path.stat().st_mtime)
         archived: list[Path] = []
         with suppress(OSError):
             archived = Archive(self._path).files()
-        newest = [self._path, self._ram] if self._ram else [self._path]
-        return [*archived, *rotated, *newest]
+        return [*archived, *rotated]
+
+
+def _lines_of(path: Path) -> Iterator[str]:
+    """The lines of a file that may be compressed or deleted at any moment."""
+    with suppress(OSError, EOFError):  # deleted, or cut off: what could be read counts
+        try:
+            lines = _open(path)
+        except FileNotFoundError:
+            lines = _open(path.with_name(f"{path.name}.gz"))
+        with lines:
+            yield from _whole(lines)
+
+
+def _open(path: Path) -> TextIO:
+    opener = gzip.open if path.suffix == ".gz" else open
+    return cast(TextIO, opener(path, "rt", encoding="utf-8", errors="replace"))
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    return (line for line in lines if TIME_KEY in line and line.endswith("\n"))
+
+
+def _leads_to(path: Path, file: TextIO | None) -> bool:
+    """Whether `path` is still that of the open `file`; of None, whether there is still nothing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return file is None
+    return file is not None and os.path.samestat(status, os.fstat(file.fileno()))
 
 
 def _after(last: str, entries: Iterable[Entry]) -> Iterator[Entry]:

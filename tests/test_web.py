@@ -175,7 +175,7 @@ def test_a_blurred_face_is_blurred_without_overlay_too(site: Site, overlay: int)
     site.views.put(replace(plain, veil=(Box(160, 120, 320, 240),), drawing=Drawing(blur=True)))
     with site.watch(f"/stream?quality=100&overlay={overlay}") as response:
         streamed = decoded(read_part(response)[1])
-    still = decoded(site.get(f"/snapshot?quality=100&overlay={overlay}").body)
+    still = decoded(site.get(f"/snapshot.jpg?quality=100&overlay={overlay}").body)
     for bgr in (streamed, still):
         steps = np.abs(np.diff(bgr.astype(int), axis=1))
         assert np.median(steps[125:355, 165:475]) < 5
@@ -191,7 +191,7 @@ def test_a_private_picture_is_a_card_without_overlay_too(site: Site, overlay: in
         site.views.put(View(replace(frame, bgr=frame.bgr * change), drawing=Drawing(show=False)))
         with site.watch(f"/stream?overlay={overlay}") as response:
             got.append(read_part(response)[1])
-        got.append(site.get(f"/snapshot?overlay={overlay}").body)
+        got.append(site.get(f"/snapshot.jpg?overlay={overlay}").body)
     assert len(set(got)) == 1
     assert decoded(got[0]).max() > 200  # it says why
 

@@ -109,7 +109,7 @@ class Site:
         self._started_s = time.monotonic()
         self._backlog: Backlog[Event] = Backlog(10_000)
         path = folder / "events.jsonl"
-        self._log = EventLog(path, RotatingLog(path, LogPolicy()), self._backlog)
+        self._log = EventLog(path, RotatingLog(path, LogPolicy(rotate_bytes=20_000)), self._backlog)
         self._logger = threading.Thread(target=self._log.run)
         self.feed = EventFeed([self._backlog])
         self.server = WebServer(
@@ -179,7 +179,7 @@ class Site:
         self.feed.put(Event(at or datetime.now(UTC), kind, COMMON | fields))
 
     def until_logged(self, count: int) -> None:
-        until(lambda: self._log.path.read_text().count("\n") >= count)
+        until(lambda: self._log.status.written >= count)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """The answer to a request; header names with _ for -."""
