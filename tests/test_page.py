@@ -306,14 +306,14 @@ def test_the_browsers_camera_can_be_tried(page: Any) -> None:
     assert page.is_hidden("#preview")
 
 
-@pytest.mark.parametrize("width", [320, 390, 800])
-def test_nothing_is_wider_than_the_screen(page: Any, daemon: Daemon, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 800})
+def test_nothing_is_wider_than_the_screen(page: Any, daemon: Daemon) -> None:
     daemon.camera |= {"state": "lost", "notice": "/dev/" + "v4l" * 40, "name": "camera " * 12}
     lively(daemon)
     page.wait_for_selector(".card")
     page.wait_for_selector("#banner", state="visible")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (320, 390, 800):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_disclosure_is_in_view_at_once(page: Any) -> None:
@@ -360,6 +360,8 @@ def test_a_closed_page_leaves_no_viewer(chromium: Any, daemon: Daemon) -> None:
 
 def test_a_picture_that_stands_still_is_asked_for_anew(page: Any, daemon: Daemon) -> None:
     """A browser does not tell a page that a stream has ended."""
+    page.clock.install()
     with page.expect_request("**/stream.mjpg?t=*"):
-        daemon.level = 90
+        page.clock.fast_forward("01:00")
+    daemon.level = 90
     wait_for_gray(page, 86, 94)

@@ -104,9 +104,3 @@ def test_the_page_opens_behind_a_thousand_bad_clients(site: Site, request_bytes:
             client.sendall(request_bytes)
         assert page_answers_within(site, 1.0)
     assert site.failures == []
-
-
-def test_half_a_request_is_given_up(site: Site) -> None:
-    with site.connect() as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost:")
-        assert client.recv(100) == b""

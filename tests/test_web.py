@@ -367,9 +367,10 @@ def test_what_is_not_there_is_404(site: Site) -> None:
     assert site.get("/nothing").status == 404
 
 
-def test_a_viewer_that_never_reads_is_cut_off(site: Site) -> None:
-    with site.connect() as client:
-        client.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+def test_a_viewer_that_never_reads_and_half_a_request_are_cut_off(site: Site) -> None:
+    with site.connect() as viewer, site.connect() as half:
+        half.sendall(b"GET / HTTP/1.1\r\nHost:")
+        viewer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
         until(lambda: site.server.viewers == 1)
         for number in range(400):
             site.views.put(noise(number % 3))
@@ -377,6 +378,7 @@ def test_a_viewer_that_never_reads_is_cut_off(site: Site) -> None:
             if site.server.viewers == 0:
                 break
         until(lambda: site.server.viewers == 0)
+        assert half.recv(100) == b""
 
 
 def stopped_promptly(site: Site) -> bool:
