@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_daemon import __version__, doctor
+from edge_daemon import __version__, doctor, home_assistant
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
@@ -21,16 +22,22 @@ from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_history import EventHistory
 from edge_daemon.event_log import EventLog, EventLogError
+from edge_daemon.event_tail import EventTail
 from edge_daemon.events import Event, EventMaker
 from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
+from edge_daemon.mqtt import Connection, Discovery, Mqtt, MqttError
+from edge_daemon.mqtt_events import EventDelivery
+from edge_daemon.mqtt_messages import Message, Topics
+from edge_daemon.mqtt_position import PositionFile
+from edge_daemon.mqtt_states import StateTeller
 from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.privacy import WEAK_SCORE
 from edge_daemon.ram_log import RamLog
-from edge_daemon.reload import Reloader
+from edge_daemon.reload import Command, Reloader
 from edge_daemon.rotating_log import LogPolicy, RotatingLog
 from edge_daemon.smoothing import Smoother
 from edge_daemon.snapshots import Shot, SnapshotPolicy, Snapshots
@@ -48,6 +55,7 @@ from edge_daemon.workers import Stop, Worker
 
 BACKLOG_EVENTS = 10_000
 BACKLOG_SHOTS = 8  # each holds a whole picture
+BACKLOG_COMMANDS = 8
 DAY_S = 86400.0
 JOIN_S = 1.0
 STILL_FACES = 32  # looked at in an uploaded picture
@@ -66,6 +74,7 @@ USER_ERRORS = (
     DetectorUnavailable,
     EventLogError,
     ModelError,
+    MqttError,
     RuntimeUnavailable,
     SourceError,
 )
@@ -85,6 +94,8 @@ class Parts:
     snapshots: Snapshots
     stills: StillReader
     web: WebServer
+    commands: Backlog[Command]
+    mqtt: Mqtt | None
 
 
 def run(config: Config, load: Callable[[], Config]) -> int:
@@ -105,6 +116,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             build=lambda wanted: build_stages(wanted, run_id),
             apply=lambda wanted, stages: _apply(parts, wanted, stages),
             errors=USER_ERRORS,
+            commands=parts.commands,
         )
         watch = Watch(
             camera=parts.camera,
@@ -125,11 +137,13 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
     shots: Backlog[Shot] = Backlog(BACKLOG_SHOTS)
+    pictures: Latest[bytes] = Latest()
+    commands: Backlog[Command] = Backlog(BACKLOG_COMMANDS)
     feed = EventFeed([backlog])
     stages = build_stages(config, run_id)
     disk = RotatingLog(Path(config.events.path), _log_policy(config))
     event_log = EventLog(disk.path, _store(config, disk), backlog)
-    snapshots = Snapshots(Path(config.snapshots.path), _snapshot_policy(config), shots)
+    snapshots = Snapshots(Path(config.snapshots.path), _snapshot_policy(config), shots, pictures)
 
     def put_note(kind: str, at: datetime, **fields: object) -> None:
         feed.put(pipeline.stages.maker.note(kind, at, **fields))
@@ -164,10 +178,37 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         event_log=event_log,
         snapshots=snapshots,
         shots=shots,
+        mqtt=lambda: mqtt.status if mqtt else None,
     )
     stills = StillReader(_still_parts(config, stages), max_faces=STILL_FACES)
     web = _web(config, views=views, feed=feed, report=report, stills=stills, stop=stop)
-    return Parts(camera, pipeline, feed, backlog, disk, event_log, shots, snapshots, stills, web)
+    mqtt = _mqtt(
+        config,
+        feed=feed,
+        states=lambda topics: StateTeller(
+            topics=topics,
+            views=views,
+            pictures=pictures if config.mqtt.snapshots else None,
+            faces=report.faces,
+            state=lambda: report.state(web.viewers),
+        ),
+        labels=lambda: pipeline.stages.classifier.model.labels,
+        commands=commands if config.mqtt.commands else None,
+    )
+    return Parts(
+        camera,
+        pipeline,
+        feed,
+        backlog,
+        disk,
+        event_log,
+        shots,
+        snapshots,
+        stills,
+        web,
+        commands,
+        mqtt,
+    )
 
 
 def build_stages(config: Config, run_id: str) -> Stages:
@@ -206,6 +247,7 @@ def build_stages(config: Config, run_id: str) -> Stages:
         max_faces=config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
+        paused=config.privacy.pause,
     )
 
 
@@ -306,6 +348,71 @@ def _history(config: Config) -> EventHistory:
     return EventHistory(path, ram=Path(folder) / path.name if folder else None)
 
 
+def _mqtt(
+    config: Config,
+    *,
+    feed: EventFeed,
+    states: Callable[[Topics], StateTeller],
+    labels: Callable[[], Sequence[str]],
+    commands: Backlog[Command] | None,
+) -> Mqtt | None:
+    """None without a broker; then its library is not even imported."""
+    settings = config.mqtt
+    if not settings.host:
+        return None
+    topics = Topics(settings.topic, host=socket.gethostname(), camera=config.camera.name)
+    discovery = Discovery(
+        settings.discovery,
+        lambda: home_assistant.announcement(
+            settings.discovery,
+            topics,
+            name=config.camera.name,
+            labels=labels(),
+            has_commands=settings.commands,
+            has_snapshots=settings.snapshots,
+        ),
+    )
+    mqtt = Mqtt(
+        broker_name=f"{settings.host}:{settings.port}",
+        connect=_connect(config, topics),
+        topics=topics,
+        events=EventDelivery(
+            topics=topics,
+            tail=EventTail(feed=feed, history=_history(config)),
+            file=PositionFile(Path(config.events.path).with_suffix(".mqtt")),
+        ),
+        states=states(topics),
+        discovery=discovery if settings.discovery else None,
+        commands=commands,
+    )
+    feed.listen(mqtt.ring)
+    return mqtt
+
+
+def _connect(config: Config, topics: Topics) -> Callable[[Message, Callable[[], None]], Connection]:
+    """What makes connections to the broker, by the settings and the files that they name."""
+    from edge_daemon.mqtt_client import (  # noqa: PLC0415 (an extra that may not be there)
+        Broker,
+        MqttClient,
+        read_credentials,
+        tls_context,
+    )
+
+    settings = config.mqtt
+    user, password = (
+        read_credentials(Path(settings.credentials)) if settings.credentials else ("", "")
+    )
+    tls = (
+        tls_context(ca=settings.tls_ca, certificate=settings.tls_certificate, key=settings.tls_key)
+        if settings.tls
+        else None
+    )
+    if settings.shows_password:
+        log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
+    broker = Broker(settings.host, settings.port, topics.device, user, password, tls)
+    return lambda will, on_news: MqttClient(broker, will=will, on_news=on_news)
+
+
 def _detector(config: Config, min_score: float) -> Detector:
     return build_detector(
         config.detector.backend,
@@ -337,6 +444,11 @@ def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None
         running.callback(backlog.close)
     _bind(parts.web, config)
     running.callback(parts.web.stop)
+    if parts.mqtt is not None:
+        link = Worker("mqtt", parts.mqtt.run, stop)
+        link.start()
+        running.callback(link.join, JOIN_S)
+        running.callback(parts.mqtt.close)
     started_s = time.monotonic()
     _put_note(parts, "daemon_start", version=__version__)
     running.callback(_note_stop, parts, started_s)

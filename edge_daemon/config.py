@@ -23,7 +23,7 @@ SnapshotType = Literal[
 ]
 
 # What a reload leaves as it is: a section or a key. All else changes between two frames.
-NEEDS_RESTART = ("camera", "web", "events.path", "events.ram_dir", "snapshots.path")
+NEEDS_RESTART = ("camera", "web", "mqtt", "events.path", "events.ram_dir", "snapshots.path")
 
 # What is never repeated in a message, with the command that makes it.
 SECRETS = {"web.password": "hash-password", "web.token": "new-token"}
@@ -218,6 +218,10 @@ class Privacy(Section):
         True,
         description="off shows a plain card in place of the picture; nobody sees the camera.",
     )
+    pause: bool = Field(
+        False,
+        description="Nothing is looked at and nothing is shown; the faces leave.",
+    )
 
 
 class Snapshots(Section):
@@ -301,6 +305,63 @@ class Web(Section):
         return self
 
 
+class Mqtt(Section):
+    """Events and state to an MQTT broker, and Home Assistant; see docs/mqtt.md."""
+
+    host: str = Field("", description="The broker's name or address; empty for no MQTT.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        1883, description="The broker's port; with TLS it usually is 8883."
+    )
+    credentials: str = Field(
+        "",
+        description=(
+            "A file that only the daemon's user can read: the user name in its first line, the "
+            "password in its second."
+        ),
+    )
+    tls: bool = Field(False, description="Whether to speak TLS with the broker.")
+    tls_ca: str = Field(
+        "",
+        description="PEM file of who signed the broker's certificate; empty is the system's list.",
+    )
+    tls_certificate: str = Field(
+        "", description="PEM file of the daemon's own certificate, where the broker asks for one."
+    )
+    tls_key: str = Field("", description="PEM file of its key.")
+    topic: Annotated[str, Field(pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
+        "mien/{host}/{camera}",
+        description=(
+            "What the daemon's topics begin with, another for each daemon; {host} is the machine's "
+            "name, {camera} is camera.name."
+        ),
+    )
+    discovery: Annotated[str, Field(pattern=r"^([^/#+]([^#+]*[^/#+])?)?$")] = Field(
+        "homeassistant",
+        description="Home Assistant's discovery prefix; empty does not announce the device.",
+    )
+    commands: bool = Field(
+        False,
+        description="Whether whoever may publish on the broker can pause, blur and set the pace.",
+    )
+    snapshots: bool = Field(
+        False,
+        description="Whether the pictures of `snapshots`, which must be enabled, are sent too.",
+    )
+
+    @property
+    def shows_password(self) -> bool:
+        """Whether others on the network may read the password along."""
+        return bool(self.credentials) and not (self.tls or _loopback(self.host))
+
+    @model_validator(mode="after")
+    def _complete(self) -> Mqtt:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("mqtt.tls_certificate and mqtt.tls_key are needed together")
+        if (self.tls_ca or self.tls_certificate) and not self.tls:
+            raise ValueError("mqtt.tls_ca and mqtt.tls_certificate need mqtt.tls: true")
+        return self
+
+
 class Config(Section):
     """All that can be set; what the model knows (size, labels, crop) is read from its file."""
 
@@ -319,6 +380,7 @@ class Config(Section):
     snapshots: Snapshots = Snapshots()
     stream: Stream = Stream()
     web: Web = Web()
+    mqtt: Mqtt = Mqtt()
 
 
 class Key(NamedTuple):
@@ -378,10 +440,16 @@ def needs_restart(name: str) -> bool:
 
 def reloaded(running: Config, wanted: Config) -> Config:
     """`wanted`, but for the keys that need a restart: they stay as they are in `running`."""
-    values = wanted.model_dump()
-    for name in filter(needs_restart, changed(running, wanted)):
+    fixed = filter(needs_restart, changed(running, wanted))
+    return overridden(wanted, {name: value_of(running, name) for name in fixed})
+
+
+def overridden(config: Config, changes: Mapping[str, object]) -> Config:
+    """`config` with other values for the keys with dotted names in `changes`. Raises Mistakes."""
+    values = config.model_dump()
+    for name, value in changes.items():
         section, _, key = name.rpartition(".")
-        (values[section] if section else values)[key] = value_of(running, name)
+        (values[section] if section else values)[key] = value
     return validated(values)
 
 

@@ -22,11 +22,11 @@ class EventFeed:
         self._lock = threading.Lock()
         self._ids = EventIds()
         self._kept: deque[Entry] = deque(maxlen=KEPT)
-        self._listener: Callable[[], None] | None = None
+        self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each event, in its maker's thread; it must not block."""
-        self._listener = listener
+        self._listeners.append(listener)
 
     def put(self, event: Event) -> None:
         values = event.as_dict()
@@ -34,8 +34,8 @@ class EventFeed:
             self._kept.append(Entry(self._ids.next(values["time"]), values))
             for sink in self._sinks:  # in the same order, whoever else puts one now
                 sink.put(event)
-        if self._listener is not None:
-            self._listener()
+        for listener in self._listeners:
+            listener()
 
     def recent(self) -> list[Entry]:
         """The latest events, newest first."""

@@ -77,15 +77,31 @@ class EventHistory:
                     break
         return found
 
+    def after(self, id_: str) -> Iterator[Entry]:
+        """Every event after the one with this id, as they stand in the log.
+
+        If that one is no more there, those with a later time than its.
+        """
+        passed = False
+        for entry_id, line in self._numbered():
+            if passed:
+                yield from _entry(entry_id, line)
+            passed = passed or entry_id == id_
+        if not passed:
+            time = _time_of(id_)
+            yield from (entry for entry in self._entries(time) if entry.event["time"] > time)
+
     def _entries(self, since: str) -> Iterator[Entry]:
         """The events of the files in turn; lines from before `since` are not even parsed."""
+        for id_, line in self._numbered():
+            if _time_of(id_) >= since:
+                yield from _entry(id_, line)
+
+    def _numbered(self) -> Iterator[tuple[str, str]]:
+        """The log's lines with the ids of their events."""
         ids = EventIds()
         for line in self._lines():
-            time = _time_in(line)
-            id_ = ids.next(time)
-            if time >= since:
-                with suppress(ValueError):  # a line torn or tampered with
-                    yield Entry(id_, json.loads(line))
+            yield ids.next(_time_in(line)), line
 
     def _lines(self) -> Iterator[str]:
         """The log's lines, oldest first, whatever its writer does meanwhile.
@@ -173,6 +189,12 @@ def _after(last: str, entries: Iterable[Entry]) -> Iterator[Entry]:
             passed = True
         elif passed or entry.event["time"] > _time_of(last):
             yield entry
+
+
+def _entry(id_: str, line: str) -> Iterator[Entry]:
+    """The event in `line`; none if it was torn or tampered with."""
+    with suppress(ValueError):
+        yield Entry(id_, json.loads(line))
 
 
 def _time_of(id_: str) -> str:

@@ -29,7 +29,7 @@ class Pace:
     """
 
     def __init__(self, *, interval: int | None, max_gap_s: float) -> None:
-        self._fixed = interval
+        self.chosen = interval
         self._max_gap_s = max_gap_s
         self._looks_s: deque[float] = deque(maxlen=RECENT)
         self._periods_s: deque[float] = deque(maxlen=RECENT)
@@ -39,8 +39,8 @@ class Pace:
     @property
     def interval(self) -> int:
         """Every how many frames faces are looked for at present."""
-        if self._fixed is not None:
-            return self._fixed
+        if self.chosen is not None:
+            return self.chosen
         if not self._looks_s or not self._periods_s:
             return 1
         return interval_for(statistics.median(self._looks_s), statistics.median(self._periods_s))

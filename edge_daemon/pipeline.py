@@ -25,6 +25,7 @@ from edge_daemon.stages import Stages
 from edge_daemon.types import Detection, Face, Frame, Track, View
 
 IDLE_S = 0.25  # without a frame for this long, look at the camera's status
+PAUSED = "Paused"
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
 
 log = logging.getLogger(__name__)
@@ -110,8 +111,11 @@ class Pipeline:
             self._take_offered()
             if found is None:
                 self._idle()
+                continue
+            seq, frame = found
+            if self._stages.paused:
+                self._pause(frame)
             else:
-                seq, frame = found
                 self._process(frame)
         self._leave()
 
@@ -187,14 +191,24 @@ class Pipeline:
         status = self._camera_status()
         if status.state != "lost":
             return
-        now_s, now = time.monotonic(), datetime.now(UTC)
+        now = replace(self._last, captured_s=time.monotonic(), captured_at=datetime.now(UTC))
+        faces = self._unseen(now)
+        self._views.put(View(self._last, faces, status.reason, drawing=self._stages.drawing))
+
+    def _pause(self, frame: Frame) -> None:
+        """Nothing of the frame is looked at or shown, and its faces leave."""
+        self._last = replace(frame, bgr=np.zeros_like(frame.bgr))
+        faces = self._unseen(self._last)
+        self._views.put(View(self._last, faces, PAUSED, drawing=self._stages.drawing))
+
+    def _unseen(self, frame: Frame) -> tuple[Face, ...]:
+        """The faces that have not yet left at the time of a frame which nobody can see."""
         self._processed_s = None
-        faces = self._faces(self._stages.tracker.update([], now_s), now_s)
-        at_loss = replace(self._last, captured_s=now_s, captured_at=now)
-        for event in self._stages.maker.update(at_loss, faces):
+        faces = self._faces(self._stages.tracker.update([], frame.captured_s), frame.captured_s)
+        for event in self._stages.maker.update(frame, faces):
             self._events.put(event)
         self._held_back.clear()
-        self._views.put(View(self._last, faces, status.reason, drawing=self._stages.drawing))
+        return faces
 
     def _leave(self) -> None:
         """End what is still announced, so that every start in the log has its end."""

@@ -1,17 +1,27 @@
-"""Reloads: a changed configuration or model file in, new stages beside the old ones out."""
+"""Reloads: another configuration, command or model file in, new stages beside the old ones out."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.config import Config, changed, needs_restart, reloaded
+from edge_daemon.backlog import Backlog
+from edge_daemon.config import Config, Mistakes, changed, needs_restart, overridden, reloaded
 from edge_daemon.stages import Stages
 
 log = logging.getLogger(__name__)
 
 Signature = tuple[int, int, int]  # inode, time of the last change in ns, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The wish that the key with the dotted name `key` have another `value` until the stop."""
+
+    key: str
+    value: object
 
 
 class FileWatch:
@@ -44,7 +54,7 @@ class Reloader:
 
     `build` makes the stages of a configuration and raises one of `errors` if it cannot; `apply`
     puts them to work. Neither is called before all is known to be right. Errors of `load` are
-    among `errors`.
+    among `errors`. What `commands` ask for holds over reloads, whatever the file says.
     """
 
     def __init__(
@@ -55,16 +65,19 @@ class Reloader:
         build: Callable[[Config], Stages],
         apply: Callable[[Config, Stages], None],
         errors: tuple[type[Exception], ...],
+        commands: Backlog[Command],
     ) -> None:
         self._running = running
         self._load, self._build, self._apply = load, build, apply
         self._errors = errors
+        self._commands = commands
+        self._commanded: dict[str, object] = {}
         self._model = FileWatch(Path(running.model))
 
     def reload(self) -> None:
         """Read the configuration again, and the model with it."""
         try:
-            wanted = self._load()
+            wanted = overridden(self._load(), self._commanded)
             config = reloaded(self._running, wanted)
             stages = self._build(config)
         except self._errors as error:
@@ -75,6 +88,23 @@ class Reloader:
         for name in filter(needs_restart, fixed):
             log.warning("%s has changed, but needs a restart", name)
         self._use(config, stages)
+
+    def obey(self) -> None:
+        """Do what has been commanded since."""
+        while (command := self._commands.get(timeout_s=0)) is not None:
+            try:
+                config = overridden(self._running, {command.key: command.value})
+                if config == self._running:
+                    continue
+                stages = self._build(config)
+            except Mistakes as error:
+                log.warning("command refused: %s", error.mistakes[0].reason)
+            except self._errors as error:
+                self._refuse(error)
+            else:
+                log.info("commanded: %s is %s", command.key, command.value)
+                self._commanded[command.key] = command.value
+                self._use(config, stages)
 
     def look(self) -> None:
         """Load the model anew if its file has become another."""

@@ -16,6 +16,7 @@ import cv2
 from edge_daemon.annotate import annotate
 from edge_daemon.backlog import Backlog
 from edge_daemon.events import Event
+from edge_daemon.latest import Latest
 from edge_daemon.retention import prune
 from edge_daemon.types import View
 
@@ -45,16 +46,24 @@ class Snapshots:
     """Writes shots to `folder` by `policy`, which may be replaced at any time.
 
     The pictures are those of the stream, faces blurred where they are there. A disk that fails
-    costs pictures and nothing else; `reason` is "" or says why.
+    costs pictures and nothing else; `reason` is "" or says why. What has been written also goes to
+    `pictures`, as JPEG.
     """
 
-    def __init__(self, folder: Path, policy: SnapshotPolicy, shots: Backlog[Shot]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: SnapshotPolicy,
+        shots: Backlog[Shot],
+        pictures: Latest[bytes] | None = None,
+    ) -> None:
         self.policy = policy
         self.written = 0  # since the start, as is the next
         self.failed = 0
         self.reason = ""
         self._folder = folder
         self._shots = shots
+        self._pictures = pictures
         self._prune_at_s = 0.0
 
     def run(self) -> None:
@@ -89,6 +98,8 @@ class Snapshots:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+        if self._pictures is not None:
+            self._pictures.put(jpeg.tobytes())
 
     def _prune(self) -> None:
         self._prune_at_s = time.monotonic() + PRUNE_S

@@ -18,7 +18,8 @@ class Stages:
     """The parts of the frame path and their settings, built from one configuration.
 
     Detections scored below `min_score` are blurred at most. At most `max_faces` are classified a
-    frame, none under `min_face_px`. Events of `snapshot_types` get a picture.
+    frame, none under `min_face_px`. Events of `snapshot_types` get a picture. Once
+    `paused`, frames are thrown away unseen.
     """
 
     pace: Pace
@@ -32,6 +33,7 @@ class Stages:
     max_faces: int
     min_face_px: float
     snapshot_types: frozenset[str] = frozenset()
+    paused: bool = False
 
     def adopt(self, old: Stages, frame: Frame) -> list[Event]:
         """Go on from where `old`, which is not used again, stands after `frame`.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from edge_daemon.camera import Camera
 from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event, rfc3339
 from edge_daemon.latest import Latest
+from edge_daemon.mqtt import MqttStatus
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import Face, Frame, View
@@ -36,11 +39,13 @@ class StateReport:
         event_log: EventLog,
         snapshots: Snapshots,
         shots: Backlog[Shot],
+        mqtt: Callable[[], MqttStatus | None],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
         self._pipeline, self._views, self._frames = pipeline, views, frames
         self._backlog, self._event_log = backlog, event_log
         self._snapshots, self._shots = snapshots, shots
+        self._mqtt = mqtt
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
@@ -70,6 +75,12 @@ class StateReport:
             "frames": {"processed": progress.frames, "overwritten": self._frames.overwritten},
             "event_log": self._log_state(),
             "snapshots": self._snapshot_state(),
+            "mqtt": asdict(mqtt) if (mqtt := self._mqtt()) else None,
+            "controls": {
+                "pause": stages.paused,
+                "blur": stages.drawing.blur,
+                "interval": stages.pace.chosen or "auto",
+            },
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "temperature_c": temperature_c(),

@@ -57,6 +57,7 @@ class Watch:
                 break
             if number == signal.SIGHUP:
                 self._reload()
+            self._reloader.obey()
             self._reloader.look()
             self._tell()
             if self._camera.status.state == "ended":

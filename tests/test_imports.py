@@ -20,6 +20,7 @@ ADAPTERS = {
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
     "gevent": {"edge_daemon": {"http_server.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
+    "paho": {"edge_daemon": {"mqtt_client.py"}},
     "pydantic": {"edge_daemon": {"config.py"}},
 }
 

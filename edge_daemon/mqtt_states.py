@@ -1,0 +1,71 @@
+"""What holds at present: views, state and pictures in, retained messages out, at a modest rate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from edge_daemon import mqtt_messages
+from edge_daemon.latest import Latest
+from edge_daemon.mqtt_messages import Message, Topics
+from edge_daemon.types import View
+
+LOOK_S: Final = 1.0  # at most so often
+REPEAT_S: Final = 30.0  # and, without a change, so often
+SETTLED: Final = ("camera", "event_log", "controls")  # of the state: to be told when they change
+
+
+class StateTeller:
+    """Tells who is there, and how the device is: at once when it changes, else now and then.
+
+    `faces` and `state` say what is to be told of a view and of the daemon. `pictures` are those of
+    events, None where they are not to be sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        views: Latest[View],
+        pictures: Latest[bytes] | None,
+        faces: Callable[[View], dict[str, Any]],
+        state: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._topics, self._views, self._pictures = topics, views, pictures
+        self._faces, self._state = faces, state
+        self._picture_seq = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Tell all anew."""
+        self._told_faces: object = None
+        self._told_state: object = None
+        self._looked_s = self._faces_s = self._state_s = -REPEAT_S
+
+    def tell(self, publish: Callable[[Message], int]) -> None:
+        """Publish what is due."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._tell_faces(publish, now_s)
+            self._tell_state(publish, now_s)
+        if self._pictures is not None and (found := self._pictures.get(self._picture_seq, 0)):
+            self._picture_seq, jpeg = found
+            publish(mqtt_messages.snapshot(self._topics, jpeg))
+
+    def _tell_faces(self, publish: Callable[[Message], int], now_s: float) -> None:
+        view = self._views.peek()
+        if view is None:
+            return
+        found = sorted((face.id, face.label) for face in view.faces)
+        if found != self._told_faces or now_s - self._faces_s >= REPEAT_S:
+            self._told_faces, self._faces_s = found, now_s
+            publish(mqtt_messages.faces(self._topics, self._faces(view)))
+
+    def _tell_state(self, publish: Callable[[Message], int], now_s: float) -> None:
+        state = self._state()
+        settled = {key: state[key] for key in SETTLED}
+        if settled != self._told_state or now_s - self._state_s >= REPEAT_S:
+            self._told_state, self._state_s = settled, now_s
+            publish(mqtt_messages.state(self._topics, state))
