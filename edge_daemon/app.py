@@ -389,7 +389,7 @@ def _mqtt(
     return mqtt
 
 
-def _connect(config: Config, topics: Topics) -> Callable[[Message, Callable[[], None]], Connection]:
+def _connect(config: Config, topics: Topics) -> Callable[[Message], Connection]:
     """What makes connections to the broker, by the settings and the files that they name."""
     from edge_daemon.mqtt_client import (  # noqa: PLC0415 (an extra that may not be there)
         Broker,
@@ -410,7 +410,7 @@ def _connect(config: Config, topics: Topics) -> Callable[[Message, Callable[[], 
     if settings.shows_password:
         log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
     broker = Broker(settings.host, settings.port, topics.device, user, password, tls)
-    return lambda will, on_news: MqttClient(broker, will=will, on_news=on_news)
+    return lambda will: MqttClient(broker, will=will)
 
 
 def _detector(config: Config, min_score: float) -> Detector:

@@ -13,12 +13,14 @@ from typing import Final, Protocol
 from edge_daemon import home_assistant, mqtt_messages
 from edge_daemon.backlog import Backlog
 from edge_daemon.backoff import BackOff
+from edge_daemon.bell import Bell
 from edge_daemon.mqtt_events import EventDelivery
 from edge_daemon.mqtt_messages import COMMANDS, OFFLINE, ONLINE, Message, Topics
 from edge_daemon.mqtt_states import StateTeller
 from edge_daemon.reload import Command
 
 TICK_S: Final = 1.0
+OTHERS: Final = 2  # messages that need the broker's acknowledgement, besides events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 STEADY_S: Final = 10.0  # a connection that lasted so long was a good one
 GOODBYE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
@@ -35,18 +37,20 @@ class Connection(Protocol):
     """What is needed of a `MqttClient`."""
 
     reason: str
+    window: int
 
     @property
     def is_open(self) -> bool: ...
-    def open(self) -> None: ...
+    def open(self, bell: Bell) -> None: ...
+    def wait(self, bell: Bell, timeout_s: float) -> None: ...
     def publish(self, message: Message) -> int: ...
     def subscribe(self, topic: str) -> None: ...
     def acknowledged(self) -> list[int]: ...
-    def received(self) -> Message | None: ...
+    def received(self) -> list[Message]: ...
     def close(self) -> None: ...
 
 
-Connect = Callable[[Message, Callable[[], None]], Connection]
+Connect = Callable[[Message], Connection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class MqttStatus:
 class Mqtt:
     """Connects to a broker, again and again, and sends what there is.
 
-    `connect` makes a connection with a will, and a bell to ring on news. Commands are listened for
-    only where there are `commands` to take them, and nothing is announced without `discovery`.
+    `connect` makes a connection with a will. Commands are listened for only where there are
+    `commands` to take them, and nothing is announced without `discovery`.
     """
 
     def __init__(
@@ -92,7 +96,7 @@ class Mqtt:
         self._events, self._states = events, states
         self._discovery, self._commands = discovery, commands
         self._link = MqttStatus()
-        self._bell, self._closing = threading.Event(), threading.Event()
+        self._bell, self._closing = Bell(), threading.Event()
         self._announce_at_s = 0.0
 
     @property
@@ -102,7 +106,7 @@ class Mqtt:
 
     def ring(self) -> None:
         """There may be something to send; may be called by any thread."""
-        self._bell.set()
+        self._bell.ring()
 
     def close(self) -> None:
         """Have `run` send what there is, for a moment, and end."""
@@ -122,9 +126,9 @@ class Mqtt:
     def _try_once(self) -> None:
         """Connect; return when there is no connection any more."""
         will = mqtt_messages.availability(self._topics, OFFLINE)
-        connection = self._connect(will, self.ring)
+        connection = self._connect(will)
         try:
-            connection.open()
+            connection.open(self._bell)
         except OSError as error:
             self._judge(str(error))
             return
@@ -141,10 +145,8 @@ class Mqtt:
     def _serve(self, connection: Connection) -> None:
         self._greet(connection)
         while connection.is_open and not self._closing.is_set():
-            self._bell.wait(TICK_S)
-            self._bell.clear()
-            self._events.acknowledge(connection.acknowledged())
-            self._events.send(connection.publish)
+            connection.wait(self._bell, TICK_S)
+            self._deliver(connection)
             self._hear(connection)
             if 0 < self._announce_at_s <= time.monotonic():
                 self._announce(connection)
@@ -170,20 +172,20 @@ class Mqtt:
     def _say_goodbye(self, connection: Connection) -> None:
         """Wait a moment for the last acknowledgements; then we are offline."""
         until_s = time.monotonic() + GOODBYE_S
-        while connection.is_open:
-            self._events.acknowledge(connection.acknowledged())
-            self._events.send(connection.publish)
-            left_s = until_s - time.monotonic()
-            if self._events.is_done or left_s <= 0:
-                break
-            self._bell.wait(left_s)
-            self._bell.clear()
+        self._deliver(connection)
+        while connection.is_open and not self._events.is_done and time.monotonic() < until_s:
+            connection.wait(self._bell, until_s - time.monotonic())
+            self._deliver(connection)
         if connection.is_open:
             connection.publish(mqtt_messages.availability(self._topics, OFFLINE))
 
+    def _deliver(self, connection: Connection) -> None:
+        self._events.acknowledge(connection.acknowledged())
+        self._events.send(connection.publish, window=max(connection.window - OTHERS, 1))
+
     def _hear(self, connection: Connection) -> None:
         """Take note of Home Assistant's birth, and pass commands on."""
-        while (message := connection.received()) is not None:
+        for message in connection.received():
             name = self._topics.name_of(message.topic)
             if name and self._commands is not None:
                 try:

@@ -1,21 +1,21 @@
 """A connection to an MQTT broker: messages in, acknowledgements and messages out.
 
-The adapter of paho-mqtt. MQTT 5, as its brokers say why they refuse something, even a single message.
+The adapter of paho-mqtt. With MQTT 5 brokers say why they refuse something, even a single message.
 https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html
 """
 
 from __future__ import annotations
 
+import logging
+import select
 import ssl
-import threading
-from collections.abc import Callable
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from edge_daemon.backlog import Backlog
+from edge_daemon.bell import Bell
 from edge_daemon.mqtt import MqttError
 from edge_daemon.mqtt_messages import Message
 
@@ -31,11 +31,9 @@ except ImportError as error:
 CONNECT_S: Final = 5.0  # for the TCP connection, and again for the broker's word
 KEEPALIVE_S: Final = 30
 IN_FLIGHT: Final = 20  # messages not yet acknowledged, if the broker takes as many
-INBOX: Final = 100  # messages for us that wait; the oldest give way
+TICK_S: Final = 0.5
 
-
-class BrokerAway(OSError):
-    """There is no connection; the message says why."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +51,17 @@ class Broker:
 class MqttClient:
     """One connection, from its opening to its end; a new client is made for the next.
 
-    `will` is what the broker publishes if we vanish. `on_news` is called in another thread after
-    anything that this tells of has changed; it must not block.
+    For use in one thread. `will` is what the broker publishes if we vanish; at most `window`
+    messages of `qos` 1 may be on their way.
     """
 
-    def __init__(self, broker: Broker, *, will: Message, on_news: Callable[[], None]) -> None:
+    def __init__(self, broker: Broker, *, will: Message) -> None:
         self.reason = ""  # why there is no connection any more
-        self._broker, self._on_news = broker, on_news
-        self._welcome = threading.Event()
-        self._acknowledged: SimpleQueue[int] = SimpleQueue()
-        self._inbox: Backlog[Message] = Backlog(INBOX)
+        self.window = IN_FLIGHT
+        self._broker = broker
+        self._is_welcome = False
+        self._acknowledged: list[int] = []
+        self._inbox: list[Message] = []
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
@@ -70,6 +69,7 @@ class MqttClient:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_S
+        client.max_inflight_messages_set(IN_FLIGHT)
         client.will_set(will.topic, will.payload, will.qos, will.retain)
         if broker.user:
             client.username_pw_set(broker.user, broker.password)
@@ -80,22 +80,48 @@ class MqttClient:
         client.on_publish = self._published
         client.on_message = self._received
 
-    def open(self) -> None:
-        """Connect, in some seconds at most. Raises BrokerAway."""
-        try:
-            self._client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
-        except (OSError, ValueError) as error:  # ValueError: a name that is none, such as "a..b"
-            raise BrokerAway(_words(error)) from error
-        self._client.loop_start()
-        if not self._welcome.wait(CONNECT_S):
-            self._end("the broker does not answer")
-        if self.reason:
-            self.close()
-            raise BrokerAway(self.reason)
-
     @property
     def is_open(self) -> bool:
         return not self.reason
+
+    def open(self, bell: Bell) -> None:
+        """Connect, in some seconds at most. Raises OSError, which says why it cannot be."""
+        try:
+            self._client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
+        except (OSError, ValueError) as error:  # ValueError: a name that is none, such as "a..b"
+            raise OSError(_words(error)) from error
+        until_s = time.monotonic() + CONNECT_S
+        while self.is_open and not self._is_welcome:
+            self.wait(bell, TICK_S)
+            if time.monotonic() > until_s:
+                self._end("the broker does not answer")
+        if self.reason:
+            self.close()
+            raise OSError(self.reason)
+
+    def wait(self, bell: Bell, timeout_s: float) -> None:
+        """Attend to the connection until something comes, the `bell` rings or the time is over."""
+        connection = self._client.socket()
+        if connection is None:
+            self._end("the connection broke off")
+            return
+        # TLS may have decrypted more than was asked for, which poll does not know.
+        rest = connection.pending() if isinstance(connection, ssl.SSLSocket) else 0
+        poll = select.poll()
+        poll.register(bell, select.POLLIN)
+        wanted = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        poll.register(connection, wanted)
+        ready = poll.poll(0 if rest else timeout_s * 1000)
+        bell.hush()
+        try:
+            if rest or any(number != bell.fileno() for number, _ in ready):
+                self._client.loop_read()
+            if self._client.want_write():
+                self._client.loop_write()
+            self._client.loop_misc()
+        except Exception as error:
+            log.warning("mqtt: the broker cannot be understood", exc_info=error)
+            self._end("the broker cannot be understood")
 
     def publish(self, message: Message) -> int:
         """Send a message; the number by which it is acknowledged if its `qos` is 1."""
@@ -106,36 +132,30 @@ class MqttClient:
 
     def acknowledged(self) -> list[int]:
         """The numbers of the messages that the broker has taken over since the last call."""
-        numbers = []
-        with suppress(Empty):
-            while True:
-                numbers.append(self._acknowledged.get_nowait())
+        numbers, self._acknowledged = self._acknowledged, []
         return numbers
 
-    def received(self) -> Message | None:
-        """The next message for us, if there is one."""
-        return self._inbox.get(timeout_s=0)
+    def received(self) -> list[Message]:
+        """The messages for us since the last call."""
+        messages, self._inbox = self._inbox, []
+        return messages
 
     def close(self) -> None:
         """Say good-bye, so that the broker does not publish the will."""
         self._client.disconnect()
-        self._client.loop_stop()
         self._end("closed")
 
     def _end(self, reason: str) -> None:
         self.reason = self.reason or reason
-        self._welcome.set()
-        self._on_news()
 
-    # What follows is called in paho's thread.
+    # What follows is called by paho, within `wait` and `close`.
 
     def _connected(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
             self._end(f"the broker refuses: {code}")
             return
-        limit = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
-        client.max_inflight_messages_set(min(limit, IN_FLIGHT))
-        self._welcome.set()
+        self.window = min(getattr(properties, "ReceiveMaximum", IN_FLIGHT), IN_FLIGHT)
+        self._is_welcome = True
 
     def _disconnected(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
         told = flags.is_disconnect_packet_from_server
@@ -144,14 +164,12 @@ class MqttClient:
     def _published(self, client: Any, _: Any, mid: int, code: Any, properties: Any) -> None:
         if code.is_failure:
             self._end(f"the broker refuses a message: {code}")
-            return
-        self._acknowledged.put(mid)
-        self._on_news()
+        else:
+            self._acknowledged.append(mid)
 
     def _received(self, client: Any, _: Any, message: Any) -> None:
         with suppress(UnicodeDecodeError):  # of the topic
-            self._inbox.put(Message(message.topic, message.payload, message.qos, message.retain))
-            self._on_news()
+            self._inbox.append(Message(message.topic, message.payload, message.qos, message.retain))
 
 
 def read_credentials(path: Path) -> tuple[str, str]:

@@ -20,10 +20,7 @@ from edge_daemon.events import rfc3339
 from edge_daemon.mqtt_messages import Message, Topics
 from edge_daemon.mqtt_position import Position, PositionFile
 
-WINDOW: Final = 20  # events sent and not yet acknowledged
 SAVE_S: Final = 10.0  # how often the position is written while it moves
-
-Publish = Callable[[Message], int]
 
 
 @dataclass(slots=True)
@@ -37,7 +34,7 @@ class _Sent:
 
 
 class EventDelivery:
-    """Sends the events after the saved position, in order, a window of them at a time.
+    """Sends the events after the saved position, in order.
 
     Counts those acknowledged since the start, and those of them that the broker may have twice.
     """
@@ -72,9 +69,9 @@ class EventDelivery:
         self._tail.go_back(self._position)
         self._save(connected=False)
 
-    def send(self, publish: Publish) -> None:
-        """Send what there is room for."""
-        for entry in self._tail.take(WINDOW - len(self._on_the_way)):
+    def send(self, publish: Callable[[Message], int], *, window: int) -> None:
+        """Send what there is, as long as no more than `window` events are on their way."""
+        for entry in self._tail.take(max(window - len(self._on_the_way), 0)):
             is_redelivered = self._is_doubtful(entry)
             message = mqtt_messages.event(
                 self._topics,

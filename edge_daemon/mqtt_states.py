@@ -13,7 +13,6 @@ from edge_daemon.types import View
 
 LOOK_S: Final = 1.0  # at most so often
 REPEAT_S: Final = 30.0  # and, without a change, so often
-SETTLED: Final = ("camera", "event_log", "controls")  # of the state: to be told when they change
 
 
 class StateTeller:
@@ -65,7 +64,7 @@ class StateTeller:
 
     def _tell_state(self, publish: Callable[[Message], int], now_s: float) -> None:
         state = self._state()
-        settled = {key: state[key] for key in SETTLED}
+        settled = state["camera"]["state"], state["event_log"]["trouble"], state["controls"]
         if settled != self._told_state or now_s - self._state_s >= REPEAT_S:
             self._told_state, self._state_s = settled, now_s
             publish(mqtt_messages.state(self._topics, state))
