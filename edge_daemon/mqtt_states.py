@@ -19,7 +19,7 @@ class StateTeller:
     """Tells who is there, and how the device is: at once when it changes, else now and then.
 
     `faces` and `state` say what is to be told of a view and of the daemon. `pictures` are those of
-    events, None where they are not to be sent.
+    events, None where they are not to be sent; then one from former days is taken back.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class StateTeller:
     ) -> None:
         self._topics, self._views, self._pictures = topics, views, pictures
         self._faces, self._state = faces, state
-        self._picture_seq = 0
         self.forget()
 
     def forget(self) -> None:
         """Tell all anew."""
+        self._picture_seq = 0
         self._told_faces: object = None
         self._told_state: object = None
         self._looked_s = self._faces_s = self._state_s = -REPEAT_S
@@ -49,9 +49,7 @@ class StateTeller:
             self._looked_s = now_s
             self._tell_faces(publish, now_s)
             self._tell_state(publish, now_s)
-        if self._pictures is not None and (found := self._pictures.get(self._picture_seq, 0)):
-            self._picture_seq, jpeg = found
-            publish(mqtt_messages.snapshot(self._topics, jpeg))
+        self._tell_picture(publish)
 
     def _tell_faces(self, publish: Callable[[Message], int], now_s: float) -> None:
         view = self._views.peek()
@@ -68,3 +66,12 @@ class StateTeller:
         if settled != self._told_state or now_s - self._state_s >= REPEAT_S:
             self._told_state, self._state_s = settled, now_s
             publish(mqtt_messages.state(self._topics, state))
+
+    def _tell_picture(self, publish: Callable[[Message], int]) -> None:
+        if self._pictures is not None:
+            found = self._pictures.get(self._picture_seq, 0)
+        else:
+            found = (1, b"") if self._picture_seq == 0 else None
+        if found is not None:
+            self._picture_seq, jpeg = found
+            publish(mqtt_messages.snapshot(self._topics, jpeg))
