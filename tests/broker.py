@@ -98,17 +98,16 @@ class Listener:
 
     def __init__(self, port: int, user: str = "", password: str = "", topic: str = "#") -> None:
         self.heard: list[Heard] = []
+        self._topic = topic
         self._subscribed = threading.Event()
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.reconnect_delay_set(min_delay=1, max_delay=1)
         if user:
             client.username_pw_set(user, password)
-        client.on_connect = lambda *_: client.subscribe(topic, qos=1)
+        client.on_connect = self._subscribe
         client.on_disconnect = lambda *_: self._subscribed.clear()
         client.on_subscribe = lambda *_: self._subscribed.set()
-        client.on_message = lambda _, __, message: self.heard.append(
-            Heard(message.topic, message.payload, message.retain)
-        )
+        client.on_message = self._hear
         client.connect("127.0.0.1", port)
 
     def __enter__(self) -> Listener:
@@ -119,6 +118,12 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _subscribe(self, client: paho.Client, *_: object) -> None:
+        client.subscribe(self._topic, qos=1)
+
+    def _hear(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
+        self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
     def ready(self) -> None:
         """Wait until it hears."""

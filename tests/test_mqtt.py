@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_home_assistant_gets_values_for_all_it_is_announced(
     values = {}
     for key, component in announced.values["components"].items():
         topic = component.get("state_topic", component.get("topic"))
-        message = daemon.until(lambda topic=topic: listener.of(topic))[-1]
+        message = daemon.until(partial(listener.of, topic))[-1]
         if "value_template" in component:
             values[key] = home_assistant.rendered(component, message.payload)
         if "options" in component:
