@@ -82,14 +82,15 @@ class EventHistory:
 
         If that one is no more there, those with a later time than its.
         """
-        passed = False
-        for entry_id, line in self._numbered():
+        time, passed = _time_of(id_), False
+        for since in (time, ""):  # from the likely file on; a clock that was set back misleads
+            for entry_id, line in self._numbered(since):
+                if passed:
+                    yield from _entry(entry_id, line)
+                passed = passed or entry_id == id_
             if passed:
-                yield from _entry(entry_id, line)
-            passed = passed or entry_id == id_
-        if not passed:
-            time = _time_of(id_)
-            yield from (entry for entry in self._entries(time) if entry.event["time"] > time)
+                return
+        yield from (entry for entry in self._entries(time) if entry.event["time"] > time)
 
     def _entries(self, since: str) -> Iterator[Entry]:
         """The events of the files in turn; lines from before `since` are not even parsed."""
@@ -97,13 +98,13 @@ class EventHistory:
             if _time_of(id_) >= since:
                 yield from _entry(id_, line)
 
-    def _numbered(self) -> Iterator[tuple[str, str]]:
-        """The log's lines with the ids of their events."""
+    def _numbered(self, since: str = "") -> Iterator[tuple[str, str]]:
+        """The log's lines with the ids of their events; those that end before `since` may be left out."""
         ids = EventIds()
-        for line in self._lines():
+        for line in self._lines(since):
             yield ids.next(_time_in(line)), line
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, since: str) -> Iterator[str]:
         """The log's lines, oldest first, whatever its writer does meanwhile.
 
         What is in RAM is read first, so that nothing is missed that goes to the disk later; what
@@ -111,15 +112,15 @@ class EventHistory:
         """
         gathered = list(_lines_of(self._ram)) if self._ram else []
         only_there = set(gathered)
-        for line in self._lines_on_disk():
+        for line in self._lines_on_disk(since):
             only_there.discard(line)
             yield line
         yield from (line for line in gathered if line in only_there)
 
-    def _lines_on_disk(self) -> Iterator[str]:
+    def _lines_on_disk(self, since: str) -> Iterator[str]:
         with ExitStack() as open_files:
             old, newest = self._files(open_files)
-            for path in old:
+            for path in _from_file_of(since, old):
                 yield from _lines_of(path)
             if newest is not None:
                 yield from _whole(newest)
@@ -158,6 +159,15 @@ def _lines_of(path: Path) -> Iterator[str]:
             lines = _open(path.with_name(f"{path.name}.gz"))
         with lines:
             yield from _whole(lines)
+
+
+def _from_file_of(since: str, files: list[Path]) -> list[Path]:
+    """Of `files`, oldest first, those from the last on that begins at `since` or before."""
+    if since:
+        for place in range(len(files) - 1, -1, -1):
+            if _time_in(next(_lines_of(files[place]), "")) <= since:
+                return files[place:]
+    return files
 
 
 def _open(path: Path) -> TextIO:
