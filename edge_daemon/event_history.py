@@ -99,7 +99,10 @@ class EventHistory:
                 yield from _entry(id_, line)
 
     def _numbered(self, since: str = "") -> Iterator[tuple[str, str]]:
-        """The log's lines with the ids of their events; those that end before `since` may be left out."""
+        """The log's lines with the ids of their events; files from before `since` are left out.
+
+        Where the clock was set back, lines from after it may be among those.
+        """
         ids = EventIds()
         for line in self._lines(since):
             yield ids.next(_time_in(line)), line
