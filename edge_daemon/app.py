@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge_daemon import __version__, doctor
 from edge_daemon.backlog import Backlog
+from edge_daemon.board import Board
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config, ConfigError
@@ -23,9 +24,11 @@ from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
+from edge_daemon.metrics import CollectorRegistry, Metrics, StageTimes
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.smoothing import Smoother
 from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
@@ -72,6 +75,8 @@ class Parts:
     event_log: EventLog
     camera: Camera
     pipeline: Pipeline
+    board: Board
+    slow_down: SlowDown
     web: WebServer
 
 
@@ -88,7 +93,7 @@ def run(config: Config) -> int:
         running.callback(parts.detector.close)
         _start(parts, config, stop, running)
         _describe(parts, config)
-        _watch(parts, stop, Supervisor())
+        _watch(parts, config, stop, Supervisor())
     log.info("stopped")
     return 1 if stop.failure else 0
 
@@ -109,6 +114,9 @@ def build(config: Config, stop: Stop) -> Parts:
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
     feed = EventFeed([backlog])
+    board, slow_down = Board(), SlowDown()
+    registry = CollectorRegistry()
+    times = StageTimes(registry)
     maker = _maker(config, classifier)
     camera = Camera(
         open_source=_source(config),
@@ -139,6 +147,8 @@ def build(config: Config, stop: Stop) -> Parts:
         max_faces=config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         stop=stop.event,
+        slow_down=slow_down,
+        observe=times.observe,
     )
     report = StateReport(
         camera_name=config.camera.name,
@@ -148,14 +158,41 @@ def build(config: Config, stop: Stop) -> Parts:
         runtime=classifier.runtime,
         pipeline=pipeline,
         views=views,
-        frames=frames,
         feed=feed,
         backlog=backlog,
+        board=board,
+        slow_down=slow_down,
+        stage_means_ms=times.means_ms,
+    )
+    metrics = Metrics(
+        registry=registry,
+        camera_name=config.camera.name,
+        camera=camera,
+        pipeline=pipeline,
+        detector=detector.name,
+        classifier=classifier,
+        views=views,
+        feed=feed,
+        backlog=backlog,
+        board=board,
+        slow_down=slow_down,
+        viewers=lambda: web.viewers,
     )
     event_log = EventLog(Path(config.events.path), backlog)
-    web = _web(config, classifier, views, report, stop.fail)
+    web = _web(config, classifier, views, report, metrics=metrics, on_failure=stop.fail)
     return Parts(
-        detector, classifier, goldens, maker, feed, backlog, event_log, camera, pipeline, web
+        detector=detector,
+        classifier=classifier,
+        goldens=goldens,
+        maker=maker,
+        feed=feed,
+        backlog=backlog,
+        event_log=event_log,
+        camera=camera,
+        pipeline=pipeline,
+        board=board,
+        slow_down=slow_down,
+        web=web,
     )
 
 
@@ -214,6 +251,8 @@ def _web(
     classifier: Classifier,
     views: Latest[View],
     report: StateReport,
+    *,
+    metrics: Metrics,
     on_failure: Callable[[BaseException], None],
 ) -> WebServer:
     web = WebServer(
@@ -223,6 +262,7 @@ def _web(
         views=views,
         state=lambda: report.state(web.viewers),
         healthy=report.healthy,
+        metrics=metrics.text,
         labels=classifier.model.labels,
         jpeg_quality=config.stream.quality,
         on_failure=on_failure,
@@ -276,11 +316,13 @@ def _describe(parts: Parts, config: Config) -> None:
     log.info("watch: http://%s:%d/", host, parts.web.port)
 
 
-def _watch(parts: Parts, stop: Stop, supervisor: Supervisor) -> None:
+def _watch(parts: Parts, config: Config, stop: Stop, supervisor: Supervisor) -> None:
     """Tell systemd of progress until the stop; the watchdog is fed only while frames move on."""
     supervisor.ready()
     turns = -1
     while not stop.event.wait(WATCH_S):
+        if not config.camera.lossless:  # such a file waits, and every frame of it counts
+            parts.slow_down.judge(parts.board.read().limits, time.monotonic())
         progress, state = parts.pipeline.progress, parts.camera.status.state
         if progress.turns != turns:
             turns = progress.turns

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final
 
 import cv2
 import numpy as np
@@ -20,12 +22,15 @@ from edge_daemon.events import EventMaker
 from edge_daemon.latest import Closed, Latest
 from edge_daemon.pace import Pace
 from edge_daemon.quality import weight_of
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.smoothing import Smoother
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Face, Frame, Track, View
 
 IDLE_S = 0.25  # without a frame for this long, look at the camera's status
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
+STAGES: Final = ("detect", "track", "classify", "publish")
+FRAME: Final = "frame"  # all of a frame, from its capture to its view
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +61,8 @@ class Pipeline:
 
     `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
     camera is lost it publishes views whose notice says why, and its faces leave in their time.
+    `slow_down` says which frames to leave out. `observe` hears how many seconds each of STAGES
+    took, and a whole FRAME.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Pipeline:
         max_faces: int,
         min_face_px: float,
         stop: threading.Event,
+        slow_down: SlowDown | None = None,
+        observe: Callable[[str, float], None] = lambda stage, took_s: None,
     ) -> None:
         self._frames, self._views, self._events = frames, views, events
         self._pace, self._detector, self._tracker = pace, detector, tracker
@@ -83,6 +92,8 @@ class Pipeline:
         self._camera_status = camera_status
         self._max_faces, self._min_face_px = max_faces, min_face_px
         self._stop = stop
+        self._slow_down = slow_down or SlowDown()
+        self._observe = observe
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
         self._processed_s: float | None = None
@@ -101,20 +112,41 @@ class Pipeline:
                 self._idle()
             else:
                 seq, frame = found
-                self._process(frame)
+                self._process_if_due(frame)
         self._leave()
 
-    def _process(self, frame: Frame) -> None:
+    def _process_if_due(self, frame: Frame) -> None:
+        if not self._slow_down.due(frame):
+            return
+        started_s = time.monotonic()
+        self.process(frame)
+        self._slow_down.processed(frame, time.monotonic() - started_s)
+
+    def process(self, frame: Frame) -> View:
+        """Take one frame through all stages; the view of it, which is published too."""
         due = self._pace.due(frame)
         tracks = self._look(frame) if due else self._tracker.predict(frame.captured_s)
-        self._publish(frame, self._faces(tracks, frame.captured_s))
+        with self._timed("publish"):
+            view = View(frame, self._faces(tracks, frame.captured_s))
+            self._publish(view)
         self._measure(frame)
+        return view
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started_s = time.monotonic()
+        yield
+        self._observe(stage, time.monotonic() - started_s)
 
     def _look(self, frame: Frame) -> list[Track]:
         """Find the faces, and classify them."""
         started_s = time.monotonic()
-        tracks = self._tracker.update(self._detector.detect(frame.bgr), frame.captured_s)
-        self._classify(to_classify(tracks, self._max_faces, self._min_face_px), frame)
+        with self._timed("detect"):
+            detections = self._detector.detect(frame.bgr)
+        with self._timed("track"):
+            tracks = self._tracker.update(detections, frame.captured_s)
+        with self._timed("classify"):
+            self._classify(to_classify(tracks, self._max_faces, self._min_face_px), frame)
         self._pace.looked(frame, time.monotonic() - started_s)
         return tracks
 
@@ -140,11 +172,11 @@ class Pipeline:
             track.id, track.box, reading.label, reading.score, reading.scores, reading.since_s
         )
 
-    def _publish(self, frame: Frame, faces: tuple[Face, ...], notice: str = "") -> None:
-        for event in self._maker.update(frame, faces):
+    def _publish(self, view: View) -> None:
+        for event in self._maker.update(view.frame, view.faces):
             self._events.put(event)
-        self._last = frame
-        self._views.put(View(frame, faces, notice))
+        self._last = view.frame
+        self._views.put(view)
 
     def _idle(self) -> None:
         """No frame came: while the camera is lost, say so and let its faces go."""
@@ -168,6 +200,7 @@ class Pipeline:
 
     def _measure(self, frame: Frame) -> None:
         now_s = time.monotonic()
+        self._observe(FRAME, now_s - frame.captured_s)
         before, past_s = self.progress, self._processed_s
         self._processed_s = now_s
         interval_s = before.interval_s if past_s is None else now_s - past_s

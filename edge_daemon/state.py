@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import resource
 import time
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
 
 from edge_daemon import __version__
 from edge_daemon.backlog import Backlog
+from edge_daemon.board import Board
 from edge_daemon.camera import Camera
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import Event
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import ModelFile
 from edge_daemon.pipeline import Pipeline
-from edge_daemon.types import Face, Frame, View
+from edge_daemon.slow_down import SlowDown
+from edge_daemon.types import Face, View
+
+MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory
 
 
 class StateReport:
@@ -29,19 +37,24 @@ class StateReport:
         runtime: str,
         pipeline: Pipeline,
         views: Latest[View],
-        frames: Latest[Frame],
         feed: EventFeed,
         backlog: Backlog[Event],
+        board: Board,
+        slow_down: SlowDown,
+        stage_means_ms: Callable[[], dict[str, float]],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
         self._model, self._detector, self._runtime = model, detector, runtime
-        self._pipeline, self._views, self._frames = pipeline, views, frames
+        self._pipeline, self._views = pipeline, views
         self._feed, self._backlog = feed, backlog
+        self._board, self._slow_down = board, slow_down
+        self._stage_means_ms = stage_means_ms
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
-        """All that the page shows."""
-        status, progress = self._camera.status, self._pipeline.progress
+        """All that the page shows, and what /metrics says."""
+        status, counts = self._camera.status, self._camera.counts
+        progress = self._pipeline.progress
         view = self._views.peek()
         return {
             "version": __version__,
@@ -49,7 +62,11 @@ class StateReport:
                 "name": self._camera_name,
                 "source": status.name,
                 "state": status.state,
+                "cause": status.cause,
                 "notice": status.reason,
+                "reopened": counts.reopened,
+                "abandoned": counts.abandoned,
+                "lost": dict(counts.lost),
             },
             "model": {
                 "name": self._model.name,
@@ -61,10 +78,19 @@ class StateReport:
             "runtime": self._runtime,
             "fps": round(progress.fps, 1),
             "latency_ms": round(progress.latency_s * 1000, 1),
-            "frames": {"processed": progress.frames, "overwritten": self._frames.overwritten},
+            "stages_ms": self._stage_means_ms(),
+            "frames": {
+                "captured": counts.captured,
+                "processed": progress.frames,
+                "overwritten": counts.overwritten,
+                "skipped": self._slow_down.skipped,
+            },
+            "event_counts": self._feed.counts,
             "events_dropped": self._backlog.dropped,
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "memory_mb": _memory_mb(),
+            "board": asdict(self._board.status) | {"slowed_down": self._slow_down.active},
             "faces": [self._face(face, view) for face in view.faces] if view else [],
             "events": [event.as_dict() for event in self._feed.recent()],
         }
@@ -84,3 +110,9 @@ class StateReport:
             "box": [round(value, 1) for value in face.box],
             "since_s": round(view.frame.captured_s - face.since_s, 1),
         }
+
+
+def _memory_mb() -> float:
+    """What the process has in memory, shared libraries included."""
+    pages = int(MEMORY.read_text().split()[1])
+    return round(pages * resource.getpagesize() / 1e6, 1)

@@ -19,6 +19,7 @@ from edge_daemon.types import View
 
 State = Callable[[], dict[str, object]]
 Healthy = Callable[[], tuple[bool, str]]
+Metrics = Callable[[], tuple[bytes, str]]
 
 FIRST_PICTURE_S: Final = 5.0  # how long a request waits for the first picture of all
 SHORT_REQUEST_THREADS: Final = 8  # beyond the viewers' own: page, state, stills, idle connections
@@ -36,10 +37,10 @@ SECURITY_HEADERS: Final = {
 class WebServer:
     """The page and the stream of `views` on `host`:`port`; port 0 takes any free one.
 
-    `state` gives what /state answers and `healthy` whether all is well, with the reason. `labels`
-    name the scores in the model's order; `jpeg_quality` is 1 to 100. More than `max_viewers`
-    streams at once are refused. `on_failure` is called, in the server's thread, when that thread
-    fails.
+    `state` gives what /state answers, `healthy` whether all is well, with the reason, and
+    `metrics` what /metrics answers, with its content type. `labels` name the scores in the
+    model's order; `jpeg_quality` is 1 to 100. More than `max_viewers` streams at once are refused.
+    `on_failure` is called, in the server's thread, when that thread fails.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class WebServer:
         views: Latest[View],
         state: State,
         healthy: Healthy,
+        metrics: Metrics,
         labels: Sequence[str],
         jpeg_quality: int,
         on_failure: Callable[[BaseException], None],
@@ -58,7 +60,13 @@ class WebServer:
         self._feed = JpegFeed(views=views, labels=labels, quality=jpeg_quality)
         self._viewers = Viewers(feed=self._feed, limit=max_viewers)
         self._http = HttpServer(
-            app=create_app(feed=self._feed, viewers=self._viewers, state=state, healthy=healthy),
+            app=create_app(
+                feed=self._feed,
+                viewers=self._viewers,
+                state=state,
+                healthy=healthy,
+                metrics=metrics,
+            ),
             host=host,
             port=port,
             threads=max_viewers + SHORT_REQUEST_THREADS,
@@ -85,10 +93,12 @@ class WebServer:
         self._http.stop()
 
 
-def create_app(*, feed: JpegFeed, viewers: Viewers, state: State, healthy: Healthy) -> Flask:
+def create_app(
+    *, feed: JpegFeed, viewers: Viewers, state: State, healthy: Healthy, metrics: Metrics
+) -> Flask:
     """The WSGI application behind `WebServer`."""
     app = Flask(__name__)
-    answers = _Answers(feed, viewers, state, healthy)
+    answers = _Answers(feed, viewers, state, healthy, metrics)
     app.add_url_rule("/", view_func=answers.page)
     for path in ("/stream.mjpg", "/stream"):
         app.add_url_rule(path, view_func=answers.stream)
@@ -96,6 +106,7 @@ def create_app(*, feed: JpegFeed, viewers: Viewers, state: State, healthy: Healt
         app.add_url_rule(path, view_func=answers.snapshot)
     app.add_url_rule("/state", endpoint="state", view_func=answers.state_json)
     app.add_url_rule("/healthz", view_func=answers.healthz)
+    app.add_url_rule("/metrics", endpoint="metrics", view_func=answers.metrics_text)
     app.after_request(_secured)
     return app
 
@@ -113,6 +124,7 @@ class _Answers:
     viewers: Viewers
     state: State
     healthy: Healthy
+    metrics: Metrics
 
     def page(self) -> Response | str:
         """The page; or, by mjpg-streamer's `?action=`, the stream or a still."""
@@ -151,6 +163,11 @@ class _Answers:
         ok, reason = self.healthy()
         text = f"{'ok' if ok else 'failing'} {reason}".rstrip() + "\n"
         return _uncached(Response(text, 200 if ok else 503, mimetype="text/plain"))
+
+    def metrics_text(self) -> Response:
+        """The figures in Prometheus' text format."""
+        text, content_type = self.metrics()
+        return _uncached(Response(text, content_type=content_type))
 
     def _newest(self) -> Picture | None:
         try:

@@ -79,6 +79,7 @@ class Daemon:
             views=self._views,
             state=self._state,
             healthy=lambda: (True, ""),
+            metrics=lambda: (b"", "text/plain"),
             labels=LABELS,
             jpeg_quality=80,
             on_failure=self._failed,

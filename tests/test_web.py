@@ -67,6 +67,7 @@ class Site:
             views=self.views,
             state=lambda: self.state,
             healthy=lambda: self.health,
+            metrics=lambda: (b"mien_up 1\n", "text/plain; version=0.0.4"),
             labels=LABELS,
             jpeg_quality=80,
             on_failure=self.failures.append,
