@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,13 +16,14 @@ from pathlib import Path
 from edge_daemon import __version__, doctor
 from edge_daemon.backlog import Backlog
 from edge_daemon.board import Board
-from edge_daemon.camera import Camera
+from edge_daemon.camera import Camera, CameraStatus
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config, ConfigError
 from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
+from edge_daemon.file_reader import FileReader
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
 from edge_daemon.metrics import CollectorRegistry, Metrics, StageTimes
@@ -33,6 +35,7 @@ from edge_daemon.smoothing import Smoother
 from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
 from edge_daemon.state import StateReport
+from edge_daemon.still import StillReader
 from edge_daemon.supervisor import Supervisor
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Frame, View
@@ -41,6 +44,7 @@ from edge_daemon.workers import Stop, Worker
 
 BACKLOG_EVENTS = 10_000
 JOIN_S = 1.0
+STILL_FACES = 32  # looked at in a single picture
 WATCH_S = 1.0  # how often main looks at the parts and tells systemd
 
 log = logging.getLogger(__name__)
@@ -100,16 +104,9 @@ def run(config: Config) -> int:
 
 def build(config: Config, stop: Stop) -> Parts:
     """Build every part from the configuration; `stop` hears of failures in their threads."""
-    model_path = Path(config.model)
-    classifier = Classifier(read_model_file(model_path), runtime=config.runtime)
+    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
     goldens = doctor.examine(classifier)
-    detector = build_detector(
-        config.detector.backend,
-        models_dir=model_path.parent,
-        face_range=config.detector.range,
-        min_score=config.detector.min_score,
-        runtime=config.runtime,
-    )
+    detector = _detector(config)
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
@@ -268,6 +265,46 @@ def _web(
         on_failure=on_failure,
     )
     return web
+
+
+def build_reader(config: Config) -> FileReader:
+    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
+    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
+    doctor.examine(classifier)
+    detector = _detector(config)
+
+    def pipeline() -> Pipeline:
+        return Pipeline(
+            frames=Latest(),
+            views=Latest(),
+            events=EventFeed([]),
+            detector=detector,
+            tracker=Tracker(max_age_s=config.tracker.max_age_s),
+            classifier=classifier,
+            smoother=_smoother(config, classifier),
+            maker=_maker(config, classifier),
+            camera_status=lambda: CameraStatus("ok", "", "", None),
+            blank_size=(config.camera.width, config.camera.height),
+            max_faces=config.detector.max_faces,
+            stop=threading.Event(),
+        )
+
+    return FileReader(
+        labels=classifier.model.labels,
+        stills=StillReader(lambda: (detector, classifier), max_faces=STILL_FACES),
+        build_pipeline=pipeline,
+        close=detector.close,
+    )
+
+
+def _detector(config: Config) -> Detector:
+    return build_detector(
+        config.detector.backend,
+        models_dir=Path(config.model).parent,
+        face_range=config.detector.range,
+        min_score=config.detector.min_score,
+        runtime=config.runtime,
+    )
 
 
 def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None:

@@ -211,7 +211,7 @@ def _gauges(name: str, what: str, label: str, values: Mapping[str, float]) -> Me
     return family
 
 
-def _info(name: str, what: str, **labels: str) -> Metric:
+def _info(name: str, what: str, /, **labels: str) -> Metric:
     family = GaugeMetricFamily(f"{name}_info", what, labels=list(labels))
     family.add_metric(list(labels.values()), 1.0)
     return family

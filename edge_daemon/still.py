@@ -1,0 +1,43 @@
+"""A single picture in, its faces out: detector and classifier without a camera round them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+
+from edge_daemon.classifier import Classifier
+from edge_daemon.detector import Detector
+from edge_daemon.types import Face, Frame, ImageBgr, View
+
+
+class StillReader:
+    """Looks at one picture at a time; `build` makes its own two parts at the first picture."""
+
+    def __init__(self, build: Callable[[], tuple[Detector, Classifier]], max_faces: int) -> None:
+        self._build = build
+        self._max_faces = max_faces
+        self._busy = threading.Lock()
+        self._parts: tuple[Detector, Classifier] | None = None
+
+    def view(self, bgr: ImageBgr) -> View:
+        """The picture with its largest faces, each with the label that scores highest."""
+        with self._busy:
+            if self._parts is None:
+                self._parts = self._build()
+            detector, classifier = self._parts
+            found = sorted(detector.detect(bgr), key=lambda d: d.box.area, reverse=True)
+            gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+            labels = classifier.model.labels
+            faces = []
+            for number, detection in enumerate(found[: self._max_faces], 1):
+                scores = classifier.classify(gray, detection.box, detection.eyes)
+                best = int(scores.argmax())
+                values = tuple(float(score) for score in scores)
+                faces.append(
+                    Face(number, detection.box, labels[best], values[best], values, since_s=0.0)
+                )
+        return View(Frame(0, bgr, 0.0, datetime.now(UTC)), tuple(faces))

@@ -1,0 +1,95 @@
+"""Worker pool: jobs in, the results of several processes out, in the order of the jobs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from typing import Final, TypeVar
+
+import cv2
+
+from edge_daemon import app
+from edge_daemon.config import Config
+from edge_daemon.file_reader import FileReader, Job, Result
+
+AHEAD: Final = 8  # jobs handed out for each worker: none idles while a long video is waited for
+
+Handle = TypeVar("Handle")
+
+
+class WorkersLost(RuntimeError):
+    """A worker ended before its work did; the message names the file."""
+
+
+def read_in_processes(settings: str, jobs: Iterable[Job], workers: int) -> Iterator[Result]:
+    """The results of `jobs`, read by `workers` processes with the settings `settings` (JSON).
+
+    Closing the generator ends the processes. Raises WorkersLost.
+    """
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_stop_on_signals
+    )
+    try:
+        yield from in_order(
+            jobs,
+            submit=lambda job: pool.submit(read_file, settings, job),
+            result=lambda future: future.result(),
+            lost=BrokenProcessPool,
+            ahead=AHEAD * workers,
+        )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+            process.join()
+
+
+def read_file(settings: str, job: Job) -> list[Result]:
+    """Read one file, in a process that reads others as well."""
+    return list(_reader(settings).read(job))
+
+
+def in_order(
+    jobs: Iterable[Job],
+    *,
+    submit: Callable[[Job], Handle],
+    result: Callable[[Handle], list[Result]],
+    lost: type[Exception],
+    ahead: int,
+) -> Iterator[Result]:
+    """Hand out up to `ahead` jobs and give their results in order; `lost` becomes WorkersLost."""
+    waiting: deque[tuple[Job, Handle]] = deque()
+
+    def oldest() -> list[Result]:
+        job, handle = waiting.popleft()
+        try:
+            return result(handle)
+        except lost as error:
+            raise WorkersLost(
+                f"a worker process ended while {job.name} and others were read, perhaps for want "
+                "of memory; try fewer workers"
+            ) from error
+
+    for job in jobs:
+        waiting.append((job, submit(job)))
+        if len(waiting) > ahead:
+            yield from oldest()
+    while waiting:
+        yield from oldest()
+
+
+@cache
+def _reader(settings: str) -> FileReader:
+    """Built once in each process."""
+    cv2.setNumThreads(1)  # there is a process for every core
+    return app.build_reader(Config.model_validate_json(settings))
+
+
+def _stop_on_signals() -> None:
+    """Ctrl-C goes to the workers, too: they end without a traceback each."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
