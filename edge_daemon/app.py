@@ -26,7 +26,7 @@ from edge_daemon.events import Event, EventMaker
 from edge_daemon.file_reader import FileReader
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
-from edge_daemon.metrics import CollectorRegistry, Metrics, StageTimes
+from edge_daemon.metrics import Metrics, StageTimes
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
@@ -112,8 +112,7 @@ def build(config: Config, stop: Stop) -> Parts:
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
     feed = EventFeed([backlog])
     board, slow_down = Board(), SlowDown()
-    registry = CollectorRegistry()
-    times = StageTimes(registry)
+    times = StageTimes()
     maker = _maker(config, classifier)
     camera = Camera(
         open_source=_source(config),
@@ -162,7 +161,7 @@ def build(config: Config, stop: Stop) -> Parts:
         stage_means_ms=times.means_ms,
     )
     metrics = Metrics(
-        registry=registry,
+        times=times,
         camera_name=config.camera.name,
         camera=camera,
         pipeline=pipeline,

@@ -9,7 +9,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ def _make_folder(out: Path) -> None:
 
 def _results(
     request: Request, config: Config, reader: FileReader, jobs: Sequence[Job]
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The same results whoever reads; one process alone gives a video's while it is read."""
     settings = config.model_copy(update={"model": str(Path(config.model).resolve())})
     if request.ray:

@@ -6,7 +6,7 @@ times of the stages are gathered here. https://prometheus.io/docs/instrumenting/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
@@ -32,7 +32,8 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 class StageTimes:
     """How long each stage of the pipeline takes, and a frame from its capture to its view."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
         self._stages = Histogram(
             "mien_stage_seconds",
             "Time a stage takes for a frame.",
@@ -69,7 +70,7 @@ class Metrics(Collector):
     def __init__(
         self,
         *,
-        registry: CollectorRegistry,
+        times: StageTimes,
         camera_name: str,
         camera: Camera,
         pipeline: Pipeline,
@@ -82,14 +83,14 @@ class Metrics(Collector):
         slow_down: SlowDown,
         viewers: Callable[[], int],
     ) -> None:
-        self._registry = registry
+        self._registry = times.registry
         self._camera_name, self._camera = camera_name, camera
         self._pipeline, self._detector, self._classifier = pipeline, detector, classifier
         self._views, self._feed, self._backlog = views, feed, backlog
         self._board, self._slow_down = board, slow_down
         self._viewers = viewers
-        registry.register(self)
-        ProcessCollector(registry=registry)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
 
     def text(self) -> tuple[bytes, str]:
         """The metrics at this moment, and their content type."""
@@ -123,7 +124,7 @@ class Metrics(Collector):
             "mien_frames_dropped",
             "Frames that were not: a newer one came first, or the board is held back.",
             "reason",
-            {"overwritten": counts.overwritten, "slow_down": self._slow_down.skipped},
+            [("overwritten", counts.overwritten), ("slow_down", self._slow_down.skipped)],
         )
         yield _gauge("mien_frame_rate_hertz", "Processed frames a second, of late.", progress.fps)
 
@@ -134,19 +135,19 @@ class Metrics(Collector):
             "mien_camera_state",
             "1 for the state the camera is in.",
             "state",
-            {state: float(state == status.state) for state in get_args(State)},
+            [(state, float(state == status.state)) for state in get_args(State)],
         )
         yield _gauges(
             "mien_camera_lost",
             "1 for why the camera is lost, if it is.",
             "cause",
-            {cause: float(cause == status.cause) for cause in counts.lost},
+            [(cause, float(cause == status.cause)) for cause in counts.lost],
         )
         yield _counters(
             "mien_camera_losses",
             "Openings of the camera that failed or came to an end.",
             "cause",
-            counts.lost,
+            counts.lost.items(),
         )
         yield _counter("mien_camera_reopenings", "Openings after the first.", counts.reopened)
         yield _counter(
@@ -157,23 +158,23 @@ class Metrics(Collector):
         view = self._views.peek()
         faces = len(view.faces) if view else 0
         yield _gauge("mien_faces", "Faces in the picture now.", faces)
-        yield _counters("mien_events", "Events by type.", "type", self._feed.counts)
+        yield _counters("mien_events", "Events by type.", "type", self._feed.counts.items())
         yield _counters(
             "mien_events_dropped",
             "Events that were not written: too many waited.",
             "reason",
-            {"backlog_full": self._backlog.dropped},
+            [("backlog_full", self._backlog.dropped)],
         )
         yield _gauge("mien_viewers", "Streams being watched.", self._viewers())
 
     def _board_health(self) -> Iterable[Metric]:
         status = self._board.status
-        temperatures = GaugeMetricFamily(
-            "mien_temperature_celsius", "What the kernel's thermal zones say.", labels=["zone"]
+        yield _gauges(
+            "mien_temperature_celsius",
+            "What the kernel's thermal zones say.",
+            "zone",
+            status.temperatures_c.items(),
         )
-        for zone, temperature_c in status.temperatures_c.items():
-            temperatures.add_metric([zone], temperature_c)
-        yield temperatures
         for name, what, limits in (
             ("mien_board_limit", "1 for what holds the board back now.", status.limits),
             (
@@ -183,7 +184,8 @@ class Metrics(Collector):
             ),
         ):
             if limits is not None:
-                yield _gauges(name, what, "limit", {each: float(each in limits) for each in LIMITS})
+                held = [(each, float(each in limits)) for each in LIMITS]
+                yield _gauges(name, what, "limit", held)
         yield _gauge(
             "mien_slow_down", "1 while half the frames are left out.", self._slow_down.active
         )
@@ -197,16 +199,16 @@ def _gauge(name: str, what: str, value: float) -> Metric:
     return GaugeMetricFamily(name, what, value=float(value))
 
 
-def _counters(name: str, what: str, label: str, values: Mapping[str, float]) -> Metric:
+def _counters(name: str, what: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
     family = CounterMetricFamily(name, what, labels=[label])
-    for each, value in values.items():
+    for each, value in values:
         family.add_metric([each], value)
     return family
 
 
-def _gauges(name: str, what: str, label: str, values: Mapping[str, float]) -> Metric:
+def _gauges(name: str, what: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
     family = GaugeMetricFamily(name, what, labels=[label])
-    for each, value in values.items():
+    for each, value in values:
         family.add_metric([each], value)
     return family
 

@@ -7,7 +7,7 @@ disk. https://docs.ray.io/en/latest/ray-core/tasks.html
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from edge_daemon.file_reader import Job, Result
 from edge_daemon.worker_pool import AHEAD, in_order, read_file
@@ -17,7 +17,7 @@ class RayUnavailable(RuntimeError):
     """Ray is not installed, or no cluster answers; the message says what to do."""
 
 
-def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Iterator[Result]:
+def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[Result]:
     """The results of `jobs`, in their order, read by the cluster at `address`.
 
     `address` is as `ray.init` takes it: "auto", "ray://HOST:10001", or "local" for one made for
@@ -35,7 +35,7 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Iterator[Re
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises nothing more special where its processes do not start
         raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {error}") from error
     task = ray.remote(num_cpus=1)(read_file)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -26,27 +26,25 @@ class WorkersLost(RuntimeError):
     """A worker ended before its work did; the message names the file."""
 
 
-def read_in_processes(settings: str, jobs: Iterable[Job], workers: int) -> Iterator[Result]:
+def read_in_processes(settings: str, jobs: Iterable[Job], workers: int) -> Generator[Result]:
     """The results of `jobs`, read by `workers` processes with the settings `settings` (JSON).
 
     Closing the generator ends the processes. Raises WorkersLost.
     """
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_stop_on_signals
-    )
-    try:
-        yield from in_order(
-            jobs,
-            submit=lambda job: pool.submit(read_file, settings, job),
-            result=lambda future: future.result(),
-            lost=BrokenProcessPool,
-            ahead=AHEAD * workers,
-        )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-            process.join()
+    spawn = multiprocessing.get_context("spawn")  # an interpreter's threads do not survive a fork
+    with ProcessPoolExecutor(workers, spawn, initializer=_die_on_ctrl_c) as pool:
+        try:
+            yield from in_order(
+                jobs,
+                submit=lambda job: pool.submit(read_file, settings, job),
+                result=lambda future: future.result(),
+                lost=BrokenProcessPool,
+                ahead=AHEAD * workers,
+            )
+        except BaseException:  # do not wait for what nobody wants any more
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def read_file(settings: str, job: Job) -> list[Result]:
@@ -90,6 +88,6 @@ def _reader(settings: str) -> FileReader:
     return app.build_reader(Config.model_validate_json(settings))
 
 
-def _stop_on_signals() -> None:
-    """Ctrl-C goes to the workers, too: they end without a traceback each."""
+def _die_on_ctrl_c() -> None:
+    """A terminal sends it to the workers, too: they end without a traceback each."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
