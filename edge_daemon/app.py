@@ -132,7 +132,7 @@ def build(config: Config, stop: Stop) -> Parts:
         frames=frames,
         views=views,
         events=feed,
-        pace=_pace(config),
+        pace=_pace(config, lossless=config.camera.lossless),
         detector=detector,
         tracker=Tracker(max_age_s=config.tracker.max_age_s),
         classifier=classifier,
@@ -215,10 +215,10 @@ def _maker(config: Config, classifier: Classifier) -> EventMaker:
     )
 
 
-def _pace(config: Config) -> Pace:
+def _pace(config: Config, *, lossless: bool) -> Pace:
     """A lossless file waits for its frames: there is no rate to keep, and runs are to be equal."""
     chosen = config.detector.interval
-    adapted = 1 if config.camera.lossless else None
+    adapted = 1 if lossless else None
     interval = adapted if chosen == "auto" else chosen
     return Pace(interval=interval, max_gap_s=config.tracker.max_age_s / 2)
 
@@ -277,6 +277,7 @@ def build_reader(config: Config) -> FileReader:
             frames=Latest(),
             views=Latest(),
             events=EventFeed([]),
+            pace=_pace(config, lossless=True),
             detector=detector,
             tracker=Tracker(max_age_s=config.tracker.max_age_s),
             classifier=classifier,
@@ -285,6 +286,7 @@ def build_reader(config: Config) -> FileReader:
             camera_status=lambda: CameraStatus("ok", "", "", None),
             blank_size=(config.camera.width, config.camera.height),
             max_faces=config.detector.max_faces,
+            min_face_px=config.detector.min_face_px,
             stop=threading.Event(),
         )
 

@@ -160,9 +160,7 @@ def test_a_terminal_sees_how_far_it_is(album: Path) -> None:
 
 
 def test_the_line_of_progress() -> None:
-    assert (
-        line(25, 100, 0.5) == "[######------------------]  25 %  25/100  50.0/s  0:00:02 left"
-    )
+    assert line(25, 100, 0.5) == "[######------------------]  25 %  25/100  50.0/s  0:00:02 left"
     assert line(0, 10, 0.0).endswith("? left")
     assert "1:01:01 left" in line(1, 3662, 1.0)
     assert "100 %" in line(12, 10, 1.0)  # a video held more than its header said
