@@ -7,6 +7,7 @@ disk. https://docs.ray.io/en/latest/ray-core/tasks.html
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator, Iterable
 
 from edge_daemon.file_reader import Job, Result
@@ -28,6 +29,7 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
         import ray  # noqa: PLC0415
     except ImportError as error:
         raise RayUnavailable(f"--ray needs Ray: pip install '.[ray]' ({error})") from error
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change
     try:
         ray.init(
             address=address,

@@ -112,7 +112,8 @@ def test_several_processes_say_the_same(
 def test_a_ray_cluster_says_the_same(
     album: Path, plain: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "100")  # on a busy machine
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "100")  # a busy machine needs longer
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "100000")
     done = classify(album, "--ray", "local")
     assert done.stdout == plain.stdout, done.stderr
     assert done.returncode == 1
