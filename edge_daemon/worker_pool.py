@@ -23,7 +23,7 @@ Handle = TypeVar("Handle")
 
 
 class WorkersLost(RuntimeError):
-    """A worker ended before its work did; the message names the file."""
+    """A worker ended before its work did: out of memory, perhaps."""
 
 
 def read_in_processes(settings: str, jobs: Iterable[Job], workers: int) -> Generator[Result]:
@@ -61,24 +61,19 @@ def in_order(
     ahead: int,
 ) -> Iterator[Result]:
     """Hand out up to `ahead` jobs and give their results in order; `lost` becomes WorkersLost."""
-    waiting: deque[tuple[Job, Handle]] = deque()
-
-    def oldest() -> list[Result]:
-        job, handle = waiting.popleft()
-        try:
-            return result(handle)
-        except lost as error:
-            raise WorkersLost(
-                f"a worker process ended while {job.name} and others were read, perhaps for want "
-                "of memory; try fewer workers"
-            ) from error
-
-    for job in jobs:
-        waiting.append((job, submit(job)))
-        if len(waiting) > ahead:
-            yield from oldest()
-    while waiting:
-        yield from oldest()
+    waiting: deque[Handle] = deque()
+    try:
+        for job in jobs:
+            waiting.append(submit(job))
+            if len(waiting) > ahead:
+                yield from result(waiting.popleft())
+        while waiting:
+            yield from result(waiting.popleft())
+    except lost as error:
+        why = str(error).strip().splitlines()[-1]
+        raise WorkersLost(
+            f"a worker ended before its work did, and the rest with it: {why}"
+        ) from error
 
 
 @cache

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from daemon import DEADLINE_S, Daemon
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -93,6 +95,17 @@ def test_events_faces_and_viewers_are_counted(running: Daemon) -> None:
     with urllib.request.urlopen(running.url + "/stream.mjpg", timeout=DEADLINE_S) as stream:
         stream.read(1000)
         assert only(scraped(running), "mien_viewers") == 1
+
+
+def test_the_documentation_names_them_all(running: Daemon) -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    families = list(text_string_to_metric_families(running.get("/metrics").decode()))
+    counted = {f"{each.name}_total" for each in families if each.type == "counter"}
+    served = counted | {each.name for each in families if each.type != "counter"}
+    ours = {name for name in served if name.startswith("mien_") and not name.endswith("_created")}
+    table = "\n".join(row for row in text.splitlines() if row.startswith("| `"))
+    optional = {"mien_board_limit", "mien_board_limit_since_start"}  # as the kernel tells
+    assert set(re.findall(r"`(mien_\w+)", table)) == ours | optional
 
 
 def test_state_says_the_same(running: Daemon) -> None:

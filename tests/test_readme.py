@@ -54,6 +54,8 @@ def test_the_model_card_is_the_shipped_files() -> None:
     assert f"| {report['samples']:,} | {100 * figures['accuracy']:.2f} % |" in CARD
 
 
-@pytest.mark.parametrize("path", ["/", "/stream.mjpg", "/snapshot.jpg", "/state", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/stream.mjpg", "/snapshot.jpg", "/state", "/healthz", "/metrics"]
+)
 def test_every_path_is_described(path: str) -> None:
     assert f"`{path}`" in README
