@@ -68,7 +68,7 @@ clean:  ## remove the environments and caches (models, exports and events stay)
 
 $(EDGE)/.done: EXTRAS = edge
 $(TRAIN)/.done: EXTRAS = train
-$(DEV)/.done: EXTRAS = edge,train,dev
+$(DEV)/.done: EXTRAS = edge,train,dev,ray
 .venv/%/.done: pyproject.toml
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'

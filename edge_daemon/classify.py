@@ -6,6 +6,7 @@ What cannot be read is named and skipped.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -52,6 +53,8 @@ def run(request: Request, config: Config) -> int:
     refuse_overwriting(jobs)
     if request.out is not None:
         _make_folder(request.out)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names come out as they are on the disk
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     with closing(app.build_reader(config)) as reader:
         write = _writer(request.format, sys.stdout, reader.labels)
         bar = ProgressBar(sys.stderr, work(jobs) if sys.stderr.isatty() else 0)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_daemon import app
 from edge_daemon.board import Board
+from edge_daemon.config import Config
 from edge_daemon.slow_down import HOLD_S, SlowDown, least_gap_s, slow_until_s
 from edge_daemon.types import Frame
+from edge_daemon.workers import Stop, Worker
 
 
 def write(path: Path, text: str) -> None:
@@ -102,6 +106,37 @@ def test_it_halves_the_rate_whether_camera_or_board_sets_it(busy_s: float, usual
 def test_the_gap_follows_whichever_is_slower() -> None:
     assert least_gap_s(0.066, 0.01) == 2 * 0.066
     assert least_gap_s(0.066, 0.2) == 0.4
+
+
+def test_the_pipeline_leaves_frames_out(
+    tmp_path: Path, media_dir: Path, blazeface_dir: Path
+) -> None:
+    settings = {
+        "model": str(blazeface_dir / "expression.tflite"),
+        "camera": {
+            "source": str(media_dir / "two-people-tilting.mp4"),
+            "loop": False,
+            "lossless": True,
+        },
+        "events": {"path": str(tmp_path / "events.jsonl")},
+    }
+    stop = Stop()
+    parts = app.build(Config.model_validate(settings), stop)
+    parts.slow_down.judge(("throttled",), time.monotonic())
+    worker = Worker("pipeline", parts.pipeline.run, stop)
+    worker.start()
+    parts.camera.start()
+    while parts.camera.status.state in {"starting", "ok"} and stop.failure is None:
+        stop.event.wait(0.02)
+    stop.request()
+    assert worker.join(60)
+    parts.camera.stop()
+    parts.backlog.close()
+    parts.event_log.run()
+    done, skipped = parts.pipeline.progress.frames, parts.slow_down.skipped
+    assert stop.failure is None
+    assert done + skipped == parts.camera.counts.captured
+    assert skipped >= done - 1 > 5
 
 
 def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

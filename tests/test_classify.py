@@ -9,8 +9,10 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from edge_daemon.progress_bar import line
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
 
-TIMEOUT_S = 120
+TIMEOUT_S = 200  # starting a Ray cluster takes long where others are at work
 
 
 def classify(*words: str | Path, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
@@ -186,6 +188,53 @@ def test_copies_never_take_anything_elses_place(tmp_path: Path) -> None:
     same = [job for job in find([tmp_path / "a"], tmp_path / "a") if isinstance(job, Job)]
     with pytest.raises(ClassifyError, match="would overwrite"):
         refuse_overwriting(same)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The process ids of the readers it has started so far."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return [pid for pid, line in lines.items() if b"spawn_main" in line]
+
+
+@pytest.mark.parametrize("killed", ["worker", "all"])
+def test_an_early_end_leaves_nothing_behind(killed: str, tmp_path: Path) -> None:
+    pipes = [tmp_path / "a.jpg", tmp_path / "b.jpg"]  # whoever reads them waits
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_daemon", "classify", *map(str, pipes), "--workers", "2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(workers := workers_of(process)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    if killed == "worker":
+        os.kill(workers[0], signal.SIGKILL)
+    else:
+        process.terminate()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == (1 if killed == "worker" else 130), said
+    assert ("a worker ended before its work did" in said) == (killed == "worker")
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_a_name_that_is_no_text_comes_out_as_it_is(album: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xe9t\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes((album / "first.jpg").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_daemon", "classify", tmp_path, "--format", "csv"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    assert done.stdout.splitlines()[1].startswith(name + b",")
 
 
 @pytest.mark.parametrize(
