@@ -22,7 +22,8 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
     """The results of `jobs`, in their order, read by the cluster at `address`.
 
     `address` is as `ray.init` takes it: "auto", "ray://HOST:10001", or "local" for one made for
-    this run on this machine. `settings` is the configuration as JSON. Raises RayUnavailable, and
+    this run on this machine; the first two find a cluster of the same versions of Ray and Python
+    only. `settings` is the configuration as JSON. Raises RayUnavailable, and
     WorkersLost when a machine is lost and its files cannot be read elsewhere either.
     """
     try:
@@ -38,7 +39,8 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
             logging_level=logging.WARNING,
         )
     except Exception as error:  # Ray raises nothing more special where its processes do not start
-        raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {error}") from error
+        why = str(error).strip().partition("\n")[0]
+        raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {why}") from error
     task = ray.remote(num_cpus=1)(read_file)
     try:
         yield from in_order(

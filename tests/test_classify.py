@@ -122,6 +122,20 @@ def test_a_ray_cluster_says_the_same(
     assert sum("skipped" in each for each in done.stderr.splitlines()) == 2
 
 
+def test_without_ray_it_says_what_to_install(album: Path) -> None:
+    without = "import sys; sys.modules['ray'] = None; from edge_daemon.__main__ import main; "
+    done = subprocess.run(
+        [sys.executable, "-c", without + f"main(['classify', '--ray', 'auto', {str(album)!r}])"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert "edge_daemon: --ray needs Ray: pip install '.[ray]'" in done.stderr
+    assert not done.stdout
+
+
 def test_csv_has_a_row_for_each_face(album: Path) -> None:
     blank = album.parent / "blank.png"
     cv2.imwrite(str(blank), np.full((90, 120, 3), 127, np.uint8))
