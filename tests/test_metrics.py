@@ -64,7 +64,7 @@ def test_the_times_of_the_stages_are_histograms(running: Daemon) -> None:
     values = scraped(running)
     for stage in ("detect", "track", "classify", "publish"):
         count = only(values, "mien_stage_seconds_count", stage=stage)
-        assert count >= before
+        assert count >= (before if stage == "publish" else 1)  # not every frame is searched
         assert only(values, "mien_stage_seconds_bucket", stage=stage, le="+Inf") == count
         assert only(values, "mien_stage_seconds_sum", stage=stage) > 0
     assert only(values, "mien_frame_latency_seconds_count") >= before
