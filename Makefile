@@ -19,7 +19,7 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench docs test-kill clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -59,6 +59,12 @@ check: $(DEV)/.done  ## lint, format check and types
 format: $(DEV)/.done  ## format the code
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
+
+test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
+	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
+
+docs: $(DEV)/.done  ## write docs/configuration.md from the schema
+	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
 
 bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
 	$(DEV)/bin/python -m benchmarks.frame_path

@@ -26,7 +26,7 @@ from edge_daemon.demo import PERIOD_S, Demo
 from edge_daemon.detector import build_detector
 from edge_daemon.model_file import read_model_file
 from edge_daemon.tracker import Tracker
-from edge_daemon.types import Box, Detection, Face, Frame, View
+from edge_daemon.types import Box, Detection, Drawing, Face, Frame, View
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMES = 240
@@ -60,7 +60,7 @@ def measure(frames: int) -> dict[str, float]:
         face = found[0]
         score = timed(BASE, classifier.classify, gray, face.box, face.eyes)
         view = _view(number, bgr, found, score, labels)
-        drawn = timed("annotate", annotate, view, labels)
+        drawn = timed("annotate", annotate, view)
         timed("encode JPEG", cv2.imencode, ".jpg", drawn)
     return {stage: statistics.median(values) for stage, values in times.items()}
 
@@ -73,7 +73,8 @@ def _view(
     faces = tuple(
         Face(i, Box(*d.box), label, max(values), values, 0.0) for i, d in enumerate(found, 1)
     )
-    return View(Frame(number, bgr, 0.0, datetime.now(UTC)), faces)
+    frame = Frame(number, bgr, 0.0, datetime.now(UTC))
+    return View(frame, faces, drawing=Drawing(labels))
 
 
 def table(medians: dict[str, float]) -> str:

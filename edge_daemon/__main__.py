@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from edge_daemon import __version__
-from edge_daemon.config import Config, ConfigError, load_config
+from edge_daemon.config import Config
+from edge_daemon.config_file import ConfigError, load_config
 
 # Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
 OPENCV_ENVIRONMENT = {
@@ -25,8 +27,12 @@ OPENCV_ENVIRONMENT = {
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
     options = _parser().parse_args(argv)
+
+    def load() -> Config:
+        return load_config(options.config, options.set, os.environ)
+
     try:
-        config = load_config(options.config, options.set)
+        config = load()
     except ConfigError as error:
         return _refuse(error)
     if options.command == "check-config":
@@ -34,15 +40,17 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     for name, value in OPENCV_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    return _classify(options, config) if options.command == "classify" else _act(options, config)
+    if options.command == "classify":
+        return _classify(options, config)
+    return _act(options.command, config, load)
 
 
-def _act(options: argparse.Namespace, config: Config) -> int:
+def _act(command: str, config: Config, load: Callable[[], Config]) -> int:
     _log(logging.INFO)
     from edge_daemon import app, doctor  # noqa: PLC0415
 
     try:
-        return doctor.run(config) if options.command == "doctor" else app.run(config)
+        return doctor.run(config) if command == "doctor" else app.run(config, load)
     except app.USER_ERRORS as error:
         return _refuse(error)
 
@@ -84,7 +92,8 @@ def leave(code: int) -> NoReturn:
 
 
 def _refuse(error: Exception) -> int:
-    print(f"edge_daemon: {error}", file=sys.stderr)
+    for line in str(error).splitlines():
+        print(f"edge_daemon: {line}", file=sys.stderr)
     return 2
 
 

@@ -7,11 +7,13 @@ colour-blind readers; `static/style.css` uses the same. Sizes follow the frame's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
 import numpy as np
 
+from edge_daemon.privacy import blur
 from edge_daemon.types import Box, Face, ImageBgr, Point, View
 
 Bgr = tuple[int, int, int]
@@ -29,16 +31,29 @@ UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a la
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
 FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
-def annotate(view: View, labels: Sequence[str]) -> ImageBgr:
-    """Draw `view` on a copy of its frame; `labels` name the scores in the model's order.
+def public_picture(view: View) -> ImageBgr:
+    """What anybody who watches gets to see of `view`: a plain card, if its picture is private."""
+    if view.drawing.show:
+        return annotate(view)
+    blank = replace(view.frame, bgr=np.zeros_like(view.frame.bgr))
+    return annotate(View(blank, notice=view.notice or NOT_SHOWN))
 
-    A view with a notice is darkened and shows the notice instead of its faces.
+
+def annotate(view: View) -> ImageBgr:
+    """Draw `view` on a copy of its frame, faces blurred where its drawing says so.
+
+    A view with a notice is darkened and shows the notice instead of its faces; the last picture
+    before a loss has no later ones to tell where faces are, so none of it is shown if they are to
+    be blurred.
     """
-    if view.notice:
-        return _notice_picture(view)
     bgr = view.frame.bgr.copy()
+    if view.notice:
+        return _notice_picture(np.zeros_like(bgr) if view.drawing.blur else bgr, view)
+    if view.drawing.blur:
+        blur(bgr, view.veil)
     scale = _scale(bgr)
     frame = _frame_box(bgr)
     shown = [face for face in view.faces if _shared(face.box, frame).area > 0]
@@ -48,7 +63,7 @@ def annotate(view: View, labels: Sequence[str]) -> ImageBgr:
     taken = [face.box for face in shown]
     taken += [_draw_tag(bgr, face, scale) for face in named]
     for face in named:
-        taken.append(_draw_scores(bgr, face, labels, taken, scale))
+        taken.append(_draw_scores(bgr, face, view.drawing.labels, taken, scale))
     return bgr
 
 
@@ -177,9 +192,8 @@ def _beside(
     return min((_moved_inside(place, frame) for place in places), key=lambda p: _overlap(p, taken))
 
 
-def _notice_picture(view: View) -> ImageBgr:
+def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:
     """The last frame, dark, with the notice and its time across the middle; frame 0 is none."""
-    bgr = view.frame.bgr.copy()
     _darken(bgr, _frame_box(bgr), 0.3)
     scale = _scale(bgr)
     size, small = 0.8 * scale, 0.5 * scale

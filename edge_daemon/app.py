@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.board import Board
 from edge_daemon.camera import Camera, CameraStatus
 from edge_daemon.classifier import Classifier
-from edge_daemon.config import Config, ConfigError
+from edge_daemon.config import Config
+from edge_daemon.config_file import ConfigError
 from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog, EventLogError
@@ -30,22 +30,30 @@ from edge_daemon.metrics import Metrics, StageTimes
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.privacy import WEAK_SCORE
+from edge_daemon.ram_log import RamLog
+from edge_daemon.reload import Reloader
+from edge_daemon.rotating_log import LogPolicy, RotatingLog
 from edge_daemon.slow_down import SlowDown
 from edge_daemon.smoothing import Smoother
+from edge_daemon.snapshots import Shot, SnapshotPolicy, Snapshots
 from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
+from edge_daemon.stages import Stages
 from edge_daemon.state import StateReport
 from edge_daemon.still import StillReader
 from edge_daemon.supervisor import Supervisor
 from edge_daemon.tracker import Tracker
-from edge_daemon.types import Frame, View
+from edge_daemon.types import Drawing, Frame, View
+from edge_daemon.watch import Watch, catch_signals
 from edge_daemon.web import WebServer
 from edge_daemon.workers import Stop, Worker
 
 BACKLOG_EVENTS = 10_000
+BACKLOG_SHOTS = 8  # each holds a whole picture
+DAY_S = 86400.0
 JOIN_S = 1.0
 STILL_FACES = 32  # looked at in a single picture
-WATCH_S = 1.0  # how often main looks at the parts and tells systemd
 
 log = logging.getLogger(__name__)
 
@@ -70,50 +78,70 @@ USER_ERRORS = (
 class Parts:
     """The daemon's parts, built and not yet started."""
 
-    detector: Detector
-    classifier: Classifier
-    goldens: str
-    maker: EventMaker
-    feed: EventFeed
-    backlog: Backlog[Event]
-    event_log: EventLog
     camera: Camera
     pipeline: Pipeline
     board: Board
     slow_down: SlowDown
+    feed: EventFeed
+    backlog: Backlog[Event]
+    disk: RotatingLog
+    event_log: EventLog
+    shots: Backlog[Shot]
+    snapshots: Snapshots
     web: WebServer
 
 
-def run(config: Config) -> int:
+def run(config: Config, load: Callable[[], Config]) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; the exit code.
 
-    Raises one of USER_ERRORS for what can never work.
+    `load` reads the configuration again, for SIGHUP. Raises one of USER_ERRORS for what can never
+    work.
     """
-    stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.request())
+    signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
     with ExitStack() as running:
-        parts = build(config, stop)
-        running.callback(parts.detector.close)
+        parts = build(config, stop, run_id)
+        running.callback(parts.pipeline.close)
         _start(parts, config, stop, running)
         _describe(parts, config)
-        _watch(parts, config, stop, Supervisor())
+        reloader = Reloader(
+            running=config,
+            load=load,
+            build=lambda wanted: build_stages(wanted, run_id),
+            apply=lambda wanted, stages: _apply(parts, wanted, stages),
+            errors=USER_ERRORS,
+        )
+        watch = Watch(
+            camera=parts.camera,
+            pipeline=parts.pipeline,
+            web=parts.web,
+            event_log=parts.event_log,
+            board=parts.board,
+            slow_down=parts.slow_down,
+            lossless=config.camera.lossless,
+            reloader=reloader,
+            supervisor=Supervisor(),
+        )
+        watch.run(signals, stop)
     log.info("stopped")
     return 1 if stop.failure else 0
 
 
-def build(config: Config, stop: Stop) -> Parts:
+def build(config: Config, stop: Stop, run_id: str) -> Parts:
     """Build every part from the configuration; `stop` hears of failures in their threads."""
-    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
-    goldens = doctor.examine(classifier)
-    detector = _detector(config)
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
+    shots: Backlog[Shot] = Backlog(BACKLOG_SHOTS)
     feed = EventFeed([backlog])
-    board, slow_down = Board(), SlowDown()
-    times = StageTimes()
-    maker = _maker(config, classifier)
+    board, slow_down, times = Board(), SlowDown(), StageTimes()
+    stages = build_stages(config, run_id)
+    disk = RotatingLog(Path(config.events.path), _log_policy(config))
+    event_log = EventLog(disk.path, _store(config, disk), backlog)
+    snapshots = Snapshots(Path(config.snapshots.path), _snapshot_policy(config), shots)
+
+    def put_note(kind: str, at: datetime, **fields: object) -> None:
+        feed.put(pipeline.stages.maker.note(kind, at, **fields))
+
     camera = Camera(
         open_source=_source(config),
         frames=frames,
@@ -121,27 +149,17 @@ def build(config: Config, stop: Stop) -> Parts:
         lossless=config.camera.lossless,
         on_failure=stop.fail,
         check_frozen=config.camera.check_frozen,
-        on_lost=lambda loss: feed.put(
-            maker.note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason)
-        ),
-        on_restored=lambda at, gone_s: feed.put(
-            maker.note("camera_restored", at, duration_s=round(gone_s, 3))
-        ),
+        on_lost=lambda loss: put_note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason),
+        on_restored=lambda at, gone_s: put_note("camera_restored", at, duration_s=round(gone_s, 3)),
     )
     pipeline = Pipeline(
         frames=frames,
         views=views,
         events=feed,
-        pace=_pace(config, lossless=config.camera.lossless),
-        detector=detector,
-        tracker=Tracker(max_age_s=config.tracker.max_age_s),
-        classifier=classifier,
-        smoother=_smoother(config, classifier),
-        maker=maker,
+        shots=shots,
+        stages=stages,
         camera_status=lambda: camera.status,
         blank_size=(config.camera.width, config.camera.height),
-        max_faces=config.detector.max_faces,
-        min_face_px=config.detector.min_face_px,
         stop=stop.event,
         slow_down=slow_down,
         observe=times.observe,
@@ -149,13 +167,13 @@ def build(config: Config, stop: Stop) -> Parts:
     report = StateReport(
         camera_name=config.camera.name,
         camera=camera,
-        model=classifier.model,
-        detector=detector.name,
-        runtime=classifier.runtime,
         pipeline=pipeline,
         views=views,
         feed=feed,
         backlog=backlog,
+        event_log=event_log,
+        snapshots=snapshots,
+        shots=shots,
         board=board,
         slow_down=slow_down,
         stage_means_ms=times.means_ms,
@@ -165,66 +183,92 @@ def build(config: Config, stop: Stop) -> Parts:
         camera_name=config.camera.name,
         camera=camera,
         pipeline=pipeline,
-        detector=detector.name,
-        classifier=classifier,
         views=views,
         feed=feed,
         backlog=backlog,
+        event_log=event_log,
+        snapshots=snapshots,
+        shots=shots,
         board=board,
         slow_down=slow_down,
         viewers=lambda: web.viewers,
     )
-    event_log = EventLog(Path(config.events.path), backlog)
-    web = _web(config, classifier, views, report, metrics=metrics, on_failure=stop.fail)
+    web = _web(config, views, report, metrics=metrics, on_failure=stop.fail)
     return Parts(
-        detector=detector,
-        classifier=classifier,
-        goldens=goldens,
-        maker=maker,
-        feed=feed,
-        backlog=backlog,
-        event_log=event_log,
         camera=camera,
         pipeline=pipeline,
         board=board,
         slow_down=slow_down,
+        feed=feed,
+        backlog=backlog,
+        disk=disk,
+        event_log=event_log,
+        shots=shots,
+        snapshots=snapshots,
         web=web,
     )
 
 
-def _source(config: Config) -> OpenSource:
-    return source_opener(
-        config.camera.source,
-        width=config.camera.width,
-        height=config.camera.height,
-        fps=config.camera.fps,
-        loop=config.camera.loop,
-        pixel_format=config.camera.pixel_format,
+def build_stages(config: Config, run_id: str) -> Stages:
+    """Build what a frame goes through; the model must answer here as where it was converted."""
+    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
+    goldens = doctor.examine(classifier)
+    min_score = config.detector.min_score
+    detector = _detector(
+        config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
     )
+    log.info("goldens: %s", goldens)
+    return _stages(config, run_id, detector, classifier)
 
 
-def _maker(config: Config, classifier: Classifier) -> EventMaker:
+def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
+    """`detector` and `classifier` among stages that have seen nothing yet."""
     model = classifier.model
-    return EventMaker(
-        labels=model.labels,
-        common={
-            "camera": config.camera.name,
-            "run": secrets.token_hex(4),
-            "model": {"name": model.name, "sha256": model.sha256},
-        },
+    return Stages(
+        pace=_pace(config),
+        detector=detector,
+        tracker=Tracker(max_age_s=config.tracker.max_age_s),
+        classifier=classifier,
+        smoother=_smoother(config, model.labels),
+        maker=EventMaker(
+            labels=model.labels,
+            common={
+                "camera": config.camera.name,
+                "run": run_id,
+                "model": {"name": model.name, "sha256": model.sha256},
+            },
+            dwell_s=config.events.dwell_s,
+            cooldown_s=config.events.cooldown_s,
+            update_s=config.events.update_s,
+        ),
+        drawing=Drawing(
+            labels=model.labels,
+            quality=config.stream.quality,
+            blur=config.privacy.blur_faces,
+            show=config.privacy.stream,
+        ),
+        min_score=config.detector.min_score,
+        max_faces=config.detector.max_faces,
+        min_face_px=config.detector.min_face_px,
+        snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
     )
 
 
-def _pace(config: Config, *, lossless: bool) -> Pace:
-    """A lossless file waits for its frames: there is no rate to keep, and runs are to be equal."""
+def _pace(config: Config) -> Pace:
+    """Where faces are to be blurred, no frame is shown that was not searched.
+
+    A lossless file waits for its frames: there is no rate to keep, and runs are to be equal.
+    """
     chosen = config.detector.interval
-    adapted = 1 if lossless else None
+    adapted = 1 if config.camera.lossless else None
     interval = adapted if chosen == "auto" else chosen
-    return Pace(interval=interval, max_gap_s=config.tracker.max_age_s / 2)
+    return Pace(
+        interval=1 if config.privacy.blur_faces else interval,
+        max_gap_s=config.tracker.max_age_s / 2,
+    )
 
 
-def _smoother(config: Config, classifier: Classifier) -> Smoother:
-    labels = classifier.model.labels
+def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
     unknown = sorted(set(config.smoothing.label_min_scores) - set(labels))
     if unknown:
         raise ConfigError(
@@ -242,9 +286,41 @@ def _smoother(config: Config, classifier: Classifier) -> Smoother:
     )
 
 
+def _source(config: Config) -> OpenSource:
+    return source_opener(
+        config.camera.source,
+        width=config.camera.width,
+        height=config.camera.height,
+        fps=config.camera.fps,
+        loop=config.camera.loop,
+        pixel_format=config.camera.pixel_format,
+    )
+
+
+def _store(config: Config, disk: RotatingLog) -> RotatingLog | RamLog:
+    folder = config.events.ram_dir
+    return RamLog(Path(folder), disk) if folder else disk
+
+
+def _log_policy(config: Config) -> LogPolicy:
+    events = config.events
+    return LogPolicy(
+        rotate_bytes=events.rotate_mb * 1e6,
+        rotate_s=events.rotate_h * 3600,
+        keep_bytes=events.keep_mb * 1e6,
+        keep_s=events.keep_days * DAY_S,
+        fsync=events.fsync,
+        flush_s=events.ram_flush_s,
+    )
+
+
+def _snapshot_policy(config: Config) -> SnapshotPolicy:
+    snapshots = config.snapshots
+    return SnapshotPolicy(keep_bytes=snapshots.keep_mb * 1e6, keep_s=snapshots.keep_days * DAY_S)
+
+
 def _web(
     config: Config,
-    classifier: Classifier,
     views: Latest[View],
     report: StateReport,
     *,
@@ -259,8 +335,6 @@ def _web(
         state=lambda: report.state(web.viewers),
         healthy=report.healthy,
         metrics=metrics.text,
-        labels=classifier.model.labels,
-        jpeg_quality=config.stream.quality,
         on_failure=on_failure,
     )
     return web
@@ -268,57 +342,62 @@ def _web(
 
 def build_reader(config: Config) -> FileReader:
     """Build what reads pictures and videos, with the stages and the settings of the daemon."""
-    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
-    doctor.examine(classifier)
-    detector = _detector(config)
+    lossless = config.camera.model_copy(update={"lossless": True})
+    no_pictures = config.snapshots.model_copy(update={"enabled": False})
+    config = config.model_copy(update={"camera": lossless, "snapshots": no_pictures})
+    first = build_stages(config, "")
+    sure = _detector(config, config.detector.min_score)
 
     def pipeline() -> Pipeline:
         return Pipeline(
             frames=Latest(),
             views=Latest(),
             events=EventFeed([]),
-            pace=_pace(config, lossless=True),
-            detector=detector,
-            tracker=Tracker(max_age_s=config.tracker.max_age_s),
-            classifier=classifier,
-            smoother=_smoother(config, classifier),
-            maker=_maker(config, classifier),
+            shots=Backlog(BACKLOG_SHOTS),
+            stages=_stages(config, "", first.detector, first.classifier),
             camera_status=lambda: CameraStatus("ok", "", "", None),
             blank_size=(config.camera.width, config.camera.height),
-            max_faces=config.detector.max_faces,
-            min_face_px=config.detector.min_face_px,
             stop=threading.Event(),
         )
 
+    def close() -> None:
+        first.detector.close()
+        sure.close()
+
     return FileReader(
-        labels=classifier.model.labels,
-        stills=StillReader(lambda: (detector, classifier), max_faces=STILL_FACES),
+        drawing=first.drawing,
+        detect=first.detector.detect,
+        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
         build_pipeline=pipeline,
-        close=detector.close,
+        close=close,
     )
 
 
-def _detector(config: Config) -> Detector:
+def _detector(config: Config, min_score: float) -> Detector:
     return build_detector(
         config.detector.backend,
         models_dir=Path(config.model).parent,
         face_range=config.detector.range,
-        min_score=config.detector.min_score,
+        min_score=min_score,
         runtime=config.runtime,
     )
 
 
 def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None:
     """Start from the sinks to the camera; `running` then stops them in the reverse order."""
-    writer = Worker("event-log", parts.event_log.run, stop)
-    writer.start()
-    running.callback(writer.join, JOIN_S)
-    running.callback(parts.backlog.close)
+    for name, body, backlog in (
+        ("event-log", parts.event_log.run, parts.backlog),
+        ("snapshots", parts.snapshots.run, parts.shots),
+    ):
+        writer = Worker(name, body, stop)
+        writer.start()
+        running.callback(writer.join, JOIN_S)
+        running.callback(backlog.close)
     _bind(parts.web, config)
     running.callback(parts.web.stop)
     started_s = time.monotonic()
-    parts.feed.put(parts.maker.note("daemon_start", datetime.now(UTC), version=__version__))
-    running.callback(_note_stop, parts.feed, parts.maker, started_s)
+    _put_note(parts, "daemon_start", version=__version__)
+    running.callback(_note_stop, parts, started_s)
     pipeline = Worker("pipeline", parts.pipeline.run, stop)
     pipeline.start()
     running.callback(pipeline.join, JOIN_S)
@@ -337,35 +416,28 @@ def _bind(web: WebServer, config: Config) -> None:
         ) from error
 
 
-def _note_stop(feed: EventFeed, maker: EventMaker, started_s: float) -> None:
-    up_s = round(time.monotonic() - started_s, 3)
-    feed.put(maker.note("daemon_stop", datetime.now(UTC), duration_s=up_s))
+def _put_note(parts: Parts, kind: str, **fields: object) -> None:
+    parts.feed.put(parts.pipeline.stages.maker.note(kind, datetime.now(UTC), **fields))
+
+
+def _note_stop(parts: Parts, started_s: float) -> None:
+    _put_note(parts, "daemon_stop", duration_s=round(time.monotonic() - started_s, 3))
+
+
+def _apply(parts: Parts, config: Config, stages: Stages) -> None:
+    """Put a configuration that has proved itself to work, all but what needs a restart."""
+    parts.disk.policy = _log_policy(config)
+    parts.snapshots.policy = _snapshot_policy(config)
+    parts.pipeline.swap(stages)
 
 
 def _describe(parts: Parts, config: Config) -> None:
     """Say in the log what runs; the camera says for itself what it is."""
-    model = parts.classifier.model
-    log.info("detector: %s", parts.detector.name)
+    stages = parts.pipeline.stages
+    model = stages.classifier.model
+    log.info("detector: %s", stages.detector.name)
     log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
-    log.info("runtime: %s", parts.classifier.runtime)
-    log.info("goldens: %s", parts.goldens)
+    log.info("runtime: %s", stages.classifier.runtime)
     log.info("events: %s", parts.event_log.path)
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
     log.info("watch: http://%s:%d/", host, parts.web.port)
-
-
-def _watch(parts: Parts, config: Config, stop: Stop, supervisor: Supervisor) -> None:
-    """Tell systemd of progress until the stop; the watchdog is fed only while frames move on."""
-    supervisor.ready()
-    turns = -1
-    while not stop.event.wait(WATCH_S):
-        if not config.camera.lossless:  # such a file waits, and every frame of it counts
-            parts.slow_down.judge(parts.board.read().limits, time.monotonic())
-        progress, state = parts.pipeline.progress, parts.camera.status.state
-        if progress.turns != turns:
-            turns = progress.turns
-            supervisor.alive(f"{state}, {progress.fps:.1f} frames/s, {parts.web.viewers} viewers")
-        if state == "ended":
-            log.info("the source has ended")
-            break
-    supervisor.stopping()

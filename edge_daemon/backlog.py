@@ -44,6 +44,11 @@ class Backlog(Generic[T]):
         with self._changed:
             return self._changed.wait_for(lambda: self._closed, timeout_s)
 
+    def __len__(self) -> int:
+        """How many items wait."""
+        with self._changed:
+            return len(self._items)
+
     @property
     def drained(self) -> bool:
         """True once closed and empty."""

@@ -1,20 +1,26 @@
-"""`config.yaml` as a typed schema: YAML text in, `Config` or one sentence per mistake out."""
+"""The settings as a typed schema: plain values in, a `Config` or the list of its `Mistakes` out.
+
+`config_file.py` reads them from where users write them.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+Days = Annotated[float, Field(ge=0, le=3650)]
+Megabytes = Annotated[float, Field(ge=0.01, le=1_000_000)]
+SnapshotType = Literal[
+    "face_start", "face_end", "expression_start", "expression_change", "expression_end"
+]
 
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message names file, line, key and what is expected."""
+# What a reload leaves as it is: a section or a key. All else changes between two frames.
+NEEDS_RESTART = ("camera", "web", "events.path", "events.ram_dir", "snapshots.path")
 
 
 class Section(BaseModel):
@@ -131,10 +137,99 @@ class Smoothing(Section):
 
 
 class Events(Section):
-    """The event log."""
+    """What is reported, and the log it is written to."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
         "events.jsonl", description="The log file, one JSON object a line."
+    )
+    dwell_s: Seconds = Field(
+        0.5, description="A face is reported once it has been there for this long."
+    )
+    cooldown_s: Seconds = Field(
+        1.0,
+        description=(
+            "A face's expression is reported at most once in this time; what it is at the end "
+            "of it counts."
+        ),
+    )
+    update_s: Seconds = Field(
+        10.0,
+        description=(
+            "A face of which nothing else was reported for this long is reported as it is "
+            "(face_update); 0 never."
+        ),
+    )
+    rotate_mb: Megabytes = Field(
+        10.0,
+        description=(
+            "The log is put aside as events.000001.jsonl.gz and begun anew at this size, or at a "
+            "third of keep_mb where that is less."
+        ),
+    )
+    rotate_h: Annotated[float, Field(ge=0, le=8760)] = Field(
+        24.0, description="And when its first event is this many hours old; 0 by size alone."
+    )
+    keep_mb: Megabytes = Field(
+        100.0, description="All log files together stay below this; the oldest are deleted."
+    )
+    keep_days: Days = Field(
+        30.0, description="Files put aside are deleted at this age; 0 keeps them up to keep_mb."
+    )
+    fsync: Literal["always", "every_second", "never"] = Field(
+        "every_second",
+        description=(
+            "When the disk itself must have an event: after each, within a second, or when the "
+            "system likes. It decides what a power cut costs; a killed daemon loses none of them."
+        ),
+    )
+    ram_dir: str = Field(
+        "",
+        description=(
+            "A folder in RAM, such as /run/mien, where events are gathered to spare an SD "
+            "card; empty writes them to path at once."
+        ),
+    )
+    ram_flush_s: Annotated[float, Field(ge=1, le=86400)] = Field(
+        900.0,
+        description=(
+            "What ram_dir holds goes to path this often, on SIGHUP and at the stop; a power cut "
+            "loses what came since."
+        ),
+    )
+
+
+class Privacy(Section):
+    """What of the people in front of the camera may be shown."""
+
+    blur_faces: bool = Field(
+        False,
+        description=(
+            "Faces are made a coarse mosaic in the stream, in stills and in snapshots; every frame "
+            "is then searched, and shown half a second late."
+        ),
+    )
+    stream: bool = Field(
+        True,
+        description="off shows a plain card in place of the picture; nobody sees the camera.",
+    )
+
+
+class Snapshots(Section):
+    """Pictures of events on disk. Nothing else ever writes a picture."""
+
+    enabled: bool = Field(False, description="Whether pictures are written at all.")
+    path: Annotated[str, Field(min_length=1)] = Field(
+        "snapshots", description="The folder they go to, readable by the daemon's user alone."
+    )
+    types: list[SnapshotType] = Field(
+        ["expression_start", "expression_change"],
+        description="The types of events that get a picture.",
+    )
+    keep_days: Days = Field(
+        7.0, description="Pictures are deleted at this age; 0 keeps them up to keep_mb."
+    )
+    keep_mb: Megabytes = Field(
+        100.0, description="All pictures together stay below this; the oldest are deleted."
     )
 
 
@@ -173,103 +268,93 @@ class Config(Section):
     tracker: Tracker = Tracker()
     smoothing: Smoothing = Smoothing()
     events: Events = Events()
+    privacy: Privacy = Privacy()
+    snapshots: Snapshots = Snapshots()
     stream: Stream = Stream()
     web: Web = Web()
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read `path`; `overrides` are `section.key=value` with a YAML value, as on the command line.
+class Key(NamedTuple):
+    """One setting: its dotted name, and whether whatever is given for it is text."""
 
-    Raises ConfigError.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}.") from error
-    return parse_config(text, str(path), overrides)
+    name: str
+    is_text: bool
 
 
-def parse_config(text: str, name: str, overrides: Sequence[str] = ()) -> Config:
-    """`text` as a Config; `name` stands for it in messages. Raises ConfigError."""
-    try:
-        values = yaml.safe_load(text) or {}
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{name}{line}: not valid YAML: {problem}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: expected a mapping of settings, as in the sample config.yaml.")
-    for override in overrides:
-        _apply(values, override)
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A wrong value, or with `reason` "" an unknown key; `path` leads to it."""
+
+    path: tuple[str, ...]
+    given: object
+    reason: str
+
+
+class Mistakes(ValueError):
+    """All that is wrong with the values."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = mistakes
+
+
+def validated(values: Mapping[str, object]) -> Config:
+    """`values`, a mapping of sections and keys, as a Config. Raises Mistakes."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, name, root)) from None
+        mistakes = [_mistake(dict(each)) for each in error.errors()]
+        # A union's members complain one by one; the first stands for all.
+        raise Mistakes(
+            list({each.path: each for each in reversed(mistakes)}.values())[::-1]
+        ) from None
 
 
-def _apply(values: dict[str, object], override: str) -> None:
-    key, separator, raw = override.partition("=")
-    if not separator:
-        raise ConfigError(f"--set {override}: expected section.key=value.")
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {override}: {section!r} is not a section.")
-        values = inner
-    try:
-        values[last] = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: {raw!r} is not a YAML value.") from error
+def keys() -> Iterator[Key]:
+    """Every key there is, in the order of the schema."""
+    for name, field in Config.model_fields.items():
+        if not isinstance(field.default, Section):
+            yield Key(name, field.annotation is str)
+            continue
+        for inner, inner_field in type(field.default).model_fields.items():
+            yield Key(f"{name}.{inner}", inner_field.annotation is str)
 
 
-def _explain(error: ValidationError, name: str, root: yaml.Node | None) -> str:
-    """One sentence for the first mistake, with its place in the file and the nearest valid key."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    keys = _known_path(path)
-    line = _line_of(root, keys)
-    where = f"{name}, line {line}" if line else name
-    dotted = ".".join(keys)
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(keys[-1], _fields_of(keys[:-1]), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see config.yaml for the keys there are."
-        return f"{where}: unknown key {dotted!r}; {hint}"
-    if first["type"] == "model_type":
-        return f"{where}: {dotted} is {first['input']!r}, but should be a section of keys."
-    given = first["input"]
-    reason = str(first["msg"]).removeprefix("Input ")
-    return f"{where}: {dotted} is {given!r}, but {reason}."
+def changed(old: Config, new: Config) -> list[str]:
+    """The names of the keys whose values differ."""
+    return [key.name for key in keys() if value_of(old, key.name) != value_of(new, key.name)]
 
 
-def _known_path(path: list[str]) -> list[str]:
-    """`path` without the names pydantic appends for the members of a union."""
-    depth = (
-        2 if path[0] in {n for n, f in Config.model_fields.items() if _section(f.default)} else 1
-    )
-    return path[:depth]
+def needs_restart(name: str) -> bool:
+    """Whether the key `name` has its effect only from the next start on."""
+    return any(name == fixed or name.startswith(f"{fixed}.") for fixed in NEEDS_RESTART)
 
 
-def _section(default: object) -> bool:
-    return isinstance(default, Section)
+def reloaded(running: Config, wanted: Config) -> Config:
+    """`wanted`, but for the keys that need a restart: they stay as they are in `running`."""
+    values = wanted.model_dump()
+    for name in filter(needs_restart, changed(running, wanted)):
+        section, _, key = name.rpartition(".")
+        (values[section] if section else values)[key] = value_of(running, name)
+    return validated(values)
 
 
-def _fields_of(keys: list[str]) -> list[str]:
-    model: type[BaseModel] = type(Config.model_fields[keys[0]].default) if keys else Config
-    return list(model.model_fields)
+def value_of(config: Config, name: str) -> object:
+    """The value of the key with the dotted `name`."""
+    value: object = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
 
 
-def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
-    """The line, from 1, of the key that `keys` leads to; None where the file has it not."""
-    line = None
-    for key in keys:
-        if not isinstance(node, yaml.MappingNode):
-            return line
-        entry = next(((k, v) for k, v in node.value if k.value == key), None)
-        if entry is None:
-            return None
-        line, node = entry[0].start_mark.line + 1, entry[1]
-    return line
+def _mistake(error: dict[str, Any]) -> Mistake:
+    """pydantic's account of a mistake in the terms of a settings file."""
+    loc = [str(part) for part in error["loc"]]
+    # What follows the key is the place in a list, or the member of a union that was tried.
+    known = Config.model_fields.get(loc[0])
+    path = tuple(loc[:2] if known and isinstance(known.default, Section) else loc[:1])
+    if error["type"] == "extra_forbidden":
+        return Mistake(path, error["input"], "")
+    if error["type"] == "model_type":
+        return Mistake(path, error["input"], "should be a section of keys")
+    return Mistake(path, error["input"], str(error["msg"]).removeprefix("Input "))

@@ -7,8 +7,8 @@ highest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,9 +18,10 @@ import numpy as np
 
 from edge_daemon.annotate import annotate
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.privacy import Veil
 from edge_daemon.sources import IMAGE_SUFFIXES, SourceError, VideoFile
 from edge_daemon.still import StillReader
-from edge_daemon.types import Face, Frame, ImageBgr, View
+from edge_daemon.types import Detection, Drawing, Face, Frame, ImageBgr, View
 
 # What a folder is searched for beside images; a file that is named itself may be called anything.
 VIDEO_SUFFIXES: Final = frozenset(
@@ -67,18 +68,21 @@ Result = Record | Unreadable
 class FileReader:
     """Reads one file after the other; `build_pipeline` makes a new one for each video.
 
-    `labels` name the scores in the model's order; `close` frees what the parts hold.
+    Copies are drawn as `drawing` says; `detect` finds what is to be blurred in a picture. `close`
+    frees what the parts hold.
     """
 
     def __init__(
         self,
         *,
-        labels: tuple[str, ...],
+        drawing: Drawing,
+        detect: Callable[[ImageBgr], Sequence[Detection]],
         stills: StillReader,
         build_pipeline: Callable[[], Pipeline],
         close: Callable[[], None],
     ) -> None:
-        self.labels = labels
+        self.labels = drawing.labels
+        self._drawing, self._detect = drawing, detect
         self._stills = stills
         self._build_pipeline = build_pipeline
         self.close = close
@@ -98,8 +102,13 @@ class FileReader:
             raise SourceError(f"{job.name} is not an image that OpenCV can read")
         view = self._stills.view(bgr)
         if job.copy is not None:
-            _write_picture(job.copy, annotate(view, self.labels))
+            _write_picture(job.copy, annotate(self._drawn(view)))
         yield Record(job.name, _size(bgr), view.faces)
+
+    def _drawn(self, view: View) -> View:
+        """`view` with its drawing, and the areas to blur where faces are to be blurred."""
+        found = self._detect(view.frame.bgr) if self._drawing.blur else ()
+        return replace(view, veil=Veil().update(found, (), 0.0), drawing=self._drawing)
 
     def _video(self, job: Job) -> Iterator[Record]:
         job.path.open("rb").close()  # says why, if it cannot be read
@@ -114,7 +123,7 @@ class FileReader:
             while (bgr := source.read()) is not None:
                 view = pipeline.process(_frame(count, bgr, source.fps))
                 if copy is not None:
-                    copy.write(annotate(view, self.labels))
+                    copy.write(annotate(view))
                 yield _record(job, view, count)
                 count += 1
         finally:

@@ -17,12 +17,13 @@ from edge_daemon import __version__
 from edge_daemon.backlog import Backlog
 from edge_daemon.board import LIMITS, Board
 from edge_daemon.camera import Camera, State
-from edge_daemon.classifier import Classifier
 from edge_daemon.event_feed import EventFeed
+from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event
 from edge_daemon.latest import Latest
 from edge_daemon.pipeline import FRAME, STAGES, Pipeline
 from edge_daemon.slow_down import SlowDown
+from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import View
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -74,19 +75,21 @@ class Metrics(Collector):
         camera_name: str,
         camera: Camera,
         pipeline: Pipeline,
-        detector: str,
-        classifier: Classifier,
         views: Latest[View],
         feed: EventFeed,
         backlog: Backlog[Event],
+        event_log: EventLog,
+        snapshots: Snapshots,
+        shots: Backlog[Shot],
         board: Board,
         slow_down: SlowDown,
         viewers: Callable[[], int],
     ) -> None:
         self._registry = times.registry
         self._camera_name, self._camera = camera_name, camera
-        self._pipeline, self._detector, self._classifier = pipeline, detector, classifier
-        self._views, self._feed, self._backlog = views, feed, backlog
+        self._pipeline, self._views = pipeline, views
+        self._feed, self._backlog, self._event_log = feed, backlog, event_log
+        self._snapshots, self._shots = snapshots, shots
         self._board, self._slow_down = board, slow_down
         self._viewers = viewers
         self._registry.register(self)
@@ -102,18 +105,20 @@ class Metrics(Collector):
         yield from self._frames()
         yield from self._camera_health()
         yield from self._results()
+        yield from self._written()
         yield from self._board_health()
 
     def _identity(self) -> Iterable[Metric]:
-        model = self._classifier.model
+        stages = self._pipeline.stages
+        model = stages.classifier.model
         yield _info("mien_build", "The daemon.", version=__version__)
         yield _info(
             "mien_model",
             "What looks at the faces.",
             name=model.name,
             sha256=model.sha256,
-            runtime=self._classifier.runtime,
-            detector=self._detector,
+            runtime=stages.classifier.runtime,
+            detector=stages.detector.name,
         )
 
     def _frames(self) -> Iterable[Metric]:
@@ -159,13 +164,27 @@ class Metrics(Collector):
         faces = len(view.faces) if view else 0
         yield _gauge("mien_faces", "Faces in the picture now.", faces)
         yield _counters("mien_events", "Events by type.", "type", self._feed.counts.items())
+        yield _gauge("mien_viewers", "Streams being watched.", self._viewers())
+
+    def _written(self) -> Iterable[Metric]:
+        status = self._event_log.status
+        yield _counter("mien_events_written", "Events in the log.", status.written)
         yield _counters(
             "mien_events_dropped",
             "Events that were not written: too many waited.",
             "reason",
             [("backlog_full", self._backlog.dropped)],
         )
-        yield _gauge("mien_viewers", "Streams being watched.", self._viewers())
+        yield _counter(
+            "mien_event_log_failures", "Times that the log's disk failed.", status.failures
+        )
+        yield _counter("mien_snapshots_written", "Pictures of events.", self._snapshots.written)
+        yield _counters(
+            "mien_snapshots_dropped",
+            "Pictures that were not written: too many waited, or the disk failed.",
+            "reason",
+            [("backlog_full", self._shots.dropped), ("disk", self._snapshots.failed)],
+        )
 
     def _board_health(self) -> Iterable[Metric]:
         status = self._board.status

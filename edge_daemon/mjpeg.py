@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
 import cv2
 
-from edge_daemon.annotate import annotate
+from edge_daemon.annotate import public_picture
 from edge_daemon.latest import Closed, Latest
 from edge_daemon.types import View
 
@@ -31,10 +31,8 @@ class Picture(NamedTuple):
 class JpegFeed:
     """Encodes a view when the first reader asks for it, once for all readers."""
 
-    def __init__(self, *, views: Latest[View], labels: Sequence[str], quality: int) -> None:
+    def __init__(self, *, views: Latest[View]) -> None:
         self._views = views
-        self._labels = tuple(labels)
-        self._quality = quality
         self._encoding = threading.Lock()
         self._picture: Picture | None = None
         self._closed = threading.Event()
@@ -63,8 +61,8 @@ class JpegFeed:
             if self._picture is None or self._picture.seq < seq:
                 ok, jpeg = cv2.imencode(
                     ".jpg",
-                    annotate(view, self._labels),
-                    [cv2.IMWRITE_JPEG_QUALITY, self._quality],
+                    public_picture(view),
+                    [cv2.IMWRITE_JPEG_QUALITY, view.drawing.quality],
                 )
                 if not ok:
                     raise RuntimeError("OpenCV could not encode the picture as JPEG")

@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Final
 
 import cv2
 import numpy as np
 
+from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
-from edge_daemon.classifier import Classifier
-from edge_daemon.detector import Detector
 from edge_daemon.event_feed import EventFeed
-from edge_daemon.events import EventMaker
 from edge_daemon.latest import Closed, Latest
-from edge_daemon.pace import Pace
+from edge_daemon.privacy import HINDSIGHT_S, Veil
 from edge_daemon.quality import weight_of
 from edge_daemon.slow_down import SlowDown
-from edge_daemon.smoothing import Smoother
-from edge_daemon.tracker import Tracker
-from edge_daemon.types import Face, Frame, Track, View
+from edge_daemon.snapshots import Shot
+from edge_daemon.stages import Stages
+from edge_daemon.types import Detection, Face, Frame, Track, View
 
 IDLE_S = 0.25  # without a frame for this long, look at the camera's status
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
@@ -56,13 +56,14 @@ class Progress:
 class Pipeline:
     """Takes each newest frame through detect → track → classify → smooth → events → view.
 
-    The frames that `pace` leaves out are not searched: the tracker says where their faces are.
-    Of a frame's faces the `max_faces` largest are classified, but none under `min_face_px`.
+    The frames that the stages' pace leaves out are not searched: the tracker says where their
+    faces are. Of a frame's faces the `max_faces` largest are classified, but none under
+    `min_face_px`.
 
     `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
     camera is lost it publishes views whose notice says why, and its faces leave in their time.
-    `slow_down` says which frames to leave out. `observe` hears how many seconds each of STAGES
-    took, and a whole FRAME.
+    Events that get a picture go to `shots` with their view. `slow_down` says which frames to leave
+    out. `observe` hears how many seconds each of STAGES took, and a whole FRAME.
     """
 
     def __init__(
@@ -71,33 +72,41 @@ class Pipeline:
         frames: Latest[Frame],
         views: Latest[View],
         events: EventFeed,
-        pace: Pace,
-        detector: Detector,
-        tracker: Tracker,
-        classifier: Classifier,
-        smoother: Smoother,
-        maker: EventMaker,
+        shots: Backlog[Shot],
+        stages: Stages,
         camera_status: Callable[[], CameraStatus],
         blank_size: tuple[int, int],
-        max_faces: int,
-        min_face_px: float,
         stop: threading.Event,
         slow_down: SlowDown | None = None,
         observe: Callable[[str, float], None] = lambda stage, took_s: None,
     ) -> None:
-        self._frames, self._views, self._events = frames, views, events
-        self._pace, self._detector, self._tracker = pace, detector, tracker
-        self._classifier, self._smoother = classifier, smoother
-        self._maker = maker
+        self._frames, self._views = frames, views
+        self._events, self._shots = events, shots
+        self._stages = stages
+        self._offered: SimpleQueue[Stages] = SimpleQueue()
         self._camera_status = camera_status
-        self._max_faces, self._min_face_px = max_faces, min_face_px
         self._stop = stop
         self._slow_down = slow_down or SlowDown()
         self._observe = observe
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
+        self._veil = Veil()
+        self._held_back: deque[View] = deque()
         self._processed_s: float | None = None
         self.progress = Progress()
+
+    @property
+    def stages(self) -> Stages:
+        """Those at work."""
+        return self._stages
+
+    def swap(self, stages: Stages) -> None:
+        """Go over to `stages` before the next frame; may be called by any thread."""
+        self._offered.put(stages)
+
+    def close(self) -> None:
+        """Free what the stages at work hold, once `run` has ended."""
+        self._stages.detector.close()
 
     def run(self) -> None:
         """Process frames until told to stop."""
@@ -108,12 +117,19 @@ class Pipeline:
             except Closed:
                 break
             self.progress = replace(self.progress, turns=self.progress.turns + 1)
+            self._take_offered()
             if found is None:
                 self._idle()
             else:
                 seq, frame = found
                 self._process_if_due(frame)
         self._leave()
+
+    def _take_offered(self) -> None:
+        while not self._offered.empty():
+            old, self._stages = self._stages, self._offered.get()
+            for event in self._stages.adopt(old, self._last):
+                self._events.put(event)
 
     def _process_if_due(self, frame: Frame) -> None:
         if not self._slow_down.due(frame):
@@ -124,10 +140,15 @@ class Pipeline:
 
     def process(self, frame: Frame) -> View:
         """Take one frame through all stages; the view of it, which is published too."""
-        due = self._pace.due(frame)
-        tracks = self._look(frame) if due else self._tracker.predict(frame.captured_s)
+        found: Sequence[Detection] = ()
+        if self._stages.pace.due(frame):
+            found, tracks = self._look(frame)
+        else:
+            tracks = self._stages.tracker.predict(frame.captured_s)
         with self._timed("publish"):
-            view = View(frame, self._faces(tracks, frame.captured_s))
+            veil = self._veil.update(found, tracks, frame.captured_s)
+            faces = self._faces(tracks, frame.captured_s)
+            view = View(frame, faces, "", veil, self._stages.drawing)
             self._publish(view)
         self._measure(frame)
         return view
@@ -138,34 +159,36 @@ class Pipeline:
         yield
         self._observe(stage, time.monotonic() - started_s)
 
-    def _look(self, frame: Frame) -> list[Track]:
-        """Find the faces, and classify them."""
-        started_s = time.monotonic()
+    def _look(self, frame: Frame) -> tuple[list[Detection], list[Track]]:
+        """Find the faces, and classify them; also what may be a face and is not followed."""
+        stages, started_s = self._stages, time.monotonic()
         with self._timed("detect"):
-            detections = self._detector.detect(frame.bgr)
+            found = stages.detector.detect(frame.bgr)
         with self._timed("track"):
-            tracks = self._tracker.update(detections, frame.captured_s)
+            sure = [each for each in found if each.score >= stages.min_score]
+            tracks = stages.tracker.update(sure, frame.captured_s)
         with self._timed("classify"):
-            self._classify(to_classify(tracks, self._max_faces, self._min_face_px), frame)
-        self._pace.looked(frame, time.monotonic() - started_s)
-        return tracks
+            self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
+        stages.pace.looked(frame, time.monotonic() - started_s)
+        return found, tracks
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
         if not tracks:
             return
         gray = np.asarray(cv2.cvtColor(frame.bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        classifier = self._stages.classifier
         for track in tracks:
-            face = self._classifier.crop(gray, track.box, track.eyes)
-            weight = weight_of(face, side_of(track) * self._classifier.model.crop.side)
-            scores = self._classifier.score(face)
-            self._smoother.update(track.id, scores, frame.captured_s, weight)
+            face = classifier.crop(gray, track.box, track.eyes)
+            weight = weight_of(face, side_of(track) * classifier.model.crop.side)
+            scores = classifier.score(face)
+            self._stages.smoother.update(track.id, scores, frame.captured_s, weight)
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
-        self._smoother.keep_only(track.id for track in tracks)
+        self._stages.smoother.keep_only(track.id for track in tracks)
         return tuple(self._face(track, now_s) for track in tracks)
 
     def _face(self, track: Track, now_s: float) -> Face:
-        reading = self._smoother.last(track.id, now_s)
+        reading = self._stages.smoother.last(track.id, now_s)
         if reading is None:
             return Face(track.id, track.box, "", 0.0, (), now_s)
         return Face(
@@ -173,10 +196,21 @@ class Pipeline:
         )
 
     def _publish(self, view: View) -> None:
-        for event in self._maker.update(view.frame, view.faces):
-            self._events.put(event)
         self._last = view.frame
-        self._views.put(view)
+        for event in self._stages.maker.update(view.frame, view.faces):
+            self._events.put(event)
+            if event.type in self._stages.snapshot_types:
+                self._shots.put(Shot(event, view))
+        self._show(view)
+
+    def _show(self, view: View) -> None:
+        """Publish the view; one with blurred faces later, under what has been found since."""
+        self._held_back.append(view)
+        hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
+        until_s = view.frame.captured_s - hindsight_s
+        while self._held_back and self._held_back[0].frame.captured_s <= until_s:
+            shown = self._held_back.popleft()
+            self._views.put(replace(shown, veil=view.veil, drawing=view.drawing))
 
     def _idle(self) -> None:
         """No frame came: while the camera is lost, say so and let its faces go."""
@@ -185,17 +219,16 @@ class Pipeline:
             return
         now_s, now = time.monotonic(), datetime.now(UTC)
         self._processed_s = None
-        tracks = self._tracker.update([], now_s)
-        faces = self._faces(tracks, now_s)
-        for event in self._maker.update(
-            replace(self._last, captured_s=now_s, captured_at=now), faces
-        ):
+        faces = self._faces(self._stages.tracker.update([], now_s), now_s)
+        at_loss = replace(self._last, captured_s=now_s, captured_at=now)
+        for event in self._stages.maker.update(at_loss, faces):
             self._events.put(event)
-        self._views.put(View(self._last, faces, status.reason))
+        self._held_back.clear()
+        self._views.put(View(self._last, faces, status.reason, drawing=self._stages.drawing))
 
     def _leave(self) -> None:
         """End what is still announced, so that every start in the log has its end."""
-        for event in self._maker.update(self._last, ()):
+        for event in self._stages.maker.update(self._last, ()):
             self._events.put(event)
 
     def _measure(self, frame: Frame) -> None:
@@ -209,7 +242,7 @@ class Pipeline:
             frames=before.frames + 1,
             interval_s=_average(before.interval_s, interval_s),
             latency_s=_average(before.latency_s, now_s - frame.captured_s),
-            detector_interval=self._pace.interval,
+            detector_interval=self._stages.pace.interval,
         )
 
 

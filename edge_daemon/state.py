@@ -14,11 +14,12 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.board import Board
 from edge_daemon.camera import Camera
 from edge_daemon.event_feed import EventFeed
+from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event
 from edge_daemon.latest import Latest
-from edge_daemon.model_file import ModelFile
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.slow_down import SlowDown
+from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import Face, View
 
 MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory
@@ -32,21 +33,21 @@ class StateReport:
         *,
         camera_name: str,
         camera: Camera,
-        model: ModelFile,
-        detector: str,
-        runtime: str,
         pipeline: Pipeline,
         views: Latest[View],
         feed: EventFeed,
         backlog: Backlog[Event],
+        event_log: EventLog,
+        snapshots: Snapshots,
+        shots: Backlog[Shot],
         board: Board,
         slow_down: SlowDown,
         stage_means_ms: Callable[[], dict[str, float]],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
-        self._model, self._detector, self._runtime = model, detector, runtime
         self._pipeline, self._views = pipeline, views
-        self._feed, self._backlog = feed, backlog
+        self._feed, self._backlog, self._event_log = feed, backlog, event_log
+        self._snapshots, self._shots = snapshots, shots
         self._board, self._slow_down = board, slow_down
         self._stage_means_ms = stage_means_ms
         self._started_s = time.monotonic()
@@ -55,7 +56,8 @@ class StateReport:
         """All that the page shows, and what /metrics says."""
         status, counts = self._camera.status, self._camera.counts
         progress = self._pipeline.progress
-        view = self._views.peek()
+        view, stages = self._views.peek(), self._pipeline.stages
+        model = stages.classifier.model
         return {
             "version": __version__,
             "camera": {
@@ -69,13 +71,13 @@ class StateReport:
                 "lost": dict(counts.lost),
             },
             "model": {
-                "name": self._model.name,
-                "sha256": self._model.sha256,
-                "labels": list(self._model.labels),
+                "name": model.name,
+                "sha256": model.sha256,
+                "labels": list(model.labels),
             },
-            "detector": self._detector,
+            "detector": stages.detector.name,
             "detector_interval": progress.detector_interval,
-            "runtime": self._runtime,
+            "runtime": stages.classifier.runtime,
             "fps": round(progress.fps, 1),
             "latency_ms": round(progress.latency_s * 1000, 1),
             "stages_ms": self._stage_means_ms(),
@@ -86,7 +88,8 @@ class StateReport:
                 "skipped": self._slow_down.skipped,
             },
             "event_counts": self._feed.counts,
-            "events_dropped": self._backlog.dropped,
+            "event_log": self._log_state(),
+            "snapshots": self._snapshot_state(),
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "memory_mb": _memory_mb(),
@@ -96,17 +99,42 @@ class StateReport:
         }
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether frames arrive, and if not why."""
+        """Whether frames arrive and events are kept, and if not why."""
         status = self._camera.status
-        return status.state in {"ok", "starting", "ended"}, status.reason
+        troubles = [self._event_log.status.reason, self._snapshots.reason]
+        if status.state not in {"ok", "starting", "ended"}:
+            troubles.insert(0, status.reason)
+        found = [trouble for trouble in troubles if trouble]
+        return not found, "; ".join(found) or status.reason
+
+    def _log_state(self) -> dict[str, object]:
+        status = self._event_log.status
+        return {
+            "path": str(self._event_log.path),
+            "trouble": status.reason,
+            "failures": status.failures,
+            "written": status.written,
+            "waiting": len(self._backlog),
+            "dropped": self._backlog.dropped,
+        }
+
+    def _snapshot_state(self) -> dict[str, object]:
+        return {
+            "enabled": bool(self._pipeline.stages.snapshot_types),
+            "trouble": self._snapshots.reason,
+            "written": self._snapshots.written,
+            "failed": self._snapshots.failed,
+            "dropped": self._shots.dropped,
+        }
 
     def _face(self, face: Face, view: View) -> dict[str, Any]:
-        names = self._model.labels[: len(face.scores)]
         return {
             "id": face.id,
             "label": face.label,
             "score": round(face.score, 3),
-            "scores": {n: round(s, 3) for n, s in zip(names, face.scores, strict=True)},
+            "scores": {
+                n: round(s, 3) for n, s in zip(view.drawing.labels, face.scores, strict=False)
+            },
             "box": [round(value, 1) for value in face.box],
             "since_s": round(view.frame.captured_s - face.since_s, 1),
         }

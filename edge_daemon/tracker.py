@@ -52,6 +52,10 @@ class Tracker:
         self._followed: list[_Followed] = []
         self._ids = 0
 
+    def adopt(self, old: Tracker) -> None:
+        """Go on with the faces and ids of `old`."""
+        self._followed, self._ids = old._followed, old._ids
+
     def update(self, detections: Sequence[Detection], now_s: float) -> list[Track]:
         """The tracks at `now_s`, which never goes back, in the order of their ids."""
         known = [each for each in self._followed if now_s - each.last_seen_s <= self._max_age_s]

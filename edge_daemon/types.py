@@ -7,7 +7,7 @@ pixel. Times ending in `_s` are `time.monotonic()` seconds, times ending in `_at
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -112,13 +112,29 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a view is drawn.
+
+    `labels` name the scores in the model's order; `quality` is the JPEG's, 1 to 100. `blur` makes
+    faces unrecognisable, and without `show` nobody sees the camera's picture at all.
+    """
+
+    labels: tuple[str, ...] = ()
+    quality: int = 80
+    blur: bool = False
+    show: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One processed frame, ready to be drawn or described.
 
     `notice` is "" while the camera delivers; otherwise it says why it does not, and `frame`
-    holds the last picture, or a plain card.
+    holds the last picture, or a plain card. `veil` are the areas where faces may be.
     """
 
     frame: Frame
-    faces: tuple[Face, ...] = field(default=())
+    faces: tuple[Face, ...] = ()
     notice: str = ""
+    veil: tuple[Box, ...] = ()
+    drawing: Drawing = Drawing()

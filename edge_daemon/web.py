@@ -6,7 +6,7 @@ Paths follow mjpg-streamer and ustreamer, so that what reads those reads this.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,9 +38,8 @@ class WebServer:
     """The page and the stream of `views` on `host`:`port`; port 0 takes any free one.
 
     `state` gives what /state answers, `healthy` whether all is well, with the reason, and
-    `metrics` what /metrics answers, with its content type. `labels` name the scores in the
-    model's order; `jpeg_quality` is 1 to 100. More than `max_viewers` streams at once are refused.
-    `on_failure` is called, in the server's thread, when that thread fails.
+    `metrics` what /metrics answers, with its content type. More than `max_viewers` streams at once
+    are refused. `on_failure` is called, in the server's thread, when that thread fails.
     """
 
     def __init__(
@@ -53,11 +52,9 @@ class WebServer:
         state: State,
         healthy: Healthy,
         metrics: Metrics,
-        labels: Sequence[str],
-        jpeg_quality: int,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._feed = JpegFeed(views=views, labels=labels, quality=jpeg_quality)
+        self._feed = JpegFeed(views=views)
         self._viewers = Viewers(feed=self._feed, limit=max_viewers)
         self._http = HttpServer(
             app=create_app(

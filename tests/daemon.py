@@ -23,13 +23,19 @@ DEADLINE_S = 40.0
 class Daemon:
     """A running daemon; use it as a context manager."""
 
-    def __init__(self, folder: Path, *settings: str, python: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        python: tuple[str, ...] = (),
+        config: Path = ROOT / "config.yaml",
+    ) -> None:
         self.events_path = folder / "events.jsonl"
         words = [f"events.path={self.events_path}", "web.port=0", *settings]
         options = [word for setting in words for word in ("--set", setting)]
         start = python or ("-m", "edge_daemon")
         self.process = subprocess.Popen(
-            [sys.executable, *start, "run", "--config", "config.yaml", *options],
+            [sys.executable, *start, "run", "--config", str(config), *options],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -83,6 +89,13 @@ class Daemon:
             return []
         lines = self.events_path.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def reload(self) -> str:
+        """Send SIGHUP and wait for the line that says how it went."""
+        before = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        done = re.compile(r"reloaded; |reload refused")
+        return str(self.until(lambda: next(filter(done.search, self.log[before:]), "")))
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 import edge_daemon
 from edge_daemon.annotate import COLOURS, UNSURE, annotate, colour_of
-from edge_daemon.types import Box, Face, Frame, ImageBgr, View
+from edge_daemon.types import Box, Drawing, Face, Frame, ImageBgr, View
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 BACKGROUND = 90
@@ -33,7 +34,7 @@ def face(box: Box, label: str = "happy", score: float = 0.83, number: int = 1) -
 
 def view(bgr: ImageBgr, *faces: Face, notice: str = "") -> View:
     frame = Frame(1, bgr, captured_s=0.0, captured_at=datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))
-    return View(frame, faces, notice)
+    return View(frame, faces, notice, drawing=Drawing(LABELS))
 
 
 def changed(bgr: ImageBgr) -> Mask:
@@ -53,42 +54,42 @@ def count_of(bgr: ImageBgr, colour: tuple[int, int, int]) -> int:
 
 def test_the_frame_itself_is_not_written() -> None:
     bgr = plain()
-    drawn = annotate(view(bgr, face(Box(200, 150, 120, 140))), LABELS)
+    drawn = annotate(view(bgr, face(Box(200, 150, 120, 140))))
     assert np.all(bgr == BACKGROUND)
     assert drawn.shape == bgr.shape
     assert changed(drawn).any()
 
 
 def test_a_view_without_faces_is_the_frame() -> None:
-    assert not changed(annotate(view(plain()), LABELS)).any()
+    assert not changed(annotate(view(plain()))).any()
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (320, 240)])
 def test_a_face_with_room_around_it_is_not_covered(size: tuple[int, int]) -> None:
     width, height = size
     box = Box(width * 0.3, height * 0.3, height * 0.25, height * 0.3)
-    drawn = changed(annotate(view(plain(width, height), face(box)), LABELS))
+    drawn = changed(annotate(view(plain(width, height), face(box))))
     assert not inside(drawn, box, margin=5).any()
     assert drawn.any()
 
 
 def test_scores_of_neighbours_do_not_cover_their_faces() -> None:
     left, right = Box(200, 150, 90, 110), Box(300, 150, 90, 110)
-    drawn = changed(annotate(view(plain(), face(left), face(right, number=2)), LABELS))
+    drawn = changed(annotate(view(plain(), face(left), face(right, number=2))))
     assert not inside(drawn, left, margin=5).any()
     assert not inside(drawn, right, margin=5).any()
 
 
 def test_drawing_grows_with_the_picture() -> None:
-    small = changed(annotate(view(plain(640, 480), face(Box(100, 100, 90, 90))), LABELS))
-    large = changed(annotate(view(plain(1280, 960), face(Box(200, 200, 180, 180))), LABELS))
+    small = changed(annotate(view(plain(640, 480), face(Box(100, 100, 90, 90)))))
+    large = changed(annotate(view(plain(1280, 960), face(Box(200, 200, 180, 180)))))
     assert large.sum() == pytest.approx(4 * small.sum(), rel=0.2)
 
 
 @pytest.mark.parametrize("label", [*LABELS, "uncertain"])
 def test_the_outline_has_the_colour_of_the_expression(label: str) -> None:
     box = Box(200, 150, 120, 140)
-    drawn = annotate(view(plain(), face(box, label)), LABELS)
+    drawn = annotate(view(plain(), face(box, label)))
     assert tuple(drawn[220, 200]) == colour_of(label)
 
 
@@ -112,7 +113,7 @@ def test_the_page_uses_the_same_colours() -> None:
 
 def test_a_face_not_yet_classified_gets_only_a_box() -> None:
     box = Box(200, 150, 120, 140)
-    drawn = changed(annotate(view(plain(), face(box, label="")), LABELS))
+    drawn = changed(annotate(view(plain(), face(box, label=""))))
     assert drawn.any()
     drawn[145:296, 195:326] = False
     assert not drawn.any()
@@ -120,7 +121,7 @@ def test_a_face_not_yet_classified_gets_only_a_box() -> None:
 
 def test_a_higher_score_draws_a_longer_bar() -> None:
     box = Box(200, 150, 120, 140)
-    low, high = (annotate(view(plain(), face(box, "sad", score)), LABELS) for score in (0.4, 0.9))
+    low, high = (annotate(view(plain(), face(box, "sad", score))) for score in (0.4, 0.9))
     assert count_of(high, COLOURS["sad"]) > count_of(low, COLOURS["sad"]) + 100
 
 
@@ -135,23 +136,24 @@ def test_a_higher_score_draws_a_longer_bar() -> None:
     ],
 )
 def test_boxes_that_reach_beyond_the_frame_are_drawn(box: Box) -> None:
-    drawn = annotate(view(plain(), face(box)), LABELS)
+    drawn = annotate(view(plain(), face(box)))
     assert drawn.shape == (480, 640, 3)
     assert count_of(drawn, COLOURS["happy"]) > 500  # the label stays in the picture
 
 
 def test_a_face_outside_the_frame_is_not_drawn() -> None:
-    assert not changed(annotate(view(plain(), face(Box(700, 100, 90, 90))), LABELS)).any()
+    assert not changed(annotate(view(plain(), face(Box(700, 100, 90, 90))))).any()
 
 
 def test_other_models_have_other_labels() -> None:
     calm = Face(1, Box(200, 150, 120, 140), "calm", 0.7, (0.7, 0.3), since_s=0.0)
-    drawn = annotate(view(plain(), calm), ("calm", "excited"))
+    other = replace(view(plain(), calm), drawing=Drawing(("calm", "excited")))
+    drawn = annotate(other)
     assert count_of(drawn, UNSURE) > 500
 
 
 def test_a_notice_darkens_the_picture_and_hides_the_faces() -> None:
-    shown = annotate(view(plain(), face(Box(200, 150, 120, 140)), notice="Camera lost"), LABELS)
+    shown = annotate(view(plain(), face(Box(200, 150, 120, 140)), notice="Camera lost"))
     assert np.median(shown) < BACKGROUND / 2
     assert shown.max() == 255
     assert count_of(shown, COLOURS["happy"]) == 0
@@ -161,7 +163,7 @@ def test_a_long_notice_is_wrapped() -> None:
     long = (
         "Camera lost: /dev/video0 does not answer – trying again in 30 seconds, or when it is back"
     )
-    one, many = (annotate(view(plain(), notice=text), LABELS) for text in ("Camera lost", long))
+    one, many = (annotate(view(plain(), notice=text)) for text in ("Camera lost", long))
     bright: Mask = np.any(many > 200, axis=2)
     assert not bright[:, :20].any()
     assert not bright[:, -20:].any()
@@ -172,7 +174,7 @@ def test_a_long_notice_is_wrapped() -> None:
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (160, 120)])
 def test_an_address_in_a_notice_is_broken_to_fit(width: int, height: int) -> None:
     address = "http://192.168.100.200:8080/some/long/path/to/a/camera.mjpg?…"
-    drawn = annotate(view(plain(width, height), notice=f"{address} is away"), LABELS)
+    drawn = annotate(view(plain(width, height), notice=f"{address} is away"))
     bright: Mask = np.any(drawn > 150, axis=2)
     assert bright.any()
     assert not bright[:, :5].any()
@@ -181,7 +183,7 @@ def test_an_address_in_a_notice_is_broken_to_fit(width: int, height: int) -> Non
 
 def test_a_card_without_any_picture_says_so() -> None:
     frame = Frame(0, plain(), captured_s=0.0, captured_at=datetime(2025, 3, 4, tzinfo=UTC))
-    never = annotate(View(frame, notice="Camera lost"), LABELS)
-    once = annotate(view(plain(), notice="Camera lost"), LABELS)
+    never = annotate(View(frame, notice="Camera lost"))
+    once = annotate(view(plain(), notice="Camera lost"))
     assert np.any(never != once)
-    assert np.any(never != annotate(View(frame, notice="Camera"), LABELS))
+    assert np.any(never != annotate(View(frame, notice="Camera")))

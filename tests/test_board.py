@@ -121,7 +121,7 @@ def test_the_pipeline_leaves_frames_out(
         "events": {"path": str(tmp_path / "events.jsonl")},
     }
     stop = Stop()
-    parts = app.build(Config.model_validate(settings), stop)
+    parts = app.build(Config.model_validate(settings), stop, "test")
     parts.slow_down.judge(("throttled",), time.monotonic())
     worker = Worker("pipeline", parts.pipeline.run, stop)
     worker.start()

@@ -212,7 +212,7 @@ def refusal(*words: str | Path) -> str:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (["camera.sorce=demo"], "unknown key 'camera.sorce'; did you mean 'source'?"),
+        (["camera.sorce=demo"], "unknown key 'camera.sorce'; did you mean 'camera.source'?"),
         (["camera.fps=fast"], "camera.fps is 'fast'"),
         (["model=nowhere.tflite"], "nowhere.tflite: the model cannot be read"),
         (["model=README.md"], "README.md: is not a TFLite model"),

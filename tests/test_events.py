@@ -72,6 +72,74 @@ def test_durations_scores_and_boxes() -> None:
     assert by_type["face_end"]["duration_s"] == 6.5
 
 
+def told(maker: EventMaker, views: list[tuple[float, list[Face]]]) -> list[tuple[float, str]]:
+    """When the maker says what, in seconds from the start."""
+    events = [(at_s, e) for at_s, faces in views for e in maker.update(frame(at_s), faces)]
+    check = validator()
+    for _, event in events:
+        check.validate(json.loads(event.as_line()))
+    return [(at_s, event.type) for at_s, event in events]
+
+
+def test_a_face_counts_after_its_dwell_and_a_passer_by_not_at_all() -> None:
+    maker = EventMaker(labels=LABELS, common=COMMON, dwell_s=1.0)
+    passing, staying = face("happy", 1), face("happy", 2)
+    views = [(0.0, [passing]), (0.5, [passing]), (0.9, []), (2.0, [staying]), (3.0, [staying])]
+    assert told(maker, [*views, (5.0, [])]) == [
+        (3.0, "face_start"),
+        (3.0, "expression_start"),
+        (5.0, "expression_end"),
+        (5.0, "face_end"),
+    ]
+
+
+def test_an_expression_is_reported_once_in_its_cooldown_and_what_is_then_counts() -> None:
+    maker = EventMaker(labels=LABELS, common=COMMON, cooldown_s=2.0)
+    labels = ["happy", "angry", "happy", "angry", "angry", "uncertain", "angry"]
+    views = [(n / 2, [face(label)]) for n, label in enumerate(labels)]
+    assert told(maker, [*views, (4.0, [face("happy")]), (4.1, [])]) == [
+        (0.0, "face_start"),
+        (0.0, "expression_start"),
+        (2.0, "expression_change"),
+        (4.0, "expression_change"),
+        (4.1, "expression_end"),
+        (4.1, "face_end"),
+    ]
+
+
+def test_a_face_without_news_is_reported_now_and_then() -> None:
+    maker = EventMaker(labels=LABELS, common=COMMON, update_s=3.0)
+    views = [(float(n), [face("" if n < 4 else "happy")]) for n in range(9)]
+    assert told(maker, views) == [
+        (0.0, "face_start"),
+        (3.0, "face_update"),
+        (4.0, "expression_start"),
+        (7.0, "face_update"),
+    ]
+
+
+def test_with_other_labels_the_announced_expressions_end() -> None:
+    old = EventMaker(labels=LABELS, common=COMMON)
+    old.update(frame(0.0), [face("happy", 3), face("", 4)])
+    new = EventMaker(labels=("calm", "excited", "bored"), common=COMMON)
+    (ended,) = new.adopt(old, frame(1.0))
+    assert (ended.type, ended.fields["face"], ended.fields["label"]) == (
+        "expression_end",
+        3,
+        "happy",
+    )
+    calm = Face(3, Box(0, 0, 9, 9), "calm", 0.5, (0.5, 0.3, 0.2), 0.0)
+    assert told(new, [(2.0, [calm])]) == [(2.0, "face_end"), (2.0, "expression_start")]
+
+
+def test_with_the_same_labels_a_successor_goes_on() -> None:
+    old = EventMaker(labels=LABELS, common=COMMON)
+    old.update(frame(0.0), [face("happy")])
+    new = EventMaker(labels=LABELS, common=COMMON | {"camera": "gate"})
+    assert new.adopt(old, frame(1.0)) == []
+    assert new.update(frame(2.0), [face("happy")]) == []
+
+
 def test_every_event_passes_the_schema() -> None:
     maker = EventMaker(labels=LABELS, common=COMMON)
     notes = [

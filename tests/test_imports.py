@@ -21,7 +21,7 @@ ADAPTERS = {
     "ray": {"edge_daemon": {"ray_cluster.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
     "cheroot": {"edge_daemon": {"http_server.py"}},
-    "yaml": {"edge_daemon": {"config.py"}},
+    "yaml": {"edge_daemon": {"config_file.py"}},
     "pydantic": {"edge_daemon": {"config.py"}},
 }
 

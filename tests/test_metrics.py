@@ -90,6 +90,10 @@ def test_events_faces_and_viewers_are_counted(running: Daemon) -> None:
     assert only(values, "mien_events_total", type="daemon_start") == 1
     assert only(values, "mien_events_total", type="face_start") >= 1
     assert only(values, "mien_events_dropped_total", reason="backlog_full") == 0
+    assert only(values, "mien_events_written_total") >= 2
+    assert only(values, "mien_event_log_failures_total") == 0
+    assert only(values, "mien_snapshots_dropped_total", reason="backlog_full") == 0
+    assert only(values, "mien_snapshots_dropped_total", reason="disk") == 0
     assert only(values, "mien_viewers") == 0
     running.until(lambda: only(scraped(running), "mien_faces") == 1)
     with urllib.request.urlopen(running.url + "/stream.mjpg", timeout=DEADLINE_S) as stream:

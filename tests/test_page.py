@@ -80,8 +80,6 @@ class Daemon:
             state=self._state,
             healthy=lambda: (True, ""),
             metrics=lambda: (b"", "text/plain"),
-            labels=LABELS,
-            jpeg_quality=80,
             on_failure=self._failed,
         )
         self._server.start()

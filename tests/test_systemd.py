@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -42,9 +43,16 @@ def test_systemd_hears_of_readiness_progress_and_stop(tmp_path: Path) -> None:
         supervisor = Supervisor({"NOTIFY_SOCKET": address})
         supervisor.ready()
         supervisor.alive("ok, 15.0 frames/s")
+        supervisor.reloading()
         supervisor.stopping()
-        heard = [systemd.recv(1000).decode() for _ in range(3)]
-    assert heard == ["READY=1", "WATCHDOG=1\nSTATUS=ok, 15.0 frames/s", "STOPPING=1"]
+        ready, alive, reloading, stopping = (systemd.recv(1000).decode() for _ in range(4))
+    assert (ready, stopping) == ("READY=1", "STOPPING=1")
+    assert alive == "WATCHDOG=1\nSTATUS=ok, 15.0 frames/s"
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+
+
+def test_the_units_reload_is_the_daemons() -> None:
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in UNIT.read_text()
 
 
 def test_without_systemd_nothing_is_sent() -> None:

@@ -68,8 +68,6 @@ class Site:
             state=lambda: self.state,
             healthy=lambda: self.health,
             metrics=lambda: (b"mien_up 1\n", "text/plain; version=0.0.4"),
-            labels=LABELS,
-            jpeg_quality=80,
             on_failure=self.failures.append,
         )
 
@@ -221,7 +219,7 @@ def test_an_unchanged_picture_is_sent_again(site: Site) -> None:
 
 def test_a_viewer_gets_the_newest_picture_and_no_backlog() -> None:
     views: Latest[View] = Latest()
-    feed = JpegFeed(views=views, labels=LABELS, quality=80)
+    feed = JpegFeed(views=views)
     stream = Viewers(feed=feed, limit=1).join(headers_first=False)
     assert stream is not None
     for last in (1, 5):
@@ -237,7 +235,7 @@ def test_a_viewer_gets_the_newest_picture_and_no_backlog() -> None:
 
 def test_readers_share_one_encoding() -> None:
     views: Latest[View] = Latest()
-    feed = JpegFeed(views=views, labels=LABELS, quality=80)
+    feed = JpegFeed(views=views)
     views.put(view(1))
     one, other = feed.next(0, 1.0), feed.next(0, 1.0)
     assert one is not None

@@ -1,0 +1,101 @@
+"""Reloads: a changed configuration or model file in, new stages beside the old ones out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_daemon.config import Config, changed, needs_restart, reloaded
+from edge_daemon.stages import Stages
+
+log = logging.getLogger(__name__)
+
+Signature = tuple[int, int, int]  # inode, time of the last change in ns, bytes
+
+
+class FileWatch:
+    """Says once that a file has become another, when two looks in a row found it the same."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = self._last = _signature(path)
+
+    def changed(self) -> bool:
+        """Look; whether the file is another one by now and has settled."""
+        found = _signature(self._path)
+        settled, self._last = found == self._last, found
+        if not settled or found is None or found == self._known:
+            return False
+        self._known = found
+        return True
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class Reloader:
+    """Goes over to what `load` gives, or stays with what runs where anything is wrong with it.
+
+    `build` makes the stages of a configuration and raises one of `errors` if it cannot; `apply`
+    puts them to work. Neither is called before all is known to be right. Errors of `load` are
+    among `errors`.
+    """
+
+    def __init__(
+        self,
+        *,
+        running: Config,
+        load: Callable[[], Config],
+        build: Callable[[Config], Stages],
+        apply: Callable[[Config, Stages], None],
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self._running = running
+        self._load, self._build, self._apply = load, build, apply
+        self._errors = errors
+        self._model = FileWatch(Path(running.model))
+
+    def reload(self) -> None:
+        """Read the configuration again, and the model with it."""
+        try:
+            wanted = self._load()
+            config = reloaded(self._running, wanted)
+            stages = self._build(config)
+        except self._errors as error:
+            self._refuse(error)
+            return
+        live, fixed = changed(self._running, config), changed(config, wanted)
+        log.info("reloaded; changed: %s", ", ".join(live) or "nothing but what files hold")
+        for name in filter(needs_restart, fixed):
+            log.warning("%s has changed, but needs a restart", name)
+        self._use(config, stages)
+
+    def look(self) -> None:
+        """Load the model anew if its file has become another."""
+        if not self._model.changed():
+            return
+        try:
+            stages = self._build(self._running)
+        except self._errors as error:
+            self._refuse(error)
+            return
+        self._use(self._running, stages)
+
+    def _use(self, config: Config, stages: Stages) -> None:
+        if config.model != self._running.model:
+            self._model = FileWatch(Path(config.model))
+        self._running = config
+        self._apply(config, stages)
+        model = stages.classifier.model
+        log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
+
+    def _refuse(self, error: Exception) -> None:
+        for line in str(error).splitlines():
+            log.error("%s", line)
+        log.error("reload refused; all stays as it was")
