@@ -17,13 +17,14 @@ TRAINING := --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS)) \
 EDGE  := .venv/edge
 TRAIN := .venv/train
 DEV   := .venv/dev
+OLD   := .venv/tflite-runtime
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench docs test-kill clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
 
@@ -39,13 +40,13 @@ train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPO
 distil: $(TRAIN)/.done  ## train teachers, then the compact student from their answers (TEACHER=, TEACHERS=)
 	$(TRAIN)/bin/python -m train distil $(DATA) $(TRAINING) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(TEACHERS),--teachers $(TEACHERS))
 
-convert: $(TRAIN)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
+convert: $(TRAIN)/.done $(OLD)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
 	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite $(if $(VARIANTS),--variants $(VARIANTS))
 
 evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card, models/NAME.md (DATA=, NAME=)
 	$(TRAIN)/bin/python -m train evaluate models/$(NAME).tflite $(DATA) --card models/$(NAME).md
 
-test: $(DEV)/.done $(BLAZEFACE)  ## run the tests
+test: $(DEV)/.done $(OLD)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest
 
 test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
@@ -63,11 +64,23 @@ format: $(DEV)/.done  ## format the code
 test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
 	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
 
+test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
+	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_api.py -k as_described
+
 docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
 
 bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
 	$(DEV)/bin/python -m benchmarks.frame_path
+
+bench-servers: $(DEV)/.done  ## compare the web servers of docs/adr/0003 (two minutes)
+	$(DEV)/bin/python -m benchmarks.servers
+
+bench-viewers: $(DEV)/.done $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (CLIP=, needs motion and ffmpeg)
+	$(DEV)/bin/python -m benchmarks.viewers $(CLIP)
+
+bench-architectures: $(DEV)/.done  ## train and compare candidates for the compact network, for hours (DATA=, EPOCHS=12)
+	$(DEV)/bin/python -m benchmarks.architectures $(DATA) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 clean:  ## remove the environments and caches (models, exports and events stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
@@ -80,6 +93,12 @@ $(DEV)/.done: EXTRAS = edge,train,dev,ray
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	.venv/$*/bin/python -m compileall -q edge_daemon
 	@touch $@
+
+# tflite-runtime's last wheels are for Python 3.11 on Linux; where it cannot be had, conversion and
+# tests go on without it and say so.
+PYTHON_311 ?= $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON) || echo python3.11)
+$(OLD)/.done:
+	-$(PYTHON_311) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 numpy==1.26.4 && touch $@
 
 # MediaPipe without the OpenCV it names, which would replace the headless one; at run time it also
 # needs Debian's libegl1 and libgles2.

@@ -19,7 +19,7 @@ def main() -> None:
     url, picture = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1180, "height": 760}, color_scheme="dark")
+        page = browser.new_page(viewport={"width": 1180, "height": 860}, color_scheme="dark")
         page.goto(url)
         page.wait_for_timeout(SETTLED_MS)
         page.screenshot(path=picture)

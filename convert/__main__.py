@@ -14,6 +14,7 @@ from convert.errors import ConvertError
 from convert.verify import Limits
 
 PROGRAM = "python -m convert"
+OLD_PYTHON = Path(".venv", "tflite-runtime", "bin", "python")  # which the Makefile makes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,31 +62,53 @@ def _convert(arguments: Sequence[str]) -> None:
         default=variants.DEFAULT.name,
         help="all adds FILE's name.float32.tflite, .float16.tflite and .dynamic.tflite beside it",
     )
+    parser.add_argument(
+        "--tflite-runtime",
+        type=Path,
+        metavar="PYTHON",
+        default=OLD_PYTHON,
+        help="the Python that has tflite-runtime 2.14, to compare with (default: %(default)s)",
+    )
     _add_limits(parser)
     options = parser.parse_args(arguments)
     target = options.output or Path("models", f"{options.folder.resolve().name}.tflite")
     quiet.configure_tensorflow()
-    from convert.conversion import convert  # noqa: PLC0415  # `inspect` does without TensorFlow
+    # `inspect` does without TensorFlow.
+    from convert.conversion import convert  # noqa: PLC0415
+    from convert.runtime_study import TENSORFLOW, tflite_runtime  # noqa: PLC0415
 
-    command = shlex.join([*PROGRAM.split(), *arguments])
-    chosen = variants.CHOICES[options.variants]
-    convert(options.folder, target, chosen, _limits(options), command)
+    convert(
+        options.folder,
+        target,
+        chosen=variants.CHOICES[options.variants],
+        limits=_limits(options),
+        runtimes=(TENSORFLOW, tflite_runtime(options.tflite_runtime)),
+        command=shlex.join([*PROGRAM.split(), *arguments]),
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     default = Limits()
-    group = parser.add_argument_group("limits of the gate, each against the Keras network")
+    group = parser.add_argument_group(
+        "limits of the gate, against the Keras network where not said otherwise"
+    )
     for name, value, unit, what in (
         ("--max-accuracy-drop", 100 * default.accuracy_drop, "POINTS", "accuracy lost"),
         ("--min-agreement", 100 * default.agreement, "PERCENT", "images with the same top class"),
-        (
-            "--min-corrupted-agreement",
-            100 * default.corrupted_agreement,
-            "PERCENT",
-            "the same on the corrupted images",
-        ),
         ("--max-recall-drop", 100 * default.recall_drop, "POINTS", "recall any class loses"),
         ("--max-mean-kl", default.mean_kl, "NATS", "mean Kullback-Leibler divergence"),
+        (
+            "--min-runtime-agreement",
+            100 * default.runtime_agreement,
+            "PERCENT",
+            "images with the same top class on another runtime as on LiteRT",
+        ),
+        (
+            "--max-runtime-difference",
+            default.runtime_difference,
+            "PROBABILITY",
+            "difference of any probability from LiteRT's",
+        ),
     ):
         help_text = f"{what} (default: %(default)g)"
         group.add_argument(name, type=float, default=value, metavar=unit, help=help_text)
@@ -95,9 +118,10 @@ def _limits(options: argparse.Namespace) -> Limits:
     return Limits(
         accuracy_drop=options.max_accuracy_drop / 100,
         agreement=options.min_agreement / 100,
-        corrupted_agreement=options.min_corrupted_agreement / 100,
         recall_drop=options.max_recall_drop / 100,
         mean_kl=options.max_mean_kl,
+        runtime_agreement=options.min_runtime_agreement / 100,
+        runtime_difference=options.max_runtime_difference,
     )
 
 

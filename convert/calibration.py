@@ -1,7 +1,7 @@
 """A pool of calibration images in, the samples that ranges are learnt from out, or a refusal.
 
-A check by the gate alone would not do: the two pixels that are set to give the input its range,
-and the biases of a network, can make a model calibrated on black pictures look healthy.
+The gate refuses a model that was calibrated on black pictures, too; here the reason is said, and
+before the work.
 """
 
 from __future__ import annotations

@@ -11,9 +11,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -21,7 +19,6 @@ from convert import graph, metadata
 from convert.errors import ConvertError
 
 METADATA_NAME = b"TFLITE_METADATA"
-_BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in TFLite's schema
 
 
 def seal(model: bytes, notes: metadata.Metadata, files: Mapping[str, bytes]) -> bytes:
@@ -30,9 +27,7 @@ def seal(model: bytes, notes: metadata.Metadata, files: Mapping[str, bytes]) -> 
     unpacked.buffers.append(_buffer(metadata.pack(notes)))
     unpacked.metadata = [entry for entry in unpacked.metadata or [] if entry.name != METADATA_NAME]
     unpacked.metadata.append(_entry(len(unpacked.buffers) - 1))
-    builder = _AlignedBuilder(len(model))
-    builder.Finish(unpacked.Pack(builder), file_identifier=b"TFL3")
-    return _with_zip(bytes(builder.Output()), files)
+    return _with_zip(graph.pack(unpacked), files)
 
 
 def read_metadata(content: bytes) -> metadata.Metadata | None:
@@ -53,14 +48,6 @@ def read_files(content: bytes) -> dict[str, bytes]:
             return {name: archive.read(name) for name in archive.namelist()}
     except zipfile.BadZipFile as error:
         raise ConvertError(f"the files inside the model are damaged: {error}") from error
-
-
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
-    """A builder that aligns byte vectors as the schema asks; Python's code leaves that out."""
-
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
-        alignment = _BUFFER_ALIGNMENT if elemSize == 1 else alignment
-        return super().StartVector(elemSize, numElems, alignment)
 
 
 def _content(buffers: Sequence[schema.BufferT], index: int) -> bytes:

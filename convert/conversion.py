@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from convert import (
     export_folder,
     goldens,
     labels,
-    latency,
     layers,
     markdown,
     network,
@@ -34,6 +34,8 @@ from convert.calibration_study import Point
 from convert.candidate import Candidate
 from convert.errors import GateError
 from convert.export_folder import ExportFolder
+from convert.runtime_process import Runtime
+from convert.runtime_study import Agreement, Bench
 from convert.trials import Trial
 from convert.variants import Variant
 
@@ -43,14 +45,17 @@ LAYER_SAMPLES = 20  # images that the layers' errors are summed over
 def convert(
     folder: Path,
     target: Path,
+    *,
     chosen: Sequence[Variant],
     limits: verify.Limits,
+    runtimes: Sequence[Runtime],
     command: str,
 ) -> None:
     """Turn an export folder into `target`, its other variants and its reports beside it.
 
-    Tells the steps on stdout; `command` is quoted in the report. On a `ConvertError` no model and
-    no report has changed; a candidate that the gate refused is kept as `*.rejected`.
+    `runtimes` are tried beside LiteRT where they can be reached. Tells the steps on stdout;
+    `command` is quoted in the report. On a `ConvertError` no model and no report has changed; a
+    candidate that the gate refused is kept as `*.rejected`.
     """
     paths = [variant.path(target) for variant in chosen]
     for path in paths:
@@ -61,11 +66,17 @@ def convert(
     candidates = [_candidate(export, keras_model, variant) for variant in chosen]
     print(f"Comparing with Keras on {len(export.test_images)} test images …", flush=True)
     prepared = _prepare(export, keras_model)
-    models = [
-        report.Model(each, path, _verify(each, path, prepared, export.labels, limits))
-        for each, path in zip(candidates, paths, strict=True)
-    ]
-    measured = _measure(export, keras_model, candidates, prepared[0])
+    compared = []
+    for made, path in zip(candidates, paths, strict=True):
+        with _kept_if_refused(made, path):
+            compared.append(_compare(made, prepared, export.labels, limits))
+    with Bench(runtimes) as bench:
+        _tell(bench)
+        models = [
+            report.Model(made, path, comparisons, _agree(made, path, prepared[0], bench, limits))
+            for made, path, comparisons in zip(candidates, paths, compared, strict=True)
+        ]
+        measured = _measure(export, keras_model, models, prepared[0], bench)
     _write(target, models, report.build(export.spec, models, measured, limits, command))
     for model in models:
         print(summary(model))
@@ -96,16 +107,11 @@ def _prepare(export: ExportFolder, model: keras.Model) -> tuple[Trial, ...]:
     return prepared
 
 
-def _verify(
-    made: Candidate,
-    path: Path,
-    prepared: Sequence[Trial],
-    class_names: Sequence[str],
-    limits: verify.Limits,
-) -> tuple[verify.Comparison, ...]:
-    """Run every trial; a candidate that the gate refuses goes beside `path`."""
+@contextmanager
+def _kept_if_refused(made: Candidate, path: Path) -> Iterator[None]:
+    """A candidate that the gate refuses goes beside `path`, and the refusal says so."""
     try:
-        return _compare(made, prepared, class_names, limits)
+        yield
     except GateError as refusal:
         rejected = outputs.rejected_path(path)
         outputs.write_all({rejected: made.content})
@@ -126,17 +132,48 @@ def _compare(
     return tuple(comparisons)
 
 
+def _tell(bench: Bench) -> None:
+    for runtime, reason in bench.unreachable.items():
+        print(f"Without {runtime}: {reason}.")
+    print(f"Running on {', '.join(bench.versions)} …", flush=True)
+
+
+def _agree(
+    made: Candidate, path: Path, trial: Trial, bench: Bench, limits: verify.Limits
+) -> dict[str, Agreement]:
+    """By runtime how it agrees with LiteRT, once that is enough."""
+    with _kept_if_refused(made, path):
+        found = bench.agreements(made, trial.images)
+        for runtime, agreement in found.items():
+            verify.refuse_runtime(
+                f"{made.variant.name} model",
+                f"{runtime} {bench.versions[runtime]}",
+                agreement.agreement,
+                agreement.max_difference,
+                limits,
+            )
+    return found
+
+
 def _measure(
-    export: ExportFolder, model: keras.Model, candidates: Sequence[Candidate], trial: Trial
+    export: ExportFolder,
+    keras_model: keras.Model,
+    models: Sequence[report.Model],
+    trial: Trial,
+    bench: Bench,
 ) -> report.Measurements:
-    print("Measuring times and layers …", flush=True)
-    contents = {each.variant.name: each.content for each in candidates}
+    print("Measuring times, memory and layers …", flush=True)
+    candidates = [each.candidate for each in models]
     samples = export.calibration[:LAYER_SAMPLES]
-    exact = quantize.to_tflite(model, samples, variants.FLOAT32)
+    exact = quantize.to_tflite(keras_model, samples, variants.FLOAT32)
+    contents = {each.variant: each.content for each in candidates}
     return report.Measurements(
-        latency_ms=latency.median_ms(contents, samples[:1]),
-        layers=layers.errors(exact, contents[variants.INT8.name], samples),
-        calibration=_study(export, model, trial) if len(candidates) > 1 else (),
+        runtimes=bench.versions,
+        unreachable=bench.unreachable,
+        latency_ms=bench.latency_ms(candidates, samples[:1]),
+        memory={each.variant.name: bench.memory(each) for each in candidates},
+        layers=layers.errors(exact, contents[variants.INT8], samples),
+        calibration=_study(export, keras_model, trial) if len(models) > 1 else (),
     )
 
 

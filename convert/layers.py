@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from numpy.typing import NDArray
 
 from convert import graph
 from convert.export_folder import Images
+from convert.probe import Probe
 
 _EXACT_DB = 99.0  # shown for a layer without any error
 
@@ -30,7 +29,7 @@ def errors(reference: bytes, quantised: bytes, images: Images) -> tuple[LayerErr
     """
     both = set(graph.read(reference).computed)
     names = [name for name in graph.read(quantised).computed if name in both]
-    exact, rounded = _Probe(reference), _Probe(quantised)
+    exact, rounded = Probe(reference), Probe(quantised)
     signal, noise = np.zeros(len(names)), np.zeros(len(names))
     for image in images:
         exact.run(image)
@@ -46,30 +45,3 @@ def _layer_error(name: str, signal: float, noise: float) -> LayerError:
     first = name.partition(";")[0]  # then come the operations that were folded into it
     exact = noise <= signal * 10 ** (-_EXACT_DB / 10)
     return LayerError(first, _EXACT_DB if exact else float(10 * np.log10(signal / noise)))
-
-
-class _Probe:
-    """A model whose every tensor can be read after a run."""
-
-    def __init__(self, content: bytes) -> None:
-        self._runtime = Interpreter(
-            model_content=content,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._runtime.allocate_tensors()
-        self._pixels = self._runtime.get_input_details()[0]
-        self._details = {each["name"]: each for each in self._runtime.get_tensor_details()}
-
-    def run(self, image: NDArray[np.uint8]) -> None:
-        values = image[np.newaxis].astype(self._pixels["dtype"])
-        self._runtime.set_tensor(self._pixels["index"], values)
-        self._runtime.invoke()
-
-    def values(self, name: str) -> NDArray[np.float64]:
-        """The tensor of that name as real values."""
-        details = self._details[name]
-        scale, zero_point = details["quantization"]
-        stored = self._runtime.get_tensor(details["index"]).astype(np.float64)
-        real: NDArray[np.float64] = stored if scale == 0 else scale * (stored - zero_point)
-        return real

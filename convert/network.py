@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -36,11 +37,19 @@ def _from_json(text: str) -> keras.Model:
     keras.backend.clear_session()  # layer names, and so the bytes, do not depend on what ran before
     try:
         model = keras.models.model_from_json(text)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConvertError(f"model.json cannot be rebuilt: {_first_line(error)}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
+        raise ConvertError(
+            f"model.json cannot be rebuilt{_writer(text)}: {_first_line(error)}"
+        ) from error
     if not isinstance(model, keras.Model):
         raise ConvertError("model.json does not describe a Keras model")
     return model
+
+
+def _writer(text: str) -> str:
+    """Which other Keras wrote a `model.json`, where it says so; Keras 3 itself does not."""
+    found = re.search(r'"keras_version": "([^"]+)"', text)
+    return f" by Keras {keras.__version__}, it is Keras {found[1]}'s" if found else ""
 
 
 def _check_shapes(model: keras.Model, export: ExportFolder) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convert import verify
-
 Json = Mapping[str, Any]
 
 
@@ -50,11 +48,18 @@ def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
         yield report["advice"]
     yield _variants_table(report)
     yield (
-        f"Times are medians of one face on LiteRT, taken in turns on {report['machine']}; "
-        "other work on it shows in the second thread first."
+        f"Accuracy, macro-F1 and what follows them are on the {report['samples']} test images, "
+        "the last three against Keras. Times are medians of one face at one and at two threads, "
+        f"taken in turns on {report['machine']}; other work on it shows in the second thread "
+        "first. Memory is the peak of a fresh process that runs the model on LiteRT, in brackets "
+        "what it had before."
     )
     if picture:
         yield picture
+    yield Heading(2, "Runtimes")
+    yield from _runtimes_blocks(report)
+    yield Heading(2, "Files")
+    yield _files_table(report["variants"])
     for images, keras in report["keras"].items():
         yield Heading(2, f"The Keras network and its variants on {report['samples']} {images}")
         yield _scores_table(report, images, keras)
@@ -103,29 +108,73 @@ def _calibration_reason(points: Sequence[Json], chosen: int) -> str:
 def _variants_table(report: Json) -> Table:
     rows = []
     for name, variant in report["variants"].items():
-        file, (first, *_) = variant["file"], variant["trials"].values()
+        trial, memory = next(iter(variant["trials"].values())), variant["memory"]
         rows.append(
             (
                 name,
-                f"`{file['name']}`",
-                f"{file['bytes']:,}",
-                _accuracy(first),
-                *(f"{ms:.2f}" for ms in variant["latency_ms"].values()),
-                variant["input"]["dtype"].lower(),
-                variant["oldest_runtime"] or "unknown",
-                f"`{file['sha256'][:12]}`",
+                f"{variant['file']['bytes']:,}",
+                _accuracy(trial),
+                _percent(trial["macro_f1"]),
+                _points(trial["accuracy_drop"]),
+                _percent(trial["agreement"]),
+                _nats(trial["mean_kl"]),
+                *(_both_ms(each["latency_ms"]) for each in variant["runtimes"].values()),
+                f"{memory['peak_mib']:.1f} ({memory['idle_mib']:.1f})",
             )
         )
-    head = ("variant", "file", "bytes", "accuracy (95 % interval)", "ms, 1 thread", "ms, 2 threads")
-    return Table((*head, "pixels in", "oldest TensorFlow Lite", "sha256"), rows)
+    head = ("variant", "bytes", "accuracy (95 % interval)", "macro-F1", "drop (points)")
+    times = (f"ms, {name}" for name in report["runtimes"])
+    return Table((*head, "agreement", "mean KL", *times, "memory (MiB)"), rows)
+
+
+def _runtimes_blocks(report: Json) -> Iterator[Block]:
+    versions = ", ".join(f"{name} {version}" for name, version in report["runtimes"].items())
+    limits = report["limits"]
+    yield (
+        f"Every variant ran on {versions}. How their answers differ from LiteRT's; at least "
+        f"{_percent(limits['runtime_agreement'])} must have the same label, no probability may "
+        f"be off by more than {limits['runtime_difference']:g}. Which fast kernels a runtime "
+        "takes, and how they round, depends on the processor; its reference kernels don't."
+    )
+    for name, reason in report["unreachable_runtimes"].items():
+        yield f"**{name} was not reached**, so that nothing is known of it: {reason}."
+    reference = next(iter(report["runtimes"]))
+    rows = [
+        (
+            variant_name,
+            name,
+            str(found["images"]),
+            _percent(found["agreement"]),
+            f"{found['max_difference']:.4f}",
+            _percent(found["identical"]),
+            _percent(found["identical_reference"]),
+        )
+        for variant_name, variant in report["variants"].items()
+        for name, each in variant["runtimes"].items()
+        if name != reference and (found := each["agreement"])
+    ]
+    head = ("variant", "runtime", "images", "same label", "largest difference of a probability")
+    yield Table((*head, "identical to the bit", "identical on reference kernels"), rows)
+
+
+def _files_table(variants: Json) -> Table:
+    rows = [
+        (
+            name,
+            f"`{variant['file']['name']}`",
+            variant["input"]["dtype"].lower(),
+            variant["oldest_runtime"] or "unknown",
+            f"`{variant['file']['sha256']}`",
+        )
+        for name, variant in variants.items()
+    ]
+    return Table(("variant", "file", "pixels in", "oldest TensorFlow Lite", "sha256"), rows)
 
 
 def _scores_table(report: Json, images: str, keras: Json) -> Table:
     """The networks' scores, and below them the figures that have a limit."""
     trials = [variant["trials"][images] for variant in report["variants"].values()]
-    limits, every = dict(report["limits"]), [keras, *trials]
-    if images == verify.CORRUPTED:
-        limits["agreement"] = limits["corrupted_agreement"]
+    limits, every = report["limits"], [keras, *trials]
     rows = [
         ("accuracy (95 % interval)", *map(_accuracy, every), ""),
         ("macro-F1", *(_percent(each["macro_f1"]) for each in every), ""),
@@ -163,6 +212,10 @@ def _points(rate: float) -> str:
 
 def _nats(divergence: float) -> str:
     return f"{divergence:.4f}"
+
+
+def _both_ms(latency_ms: Mapping[int, float]) -> str:
+    return " / ".join(f"{ms:.2f}" for ms in latency_ms.values())
 
 
 def _accuracy(figures: Json) -> str:

@@ -21,11 +21,12 @@ def draw(report: Mapping[str, Any]) -> str:
         trial, size = variant["trials"][images], variant["file"]["bytes"] / 1e6
         accuracy, (low, high) = trial["accuracy"], trial["accuracy_95"]
         spread = [[100 * (accuracy - low)], [100 * (high - accuracy)]]
-        label = f"{name}, {variant['latency_ms'][1]:.2f} ms"
+        litert = next(iter(variant["runtimes"].values()))
+        label = f"{name}, {litert['latency_ms'][1]:.2f} ms"
         axes.errorbar(size, 100 * accuracy, spread, fmt="o", capsize=4, label=label)
     axes.set(xlabel="size of the file (MB)", ylabel=f"accuracy on {report['samples']} {images} (%)")
     axes.set_xlim(left=0)
-    figure.legend(title="one face, one thread", fontsize="small", loc="outside right upper")
+    figure.legend(title="one face, one thread, LiteRT", fontsize="small", loc="outside right upper")
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return stream.getvalue()

@@ -1,26 +1,27 @@
 """A Keras network and calibration images in, the bytes of a TFLite model out, in one variant.
 
-In `int8` weights are int8 per output channel, activations int8, and the tensors at both ends
-uint8, after Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
+In `int8` weights are int8 per output channel, activations int8 in the ranges of `ranges`, and the
+tensors at both ends uint8, after Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from convert import graph, variants
+from convert import graph, ranges, variants
 from convert.errors import ConvertError
 from convert.export_folder import Images
 from convert.quiet import quiet_stderr
 from convert.variants import Variant
+
+PIXEL_RANGE = (0.0, 255.0)  # so that one step of the input is one gray level
 
 
 def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> bytes:
@@ -36,6 +37,8 @@ def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> byte
             # It wants the input's range beforehand, which the samples give.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs")
             content = bytes(converter.convert())
+            if variant.calibrated:
+                content = _to_integers(content, calibration)
     except (ConverterError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConvertError(
@@ -67,22 +70,26 @@ def _configure(converter: tf.lite.TFLiteConverter, calibration: Images, variant:
         # tflite-runtime 2.14 refuses; one scale for the layer is version 9, which it has.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     else:
-        converter.representative_dataset = lambda: _samples(calibration)
+        # The float model with a place for each tensor's range, which `ranges` then fills.
+        converter.representative_dataset = lambda: [[calibration[:1].astype(np.float32)]]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.uint8
+        converter._experimental_calibrate_only = True
 
 
-def _samples(calibration: Images) -> Iterator[list[NDArray[np.float32]]]:
-    """Batches of one for the converter's ranges; two pixels of the first are made black and white.
-
-    The input then spans 0–255 whatever the samples hold, so that one step is one gray level.
-    """
-    first = calibration[:1].astype(np.float32)
-    first[0, 0, :2, 0] = 0, 255
-    yield [first]
-    for image in calibration[1:]:
-        yield [image[np.newaxis].astype(np.float32)]
+def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
+    """Quantise a float model that has a range for each tensor, though not yet the best one."""
+    learnt = ranges.learn(calibrated, calibration)
+    model = graph.unpack(calibrated)
+    (pixels,), tensors = model.subgraphs[0].inputs, model.subgraphs[0].tensors
+    for i, tensor in enumerate(tensors):
+        ends = PIXEL_RANGE if i == pixels else learnt.get(tensor.name.decode())
+        if ends is not None:
+            low, high = ends
+            tensor.quantization.min = np.array([low], np.float32)
+            tensor.quantization.max = np.array([high], np.float32)
+    return bytes(
+        mlir_quantize(graph.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
+    )
 
 
 def _check_ends(converted: graph.Graph, variant: Variant) -> None:

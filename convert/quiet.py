@@ -12,6 +12,7 @@ from collections.abc import Iterator
 def configure_tensorflow() -> None:
     """Set what TensorFlow and Keras read from the environment; call it before importing them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it says so, and rounds by processor
     os.environ["KERAS_BACKEND"] = "tensorflow"  # training may have used another
 
 

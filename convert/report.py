@@ -15,9 +15,10 @@ from convert import choice, graph, runtimes, versions
 from convert.calibration_study import Point
 from convert.candidate import Candidate
 from convert.layers import LayerError
+from convert.runtime_study import Agreement, Memory
 from convert.verify import Comparison, Limits
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,13 +28,17 @@ class Model:
     candidate: Candidate
     path: Path
     comparisons: tuple[Comparison, ...]  # the test images first
+    agreements: Mapping[str, Agreement]  # by runtime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measurements:
     """What was measured on all variants together, beside the trials."""
 
-    latency_ms: Mapping[str, Mapping[int, float]]  # by variant and threads
+    runtimes: Mapping[str, str]  # versions of those that were reached, LiteRT first
+    unreachable: Mapping[str, str]  # the others, and why
+    latency_ms: Mapping[str, Mapping[str, Mapping[int, float]]]  # by variant, runtime, threads
+    memory: Mapping[str, Memory]  # by variant
     layers: Sequence[LayerError]
     calibration: Sequence[Point]  # empty where it was not studied
 
@@ -48,8 +53,7 @@ def build(
     """The report on all variants of one export, from the files' own bytes."""
     first = models[0]
     variants = {
-        model.candidate.variant.name: _variant(model)
-        | {"latency_ms": measured.latency_ms[model.candidate.variant.name]}
+        model.candidate.variant.name: _variant(model) | _measured(model, measured)
         for model in models
     }
     return {
@@ -61,6 +65,8 @@ def build(
         "keras": {each.images: dataclasses.asdict(each.keras) for each in first.comparisons},
         "samples": first.comparisons[0].samples,
         "variants": variants,
+        "runtimes": measured.runtimes,
+        "unreachable_runtimes": measured.unreachable,
         "advice": choice.advice(variants),
         "layers": [dataclasses.asdict(layer) for layer in measured.layers],
         "calibration_study": [dataclasses.asdict(point) for point in measured.calibration],
@@ -93,6 +99,20 @@ def _variant(model: Model) -> dict[str, Any]:
         ],
         "oldest_runtime": runtimes.oldest_for_all(described.operators),
         "trials": {each.images: _trial(each) for each in model.comparisons},
+    }
+
+
+def _measured(model: Model, measured: Measurements) -> dict[str, Any]:
+    variant = model.candidate.variant.name
+    return {
+        "memory": dataclasses.asdict(measured.memory[variant]),
+        "runtimes": {
+            runtime: {
+                "latency_ms": measured.latency_ms[variant][runtime],
+                "agreement": dataclasses.asdict(agreement),
+            }
+            for runtime, agreement in model.agreements.items()
+        },
     }
 
 

@@ -23,18 +23,15 @@ _SATURATED = 0.995
 class Limits:
     """How far a model may be from the Keras network: rates of 0 to 1, divergence in nats.
 
-    On corrupted images the network itself wavers between classes, so that less agreement is asked.
+    The last two hold each other runtime's answers against LiteRT's.
     """
 
     accuracy_drop: float = 0.005
     agreement: float = 0.97
-    corrupted_agreement: float = 0.95
     recall_drop: float = 0.03
     mean_kl: float = 0.02
-
-    def least_agreement(self, images: str) -> float:
-        """The limit on the images of that name."""
-        return self.corrupted_agreement if images == CORRUPTED else self.agreement
+    runtime_agreement: float = 0.97
+    runtime_difference: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +106,36 @@ def refuse_broken(
         )
 
 
+def refuse_runtime(
+    name: str, runtime: str, agreement: float, difference: float, limits: Limits
+) -> None:
+    """`GateError` if `runtime` answers too differently from LiteRT, by label or probability."""
+    if agreement < limits.runtime_agreement - _ROUNDING:
+        raise GateError(
+            f"the {name} answers otherwise on {runtime}: the top class is LiteRT's on "
+            f"{100 * agreement:.2f} % of the test images, "
+            f"at least {100 * limits.runtime_agreement:g} % is needed"
+        )
+    if difference > limits.runtime_difference + _ROUNDING:
+        raise GateError(
+            f"the {name} answers otherwise on {runtime}: a probability is off by "
+            f"{difference:.3f} from LiteRT's, at most {limits.runtime_difference:g} is allowed"
+        )
+
+
 def _broken_limits(comparison: Comparison, labels: Sequence[str], limits: Limits) -> Iterator[str]:
     drop, agreement, kl = comparison.accuracy_drop, comparison.agreement, comparison.mean_kl
     worst, recall_drop = comparison.worst_class
-    least = limits.least_agreement(comparison.images)
     if drop > limits.accuracy_drop + _ROUNDING:
         yield (
             f"accuracy drops by {100 * drop:.2f} points, "
             f"at most {100 * limits.accuracy_drop:g} is allowed"
         )
-    if agreement < least - _ROUNDING:
-        yield (f"top-1 agreement is {100 * agreement:.2f} %, at least {100 * least:g} % is needed")
+    if agreement < limits.agreement - _ROUNDING:
+        yield (
+            f"top-1 agreement is {100 * agreement:.2f} %, "
+            f"at least {100 * limits.agreement:g} % is needed"
+        )
     if recall_drop > limits.recall_drop + _ROUNDING:
         yield (
             f"the recall of {labels[worst]!r} drops by {100 * recall_drop:.2f} points, "

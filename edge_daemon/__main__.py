@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import NoReturn
 from edge_daemon import __version__
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError, load_config
+from edge_daemon.credentials import hash_password, hash_token, new_token
 
 # Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
 OPENCV_ENVIRONMENT = {
@@ -27,6 +29,10 @@ OPENCV_ENVIRONMENT = {
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
     options = _parser().parse_args(argv)
+    if options.command == "hash-password":
+        return _hash_password()
+    if options.command == "new-token":
+        return _new_token()
 
     def load() -> Config:
         return load_config(options.config, options.set, os.environ)
@@ -91,6 +97,26 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _hash_password() -> int:
+    """Print the hash of a password typed twice, or of the one line that stands in a pipe."""
+    typed = sys.stdin.isatty()
+    password = getpass.getpass("Password: ") if typed else sys.stdin.readline().rstrip("\n")
+    if typed and getpass.getpass("Again: ") != password:
+        return _refuse(ValueError("the two are not the same."))
+    try:
+        print(hash_password(password))
+    except ValueError as error:
+        return _refuse(error)
+    return 0
+
+
+def _new_token() -> int:
+    token = new_token()
+    print(f"token, for the program, shown only now: {token}")
+    print(f"web.token, for the configuration:       {hash_token(token)}")
+    return 0
+
+
 def _refuse(error: Exception) -> int:
     for line in str(error).splitlines():
         print(f"edge_daemon: {line}", file=sys.stderr)
@@ -101,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edge_daemon", description=__doc__)
     parser.add_argument("--version", action="version", version=f"mien {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("hash-password", help="print the hash of a password, for web.password")
+    commands.add_parser("new-token", help="print a new token, and its hash for web.token")
     for name, what in (
         ("run", "watch the camera until told to stop"),
         ("check-config", "say whether a configuration is valid"),

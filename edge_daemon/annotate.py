@@ -34,26 +34,28 @@ FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
-def public_picture(view: View) -> ImageBgr:
+def public_picture(view: View, *, overlay: bool = True) -> ImageBgr:
     """What anybody who watches gets to see of `view`: a plain card, if its picture is private."""
     if view.drawing.show:
-        return annotate(view)
+        return annotate(view, overlay=overlay)
     blank = replace(view.frame, bgr=np.zeros_like(view.frame.bgr))
     return annotate(View(blank, notice=view.notice or NOT_SHOWN))
 
 
-def annotate(view: View) -> ImageBgr:
+def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
     """Draw `view` on a copy of its frame, faces blurred where its drawing says so.
 
     A view with a notice is darkened and shows the notice instead of its faces; the last picture
     before a loss has no later ones to tell where faces are, so none of it is shown if they are to
-    be blurred.
+    be blurred. Without `overlay` nothing is drawn on the frame, but faces are blurred all the same.
     """
     bgr = view.frame.bgr.copy()
     if view.notice:
         return _notice_picture(np.zeros_like(bgr) if view.drawing.blur else bgr, view)
     if view.drawing.blur:
         blur(bgr, view.veil)
+    if not overlay:
+        return bgr
     scale = _scale(bgr)
     frame = _frame_box(bgr)
     shown = [face for face in view.faces if _shared(face.box, frame).area > 0]

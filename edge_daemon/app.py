@@ -21,9 +21,11 @@ from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
 from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
 from edge_daemon.event_feed import EventFeed
+from edge_daemon.event_history import EventHistory
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
 from edge_daemon.file_reader import FileReader
+from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
 from edge_daemon.metrics import Metrics, StageTimes
@@ -41,7 +43,7 @@ from edge_daemon.source_choice import OpenSource, source_opener
 from edge_daemon.sources import SourceError
 from edge_daemon.stages import Stages
 from edge_daemon.state import StateReport
-from edge_daemon.still import StillReader
+from edge_daemon.still import BuildParts, StillReader
 from edge_daemon.supervisor import Supervisor
 from edge_daemon.tracker import Tracker
 from edge_daemon.types import Drawing, Frame, View
@@ -88,6 +90,7 @@ class Parts:
     event_log: EventLog
     shots: Backlog[Shot]
     snapshots: Snapshots
+    stills: StillReader
     web: WebServer
 
 
@@ -193,7 +196,17 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         slow_down=slow_down,
         viewers=lambda: web.viewers,
     )
-    web = _web(config, views, report, metrics=metrics, on_failure=stop.fail)
+    stills = StillReader(_still_parts(config, stages), max_faces=STILL_FACES)
+    web = _web(
+        config,
+        views=views,
+        feed=feed,
+        report=report,
+        stills=stills,
+        metrics=metrics,
+        times=times,
+        stop=stop,
+    )
     return Parts(
         camera=camera,
         pipeline=pipeline,
@@ -205,6 +218,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         event_log=event_log,
         shots=shots,
         snapshots=snapshots,
+        stills=stills,
         web=web,
     )
 
@@ -321,23 +335,47 @@ def _snapshot_policy(config: Config) -> SnapshotPolicy:
 
 def _web(
     config: Config,
-    views: Latest[View],
-    report: StateReport,
     *,
+    views: Latest[View],
+    feed: EventFeed,
+    report: StateReport,
+    stills: StillReader,
     metrics: Metrics,
-    on_failure: Callable[[BaseException], None],
+    times: StageTimes,
+    stop: Stop,
 ) -> WebServer:
-    web = WebServer(
-        host=config.web.host,
-        port=config.web.port,
-        max_viewers=config.web.max_viewers,
+    web = config.web
+    return WebServer(
+        host=web.host,
+        port=web.port,
+        tls=Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None,
+        password=web.password,
+        token=web.token,
+        hosts=web.hosts,
+        max_viewers=web.max_viewers,
         views=views,
-        state=lambda: report.state(web.viewers),
-        healthy=report.healthy,
+        feed=feed,
+        history=_history(config),
+        report=report,
+        stills=stills,
         metrics=metrics.text,
-        on_failure=on_failure,
+        observe=times.observe,
+        on_failure=stop.fail,
     )
-    return web
+
+
+def _history(config: Config) -> EventHistory:
+    path, folder = Path(config.events.path), config.events.ram_dir
+    return EventHistory(path, ram=Path(folder) / path.name if folder else None)
+
+
+def _still_parts(config: Config, stages: Stages) -> BuildParts:
+    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
+    model = stages.classifier.model
+    return lambda: (
+        _detector(config, config.detector.min_score),
+        Classifier(model, runtime=config.runtime),
+    )
 
 
 def build_reader(config: Config) -> FileReader:
@@ -409,6 +447,8 @@ def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None
 def _bind(web: WebServer, config: Config) -> None:
     try:
         web.start()
+    except CertificateError as error:
+        raise BindError(f"web: {error}") from error
     except OSError as error:
         raise BindError(
             f"web: {config.web.host}:{config.web.port} cannot be listened on: {error.strerror}; "
@@ -428,6 +468,7 @@ def _apply(parts: Parts, config: Config, stages: Stages) -> None:
     """Put a configuration that has proved itself to work, all but what needs a restart."""
     parts.disk.policy = _log_policy(config)
     parts.snapshots.policy = _snapshot_policy(config)
+    parts.stills.build = _still_parts(config, stages)
     parts.pipeline.swap(stages)
 
 
@@ -440,4 +481,7 @@ def _describe(parts: Parts, config: Config) -> None:
     log.info("runtime: %s", stages.classifier.runtime)
     log.info("events: %s", parts.event_log.path)
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
-    log.info("watch: http://%s:%d/", host, parts.web.port)
+    scheme = "https" if config.web.tls_certificate else "http"
+    log.info("watch: %s://%s:%d/", scheme, host, parts.web.port)
+    if config.web.unguarded:
+        log.warning("web: no password, and %s is open to the network: web.auth is none", host)

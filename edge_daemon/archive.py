@@ -27,6 +27,12 @@ class Archive:
         number = re.escape(path.stem) + r"\.(\d{6,})" + re.escape(path.suffix)
         self._name = re.compile(rf"{number}(\.gz)?({re.escape(PART)})?")
 
+    def files(self) -> list[Path]:
+        """The files put aside, oldest first; one that is both plain and compressed only once."""
+        files = [file for _, file in self._numbered() if file.suffix != PART]
+        names = {file.name for file in files}
+        return [file for file in files if f"{file.name}.gz" not in names]
+
     def take(self) -> None:
         """Put the log itself aside under the next number."""
         last = max((number for number, _ in self._numbered()), default=0)

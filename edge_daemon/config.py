@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_daemon.credentials import PASSWORD_FORM, TOKEN_FORM
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -21,6 +24,9 @@ SnapshotType = Literal[
 
 # What a reload leaves as it is: a section or a key. All else changes between two frames.
 NEEDS_RESTART = ("camera", "web", "events.path", "events.ram_dir", "snapshots.path")
+
+# What is never repeated in a message, with the command that makes it.
+SECRETS = {"web.password": "hash-password", "web.token": "new-token"}
 
 
 class Section(BaseModel):
@@ -239,19 +245,60 @@ class Stream(Section):
     quality: Annotated[int, Field(ge=1, le=100)] = Field(80, description="JPEG quality.")
 
 
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Web(Section):
     """The page and its endpoints."""
 
     host: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1",
-        description="Address to listen on; 0.0.0.0 lets the whole network watch, unguarded.",
+        description="Address to listen on; others than 127.0.0.1 need a password or a token.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8080, description="Port to listen on; 0 takes any free one."
     )
     max_viewers: Annotated[int, Field(ge=1, le=256)] = Field(
-        16, description="Streams served at once; further viewers are told to come back."
+        32, description="Streams served at once; further viewers are told to come back."
     )
+    auth: Literal["auto", "none"] = Field(
+        "auto",
+        description="none lets everybody watch who reaches the address; auto never does that.",
+    )
+    password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
+        "", description="For people: what `python -m edge_daemon hash-password` prints."
+    )
+    token: Annotated[str, Field(pattern=TOKEN_FORM)] = Field(
+        "", description="For programs: the hash that `python -m edge_daemon new-token` prints."
+    )
+    hosts: list[str] = Field(
+        [], description="Names to be reached under, besides addresses and the machine's own name."
+    )
+    tls_certificate: str = Field("", description="PEM file of a certificate; https then.")
+    tls_key: str = Field("", description="PEM file of its key.")
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether others on the network may watch without a password."""
+        return not (self.password or self.token or _loopback(self.host))
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Web:
+        if self.auth == "none" and (self.password or self.token):
+            raise ValueError("web.auth is none, but there is a password or a token; remove either")
+        if self.unguarded and self.auth != "none":
+            raise ValueError(
+                f"web.host: {self.host} lets the network watch; set web.password "
+                "(`python -m edge_daemon hash-password`) or web.token (`… new-token`), "
+                "or web.auth: none"
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("web.tls_certificate and web.tls_key are needed together")
+        return self
 
 
 class Config(Section):
@@ -283,10 +330,9 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A wrong value, or with `reason` "" an unknown key; `path` leads to it."""
+    """What is wrong with the value that `path` leads to; with `reason` "" its key is unknown."""
 
     path: tuple[str, ...]
-    given: object
     reason: str
 
 
@@ -353,8 +399,15 @@ def _mistake(error: dict[str, Any]) -> Mistake:
     # What follows the key is the place in a list, or the member of a union that was tried.
     known = Config.model_fields.get(loc[0])
     path = tuple(loc[:2] if known and isinstance(known.default, Section) else loc[:1])
+    dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return Mistake(path, error["input"], "")
+        return Mistake(path, "")
+    if error["type"] == "value_error":  # of a whole section, in its own words
+        return Mistake(path, str(error["ctx"]["error"]))
+    if dotted in SECRETS:
+        command = f"`python -m edge_daemon {SECRETS[dotted]}`"
+        return Mistake(path, f"{dotted} should be what {command} prints")
+    reason = str(error["msg"]).removeprefix("Input ")
     if error["type"] == "model_type":
-        return Mistake(path, error["input"], "should be a section of keys")
-    return Mistake(path, error["input"], str(error["msg"]).removeprefix("Input "))
+        reason = "should be a section of keys"
+    return Mistake(path, f"{dotted} is {error['input']!r}, but {reason}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from edge_daemon.config import Config, Mistake, Mistakes, keys, validated
+from edge_daemon.config import SECRETS, Config, Mistake, Mistakes, keys, validated
 
 PREFIX = "MIEN_"
 NOTHING: Mapping[str, str] = {}
@@ -98,7 +98,8 @@ def _from_word(word: str) -> _Override:
     key, separator, raw = word.partition("=")
     if not separator:
         raise ConfigError(f"--set {word}: expected section.key=value.")
-    return _override(key.strip(), raw, f"--set {word}")
+    name = key.strip()
+    return _override(name, raw, f"--set {name if name in SECRETS else word}")
 
 
 def _override(name: str, raw: str, origin: str) -> _Override:
@@ -135,7 +136,7 @@ def _sentence(
     where = origins.get(mistake.path) or (f"{name}, line {line}" if line else name)
     dotted = ".".join(mistake.path)
     if mistake.reason:
-        return f"{where}: {dotted} is {mistake.given!r}, but {mistake.reason}."
+        return f"{where}: {mistake.reason}."
     near = _nearest(dotted)
     hint = f"did you mean {near!r}?" if near else "see docs/configuration.md for those there are."
     return f"{where}: unknown key {dotted!r}; {hint}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_daemon.backlog import Backlog
+from edge_daemon.event_history import Entry, EventIds
 from edge_daemon.events import Event
 
-RECENT = 30
+RECENT = 30  # what /state tells
+KEPT = 300  # what a reader of the live events may be behind without the log
 
 
 class EventFeed:
@@ -18,15 +20,24 @@ class EventFeed:
     def __init__(self, sinks: Sequence[Backlog[Event]]) -> None:
         self._sinks = tuple(sinks)
         self._lock = threading.Lock()
-        self._recent: deque[Event] = deque(maxlen=RECENT)
+        self._ids = EventIds()
+        self._kept: deque[Entry] = deque(maxlen=KEPT)
         self._counts: Counter[str] = Counter()
+        self._listener: Callable[[], None] | None = None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each event, in its maker's thread; it must not block."""
+        self._listener = listener
 
     def put(self, event: Event) -> None:
+        values = event.as_dict()
         with self._lock:
-            self._recent.appendleft(event)
+            self._kept.append(Entry(self._ids.next(values["time"]), values))
             self._counts[event.type] += 1
-        for sink in self._sinks:
-            sink.put(event)
+            for sink in self._sinks:  # in the same order, whoever else puts one now
+                sink.put(event)
+        if self._listener is not None:
+            self._listener()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -34,7 +45,12 @@ class EventFeed:
         with self._lock:
             return dict(self._counts)
 
-    def recent(self) -> list[Event]:
+    def recent(self) -> list[Entry]:
         """The latest events, newest first."""
         with self._lock:
-            return list(self._recent)
+            return list(self._kept)[: -RECENT - 1 : -1]
+
+    def kept(self) -> list[Entry]:
+        """The events still at hand, oldest first."""
+        with self._lock:
+            return list(self._kept)

@@ -1,158 +1,351 @@
-"""A WSGI application in, an HTTP server out: the adapter round cheroot.
+"""A WSGI application in, an HTTP server out: the adapter round gevent.
 
-It adds what a camera's server needs: a stop that does not wait for slow clients, bodies of
-unknown length that end with the connection (many MJPEG clients cannot read chunks), small send
-buffers, and no silent end of the serving thread.
+One thread serves every connection: a viewer, an idle client or half a request costs a socket and
+no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets;
+`Loop` is how they wake a request and how a request has work done elsewhere.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import ssl
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
 
-from cheroot.server import HTTPConnection
-from cheroot.wsgi import Gateway_10, Server
+import gevent
 from flask import Flask
+from gevent import ssl as gevent_ssl
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.socket import wait_write
+from gevent.threadpool import ThreadPool
 
 log = logging.getLogger(__name__)
 
-SEND_BUFFER_BYTES: Final = 65536  # about a picture: what waits here is already old
-CLIENT_TIMEOUT_S: Final = 5  # a client that neither reads nor writes for so long is cut off
-SELECT_S: Final = 0.2  # how late the serving thread sees that it is to stop
-QUEUE: Final = 32  # connections that may wait for a thread; more are answered 503
-WAIT_S: Final = 1  # for a place among them, and for the threads to end
+WRITABLE: Final = "mien.wait_writable"  # in the WSGI environment: see `Writable`
+Writable = Callable[[], None]  # returns when the client has taken what was written before
+
+HEADER_S: Final = 5.0  # for the TLS handshake and each request's header, from its first wait on
+CLIENT_TIMEOUT_S: Final = (
+    5.0  # a client that takes nothing and sends nothing for so long is cut off
+)
+UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
+CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
+STOP_S: Final = 1.0
+WORKERS: Final = 3  # native threads for what would hold up everybody: encoding, files, uploads
+
+T = TypeVar("T")
+
+
+class Loop:
+    """The serving thread's event loop, as the application sees it.
+
+    `ring` may be called from any thread; everything else only while answering a request.
+    """
+
+    def __init__(self) -> None:
+        self._bell: Any = None
+        self._rung: Any = None
+        self._workers: Any = None
+
+    def ring(self) -> None:
+        """Wake every request that waits: something has changed."""
+        if (bell := self._bell) is not None:
+            bell.send()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the next `ring`, or for `timeout_s`."""
+        self._rung.wait(timeout_s)
+
+    def sleep(self, duration_s: float) -> None:
+        """Let other requests go on for so long."""
+        gevent.sleep(duration_s)
+
+    def places(self, count: int) -> AbstractContextManager[Any]:
+        """Lets `count` requests at a time into its `with` blocks; the others wait."""
+        guard: AbstractContextManager[Any] = BoundedSemaphore(count)
+        return guard
+
+    def offload(self, work: Callable[..., T], *values: Any) -> T:
+        """What `work(*values)` gives, done in a native thread while others are served."""
+        result: T = self._workers.apply(work, values)
+        return result
+
+    @contextmanager
+    def deadline(self, limit_s: float) -> Iterator[None]:
+        """Raise TimeoutError when the body takes longer than `limit_s`."""
+        with gevent.Timeout(limit_s, TimeoutError()):
+            yield
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Belong to the calling thread for as long as the body runs."""
+        hub = gevent.get_hub()
+        self._workers = ThreadPool(WORKERS, hub)
+        self._rung = Event()
+        bell = hub.loop.async_()
+        bell.start(self._wake)
+        self._bell = bell
+        try:
+            yield
+        finally:
+            self._bell = None
+            bell.stop()
+            bell.close()
+            self._workers.kill()
+            hub.destroy(destroy_loop=True)
+
+    def _wake(self) -> None:
+        rung, self._rung = self._rung, Event()
+        rung.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of a certificate, with its chain, and of its key, both PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class CertificateError(ValueError):
+    """The files for TLS cannot be used; the message names them."""
 
 
 class HttpServer:
-    """Serves `app` on `host`:`port` with `threads` threads, from its own thread."""
+    """Serves `app` on `host`:`port` from a thread of its own, in `loop`.
+
+    At most `max_connections` at once: for one more, that which has waited longest for its request
+    goes. Request bodies may have `max_body_bytes`. `on_failure` hears of a failing thread.
+    """
 
     def __init__(
         self,
         *,
         app: Flask,
+        loop: Loop,
         host: str,
         port: int,
-        threads: int,
+        tls: Tls | None,
+        max_connections: int,
+        max_body_bytes: int,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._server = _Server((host, port), app, threads)
+        self._app, self._loop = app, loop
+        self._host, self._port = host, port
+        self._tls = tls
+        self._max_connections, self._max_body_bytes = max_connections, max_body_bytes
         self._on_failure = on_failure
-        self._thread = threading.Thread(target=self._serve, name="web")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="web")
+        self._listener: socket.socket | None = None
 
     @property
     def port(self) -> int:
         """The TCP port; after `start()` the bound one, where 0 was asked for."""
-        return int(self._server.bind_addr[1])
+        return self._port
 
     def start(self) -> None:
-        """Bind and begin to serve. Raises OSError when the address cannot be bound."""
-        try:
-            self._server.prepare()
-        except OSError as error:  # cheroot's has the reason only in its text
-            raise self._server.bind_error or error from None
-        self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        """Bind and begin to serve. Raises OSError or CertificateError when it cannot."""
+        self._context = _tls_context(self._tls) if self._tls else None
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server(
+            (self._host, self._port), family=family, backlog=CONNECTIONS_WAITING
+        )
+        listener.setblocking(False)
+        self._listener, self._port = listener, listener.getsockname()[1]
         self._thread.start()
 
     def stop(self) -> None:
-        """Cut every connection off and wait for the threads."""
-        self._server.hang_up()
-        self._server.stop()
+        """Cut every connection off and wait for the thread; may be called again."""
+        self._stop.set()
+        self._loop.ring()
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         try:
-            self._server.serve()
+            with self._loop.running():
+                self._serve()
         except BaseException as error:  # ends the process: the thread must not die unseen
             self._on_failure(error)
 
-
-class _Gateway(Gateway_10):
-    """Ends a body of unknown length with the connection; cheroot would send it in chunks."""
-
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Any:
-        if all(name.lower() != "content-length" for name, _ in headers):
-            self.req.response_protocol = "HTTP/1.0"
-            headers = [*headers, ("Connection", "close")]
-        return super().start_response(status, headers, exc_info)
-
-
-class _Connection(HTTPConnection):
-    """A connection that the server can hang up on while a thread is busy with it."""
-
-    def communicate(self) -> bool:
-        with self.server.busy_lock:
-            if self.server.hung_up:
-                return False
-            self.server.busy.add(self)
-        try:
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
-        finally:
-            with self.server.busy_lock:
-                self.server.busy.discard(self)
-
-    def close(self) -> None:
-        super().close()
-        with suppress(OSError, ValueError):  # drop what a failed write left in the buffer
-            self.wfile.close()
-
-
-class _Server(Server):
-    ConnectionClass = _Connection
-    expiration_interval = SELECT_S
-    max_request_header_size = 16384
-    max_request_body_size = 16384
-
-    def __init__(self, address: tuple[str, int], app: Flask, threads: int) -> None:
-        super().__init__(
-            address,
-            app,
-            numthreads=threads,
-            max=threads,
-            server_name="mien",
-            request_queue_size=QUEUE,
-            timeout=CLIENT_TIMEOUT_S,
-            shutdown_timeout=WAIT_S,
-            accepted_queue_size=QUEUE,
-            accepted_queue_timeout=WAIT_S,
+    def _serve(self) -> None:
+        secure: dict[str, Any] = {"ssl_context": self._context} if self._context else {}
+        server = _Server(
+            self._listener,
+            self._app,
+            max_connections=self._max_connections,
+            max_body_bytes=self._max_body_bytes,
+            **secure,
         )
-        self.gateway = _Gateway
-        self.busy_lock = threading.Lock()
-        self.busy: set[_Connection] = set()
-        self.hung_up = False
-        self.bind_error: OSError | None = None
-        self._serving: threading.Thread | None = None
+        server.start()
+        while not self._stop.is_set() and server.failure is None:
+            self._loop.wait(STOP_S)
+        server.stop(timeout=0)
+        if server.failure is not None:
+            raise server.failure
 
-    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    context: ssl.SSLContext = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror if error.errno else "they are no certificate and key that fit"
+        files = f"{tls.certificate} and {tls.key}"
+        raise CertificateError(f"{files} cannot be used: {reason}.") from None
+    return context
+
+
+class _Refused(ValueError):
+    """A request that cannot be served; `args` are the status line and a sentence."""
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    """One connection's requests."""
+
+    def handle_one_request(self) -> Any:
+        self.server.owes_request(self.socket.fileno())
+        with gevent.Timeout(HEADER_S) as self._patience:
+            try:
+                return super().handle_one_request()
+            except gevent.Timeout:
+                return None  # its header did not come in time
+
+    def read_request(self, raw_requestline: str) -> Any:
+        read = super().read_request(raw_requestline)
+        self._patience.close()
+        self.server.made_request(self.socket.fileno())
+        if "transfer-encoding" in self.headers:
+            raise _Refused("411 Length Required", "Send the body with its Content-Length.")
+        if (self.content_length or 0) > self.server.max_body_bytes:
+            limit = self.server.max_body_bytes // 1_000_000
+            raise _Refused("413 Content Too Large", f"A body may have {limit} MB.")
+        return read
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ[WRITABLE] = self._wait_writable
+        return environ
+
+    def finalize_headers(self) -> None:
+        """End a body of unknown length with the connection: many MJPEG clients read no chunks."""
+        super().finalize_headers()
+        if self.response_use_chunked:  # type: ignore[has-type]
+            self.response_use_chunked = False
+            self.close_connection = True
+            self.response_headers.remove((b"Transfer-Encoding", b"chunked"))
+        if self.close_connection and not any(n == b"Connection" for n, _ in self.response_headers):
+            self.response_headers.append((b"Connection", b"close"))
+
+    def handle_error(self, kind: type, error: BaseException, trace: TracebackType) -> None:
+        """Log what failed, without the query, which may hold a token; who left is not worth it."""
+        if isinstance(error, OSError):
+            self.close_connection = True
+            return
+        if not isinstance(error, gevent.GreenletExit):
+            path = self.environ.get("PATH_INFO", "")
+            log.error("%s %s failed", self.command, path, exc_info=(kind, error, trace))
+        self._send_error_response_if_possible(500)
+
+    def _handle_client_error(self, error: BaseException) -> tuple[str, bytes]:
+        known = isinstance(error, _Refused)
+        status, sentence = error.args if known else ("400 Bad Request", "This is not HTTP/1.1.")
+        body = f"{sentence}\n"
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+        return status, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    def _wait_writable(self) -> None:
+        wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
+
+
+class _Server(WSGIServer):  # type: ignore[misc]
+    """Knows its connections by their file numbers, and which of them owe a request."""
+
+    handler_class = _Handler
+
+    def __init__(
+        self,
+        listener: Any,
+        app: Flask,
+        *,
+        max_connections: int,
+        max_body_bytes: int,
+        **secure: Any,
+    ) -> None:
+        super().__init__(listener, app, spawn=Pool(), log=None, error_log=None, **secure)
+        self.environ["SERVER_NAME"] = "mien"  # else asked of the name service
+        self.max_body_bytes = max_body_bytes
+        self.failure: BaseException | None = None
+        self._max_connections = max_connections
+        self._open: set[int] = set()
+        self._owing: dict[int, None] = {}  # in the order of their waiting
+
+    def owes_request(self, number: int) -> None:
+        self._owing.setdefault(number)
+
+    def made_request(self, number: int) -> None:
+        self._owing.pop(number, None)
+
+    def do_handle(self, connection: Any, address: Any) -> None:
+        """Serve a new connection, in a full house in the place of the one that waits longest."""
+        if len(self._open) >= self._max_connections:
+            if not self._owing:
+                connection.close()
+                return
+            self._hang_up(next(iter(self._owing)))
+        number = connection.fileno()
+        self._open.add(number)
+        self._owing[number] = None
+        self.pool.spawn(self._one, number, connection, address)
+
+    def wrap_socket_and_handle(self, connection: Any, address: Any) -> None:
+        secure = None
+        with gevent.Timeout(HEADER_S, False):
+            secure = self.wrap_socket(connection, **self.ssl_args)
+        if secure is not None:
+            self.handle(secure, address)
+
+    def do_read(self) -> Any:
+        """A new connection, if there is one; without file numbers left this is the end."""
         try:
-            return cast(socket.socket, super().bind(family, type, proto))
+            return super().do_read()
+        except ConnectionAbortedError:
+            return None
         except OSError as error:
-            self.bind_error = error
-            raise
+            self.failure = error
+            self.stop_accepting()
+            return None
 
-    def hang_up(self) -> None:
-        """End what the threads are reading and writing, and take nothing new."""
-        with self.busy_lock:
-            self.hung_up = True
-            for connection in self.busy:
-                with suppress(OSError):  # it may be gone already
-                    connection.socket.shutdown(socket.SHUT_RDWR)
+    def _one(self, number: int, connection: Any, address: Any) -> None:
+        try:
+            _prepare(connection)
+            self._handle(connection, address)
+        except OSError:  # it left, or it cannot do TLS
+            pass
+        finally:
+            self._owing.pop(number, None)
+            self._open.discard(number)
+            connection.close()
 
-    def serve(self) -> None:
-        self._serving = threading.current_thread()
-        super().serve()
+    def _hang_up(self, number: int) -> None:
+        self._owing.pop(number)
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as twin:
+            twin.shutdown(socket.SHUT_RDWR)
 
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Log as everything else does; an error of the serving thread itself is raised.
 
-        cheroot would log that one and try again at once, for ever.
-        """
-        if traceback and threading.current_thread() is self._serving:
-            raise  # noqa: PLE0704 - called from inside cheroot's except block
-        log.log(level, msg, exc_info=traceback)
+def _prepare(connection: Any) -> None:
+    connection.settimeout(CLIENT_TIMEOUT_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

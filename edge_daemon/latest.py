@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,7 +25,12 @@ class Latest(Generic[T]):
         self._seq = 0
         self._taken = 0
         self._closed = False
+        self._listener: Callable[[], None] | None = None
         self.overwritten = 0
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each change, in the writer's thread; it must not block."""
+        self._listener = listener
 
     def put(self, value: T) -> None:
         """Publish `value`; a value that no reader took is counted as overwritten."""
@@ -34,6 +40,7 @@ class Latest(Generic[T]):
             self._value = value
             self._seq += 1
             self._changed.notify_all()
+        self._tell()
 
     def get(self, after: int = 0, timeout_s: float = 1.0) -> tuple[int, T] | None:
         """Wait for a value newer than sequence number `after`; None after `timeout_s`.
@@ -67,3 +74,8 @@ class Latest(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._listener is not None:
+            self._listener()

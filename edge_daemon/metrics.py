@@ -21,6 +21,7 @@ from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event
 from edge_daemon.latest import Latest
+from edge_daemon.pictures import ENCODE
 from edge_daemon.pipeline import FRAME, STAGES, Pipeline
 from edge_daemon.slow_down import SlowDown
 from edge_daemon.snapshots import Shot, Snapshots
@@ -31,7 +32,7 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class StageTimes:
-    """How long each stage of the pipeline takes, and a frame from its capture to its view."""
+    """How long each stage of the pipeline takes, a JPEG, and a frame from capture to view."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
@@ -48,10 +49,11 @@ class StageTimes:
             registry=registry,
             buckets=BOUNDS_S,
         )
-        self._of = {stage: self._stages.labels(stage) for stage in STAGES} | {FRAME: self._frame}
+        stages = (*STAGES, ENCODE)
+        self._of = {each: self._stages.labels(each) for each in stages} | {FRAME: self._frame}
 
     def observe(self, stage: str, took_s: float) -> None:
-        """Count `took_s` seconds of one of STAGES, or of FRAME."""
+        """Count `took_s` seconds of one of STAGES, of ENCODE, or of FRAME."""
         self._of[stage].observe(took_s)
 
     def means_ms(self) -> dict[str, float]:

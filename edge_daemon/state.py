@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from edge_daemon.board import Board
 from edge_daemon.camera import Camera
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog
-from edge_daemon.events import Event
+from edge_daemon.events import Event, rfc3339
 from edge_daemon.latest import Latest
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.slow_down import SlowDown
@@ -23,6 +24,8 @@ from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import Face, View
 
 MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory
+
+THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 
 
 class StateReport:
@@ -53,13 +56,14 @@ class StateReport:
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
-        """All that the page shows, and what /metrics says."""
+        """All that the page shows but for the events, and what /metrics says."""
         status, counts = self._camera.status, self._camera.counts
         progress = self._pipeline.progress
         view, stages = self._views.peek(), self._pipeline.stages
         model = stages.classifier.model
         return {
             "version": __version__,
+            "time": rfc3339(datetime.now(UTC)),
             "camera": {
                 "name": self._camera_name,
                 "source": status.name,
@@ -95,7 +99,16 @@ class StateReport:
             "memory_mb": _memory_mb(),
             "board": asdict(self._board.status) | {"slowed_down": self._slow_down.active},
             "faces": [self._face(face, view) for face in view.faces] if view else [],
-            "events": [event.as_dict() for event in self._feed.recent()],
+        }
+
+    def faces(self, view: View) -> dict[str, Any]:
+        """The faces of `view`, in pixels of a frame of `size`."""
+        height, width = view.frame.bgr.shape[:2]
+        return {
+            "time": rfc3339(view.frame.captured_at),
+            "size": [width, height],
+            "notice": view.notice,
+            "faces": [self._face(face, view) for face in view.faces],
         }
 
     def healthy(self) -> tuple[bool, str]:

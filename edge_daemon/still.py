@@ -11,14 +11,20 @@ import numpy as np
 
 from edge_daemon.classifier import Classifier
 from edge_daemon.detector import Detector
-from edge_daemon.types import Face, Frame, ImageBgr, View
+from edge_daemon.types import Drawing, Face, Frame, ImageBgr, View
+
+BuildParts = Callable[[], tuple[Detector, Classifier]]
 
 
 class StillReader:
-    """Looks at one picture at a time; `build` makes its own two parts at the first picture."""
+    """Looks at one picture at a time; `build` makes its own two parts at the first picture.
 
-    def __init__(self, build: Callable[[], tuple[Detector, Classifier]], max_faces: int) -> None:
-        self._build = build
+    A reload may set another `build`; the next picture is looked at with what that makes.
+    """
+
+    def __init__(self, build: BuildParts, max_faces: int) -> None:
+        self.build = build
+        self._built_by: BuildParts | None = None
         self._max_faces = max_faces
         self._busy = threading.Lock()
         self._parts: tuple[Detector, Classifier] | None = None
@@ -26,9 +32,7 @@ class StillReader:
     def view(self, bgr: ImageBgr) -> View:
         """The picture with its largest faces, each with the label that scores highest."""
         with self._busy:
-            if self._parts is None:
-                self._parts = self._build()
-            detector, classifier = self._parts
+            detector, classifier = self._current_parts()
             found = sorted(detector.detect(bgr), key=lambda d: d.box.area, reverse=True)
             gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             labels = classifier.model.labels
@@ -40,4 +44,14 @@ class StillReader:
                 faces.append(
                     Face(number, detection.box, labels[best], values[best], values, since_s=0.0)
                 )
-        return View(Frame(0, bgr, 0.0, datetime.now(UTC)), tuple(faces))
+        frame = Frame(0, bgr, 0.0, datetime.now(UTC))
+        return View(frame, tuple(faces), drawing=Drawing(labels=labels))
+
+    def _current_parts(self) -> tuple[Detector, Classifier]:
+        build = self.build
+        if self._parts is None or self._built_by is not build:
+            old, self._parts = self._parts, build()
+            self._built_by = build
+            if old is not None:
+                old[0].close()
+        return self._parts

@@ -68,13 +68,17 @@ class Watch:
             if number == signal.SIGHUP:
                 self._reload()
             self._reloader.look()
-            if not self._lossless:
-                self._slow_down.judge(self._board.read().limits, time.monotonic())
+            self._look_at_board()
             self._tell()
             if self._camera.status.state == "ended":
                 log.info("the source has ended")
                 break
         self._supervisor.stopping()
+
+    def _look_at_board(self) -> None:
+        limits = self._board.read().limits
+        if not self._lossless:
+            self._slow_down.judge(limits, time.monotonic())
 
     def _reload(self) -> None:
         """SIGHUP: the log's file may have been moved away, the configuration been changed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,8 @@ def converted(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from convert.__main__ import main
 
     target = tmp_path_factory.mktemp("models") / "stripes.tflite"
-    assert main([str(export_dir), "--output", str(target), "--variants", "all"]) == 0
+    without = ["--tflite-runtime", str(target.parent / "python")]  # which is not there
+    assert main([str(export_dir), "-o", str(target), "--variants", "all", *without]) == 0
     return target
 
 
@@ -99,3 +101,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("NOT TESTED: mounting a file system takes root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with tflite-runtime 2.14.0 and NumPy 1.26."""
+    made = ROOT / ".venv" / "tflite-runtime" / "bin" / "python"
+    if made.exists():
+        return made
+    base = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
+    if base is None:
+        pytest.skip("NOT TESTED: tflite-runtime 2.14.0 needs Python 3.11, which is not here")
+    folder = tmp_path_factory.mktemp("tflite-runtime")
+    python = folder / "bin" / "python"
+    for command in (
+        [base, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "-q", "tflite-runtime==2.14.0", "numpy==1.26.4"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"NOT TESTED: no environment with tflite-runtime: {done.stderr[-300:]}")
+    return python

@@ -213,6 +213,31 @@ class TestInspect:
         assert "Metadata: absent" in shown
         assert "Files inside (labels, spec): absent" in shown
 
+    def test_shows_blazeface(self, blazeface_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = blazeface_dir / "face_detection_full_range_sparse.tflite"
+        assert cli.main(["inspect", str(file)]) == 0
+        shown = capsys.readouterr().out
+        for wanted in (
+            "  name: Full Range Face Detection\n  version: absent\n",
+            "Files inside (labels, spec): absent",
+            "  input_1: FLOAT32 1×192×192×3",
+            "  Identity_1: FLOAT32 1×2304×1",
+            "  DENSIFY version 1 ×46",
+            "  model_1/model/conv2d/Conv2D: FLOAT16 32×3×3×3",
+        ):
+            assert wanted in shown
+
+    def test_shows_a_model_whose_tensors_have_no_names(
+        self, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        model = graph.unpack(converted.read_bytes())
+        for tensor in model.subgraphs[0].tensors:
+            tensor.name = None
+        nameless = tmp_path / "nameless.tflite"
+        nameless.write_bytes(graph.pack(model))
+        assert cli.main(["inspect", str(nameless)]) == 0
+        assert "  unnamed: UINT8 1×48×48×1, scale 1, zero point 0" in capsys.readouterr().out
+
     def test_refuses_other_files(
         self, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert import calibration, corruption, labels, scores, verify
+from convert import calibration, corruption, labels, ranges, scores, verify
 from convert.errors import GateError
 
 NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -47,9 +47,13 @@ class TestGate:
         assert list(comparison.worst_class) == [0, 0]
         verify.refuse_broken("int8 model", [comparison], NAMES[:2], verify.Limits())
 
-    def test_corrupted_images_have_an_agreement_limit_of_their_own(self) -> None:
-        assert verify.Limits().least_agreement(verify.CLEAN) == 0.97
-        assert verify.Limits().least_agreement(verify.CORRUPTED) == 0.95
+    def test_a_runtime_that_answers_otherwise_is_named(self) -> None:
+        limits = verify.Limits()
+        verify.refuse_runtime("int8 model", "litert 9", 0.97, 0.1, limits)
+        with pytest.raises(GateError, match=r"on litert 9: the top class is .* 96\.90 % .* 97 %"):
+            verify.refuse_runtime("int8 model", "litert 9", 0.969, 0.01, limits)
+        with pytest.raises(GateError, match=r"off by 0\.110 from LiteRT's, at most 0\.1"):
+            verify.refuse_runtime("int8 model", "litert 9", 1, 0.11, limits)
 
     def test_dead_answers_are_named(self) -> None:
         nan, same = self.sure.copy(), np.broadcast_to(self.sure[:1], self.sure.shape)
@@ -100,6 +104,21 @@ class TestCalibration:
     def test_a_small_pool_is_taken_whole(self) -> None:
         assert len(calibration.choose(self.pool[:60])) == 60
         assert len(calibration.choose(self.pool)) == calibration.SAMPLES
+
+
+class TestRanges:
+    def test_outliers_are_left_out(self) -> None:
+        values = np.append(np.random.default_rng(4).normal(0, 1, 1_000_000), [40, -30])
+        low, high = ranges.least_error(values)
+        assert -15 < low < -3
+        assert 3 < high < 20
+
+    def test_what_is_spread_evenly_keeps_its_range_with_zero_in_it(self) -> None:
+        low, high = ranges.least_error(np.linspace(2, 10, 5000))
+        assert (low, high) == pytest.approx((0, 10), rel=0.02)
+
+    def test_a_tensor_of_zeros_has_a_range_too(self) -> None:
+        assert ranges.least_error(np.zeros(9)) == (0, 1)
 
 
 class TestCorruption:

@@ -13,8 +13,9 @@ import pytest
 from stripes import LABELS, SPEC, keras, save_network, stripes, tiny_network
 
 from convert import __main__ as cli
-from convert import outputs
-from convert.errors import ConvertError
+from convert import candidate, network, outputs, quantize, trials, variants, verify
+from convert import export_folder as exports
+from convert.errors import ConvertError, GateError
 
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -89,6 +90,31 @@ def add_outlier_channel(folder: Path) -> None:
     model.save_weights(folder / "model.weights.h5")
 
 
+def write_json_of_keras_2(folder: Path) -> None:
+    """A network as Keras 2.15's `to_json` writes it."""
+    inputs = {"batch_input_shape": [None, 48, 48, 1], "dtype": "float32", "name": "input_1"}
+    dense = {"name": "dense", "dtype": "float32", "units": 7, "activation": "softmax"}
+    layers = [
+        {"class_name": "InputLayer", "config": inputs, "name": "input_1", "inbound_nodes": []},
+        {
+            "module": "keras.layers",
+            "class_name": "Dense",
+            "config": dense,
+            "registered_name": None,
+            "name": "dense",
+            "inbound_nodes": [[["input_1", 0, 0, {}]]],
+        },
+    ]
+    ends = {"input_layers": [["input_1", 0, 0]], "output_layers": [["dense", 0, 0]]}
+    model = {
+        "class_name": "Functional",
+        "config": {"name": "model", "trainable": True, "layers": layers, **ends},
+        "keras_version": "2.15.0",
+        "backend": "tensorflow",
+    }
+    (folder / "model.json").write_text(json.dumps(model), encoding="utf-8")
+
+
 def save_arrays(name: str, **arrays: Any) -> Callable[[Path], None]:
     return lambda folder: np.savez(folder / name, **arrays)
 
@@ -101,6 +127,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut JSON": (lambda d: (d / "model.json").write_text('{"a'), "model.json cannot be rebuilt"),
     "empty JSON": (lambda d: (d / "model.json").write_text("[]"), "not describe a Keras model"),
     "unknown layer": (edit_network('"Conv2D"', '"Conv9D"'), "model.json cannot be rebuilt"),
+    "JSON of another Keras": (write_json_of_keras_2, "it is Keras 2.15.0's: Could not locate"),
     "other widths": (foreign_weights(8), "does not fit model.json"),
     "more layers": (foreign_weights(7, 7), "it holds 4 arrays, the network has 2"),
     "no softmax": (replace_network(activation="linear"), "must be a softmax"),
@@ -155,6 +182,23 @@ class TestRefusals:
         names = sorted(path.name for path in tmp_path.iterdir())
         assert names == ["broken", "x.tflite", "x.tflite.rejected"]
 
+    def test_gate_itself_refuses_a_model_calibrated_on_black(self, export_dir: Path) -> None:
+        export = exports.read(export_dir)
+        model = network.load(export)
+        black = np.zeros((100, 48, 48, 1), np.uint8)
+        content = quantize.to_tflite(model, black, variants.INT8)
+        comparisons = [
+            verify.compare(
+                trial.name,
+                trial.keras,
+                candidate.probabilities(content, trial.images),
+                trial.truth,
+            )
+            for trial in trials.prepare(model, export)
+        ]
+        with pytest.raises(GateError, match="not good enough: on the test images accuracy drops"):
+            verify.refuse_broken("int8 model", comparisons, LABELS, verify.Limits())
+
     def test_limits_are_options_and_a_success_clears_the_refused(
         self, export_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -208,7 +252,7 @@ class TestRefusals:
         self, export_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "file").write_text("")
-        for target in (tmp_path / "file" / "x.tflite", tmp_path):
+        for target in (tmp_path / "file" / "x.tflite", tmp_path, Path("/proc/x.tflite")):
             assert cli.main([str(export_dir), "-o", str(target)]) == 2
             said = capsys.readouterr()
             assert f"python -m convert: {target}" in said.err

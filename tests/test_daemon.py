@@ -153,7 +153,7 @@ def test_sigterm_with_viewers_that_do_not_read(tmp_path: Path) -> None:
         host, port = daemon.url.removeprefix("http://").split(":")
         viewers = [socket.create_connection((host, int(port))) for _ in range(3)]
         for viewer in viewers:
-            viewer.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: x\r\n\r\n")
+            viewer.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         daemon.until(lambda: daemon.state()["viewers"] == 3)
         assert daemon.stop() == 0
         for viewer in viewers:
@@ -220,7 +220,10 @@ def refusal(*words: str | Path) -> str:
         (["camera.source=README.md"], "README.md"),
         (["camera.source=ftp://x/y"], "ftp://"),
         (["events.path=README.md/events.jsonl", "web.port=0"], "the event log cannot be written"),
-        (["web.host=192.0.2.1", "camera.source=demo"], "192.0.2.1:8080 cannot be listened on"),
+        (
+            ["web.host=192.0.2.1", "web.auth=none", "camera.source=demo"],
+            "192.0.2.1:8080 cannot be listened on",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(

@@ -207,7 +207,7 @@ def test_the_daemon_runs_on_with_a_full_disk_and_says_so(small_disk: Path) -> No
             daemon.get("/healthz")
         assert reason in failing.value.read().decode()
         assert daemon.get("/snapshot.jpg")
-        assert daemon.state()["event_log"]["waiting"] > 0
+        daemon.until(lambda: daemon.state()["event_log"]["waiting"])  # behind the line in hand
         hog.unlink()
         daemon.until(lambda: not daemon.state()["event_log"]["trouble"])
         assert daemon.get("/healthz").startswith(b"ok")

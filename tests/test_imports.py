@@ -20,7 +20,7 @@ ADAPTERS = {
     "prometheus_client": {"edge_daemon": {"metrics.py"}},
     "ray": {"edge_daemon": {"ray_cluster.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
-    "cheroot": {"edge_daemon": {"http_server.py"}},
+    "gevent": {"edge_daemon": {"http_server.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
     "pydantic": {"edge_daemon": {"config.py"}},
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import lzma
 import os
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,62 +16,40 @@ from conftest import ROOT
 from numpy.typing import NDArray
 from stripes import keras, save_network, stripes
 
-from convert import candidate, graph, network, quantize, runtimes, variants
+from convert import __main__ as cli
 from convert import export_folder as exports
+from convert import graph, network, quantize, runtimes, variants
+from convert.candidate import Candidate
+from convert.errors import GateError
+from convert.runtime_study import TENSORFLOW, Bench, tflite_runtime
+from convert.variants import Variant
+from convert.verify import Limits
 from edge_daemon.doctor import MAX_DIFFERENCE
 from edge_daemon.model_file import read_model_file
 
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-# The daemon's own interpreter on every image, then tflite-runtime with its reference kernels only.
+# The daemon's own interpreter, in the environment of tflite-runtime.
 ANSWER = """
 import sys
 from pathlib import Path
 import numpy as np
 from edge_daemon.interpreter import Interpreter
-from tflite_runtime import interpreter as tflite
 
 model, images, answers = map(Path, sys.argv[1:])
-ours = Interpreter(model, runtime="tflite-runtime")
-faces = np.load(images).astype(ours.input.dtype)
-plain = tflite.Interpreter(
-    str(model),
-    experimental_op_resolver_type=tflite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-)
-plain.allocate_tensors()
-stored = []
-for face in faces:
-    plain.set_tensor(ours.input.index, face[None])
-    plain.invoke()
-    stored.append(plain.get_tensor(ours.outputs[0].index)[0])
-np.savez(answers, default=np.stack([ours.run(face[None])[0][0] for face in faces]), plain=stored)
+interpreter = Interpreter(model, runtime="tflite-runtime")
+faces = np.load(images).astype(interpreter.input.dtype)
+np.save(answers, np.stack([interpreter.run(face[None])[0][0] for face in faces]))
 """
 
 
-@pytest.fixture(scope="session")
-def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a virtual environment with tflite-runtime 2.14.0 and NumPy 1.26."""
-    if sys.version_info >= (3, 12):
-        pytest.skip("NOT TESTED: tflite-runtime 2.14.0 has no wheel for Python 3.12 or later")
-    folder = tmp_path_factory.mktemp("tflite-runtime")
-    python = folder / "bin" / "python"
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "-q", "tflite-runtime==2.14.0", "numpy==1.26.4"],
-    ):
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
-            pytest.skip(f"NOT TESTED: no environment with tflite-runtime: {made.stderr[-300:]}")
-    return python
-
-
-def old_answers(
+def daemon_answers(
     python: Path, model: Path, images: NDArray[np.uint8], folder: Path
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """What tflite-runtime answers: probabilities as a device runs it, and stored values plainly."""
+) -> NDArray[np.float32]:
+    """What the daemon would get from tflite-runtime for (n, height, width, 1) images."""
     np.save(folder / "images.npy", images)
-    words = [str(folder / name) for name in ("images.npy", "answers.npz")]
+    words = [str(folder / name) for name in ("images.npy", "answers.npy")]
     run = subprocess.run(
         [str(python), "-c", ANSWER, str(model), *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -77,48 +58,98 @@ def old_answers(
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    with np.load(folder / "answers.npz") as answers:
-        return answers["default"], answers["plain"]
+    answers: NDArray[np.float32] = np.load(folder / "answers.npy")
+    return answers
 
 
-@pytest.mark.parametrize("variant", ["", ".float32", ".float16", ".dynamic"])
-def test_every_variant_answers_there_as_here(
-    variant: str, converted: Path, old_python: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def bench(old_python: Path) -> Iterator[Bench]:
+    """All three runtimes."""
+    with Bench((TENSORFLOW, tflite_runtime(old_python))) as bench:
+        assert bench.unreachable == {}
+        assert bench.versions["tflite-runtime"] == "2.14.0"
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def public_test(fer2013_dir: Path) -> NDArray[np.uint8]:
+    """The faces of PublicTest, as `train` writes them to `test.npz`: (3589, 48, 48, 1)."""
+    with lzma.open(fer2013_dir / "fer2013.csv.xz", "rt") as file:
+        pixels = [row["pixels"].split() for row in csv.DictReader(file) if "Pub" in row["Usage"]]
+    return np.array(pixels, np.uint8).reshape(-1, 48, 48, 1)
+
+
+@pytest.mark.parametrize("variant", variants.CHOICES["all"], ids=lambda each: each.name)
+def test_every_variant_answers_alike_everywhere(
+    variant: Variant, converted: Path, bench: Bench
 ) -> None:
-    model = converted.with_suffix(f"{variant}.tflite")
-    images, _ = stripes(280, seed=2)
-    here = candidate.probabilities(model.read_bytes(), images)
-    there, _ = old_answers(old_python, model, images, tmp_path)
-    assert (here.argmax(axis=1) == there.argmax(axis=1)).mean() >= 0.99
-    assert np.abs(here - there).max() <= 0.05
+    made = Candidate(variant, variant.path(converted).read_bytes(), {})
+    found = bench.agreements(made, stripes(280, seed=2)[0])
+    assert found["tensorflow"].identical == 1
+    assert found["tflite-runtime"].agreement >= 0.99
+    assert found["tflite-runtime"].max_difference <= 0.05
+    assert found["tflite-runtime"].images == (280 if variant is variants.INT8 else 40)
 
 
-def test_int8_is_the_same_to_the_bit_without_delegates(
-    converted: Path, old_python: Path, tmp_path: Path
+def test_the_shipped_model_answers_alike_on_all_of_publictest(
+    shipped_model: Path, bench: Bench, public_test: NDArray[np.uint8]
 ) -> None:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    images, _ = stripes(70, seed=2)
-    _, there = old_answers(old_python, converted, images, tmp_path)
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    here = Interpreter(model_path=str(converted), experimental_op_resolver_type=resolver)
-    here.allocate_tensors()
-    pixels, answer = here.get_input_details()[0], here.get_output_details()[0]
-    for image, expected in zip(images, there, strict=True):
-        here.set_tensor(pixels["index"], image[np.newaxis])
-        here.invoke()
-        assert np.array_equal(here.get_tensor(answer["index"])[0], expected)
+    assert len(public_test) == 3589
+    made = Candidate(variants.INT8, shipped_model.read_bytes(), {})
+    found = bench.agreements(made, public_test)
+    assert {each.images for each in found.values()} == {3589}
+    assert found["tensorflow"].identical == found["tensorflow"].identical_reference == 1
+    assert found["tflite-runtime"].agreement >= 0.99
+    assert found["tflite-runtime"].max_difference <= Limits().runtime_difference
+    assert found["tflite-runtime"].identical_reference == 1
 
 
-def test_the_shipped_model_is_within_its_goldens(
+def test_the_daemon_gets_the_shipped_models_goldens_there(
     shipped_model: Path, old_python: Path, tmp_path: Path
 ) -> None:
-    if not shipped_model.exists():
-        pytest.skip(f"NOT TESTED: {shipped_model} is missing; run `make convert`")
     goldens = read_model_file(shipped_model).goldens
     assert goldens is not None
-    there, _ = old_answers(old_python, shipped_model, goldens.faces[..., None], tmp_path)
+    there = daemon_answers(old_python, shipped_model, goldens.faces[..., None], tmp_path)
     assert np.abs(there - goldens.scores).max() <= MAX_DIFFERENCE
+
+
+def test_the_report_has_the_figures(
+    export_dir: Path, old_python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "stripes.tflite"
+    command = [str(export_dir), "-o", str(target), "--tflite-runtime", str(old_python)]
+    assert cli.main([*command, "--max-runtime-difference", "0"]) == 1
+    refusal = capsys.readouterr().err
+    assert "the int8 model answers otherwise on tflite-runtime 2.14.0: a probability" in refusal
+    assert [path.name for path in tmp_path.iterdir()] == ["stripes.tflite.rejected"]
+    assert cli.main(command) == 0
+    report = json.loads(target.with_suffix(".report.json").read_text(encoding="utf-8"))
+    assert report["unreachable_runtimes"] == {}
+    there = report["variants"]["int8"]["runtimes"]["tflite-runtime"]
+    assert there["agreement"]["images"] == 280
+    assert there["agreement"]["identical_reference"] == 1
+    assert there["latency_ms"].keys() == {"1", "2"}
+    text = target.with_suffix(".report.md").read_text(encoding="utf-8")
+    assert "tflite-runtime 2.14.0" in text
+    assert "| int8 | tflite-runtime | 280 |" in text
+
+
+def test_a_model_it_refuses_is_named(
+    dense_dir: Path, old_python: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """FULLY_CONNECTED version 12, as TensorFlow converts dense layers by default."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(network.load(exports.read(dense_dir)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    content = bytes(converter.convert())
+    with (
+        Bench((tflite_runtime(old_python),)) as bench,
+        pytest.raises(
+            GateError, match=r"dynamic model does not run on tflite-runtime 2\.14\.0: .*12"
+        ),
+    ):
+        bench.agreements(Candidate(variants.DYNAMIC, content, {}), stripes(7, seed=2)[0])
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +168,12 @@ def dense_dir(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def test_dynamic_dense_layers_run_there(dense_dir: Path, old_python: Path, tmp_path: Path) -> None:
+def test_dynamic_dense_layers_run_there(dense_dir: Path, bench: Bench) -> None:
     export = exports.read(dense_dir)
     content = quantize.to_tflite(network.load(export), export.calibration, variants.DYNAMIC)
     described = graph.read(content)
     kernels = [t for t in described.tensors if t.shape == (64, 144)]
     assert [kernel.dtype for kernel in kernels] == ["INT8"]
     assert runtimes.oldest_for_all(described.operators) == "2.3.0"
-    model = tmp_path / "dense.tflite"
-    model.write_bytes(content)
-    there, _ = old_answers(old_python, model, export.test_images, tmp_path)
-    here = candidate.probabilities(content, export.test_images)
-    assert np.abs(here - there).max() <= 0.05
+    found = bench.agreements(Candidate(variants.DYNAMIC, content, {}), export.test_images)
+    assert found["tflite-runtime"].max_difference <= 0.05

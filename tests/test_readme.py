@@ -55,7 +55,18 @@ def test_the_model_card_is_the_shipped_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/stream.mjpg", "/snapshot.jpg", "/state", "/healthz", "/metrics"]
+    "path",
+    [
+        "/",
+        "/stream.mjpg",
+        "/snapshot.jpg",
+        "/state",
+        "/events",
+        "/events.csv",
+        "/api/classify",
+        "/healthz",
+        "/metrics",
+    ],
 )
 def test_every_path_is_described(path: str) -> None:
     assert f"`{path}`" in README

@@ -85,10 +85,10 @@ def _fit(
         model.fit(
             batches,
             initial_epoch=done,
-            epochs=last,
+            epochs=recipe.epochs,
             validation_data=_padded(validation, recipe, VALIDATION_BATCH),
             validation_batch_size=VALIDATION_BATCH,
-            callbacks=_callbacks(work, recipe, watchers),
+            callbacks=[*_callbacks(work, recipe, watchers), _StopAfter(last)],
             shuffle=False,  # Batches does it
             verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
         )
@@ -185,6 +185,18 @@ class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
         states = [v for v in self.model.variables if "seed_generator" in v.path]
         for number, state in enumerate(states):
             state.assign([self._seed + number, epoch * 2**16])  # more draws than an epoch takes
+
+
+class _StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a part of the training with its last epoch, though Keras speaks of all epochs."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self._last = last
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch + 1 == self._last:
+            self.model.stop_training = True
 
 
 class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]

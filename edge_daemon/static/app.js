@@ -1,131 +1,58 @@
-// Shows /state beside the live picture, and finds its way back when the daemon or the picture goes.
+// The page: what the daemon sends in, cards, boxes, timeline and list out; it finds its way back.
 // All text goes in through textContent, so nothing that a camera or a model is called can be markup.
 
-const POLL_MS = 500;
-const ANSWER_WITHIN_MS = 3000;
-const RETRY_PICTURE_MS = 3000;
-const STILL_PICTURE_MS = 8000; // a browser says nothing when a stream ends: judge by the picture
+import { byId, duration, make, setText } from "./dom.js";
+import { Boxes } from "./boxes.js";
+import { EventList } from "./events.js";
+import { FaceCards } from "./faces.js";
+import { Picture } from "./picture.js";
+import { Timeline } from "./timeline.js";
+import { offerTrial } from "./trial.js";
 
-const byId = (id) => document.getElementById(id);
-const percent = (score) => `${Math.round(score * 100)}%`;
+const RETRY_MS = 2000;
+const ANSWER_WITHIN_MS = 5000;
+const SILENT_MS = 5000; // the state comes every second
+const PAST_MS = 10 * 60 * 1000;
 
-function duration(seconds) {
-  const s = Math.max(0, Math.floor(seconds));
-  const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(s / unit));
-  const parts = days ? [days, "d", hours % 24, "h"]
-    : hours ? [hours, "h", minutes % 60, "min"]
-    : minutes ? [minutes, "min", s % 60, "s"]
-    : [s, "s"];
-  return parts.join("\u00a0"); // no line break within
+const boxes = new Boxes(byId("boxes"));
+const picture = new Picture(byId("picture"));
+const cards = new FaceCards(byId("faces"));
+const timeline = new Timeline(byId("lanes"), PAST_MS);
+const events = new EventList(byId("events"), byId("kind"), byId("label"));
+
+let labels = [];
+let source = null;
+let lastId = "";
+let retry = 0;
+let silence = 0;
+let ahead_ms = 0; // by which the daemon's clock is ahead of this one
+
+// --- what is shown ---------------------------------------------------------------------------
+
+function showCondition(condition, text, banner = "") {
+  byId("pill").dataset.state = condition;
+  setText(byId("pill"), text);
+  setText(byId("banner"), banner);
+  byId("banner").hidden = banner === "";
+  document.body.classList.toggle("stale", condition === "gone" || condition === "out");
 }
 
-function make(tag, text, className = "") {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  element.className = className;
-  return element;
-}
-
-function fromTemplate(id) {
-  return byId(id).content.firstElementChild.cloneNode(true);
-}
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-// --- the live picture ------------------------------------------------------------------------
-
-class Picture {
-  constructor(image) {
-    this.image = image;
-    this.retry = 0;
-    this.look = "";
-    this.changedAt = performance.now();
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [32, 24];
-    this.canvas = canvas.getContext("2d", { willReadFrequently: true });
-    image.addEventListener("error", () => {
-      clearTimeout(this.retry);
-      this.retry = setTimeout(() => this.restart(), RETRY_PICTURE_MS);
-    });
-  }
-
-  restart() {
-    clearTimeout(this.retry);
-    this.changedAt = performance.now();
-    this.image.src = `stream.mjpg?t=${Date.now()}`;
-  }
-
-  stop() {
-    clearTimeout(this.retry);
-    this.image.removeAttribute("src");
-  }
-
-  // Restart a stream whose picture has stood still although the camera delivers.
-  watch() {
-    if (!this.image.naturalWidth) return;
-    const { width, height } = this.canvas.canvas;
-    this.canvas.drawImage(this.image, 0, 0, width, height);
-    const look = this.canvas.getImageData(0, 0, width, height).data.join();
-    const now = performance.now();
-    if (look !== this.look) [this.look, this.changedAt] = [look, now];
-    else if (now - this.changedAt > STILL_PICTURE_MS) this.restart();
+function showCamera(camera) {
+  switch (camera.state) {
+    case "ok": return showCondition("ok", "Live");
+    case "starting": return showCondition("wait", "Starting");
+    case "ended": return showCondition("wait", "Ended");
+    default: return showCondition("lost", "Camera lost", `Camera lost. ${camera.notice}`);
   }
 }
-
-// --- faces -----------------------------------------------------------------------------------
-
-const cards = new Map();
-
-function showFaces(faces, labels) {
-  const gone = new Set(cards.keys());
-  for (const face of faces) {
-    gone.delete(face.id);
-    if (!cards.has(face.id)) {
-      const card = fromTemplate("face-card");
-      cards.set(face.id, card);
-      byId("faces").append(card);
-    }
-    fillCard(cards.get(face.id), face, labels);
-  }
-  for (const id of gone) {
-    cards.get(id).remove();
-    cards.delete(id);
-  }
-  setText(byId("face-count"), faces.length ? String(faces.length) : "");
-  byId("no-faces").hidden = faces.length > 0;
-}
-
-function fillCard(card, face, labels) {
-  const known = face.label !== "";
-  card.dataset.face = face.id;
-  card.dataset.label = face.label;
-  setText(card.querySelector(".label"), known ? face.label : "looking…");
-  setText(card.querySelector("h3 .percent"), known ? percent(face.score) : "");
-  setText(card.querySelector(".meta"), `Face ${face.id}` + (known ? ` · for ${duration(face.since_s)}` : ""));
-  const bars = card.querySelector(".bars");
-  while (bars.children.length > labels.length) bars.lastElementChild.remove();
-  while (bars.children.length < labels.length) bars.append(fromTemplate("bar-row"));
-  const best = Math.max(...Object.values(face.scores));
-  labels.forEach((label, index) => fillRow(bars.children[index], label, face.scores[label] ?? 0, best));
-}
-
-function fillRow(row, label, score, best) {
-  row.dataset.label = label;
-  row.classList.toggle("top-score", score > 0 && score === best);
-  setText(row.querySelector(".name"), label);
-  setText(row.querySelector(".percent"), percent(score));
-  row.querySelector(".bar").style.width = `${score * 100}%`;
-}
-
-// --- status and events -----------------------------------------------------------------------
 
 function facts(state) {
   const number = (value, digits, unit) => (Number.isFinite(value) ? `${value.toFixed(digits)}${unit}` : "–");
   return [
     ["Frame rate", number(state.fps, 1, " fps")],
     ["Latency", number(state.latency_ms, 0, " ms")],
+    ["Temperature", number(Math.max(...Object.values(state.board.temperatures_c)), 0, " °C")],
+    ["Held back by", limits(state.board)],
     ["Viewers", String(state.viewers)],
     ["Running for", duration(state.uptime_s)],
     ["Source", state.camera.source],
@@ -134,6 +61,11 @@ function facts(state) {
     ["Runtime", state.runtime],
     ["Version", state.version],
   ];
+}
+
+// What keeps the board from its full speed, where the kernel tells.
+function limits(board) {
+  return board.limits ? board.limits.join(", ").replaceAll("_", " ") || "nothing" : "–";
 }
 
 function showFacts(state) {
@@ -149,106 +81,137 @@ function showFacts(state) {
   }
 }
 
-function sentence(event) {
-  const face = `Face ${event.face}`;
-  const after = Number.isFinite(event.duration_s) ? ` after ${duration(event.duration_s)}` : "";
-  const score = Number.isFinite(event.score) ? ` (${percent(event.score)})` : "";
-  switch (event.type) {
-    case "face_start": return `${face} came into view`;
-    case "face_end": return `${face} left${after}`;
-    case "expression_start": return `${face}: ${event.label}${score}`;
-    case "expression_change": return `${face}: ${event.previous} → ${event.label}${score}`;
-    case "expression_end": return `${face}: ${event.label} ended${after}`;
-    case "camera_lost": return "The camera was lost";
-    case "camera_restored": return "The camera is back";
-    case "daemon_start": return "The daemon started";
-    case "daemon_stop": return "The daemon stopped";
-    default: return event.type;
-  }
-}
-
-let shownEvents = "";
-
-function showEvents(events) {
-  const key = JSON.stringify(events);
-  if (key === shownEvents) return;
-  shownEvents = key;
-  byId("events").replaceChildren(...events.map((event) => {
+function showLegend() {
+  byId("legend").replaceChildren(...labels.map((label) => {
     const item = document.createElement("li");
-    const time = make("time", new Date(event.time).toLocaleTimeString());
-    time.dateTime = event.time;
     const dot = make("span", "", "dot");
-    dot.dataset.label = event.label ?? "";
-    item.append(time, dot, make("span", sentence(event)));
+    dot.dataset.label = label;
+    item.append(dot, label);
     return item;
   }));
-  byId("no-events").hidden = events.length > 0;
-}
-
-// --- the whole page --------------------------------------------------------------------------
-
-const picture = new Picture(byId("picture"));
-let gone = false;
-let lastUptime = 0;
-
-function showCondition(condition, text, banner) {
-  byId("pill").dataset.state = condition;
-  setText(byId("pill"), text);
-  setText(byId("banner"), banner);
-  byId("banner").hidden = banner === "";
-  document.body.classList.toggle("stale", condition === "gone");
-}
-
-function showCamera(camera) {
-  switch (camera.state) {
-    case "ok": return showCondition("ok", "Live", "");
-    case "starting": return showCondition("wait", "Starting", "");
-    case "ended": return showCondition("wait", "Ended", "");
-    default: return showCondition("lost", "Camera lost", `Camera lost. ${camera.notice}`);
-  }
-}
-
-function show(state) {
-  const name = state.camera.name || state.camera.source;
-  setText(byId("camera-name"), name);
-  document.title = `${name} · Mien`;
-  showCamera(state.camera);
-  showFaces(state.faces, state.model.labels);
-  showFacts(state);
-  showEvents(state.events);
-}
-
-async function readState() {
-  const answer = await fetch("state", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-  if (!answer.ok) throw new Error(`/state answered ${answer.status}`);
-  return answer.json();
 }
 
 function onState(state) {
-  if (gone || state.uptime_s < lastUptime) picture.restart();
-  gone = false;
-  lastUptime = state.uptime_s;
-  show(state);
+  const name = state.camera.name || state.camera.source;
+  setText(byId("camera-name"), name);
+  document.title = `${name} · Mien`;
+  ahead_ms = Date.parse(state.time) - Date.now();
+  if (labels.join() !== state.model.labels.join()) {
+    labels = state.model.labels;
+    events.offerLabels(labels);
+    showLegend();
+  }
+  showCamera(state.camera);
+  showFacts(state);
+  byId("no-past").hidden = timeline.draw(Date.now() + ahead_ms) > 0;
   if (state.camera.state === "ok") picture.watch();
 }
 
-function onNoState() {
-  gone = true;
-  showCondition("gone", "Not connected", "The daemon does not answer. Trying to reach it again.");
+function onFaces(seen) {
+  cards.show(seen.faces, labels);
+  boxes.draw(seen);
+  setText(byId("face-count"), seen.faces.length ? String(seen.faces.length) : "");
+  byId("no-faces").hidden = seen.faces.length > 0;
 }
 
-async function poll() {
+function onEvent(event) {
+  timeline.add(event);
+  events.add(event);
+}
+
+// --- the way to the daemon -------------------------------------------------------------------
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  if (answer.status === 401 || answer.status === 429) throw new DOMException("", "NotAllowedError");
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+  return answer.json();
+}
+
+async function readPast() {
+  let next = lastId;
+  const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
+  do {
+    const query = new URLSearchParams({ since, limit: "2000", after: next ?? "" });
+    const page = await ask(`events?${query}`);
+    for (const event of page.events) {
+      onEvent(event);
+      lastId = event.id;
+    }
+    next = page.next;
+  } while (next);
+}
+
+async function connect() {
+  clearTimeout(retry);
+  disconnect();
   try {
-    const state = document.hidden ? undefined : await readState().catch(() => null);
-    if (state) onState(state);
-    else if (state === null) onNoState();
-  } finally {
-    setTimeout(poll, POLL_MS);
+    const state = await ask("state");
+    onState(state);
+    if (!lastId) await readPast();
+    follow();
+    picture.start();
+  } catch (error) {
+    onNoAnswer(error);
   }
 }
 
+function follow() {
+  source = new EventSource(`events?live=1&last_event_id=${encodeURIComponent(lastId)}`);
+  source.addEventListener("state", (message) => {
+    listen();
+    onState(JSON.parse(message.data));
+  });
+  source.addEventListener("faces", (message) => onFaces(JSON.parse(message.data)));
+  source.addEventListener("message", (message) => {
+    lastId = message.lastEventId;
+    onEvent({ id: lastId, ...JSON.parse(message.data) });
+  });
+  source.addEventListener("error", connect);
+  listen();
+}
+
+// A connection may die without a word; the state, which comes every second, is the sign of life.
+function listen() {
+  clearTimeout(silence);
+  silence = setTimeout(connect, SILENT_MS);
+}
+
+function disconnect() {
+  clearTimeout(silence);
+  source?.close();
+  source = null;
+}
+
+function onNoAnswer(error) {
+  disconnect();
+  picture.stop();
+  if (error.name === "NotAllowedError") {
+    showCondition("out", "Signed out", "You are signed out. ");
+    const link = make("a", "Sign in again");
+    link.href = "./";
+    byId("banner").append(link);
+  } else {
+    showCondition("gone", "Not connected", "The daemon does not answer. Trying to reach it again.");
+  }
+  clearTimeout(retry);
+  retry = setTimeout(connect, RETRY_MS);
+}
+
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) picture.stop();
-  else picture.restart();
+  if (!document.hidden) {
+    connect();
+    return;
+  }
+  clearTimeout(retry);
+  disconnect();
+  picture.stop();
 });
-poll();
+
+byId("bare").addEventListener("change", (change) => {
+  picture.setBare(change.target.checked);
+  boxes.show(change.target.checked);
+});
+
+offerTrial(() => labels);
+connect();

@@ -1,0 +1,172 @@
+"""One viewer and a hundred, of the daemon and of motion on the same clip: a table out.
+
+    python -m benchmarks.viewers CLIP [SECONDS]         (make bench-viewers CLIP=…)
+
+Needs Debian's `motion`. The clip is played at 15 frames a second, 640×480, JPEG quality 80. The
+viewers share the machine with the servers: compare the rows of one run. What a picture more costs
+is the processor time beyond that of the frames themselves, taken from the run with one viewer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.latency import ages, percentiles
+from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
+
+ROOT = Path(__file__).resolve().parent.parent
+VIEWERS = 100
+WARM_S = 3.0
+CLIP_S = 90
+MOTION = """
+daemon off
+log_level 4
+target_dir {folder}
+netcam_url file://{clip}
+width 640
+height 480
+framerate 15
+picture_output off
+movie_output off
+stream_port {port}
+stream_localhost on
+stream_quality 80
+stream_maxrate 15
+stream_motion off
+webcontrol_port 0
+"""
+
+
+@contextmanager
+def daemon(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
+    """A running daemon's process, port and stream path."""
+    settings = {
+        "camera.source": clip, "camera.fps": 15, "web.port": 0, "web.max_viewers": VIEWERS + 10,
+        "events.path": folder / "events.jsonl",
+    }  # fmt: skip
+    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    child = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "edge_daemon", "run", *options],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = iter(child.stderr or ())
+    try:
+        found = next(m for line in lines if (m := re.search(r"watch: .*:(\d+)/", line)))
+        threading.Thread(target=list, args=(lines,), daemon=True).start()
+        yield child.pid, int(found[1]), "/stream.mjpg"
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@contextmanager
+def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
+    """The same of motion."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "motion.conf"
+    config.write_text(MOTION.format(folder=folder, clip=clip, port=port))
+    program = shutil.which("motion", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        raise SystemExit("motion is not installed: apt install motion")
+    child = subprocess.Popen(  # noqa: S603
+        [program, "-n", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield child.pid, port, "/"
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> dict[str, float]:
+    """What `count` viewers get and cost, one more looking at the pictures' age."""
+    seen: list[float] = []
+
+    def probe() -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as stream:
+            seen.extend(age.sent_ms for age in ages(stream, WARM_S + duration_s))
+
+    prober = threading.Thread(target=probe)
+    if path != "/":  # motion's parts tell no times
+        prober.start()
+    viewers = connect(port, count, f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    read_all(viewers, WARM_S)
+    before_s = cpu_s(pid)
+    counts = read_all(viewers, duration_s)
+    row: dict[str, float] = {
+        "fps, slowest": min(counts) / duration_s,
+        "frames": max(counts),
+        "pictures": sum(counts),
+        "CPU s": cpu_s(pid) - before_s,
+        "MB": memory_mb(pid),
+        "threads": threads(pid),
+    }
+    close(viewers)
+    if path != "/":
+        prober.join()
+        row["latency median, ms"], row["latency p99, ms"] = percentiles(seen)
+    return row
+
+
+def long_clip(clip: Path, folder: Path) -> Path:
+    """The clip over and over at 15 frames a second, for as long as a measurement may take."""
+    result = folder / "clip.mkv"
+    words = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-t", str(CLIP_S), "-i", str(clip)]
+    words += ["-r", "15", "-s", "640x480", "-c:v", "mjpeg", "-q:v", "4", "-t", str(CLIP_S)]
+    subprocess.run([*words, str(result)], check=True)  # noqa: S603
+    return result
+
+
+def wait_for(port: int) -> None:
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def main() -> None:
+    """Measure both and print the table."""
+    duration_s = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = long_clip(Path(sys.argv[1]), folder)
+        for server in (daemon, motion):
+            with server(clip, folder) as running:
+                wait_for(running[1])
+                time.sleep(WARM_S)
+                few, many = (measure(*running, count, duration_s) for count in (1, VIEWERS))
+            print_table(server.__name__, few, many)
+
+
+def print_table(name: str, few: dict[str, Any], many: dict[str, Any]) -> None:
+    print(f"\n| {name} | 1 viewer | {VIEWERS} viewers |\n|---|---|---|")
+    for key, value in few.items():
+        print(f"| {key} | {value:.4g} | {many[key]:.4g} |")
+    own_s = (
+        few["CPU s"] * many["frames"] / max(few["frames"], 1)
+    )  # what the frames cost by themselves
+    more_us = 1e6 * (many["CPU s"] - own_s) / max(many["pictures"] - many["frames"], 1)
+    print(f"| CPU µs for a picture more | | {more_us:.3g} |")
+
+
+if __name__ == "__main__":
+    main()
