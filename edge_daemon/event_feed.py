@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from edge_daemon.backlog import Backlog
 from edge_daemon.event_history import Entry, EventIds
-from edge_daemon.events import Event
+from edge_daemon.events import TYPES, Event
 
 RECENT = 30  # what /state tells
 KEPT = 300  # what a reader of the live events may be behind without the log
@@ -22,7 +22,7 @@ class EventFeed:
         self._lock = threading.Lock()
         self._ids = EventIds()
         self._kept: deque[Entry] = deque(maxlen=KEPT)
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter(dict.fromkeys(TYPES, 0))
         self._listener: Callable[[], None] | None = None
 
     def listen(self, listener: Callable[[], None]) -> None:

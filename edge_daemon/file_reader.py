@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_daemon.annotate import annotate
 from edge_daemon.pipeline import Pipeline
-from edge_daemon.privacy import Veil
+from edge_daemon.privacy import HoldBack, Veil
 from edge_daemon.sources import IMAGE_SUFFIXES, SourceError, VideoFile
 from edge_daemon.still import StillReader
 from edge_daemon.types import Detection, Drawing, Face, Frame, ImageBgr, View
@@ -123,7 +123,7 @@ class FileReader:
             while (bgr := source.read()) is not None:
                 view = pipeline.process(_frame(count, bgr, source.fps))
                 if copy is not None:
-                    copy.write(annotate(view))
+                    copy.put(view)
                 yield _record(job, view, count)
                 count += 1
         finally:
@@ -170,14 +170,19 @@ def _write_picture(path: Path, bgr: ImageBgr) -> None:
 
 
 class _VideoCopy:
-    """An MPEG-4 file without sound, of the size of its first frame."""
+    """An MPEG-4 file without sound, of the size of its first frame, drawn as the stream is."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._held_back = HoldBack()
 
-    def write(self, bgr: ImageBgr) -> None:
+    def put(self, view: View) -> None:
+        for shown in self._held_back.put(view):
+            self._write(annotate(shown))
+
+    def _write(self, bgr: ImageBgr) -> None:
         if self._writer is None:
             self._size = _size(bgr)
             self._writer = self._open()
@@ -186,6 +191,8 @@ class _VideoCopy:
         self._writer.write(bgr)
 
     def close(self) -> None:
+        for shown in self._held_back.rest():
+            self._write(annotate(shown))
         if self._writer is not None:
             self._writer.release()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.latest import Closed, Latest
-from edge_daemon.privacy import HINDSIGHT_S, Veil
+from edge_daemon.privacy import HoldBack, Veil
 from edge_daemon.quality import weight_of
 from edge_daemon.slow_down import SlowDown
 from edge_daemon.snapshots import Shot
@@ -91,7 +90,7 @@ class Pipeline:
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
         self._veil = Veil()
-        self._held_back: deque[View] = deque()
+        self._held_back = HoldBack()
         self._processed_s: float | None = None
         self.progress = Progress()
 
@@ -201,16 +200,8 @@ class Pipeline:
             self._events.put(event)
             if event.type in self._stages.snapshot_types:
                 self._shots.put(Shot(event, view))
-        self._show(view)
-
-    def _show(self, view: View) -> None:
-        """Publish the view; one with blurred faces later, under what has been found since."""
-        self._held_back.append(view)
-        hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
-        until_s = view.frame.captured_s - hindsight_s
-        while self._held_back and self._held_back[0].frame.captured_s <= until_s:
-            shown = self._held_back.popleft()
-            self._views.put(replace(shown, veil=view.veil, drawing=view.drawing))
+        for shown in self._held_back.put(view):
+            self._views.put(shown)
 
     def _idle(self) -> None:
         """No frame came: while the camera is lost, say so and let its faces go."""
