@@ -22,6 +22,7 @@ import pytest
 from conftest import ROOT
 
 from edge_daemon.classify import ClassifyError, find, refuse_overwriting
+from edge_daemon.detector import build_detector
 from edge_daemon.file_reader import Job, Unreadable
 from edge_daemon.progress_bar import line
 
@@ -163,6 +164,20 @@ def test_annotated_copies_are_written(album: Path, tmp_path: Path) -> None:
     assert video.get(cv2.CAP_PROP_FPS) == 10
     assert sum(1 for _ in iter(lambda: video.read()[0], False)) == 8
     video.release()
+
+
+def test_copies_are_blurred_as_the_stream_is(album: Path, tmp_path: Path) -> None:
+    files = [album / "clip.avi", album / "first.jpg"]
+    blurred = ["--set", "privacy.blur_faces=true", "--workers", "1"]
+    done = classify(*files, "--out", tmp_path, *blurred)
+    assert [len(each["faces"]) for each in records(done.stdout)[-2:]] == [2, 2], done.stderr
+    video = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    frames = [frame for _, frame in iter(video.read, (False, None))]
+    video.release()
+    assert len(frames) == 8  # all, though each waited for those after it
+    detector = build_detector("blazeface", models_dir=ROOT / "models")
+    for bgr in [*frames, cv2.imread(str(tmp_path / "first.jpg"))]:
+        assert not detector.detect(np.asarray(bgr, np.uint8))
 
 
 def test_a_terminal_sees_how_far_it_is(album: Path) -> None:
