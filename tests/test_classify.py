@@ -171,7 +171,7 @@ def shared_detail(a: ImageBgr, b: ImageBgr, box: list[int]) -> float:
     x, y, w, h = box
     middle = np.s_[y + h // 4 : y + 3 * h // 4, x + w // 4 : x + 3 * w // 4]
     fine = [cv2.Laplacian(bgr[middle], cv2.CV_64F).ravel() for bgr in (a, b)]
-    return float(np.corrcoef(*fine)[0, 1])
+    return float(np.asarray(np.corrcoef(fine))[0, 1])
 
 
 def pictures_of(path: Path) -> list[ImageBgr]:
