@@ -108,9 +108,10 @@ def test_several_processes_say_the_same(
     assert "leaked" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
-    reason="NOT TESTED: classify --ray; Ray is not installed (pip install '.[ray]')",
+    reason="NOT TESTED: classify --ray; Ray is not installed (make test-ray installs it)",
 )
 def test_a_ray_cluster_says_the_same(
     album: Path, plain: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
