@@ -20,7 +20,7 @@ DEV   := .venv/dev
 OLD   := .venv/tflite-runtime
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-ray test-api bench-architectures clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ check: $(DEV)/.done  ## lint, format check and types
 format: $(DEV)/.done  ## format the code
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
+
+test-train: $(DEV)/.done  ## train on several devices and hosts, and compare with one
+	$(DEV)/bin/python -m pytest tests/test_train_devices.py -m long
 
 test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
 	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
