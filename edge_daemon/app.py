@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from edge_daemon import __version__, doctor, home_assistant
 from edge_daemon.backlog import Backlog
-from edge_daemon.camera import Camera
+from edge_daemon.board import Board
+from edge_daemon.camera import Camera, CameraStatus
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
@@ -24,13 +26,15 @@ from edge_daemon.event_history import EventHistory
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.event_tail import EventTail
 from edge_daemon.events import Event, EventMaker
+from edge_daemon.file_reader import FileReader
 from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
+from edge_daemon.metrics import Metrics, StageTimes
 from edge_daemon.model_file import read_model_file
-from edge_daemon.mqtt import Connection, Discovery, Mqtt, MqttError
+from edge_daemon.mqtt import Discovery, Mqtt, MqttError
 from edge_daemon.mqtt_events import EventDelivery
-from edge_daemon.mqtt_messages import Message, Topics
+from edge_daemon.mqtt_messages import Topics
 from edge_daemon.mqtt_position import PositionFile
 from edge_daemon.mqtt_states import StateTeller
 from edge_daemon.pace import Pace
@@ -39,6 +43,7 @@ from edge_daemon.privacy import WEAK_SCORE
 from edge_daemon.ram_log import RamLog
 from edge_daemon.reload import Command, Reloader
 from edge_daemon.rotating_log import LogPolicy, RotatingLog
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.smoothing import Smoother
 from edge_daemon.snapshots import Shot, SnapshotPolicy, Snapshots
 from edge_daemon.source_choice import OpenSource, source_opener
@@ -58,7 +63,7 @@ BACKLOG_SHOTS = 8  # each holds a whole picture
 BACKLOG_COMMANDS = 8
 DAY_S = 86400.0
 JOIN_S = 1.0
-STILL_FACES = 32  # looked at in an uploaded picture
+STILL_FACES = 32  # looked at in a single picture
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +91,8 @@ class Parts:
 
     camera: Camera
     pipeline: Pipeline
+    board: Board
+    slow_down: SlowDown
     feed: EventFeed
     backlog: Backlog[Event]
     disk: RotatingLog
@@ -123,6 +130,9 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             pipeline=parts.pipeline,
             web=parts.web,
             event_log=parts.event_log,
+            board=parts.board,
+            slow_down=parts.slow_down,
+            lossless=config.camera.lossless,
             reloader=reloader,
             supervisor=Supervisor(),
         )
@@ -140,6 +150,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     pictures: Latest[bytes] = Latest()
     commands: Backlog[Command] = Backlog(BACKLOG_COMMANDS)
     feed = EventFeed([backlog])
+    board, slow_down, times = Board(), SlowDown(), StageTimes()
     stages = build_stages(config, run_id)
     disk = RotatingLog(Path(config.events.path), _log_policy(config))
     event_log = EventLog(disk.path, _store(config, disk), backlog)
@@ -167,21 +178,51 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         camera_status=lambda: camera.status,
         blank_size=(config.camera.width, config.camera.height),
         stop=stop.event,
+        slow_down=slow_down,
+        observe=times.observe,
     )
     report = StateReport(
         camera_name=config.camera.name,
         camera=camera,
         pipeline=pipeline,
         views=views,
-        frames=frames,
+        feed=feed,
         backlog=backlog,
         event_log=event_log,
         snapshots=snapshots,
         shots=shots,
+        board=board,
+        slow_down=slow_down,
+        stage_means_ms=times.means_ms,
+        mqtt=lambda: mqtt.status if mqtt else None,
+    )
+    metrics = Metrics(
+        times=times,
+        camera_name=config.camera.name,
+        camera=camera,
+        pipeline=pipeline,
+        views=views,
+        feed=feed,
+        backlog=backlog,
+        event_log=event_log,
+        snapshots=snapshots,
+        shots=shots,
+        board=board,
+        slow_down=slow_down,
+        viewers=lambda: web.viewers,
         mqtt=lambda: mqtt.status if mqtt else None,
     )
     stills = StillReader(_still_parts(config, stages), max_faces=STILL_FACES)
-    web = _web(config, views=views, feed=feed, report=report, stills=stills, stop=stop)
+    web = _web(
+        config,
+        views=views,
+        feed=feed,
+        report=report,
+        stills=stills,
+        metrics=metrics,
+        times=times,
+        stop=stop,
+    )
     mqtt = _mqtt(
         config,
         feed=feed,
@@ -196,18 +237,20 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         commands=commands if config.mqtt.commands else None,
     )
     return Parts(
-        camera,
-        pipeline,
-        feed,
-        backlog,
-        disk,
-        event_log,
-        shots,
-        snapshots,
-        stills,
-        web,
-        commands,
-        mqtt,
+        camera=camera,
+        pipeline=pipeline,
+        board=board,
+        slow_down=slow_down,
+        feed=feed,
+        backlog=backlog,
+        disk=disk,
+        event_log=event_log,
+        shots=shots,
+        snapshots=snapshots,
+        stills=stills,
+        web=web,
+        commands=commands,
+        mqtt=mqtt,
     )
 
 
@@ -215,11 +258,17 @@ def build_stages(config: Config, run_id: str) -> Stages:
     """Build what a frame goes through; the model must answer here as where it was converted."""
     classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
     goldens = doctor.examine(classifier)
-    model, min_score = classifier.model, config.detector.min_score
+    min_score = config.detector.min_score
     detector = _detector(
         config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
     )
     log.info("goldens: %s", goldens)
+    return _stages(config, run_id, detector, classifier)
+
+
+def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
+    """`detector` and `classifier` among stages that have seen nothing yet."""
+    model = classifier.model
     return Stages(
         pace=_pace(config),
         detector=detector,
@@ -243,7 +292,7 @@ def build_stages(config: Config, run_id: str) -> Stages:
             blur=config.privacy.blur_faces,
             show=config.privacy.stream,
         ),
-        min_score=min_score,
+        min_score=config.detector.min_score,
         max_faces=config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
@@ -323,6 +372,8 @@ def _web(
     feed: EventFeed,
     report: StateReport,
     stills: StillReader,
+    metrics: Metrics,
+    times: StageTimes,
     stop: Stop,
 ) -> WebServer:
     web = config.web
@@ -339,6 +390,8 @@ def _web(
         history=_history(config),
         report=report,
         stills=stills,
+        metrics=metrics.text,
+        observe=times.observe,
         on_failure=stop.fail,
     )
 
@@ -360,6 +413,10 @@ def _mqtt(
     settings = config.mqtt
     if not settings.host:
         return None
+    from edge_daemon.mqtt_client import connector  # noqa: PLC0415 (an extra, not always there)
+
+    if settings.shows_password:
+        log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
     topics = Topics(settings.topic, host=socket.gethostname(), camera=config.camera.name)
     discovery = Discovery(
         settings.discovery,
@@ -374,7 +431,16 @@ def _mqtt(
     )
     mqtt = Mqtt(
         broker_name=f"{settings.host}:{settings.port}",
-        connect=_connect(config, topics),
+        connect=connector(
+            host=settings.host,
+            port=settings.port,
+            client_id=topics.device,
+            credentials=settings.credentials,
+            tls=settings.tls,
+            ca=settings.tls_ca,
+            certificate=settings.tls_certificate,
+            key=settings.tls_key,
+        ),
         topics=topics,
         events=EventDelivery(
             topics=topics,
@@ -389,28 +455,49 @@ def _mqtt(
     return mqtt
 
 
-def _connect(config: Config, topics: Topics) -> Callable[[Message], Connection]:
-    """What makes connections to the broker, by the settings and the files that they name."""
-    from edge_daemon.mqtt_client import (  # noqa: PLC0415 (an extra that may not be there)
-        Broker,
-        MqttClient,
-        read_credentials,
-        tls_context,
+def _still_parts(config: Config, stages: Stages) -> BuildParts:
+    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
+    model = stages.classifier.model
+    return lambda: (
+        _detector(config, config.detector.min_score),
+        Classifier(model, runtime=config.runtime),
     )
 
-    settings = config.mqtt
-    user, password = (
-        read_credentials(Path(settings.credentials)) if settings.credentials else ("", "")
+
+def build_reader(config: Config) -> FileReader:
+    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
+    lossless = config.camera.model_copy(update={"lossless": True})
+    no_pictures = config.snapshots.model_copy(update={"enabled": False})
+    no_pause = config.privacy.model_copy(update={"pause": False})
+    config = config.model_copy(
+        update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
     )
-    tls = (
-        tls_context(ca=settings.tls_ca, certificate=settings.tls_certificate, key=settings.tls_key)
-        if settings.tls
-        else None
+    first = build_stages(config, "")
+    sure = _detector(config, config.detector.min_score)
+
+    def pipeline() -> Pipeline:
+        return Pipeline(
+            frames=Latest(),
+            views=Latest(),
+            events=EventFeed([]),
+            shots=Backlog(BACKLOG_SHOTS),
+            stages=_stages(config, "", first.detector, first.classifier),
+            camera_status=lambda: CameraStatus("ok", "", "", None),
+            blank_size=(config.camera.width, config.camera.height),
+            stop=threading.Event(),
+        )
+
+    def close() -> None:
+        first.detector.close()
+        sure.close()
+
+    return FileReader(
+        drawing=first.drawing,
+        detect=first.detector.detect,
+        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
+        build_pipeline=pipeline,
+        close=close,
     )
-    if settings.shows_password:
-        log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
-    broker = Broker(settings.host, settings.port, topics.device, user, password, tls)
-    return lambda will: MqttClient(broker, will=will)
 
 
 def _detector(config: Config, min_score: float) -> Detector:
@@ -420,15 +507,6 @@ def _detector(config: Config, min_score: float) -> Detector:
         face_range=config.detector.range,
         min_score=min_score,
         runtime=config.runtime,
-    )
-
-
-def _still_parts(config: Config, stages: Stages) -> BuildParts:
-    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
-    model = stages.classifier.model
-    return lambda: (
-        _detector(config, config.detector.min_score),
-        Classifier(model, runtime=config.runtime),
     )
 
 

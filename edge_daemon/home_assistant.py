@@ -84,25 +84,23 @@ def _readings(topics: Topics, labels: Sequence[str]) -> dict[str, dict[str, Any]
             "state_topic": topics.faces,
             "value_template": "{{ value_json.count }}",
         },
-        "camera_problem": {
-            "platform": "binary_sensor",
-            "name": "Camera",
-            "device_class": "problem",
-            "entity_category": "diagnostic",
-            "state_topic": topics.state,
-            "value_template": f"{{{{ '{ON}' if value_json.camera == 'lost' else '{OFF}' }}}}",
-        },
-        "event_log_problem": {
-            "platform": "binary_sensor",
-            "name": "Event log",
-            "device_class": "problem",
-            "entity_category": "diagnostic",
-            "state_topic": topics.state,
-            "value_template": f"{{{{ '{ON}' if value_json.event_log else '{OFF}' }}}}",
-        },
+        "camera_problem": _problem(topics, "Camera", "value_json.camera == 'lost'"),
+        "event_log_problem": _problem(topics, "Event log", "value_json.event_log"),
+        "board_problem": _problem(topics, "Board", "value_json.limits"),
         "frame_rate": _diagnostic(topics, "Frame rate", "fps", "fps"),
         "latency": _diagnostic(topics, "Latency", "latency_ms", "ms", "duration"),
         "temperature": _diagnostic(topics, "Temperature", "temperature_c", "°C", "temperature"),
+    }
+
+
+def _problem(topics: Topics, name: str, condition: str) -> dict[str, Any]:
+    return {
+        "platform": "binary_sensor",
+        "name": name,
+        "device_class": "problem",
+        "entity_category": "diagnostic",
+        "state_topic": topics.state,
+        "value_template": f"{{{{ '{ON}' if {condition} else '{OFF}' }}}}",
     }
 
 

@@ -10,6 +10,7 @@ import logging
 import select
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,27 @@ class MqttClient:
     def _received(self, client: Any, _: Any, message: Any) -> None:
         with suppress(UnicodeDecodeError):  # of the topic
             self._inbox.append(Message(message.topic, message.payload, message.qos, message.retain))
+
+
+def connector(
+    *,
+    host: str,
+    port: int,
+    client_id: str,
+    credentials: str,
+    tls: bool,
+    ca: str,
+    certificate: str,
+    key: str,
+) -> Callable[[Message], MqttClient]:
+    """What makes clients, each with a will, by the settings and the files they name.
+
+    Raises MqttError.
+    """
+    user, password = read_credentials(Path(credentials)) if credentials else ("", "")
+    context = tls_context(ca=ca, certificate=certificate, key=key) if tls else None
+    broker = Broker(host, port, client_id, user, password, context)
+    return lambda will: MqttClient(broker, will=will)
 
 
 def read_credentials(path: Path) -> tuple[str, str]:

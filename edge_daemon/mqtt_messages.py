@@ -92,7 +92,7 @@ def faces(topics: Topics, values: Mapping[str, Any]) -> Message:
 
 def state(topics: Topics, values: Mapping[str, Any]) -> Message:
     """How the device is, from what `StateReport.state` says."""
-    controls = values["controls"]
+    controls, board = values["controls"], values["board"]
     summary = {
         "time": values["time"],
         "version": values["version"],
@@ -101,7 +101,8 @@ def state(topics: Topics, values: Mapping[str, Any]) -> Message:
         "notice": values["camera"]["notice"],
         "fps": values["fps"],
         "latency_ms": values["latency_ms"],
-        "temperature_c": values["temperature_c"],
+        "temperature_c": max(board["temperatures_c"].values(), default=None),
+        "limits": board["limits"],
         "viewers": values["viewers"],
         "uptime_s": values["uptime_s"],
         "event_log": values["event_log"]["trouble"],

@@ -62,7 +62,8 @@ class StateTeller:
 
     def _tell_state(self, publish: Callable[[Message], int], now_s: float) -> None:
         state = self._state()
-        settled = state["camera"]["state"], state["event_log"]["trouble"], state["controls"]
+        settled = [state["camera"]["state"], state["event_log"]["trouble"], state["controls"]]
+        settled.append(state["board"]["limits"])
         if settled != self._told_state or now_s - self._state_s >= REPEAT_S:
             self._told_state, self._state_s = settled, now_s
             publish(mqtt_messages.state(self._topics, state))

@@ -151,6 +151,10 @@ def test_the_state_says_how_it_goes(daemon: Daemon, listener: Listener) -> None:
     assert state["mqtt"]["trouble"] == ""
     assert state["mqtt"]["redelivered"] == 0
     assert sum("mqtt: 127.0.0.1" in line for line in daemon.log) == 1
+    metrics = daemon.get("/metrics").decode()
+    assert "mien_mqtt_connected 1.0" in metrics
+    assert "mien_mqtt_events_acknowledged_total" in metrics
+    assert "mien_mqtt_events_redelivered_total 0.0" in metrics
 
 
 def test_pause_stops_looking_and_showing(daemon: Daemon, listener: Listener) -> None:
