@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from paho.mqtt import client as paho
@@ -110,7 +110,7 @@ class Listener:
         client.on_message = self._hear
         client.connect("127.0.0.1", port)
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> Self:
         self._client.loop_start()
         self.ready()
         return self
