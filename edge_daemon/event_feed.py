@@ -10,6 +10,7 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.event_history import Entry, EventIds
 from edge_daemon.events import TYPES, Event
 
+BEGINNINGS = ("expression_start", "expression_change")
 RECENT = 30  # what /state tells
 KEPT = 300  # what a reader of the live events may be behind without the log
 
@@ -24,6 +25,7 @@ class EventFeed:
         self._kept: deque[Entry] = deque(maxlen=KEPT)
         self._listeners: list[Callable[[], None]] = []
         self._counts = Counter(dict.fromkeys(TYPES, 0))
+        self._expressions: Counter[str] = Counter()
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each event, in its maker's thread; it must not block."""
@@ -34,6 +36,8 @@ class EventFeed:
         with self._lock:
             self._kept.append(Entry(self._ids.next(values["time"]), values))
             self._counts[event.type] += 1
+            if event.type in BEGINNINGS:
+                self._expressions[event.fields["label"]] += 1
             for sink in self._sinks:  # in the same order, whoever else puts one now
                 sink.put(event)
         for listener in self._listeners:
@@ -44,6 +48,12 @@ class EventFeed:
         """How many events of each type there have been."""
         with self._lock:
             return dict(self._counts)
+
+    @property
+    def expressions(self) -> dict[str, int]:
+        """How often each expression has begun."""
+        with self._lock:
+            return dict(self._expressions)
 
     def recent(self) -> list[Entry]:
         """The latest events, newest first."""

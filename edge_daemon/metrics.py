@@ -169,6 +169,12 @@ class Metrics(Collector):
         faces = len(view.faces) if view else 0
         yield _gauge("mien_faces", "Faces in the picture now.", faces)
         yield _counters("mien_events", "Events by type.", "type", self._feed.counts.items())
+        yield _counters(
+            "mien_expressions",
+            "Expressions that began.",
+            "label",
+            self._feed.expressions.items(),
+        )
         yield _gauge("mien_viewers", "Streams being watched.", self._viewers())
 
     def _written(self) -> Iterable[Metric]:

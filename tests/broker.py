@@ -43,7 +43,7 @@ class Mosquitto:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self._config = folder / "mosquitto.conf"
-        listener = [f"listener {self.port} 127.0.0.1", "user root", "persistence false"]
+        listener = [f"listener {self.port} 127.0.0.1", "user root"]
         self._config.write_text("\n".join([*listener, *lines, ""]))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -77,6 +77,26 @@ def mosquitto(folder: Path, lines: Sequence[str] = OPEN) -> Iterator[Mosquitto]:
         yield broker
     finally:
         broker.kill()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    pem, key = folder / "broker.pem", folder / "broker.key"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    words += ["-nodes", "-days", "2", "-subj", "/CN=broker", "-keyout", str(key), "-out", str(pem)]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(words, check=True, capture_output=True)
+    return pem, key
+
+
+def passwords(folder: Path, **users: str) -> Path:
+    """A mosquitto password file of users and their passwords."""
+    path = folder / "passwords"
+    path.touch(0o600)
+    for user, password in users.items():
+        words = ["mosquitto_passwd", "-b", str(path), user, password]
+        subprocess.run(words, check=True, capture_output=True)
+    return path
 
 
 @dataclass(frozen=True, slots=True)

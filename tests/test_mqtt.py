@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +12,7 @@ import cv2
 import home_assistant
 import numpy as np
 import pytest
-from broker import Listener, Mosquitto, mosquitto, until, way_to
+from broker import Listener, Mosquitto, certificate, mosquitto, passwords, until, way_to
 from conftest import ROOT
 from daemon import Daemon
 from jsonschema import Draft202012Validator
@@ -253,24 +251,14 @@ def test_nothing_is_lost_while_the_broker_or_the_daemon_is_away(tmp_path: Path) 
     assert not events[-1].get("late")
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    pem, key = folder / "broker.pem", folder / "broker.key"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    words += ["-nodes", "-days", "2", "-subj", "/CN=broker", "-keyout", str(key), "-out", str(pem)]
-    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(words, check=True, capture_output=True)
-    return pem, key
-
-
 def test_tls_and_a_password_from_a_file(tmp_path: Path) -> None:
     pem, key = certificate(tmp_path)
-    passwords, credentials = tmp_path / "passwords", tmp_path / "credentials"
-    if shutil.which("mosquitto_passwd") is None:
-        pytest.skip("NOT TESTED: mosquitto is not installed (apt install mosquitto)")
-    words = ["mosquitto_passwd", "-b", "-c", str(passwords), "mien", "good secret"]
-    subprocess.run(words, capture_output=True, check=True)
-    lines = [f"certfile {pem}", f"keyfile {key}", f"password_file {passwords}"]
+    credentials = tmp_path / "credentials"
+    lines = [
+        f"certfile {pem}",
+        f"keyfile {key}",
+        f"password_file {passwords(tmp_path, mien='good secret')}",
+    ]
     with mosquitto(tmp_path, [*lines, "allow_anonymous false"]) as broker:
         credentials.write_text("mien\nbad secret\n")
         credentials.chmod(0o600)
