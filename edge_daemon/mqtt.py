@@ -22,7 +22,7 @@ from edge_daemon.reload import Command
 TICK_S: Final = 1.0
 OTHERS: Final = 2  # messages that need the broker's acknowledgement, besides events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
-STEADY_S: Final = 10.0  # a connection that lasted so long was a good one
+STEADY_S: Final = 10.0  # a connection that lasts so long is a good one
 GOODBYE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth at once; each answers within this
 
