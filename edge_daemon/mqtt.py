@@ -98,6 +98,7 @@ class Mqtt:
         self._link = MqttStatus()
         self._bell, self._closing = Bell(), threading.Event()
         self._announce_at_s = 0.0
+        self._is_reported = False  # that the broker is away
 
     @property
     def status(self) -> MqttStatus:
@@ -144,10 +145,13 @@ class Mqtt:
 
     def _serve(self, connection: Connection) -> None:
         self._greet(connection)
+        steady_at_s = time.monotonic() + STEADY_S
         while connection.is_open and not self._closing.is_set():
             connection.wait(self._bell, TICK_S)
             self._deliver(connection)
             self._hear(connection)
+            if self._is_reported and time.monotonic() > steady_at_s:
+                self._report_connected()
             if 0 < self._announce_at_s <= time.monotonic():
                 self._announce(connection)
             self._states.tell(connection.publish)
@@ -196,10 +200,16 @@ class Mqtt:
                 self._announce_at_s = time.monotonic() + random.uniform(0, BIRTH_S)  # noqa: S311
 
     def _judge(self, trouble: str) -> None:
-        """Take note of how it goes; log it only where that is news."""
-        before = self._link.trouble
+        """Take note of how it goes; log the first trouble, until all has been well for a while."""
         self._link = MqttStatus(connected=not trouble, trouble=trouble)
-        if trouble and not before:
+        if self._is_reported:
+            return
+        if trouble:
             log.warning("mqtt: %s: %s; events wait in the log", self._broker_name, trouble)
-        elif not trouble:
-            log.info("mqtt: %s: connected", self._broker_name)
+            self._is_reported = True
+        else:
+            self._report_connected()
+
+    def _report_connected(self) -> None:
+        log.info("mqtt: %s: connected", self._broker_name)
+        self._is_reported = False
