@@ -29,7 +29,6 @@ GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
 }
 VALUES = 16  # an anchor's centre, size and six keypoints, as x, y pairs
 OVERLAP = 0.3  # IoU above which detections are the same face
-UNIT = (np.arange(256) / np.float32(127.5) - 1).astype(np.float32)  # the network's value of a byte
 
 
 class Letterbox(NamedTuple):
@@ -119,7 +118,7 @@ def _input(bgr: ImageBgr, letterbox: Letterbox, input_px: int) -> FloatArray:
     matrix = np.array([[scale, 0, x], [0, scale, y]])
     boxed = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
     rgb = cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB)
-    return np.asarray(cv2.LUT(rgb, UNIT), np.float32)[np.newaxis]
+    return (rgb.astype(np.float32) / np.float32(127.5) - 1)[np.newaxis]
 
 
 def _logit(score: float) -> float:

@@ -56,7 +56,7 @@ class Ours:
             blank_size=(WIDTH, HEIGHT),
             stop=self._stop,
         )
-        self._thread = threading.Thread(target=self._pipeline.run)
+        self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
         self._thread.start()
         self._count = self._seq = 0
         self.published_ms: list[float] = []
