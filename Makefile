@@ -20,7 +20,7 @@ DEV   := .venv/dev
 OLD   := .venv/tflite-runtime
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-api bench-architectures clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults check format bench bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -61,8 +61,14 @@ format: $(DEV)/.done  ## format the code
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
+test-train: $(DEV)/.done  ## train on several devices and hosts, and compare with one
+	$(DEV)/bin/python -m pytest tests/test_train_devices.py -m long
+
 test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
 	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
+
+test-ray: $(DEV)/.ray $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and compare
+	$(DEV)/bin/python -m pytest tests/test_classify.py -m long
 
 test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
 	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_api.py -k as_described
@@ -105,6 +111,10 @@ $(OLD)/.done:
 $(EDGE)/.mediapipe: $(EDGE)/.done
 	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mediapipe]'
 	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'mediapipe>=1.2,<2'
+	@touch $@
+
+$(DEV)/.ray: $(DEV)/.done
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
 	@touch $@
 
 $(BLAZEFACE):

@@ -1,4 +1,4 @@
-"""`python -m edge_daemon`: run the daemon, or check a configuration or the device."""
+"""`python -m edge_daemon`: run the daemon, classify files, check a configuration or the device."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import getpass
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -43,19 +44,44 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "check-config":
         print(f"{options.config}: valid")
         return 0
+    for name, value in OPENCV_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if options.command == "classify":
+        return _classify(options, config)
     return _act(options.command, config, load)
 
 
 def _act(command: str, config: Config, load: Callable[[], Config]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for name, value in OPENCV_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _log(logging.INFO)
     from edge_daemon import app, doctor  # noqa: PLC0415
 
     try:
         return doctor.run(config) if command == "doctor" else app.run(config, load)
     except app.USER_ERRORS as error:
         return _refuse(error)
+
+
+def _classify(options: argparse.Namespace, config: Config) -> int:
+    _log(logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from edge_daemon import classify  # noqa: PLC0415
+
+    request = classify.Request(
+        tuple(options.paths), options.out, options.format, options.workers, options.ray
+    )
+    try:
+        return classify.run(request, config)
+    except classify.USER_ERRORS as error:
+        return _refuse(error)
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _log(level: int) -> None:
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
 
 
 def leave(code: int) -> NoReturn:
@@ -107,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "watch the camera until told to stop"),
         ("check-config", "say whether a configuration is valid"),
         ("doctor", "say whether this device's runtime computes what the model's converter saw"),
+        ("classify", "print the faces of pictures and videos, a line for each picture"),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("--config", type=Path, default=Path("config.yaml"))
@@ -117,7 +144,31 @@ def _parser() -> argparse.ArgumentParser:
             metavar="KEY=VALUE",
             help="override a setting, e.g. --set camera.source=demo",
         )
+        if name == "classify":
+            _add_files(command)
     return parser
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a picture, a video, or a folder"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="write annotated copies there")
+    command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes, by default one for each core"
+    )
+    where.add_argument(
+        "--ray", default="", metavar="ADDRESS", help="a Ray cluster: auto, local, ray://HOST:10001"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 if __name__ == "__main__":

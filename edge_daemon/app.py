@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from edge_daemon import __version__, doctor
 from edge_daemon.backlog import Backlog
-from edge_daemon.camera import Camera
+from edge_daemon.board import Board
+from edge_daemon.camera import Camera, CameraStatus
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
@@ -22,9 +24,11 @@ from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_history import EventHistory
 from edge_daemon.event_log import EventLog, EventLogError
 from edge_daemon.events import Event, EventMaker
+from edge_daemon.file_reader import FileReader
 from edge_daemon.http_server import CertificateError, Tls
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.latest import Latest
+from edge_daemon.metrics import Metrics, StageTimes
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pace import Pace
 from edge_daemon.pipeline import Pipeline
@@ -32,6 +36,7 @@ from edge_daemon.privacy import WEAK_SCORE
 from edge_daemon.ram_log import RamLog
 from edge_daemon.reload import Reloader
 from edge_daemon.rotating_log import LogPolicy, RotatingLog
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.smoothing import Smoother
 from edge_daemon.snapshots import Shot, SnapshotPolicy, Snapshots
 from edge_daemon.source_choice import OpenSource, source_opener
@@ -50,7 +55,7 @@ BACKLOG_EVENTS = 10_000
 BACKLOG_SHOTS = 8  # each holds a whole picture
 DAY_S = 86400.0
 JOIN_S = 1.0
-STILL_FACES = 32  # looked at in an uploaded picture
+STILL_FACES = 32  # looked at in a single picture
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +82,8 @@ class Parts:
 
     camera: Camera
     pipeline: Pipeline
+    board: Board
+    slow_down: SlowDown
     feed: EventFeed
     backlog: Backlog[Event]
     disk: RotatingLog
@@ -111,6 +118,9 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             pipeline=parts.pipeline,
             web=parts.web,
             event_log=parts.event_log,
+            board=parts.board,
+            slow_down=parts.slow_down,
+            lossless=config.camera.lossless,
             reloader=reloader,
             supervisor=Supervisor(),
         )
@@ -126,6 +136,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
     shots: Backlog[Shot] = Backlog(BACKLOG_SHOTS)
     feed = EventFeed([backlog])
+    board, slow_down, times = Board(), SlowDown(), StageTimes()
     stages = build_stages(config, run_id)
     disk = RotatingLog(Path(config.events.path), _log_policy(config))
     event_log = EventLog(disk.path, _store(config, disk), backlog)
@@ -153,32 +164,80 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         camera_status=lambda: camera.status,
         blank_size=(config.camera.width, config.camera.height),
         stop=stop.event,
+        slow_down=slow_down,
+        observe=times.observe,
     )
     report = StateReport(
         camera_name=config.camera.name,
         camera=camera,
         pipeline=pipeline,
         views=views,
-        frames=frames,
+        feed=feed,
         backlog=backlog,
         event_log=event_log,
         snapshots=snapshots,
         shots=shots,
+        board=board,
+        slow_down=slow_down,
+        stage_means_ms=times.means_ms,
+    )
+    metrics = Metrics(
+        times=times,
+        camera_name=config.camera.name,
+        camera=camera,
+        pipeline=pipeline,
+        views=views,
+        feed=feed,
+        backlog=backlog,
+        event_log=event_log,
+        snapshots=snapshots,
+        shots=shots,
+        board=board,
+        slow_down=slow_down,
+        viewers=lambda: web.viewers,
     )
     stills = StillReader(_still_parts(config, stages), max_faces=STILL_FACES)
-    web = _web(config, views=views, feed=feed, report=report, stills=stills, stop=stop)
-    return Parts(camera, pipeline, feed, backlog, disk, event_log, shots, snapshots, stills, web)
+    web = _web(
+        config,
+        views=views,
+        feed=feed,
+        report=report,
+        stills=stills,
+        metrics=metrics,
+        times=times,
+        stop=stop,
+    )
+    return Parts(
+        camera=camera,
+        pipeline=pipeline,
+        board=board,
+        slow_down=slow_down,
+        feed=feed,
+        backlog=backlog,
+        disk=disk,
+        event_log=event_log,
+        shots=shots,
+        snapshots=snapshots,
+        stills=stills,
+        web=web,
+    )
 
 
 def build_stages(config: Config, run_id: str) -> Stages:
     """Build what a frame goes through; the model must answer here as where it was converted."""
     classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
     goldens = doctor.examine(classifier)
-    model, min_score = classifier.model, config.detector.min_score
+    min_score = config.detector.min_score
     detector = _detector(
         config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
     )
     log.info("goldens: %s", goldens)
+    return _stages(config, run_id, detector, classifier)
+
+
+def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
+    """`detector` and `classifier` among stages that have seen nothing yet."""
+    model = classifier.model
     return Stages(
         pace=_pace(config),
         detector=detector,
@@ -202,7 +261,7 @@ def build_stages(config: Config, run_id: str) -> Stages:
             blur=config.privacy.blur_faces,
             show=config.privacy.stream,
         ),
-        min_score=min_score,
+        min_score=config.detector.min_score,
         max_faces=config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
@@ -281,6 +340,8 @@ def _web(
     feed: EventFeed,
     report: StateReport,
     stills: StillReader,
+    metrics: Metrics,
+    times: StageTimes,
     stop: Stop,
 ) -> WebServer:
     web = config.web
@@ -297,6 +358,8 @@ def _web(
         history=_history(config),
         report=report,
         stills=stills,
+        metrics=metrics.text,
+        observe=times.observe,
         on_failure=stop.fail,
     )
 
@@ -306,6 +369,48 @@ def _history(config: Config) -> EventHistory:
     return EventHistory(path, ram=Path(folder) / path.name if folder else None)
 
 
+def _still_parts(config: Config, stages: Stages) -> BuildParts:
+    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
+    model = stages.classifier.model
+    return lambda: (
+        _detector(config, config.detector.min_score),
+        Classifier(model, runtime=config.runtime),
+    )
+
+
+def build_reader(config: Config) -> FileReader:
+    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
+    lossless = config.camera.model_copy(update={"lossless": True})
+    no_pictures = config.snapshots.model_copy(update={"enabled": False})
+    config = config.model_copy(update={"camera": lossless, "snapshots": no_pictures})
+    first = build_stages(config, "")
+    sure = _detector(config, config.detector.min_score)
+
+    def pipeline() -> Pipeline:
+        return Pipeline(
+            frames=Latest(),
+            views=Latest(),
+            events=EventFeed([]),
+            shots=Backlog(BACKLOG_SHOTS),
+            stages=_stages(config, "", first.detector, first.classifier),
+            camera_status=lambda: CameraStatus("ok", "", "", None),
+            blank_size=(config.camera.width, config.camera.height),
+            stop=threading.Event(),
+        )
+
+    def close() -> None:
+        first.detector.close()
+        sure.close()
+
+    return FileReader(
+        drawing=first.drawing,
+        detect=first.detector.detect,
+        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
+        build_pipeline=pipeline,
+        close=close,
+    )
+
+
 def _detector(config: Config, min_score: float) -> Detector:
     return build_detector(
         config.detector.backend,
@@ -313,15 +418,6 @@ def _detector(config: Config, min_score: float) -> Detector:
         face_range=config.detector.range,
         min_score=min_score,
         runtime=config.runtime,
-    )
-
-
-def _still_parts(config: Config, stages: Stages) -> BuildParts:
-    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
-    model = stages.classifier.model
-    return lambda: (
-        _detector(config, config.detector.min_score),
-        Classifier(model, runtime=config.runtime),
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from edge_daemon.backlog import Backlog
 from edge_daemon.event_history import Entry, EventIds
-from edge_daemon.events import Event
+from edge_daemon.events import TYPES, Event
 
 RECENT = 30  # what /state tells
 KEPT = 300  # what a reader of the live events may be behind without the log
@@ -22,6 +22,7 @@ class EventFeed:
         self._lock = threading.Lock()
         self._ids = EventIds()
         self._kept: deque[Entry] = deque(maxlen=KEPT)
+        self._counts = Counter(dict.fromkeys(TYPES, 0))
         self._listener: Callable[[], None] | None = None
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -32,10 +33,17 @@ class EventFeed:
         values = event.as_dict()
         with self._lock:
             self._kept.append(Entry(self._ids.next(values["time"]), values))
+            self._counts[event.type] += 1
             for sink in self._sinks:  # in the same order, whoever else puts one now
                 sink.put(event)
         if self._listener is not None:
             self._listener()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events of each type there have been."""
+        with self._lock:
+            return dict(self._counts)
 
     def recent(self) -> list[Entry]:
         """The latest events, newest first."""

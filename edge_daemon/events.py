@@ -13,12 +13,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from edge_daemon.smoothing import UNCERTAIN
 from edge_daemon.types import Face, Frame
 
 SCHEMA = 1
+TYPES: Final = (
+    "daemon_start", "daemon_stop",
+    "camera_lost", "camera_restored",
+    "face_start", "face_update", "face_end",
+    "expression_start", "expression_change", "expression_end",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from edge_daemon.types import ImageBgr, View
 
 KEPT: Final = 8  # encodings kept, each its newest picture only
 POLL_S: Final = 1.0  # how late a wait may see that it is over
+ENCODE: Final = "encode"  # drawing and compressing a view, in one look
 
 
 class Look(NamedTuple):
@@ -38,10 +40,15 @@ class Picture(NamedTuple):
 
 
 class Pictures:
-    """The newest view as JPEG, in the looks asked for. For use while answering requests."""
+    """The newest view as JPEG, in the looks asked for. For use while answering requests.
 
-    def __init__(self, *, views: Latest[View], loop: Loop) -> None:
-        self._views, self._loop = views, loop
+    `observe` hears how many seconds each ENCODE took, in the thread that did it.
+    """
+
+    def __init__(
+        self, *, views: Latest[View], loop: Loop, observe: Callable[[str, float], None]
+    ) -> None:
+        self._views, self._loop, self._observe = views, loop, observe
         self._encodings: OrderedDict[Look, _Encoding] = OrderedDict()
         self._closed = False
         views.listen(loop.ring)
@@ -68,7 +75,7 @@ class Pictures:
 
     def _encoding(self, look: Look) -> _Encoding:
         if look not in self._encodings:
-            self._encodings[look] = _Encoding(look, self._loop)
+            self._encodings[look] = _Encoding(look, self._loop, self._observe)
             if len(self._encodings) > KEPT:
                 self._encodings.popitem(last=False)
         self._encodings.move_to_end(look)
@@ -78,8 +85,8 @@ class Pictures:
 class _Encoding:
     """The newest picture in one look; who asks while it is being made waits for it."""
 
-    def __init__(self, look: Look, loop: Loop) -> None:
-        self._look, self._loop = look, loop
+    def __init__(self, look: Look, loop: Loop, observe: Callable[[str, float], None]) -> None:
+        self._look, self._loop, self._observe = look, loop, observe
         self._busy = loop.places(1)
         self._picture: Picture | None = None
 
@@ -91,9 +98,12 @@ class _Encoding:
             return self._picture
 
     def _encode(self, view: View) -> bytes:
+        started_s = time.monotonic()
         bgr = public_picture(view, overlay=self._look.overlay)
         quality = self._look.quality or view.drawing.quality
-        return encode(bgr, quality=quality, width=self._look.width)
+        jpeg = encode(bgr, quality=quality, width=self._look.width)
+        self._observe(ENCODE, time.monotonic() - started_s)
+        return jpeg
 
 
 def encode(bgr: ImageBgr, *, quality: int, width: int | None = None) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,14 +19,17 @@ from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.latest import Closed, Latest
-from edge_daemon.privacy import HINDSIGHT_S, Veil
+from edge_daemon.privacy import HoldBack, Veil
 from edge_daemon.quality import weight_of
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.snapshots import Shot
 from edge_daemon.stages import Stages
 from edge_daemon.types import Detection, Face, Frame, Track, View
 
 IDLE_S = 0.25  # without a frame for this long, look at the camera's status
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
+STAGES: Final = ("detect", "track", "classify", "publish")
+FRAME: Final = "frame"  # all of a frame, from its capture to its view
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +61,8 @@ class Pipeline:
 
     `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
     camera is lost it publishes views whose notice says why, and its faces leave in their time.
-    Events that get a picture go to `shots` with their view.
+    Events that get a picture go to `shots` with their view. `slow_down` says which frames to leave
+    out. `observe` hears how many seconds each of STAGES took, and a whole FRAME.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Pipeline:
         camera_status: Callable[[], CameraStatus],
         blank_size: tuple[int, int],
         stop: threading.Event,
+        slow_down: SlowDown | None = None,
+        observe: Callable[[str, float], None] = lambda stage, took_s: None,
     ) -> None:
         self._frames, self._views = frames, views
         self._events, self._shots = events, shots
@@ -78,10 +85,12 @@ class Pipeline:
         self._offered: SimpleQueue[Stages] = SimpleQueue()
         self._camera_status = camera_status
         self._stop = stop
+        self._slow_down = slow_down or SlowDown()
+        self._observe = observe
         width, height = blank_size
         self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
         self._veil = Veil()
-        self._held_back: deque[View] = deque()
+        self._held_back = HoldBack()
         self._processed_s: float | None = None
         self.progress = Progress()
 
@@ -112,7 +121,7 @@ class Pipeline:
                 self._idle()
             else:
                 seq, frame = found
-                self._process(frame)
+                self._process_if_due(frame)
         self._leave()
 
     def _take_offered(self) -> None:
@@ -121,24 +130,44 @@ class Pipeline:
             for event in self._stages.adopt(old, self._last):
                 self._events.put(event)
 
-    def _process(self, frame: Frame) -> None:
+    def _process_if_due(self, frame: Frame) -> None:
+        if not self._slow_down.due(frame):
+            return
+        started_s = time.monotonic()
+        self.process(frame)
+        self._slow_down.processed(frame, time.monotonic() - started_s)
+
+    def process(self, frame: Frame) -> View:
+        """Take one frame through all stages; the view of it, which is published too."""
         found: Sequence[Detection] = ()
         if self._stages.pace.due(frame):
             found, tracks = self._look(frame)
         else:
             tracks = self._stages.tracker.predict(frame.captured_s)
-        veil = self._veil.update(found, tracks, frame.captured_s)
-        faces = self._faces(tracks, frame.captured_s)
-        self._publish(View(frame, faces, "", veil, self._stages.drawing))
+        with self._timed("publish"):
+            veil = self._veil.update(found, tracks, frame.captured_s)
+            faces = self._faces(tracks, frame.captured_s)
+            view = View(frame, faces, "", veil, self._stages.drawing)
+            self._publish(view)
         self._measure(frame)
+        return view
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started_s = time.monotonic()
+        yield
+        self._observe(stage, time.monotonic() - started_s)
 
     def _look(self, frame: Frame) -> tuple[list[Detection], list[Track]]:
         """Find the faces, and classify them; also what may be a face and is not followed."""
         stages, started_s = self._stages, time.monotonic()
-        found = stages.detector.detect(frame.bgr)
-        sure = [each for each in found if each.score >= stages.min_score]
-        tracks = stages.tracker.update(sure, frame.captured_s)
-        self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
+        with self._timed("detect"):
+            found = stages.detector.detect(frame.bgr)
+        with self._timed("track"):
+            sure = [each for each in found if each.score >= stages.min_score]
+            tracks = stages.tracker.update(sure, frame.captured_s)
+        with self._timed("classify"):
+            self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
         stages.pace.looked(frame, time.monotonic() - started_s)
         return found, tracks
 
@@ -171,16 +200,8 @@ class Pipeline:
             self._events.put(event)
             if event.type in self._stages.snapshot_types:
                 self._shots.put(Shot(event, view))
-        self._show(view)
-
-    def _show(self, view: View) -> None:
-        """Publish the view; one with blurred faces later, under what has been found since."""
-        self._held_back.append(view)
-        hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
-        until_s = view.frame.captured_s - hindsight_s
-        while self._held_back and self._held_back[0].frame.captured_s <= until_s:
-            shown = self._held_back.popleft()
-            self._views.put(replace(shown, veil=view.veil, drawing=view.drawing))
+        for shown in self._held_back.put(view):
+            self._views.put(shown)
 
     def _idle(self) -> None:
         """No frame came: while the camera is lost, say so and let its faces go."""
@@ -203,6 +224,7 @@ class Pipeline:
 
     def _measure(self, frame: Frame) -> None:
         now_s = time.monotonic()
+        self._observe(FRAME, now_s - frame.captured_s)
         before, past_s = self.progress, self._processed_s
         self._processed_s = now_s
         interval_s = before.interval_s if past_s is None else now_s - past_s

@@ -8,13 +8,15 @@ detected cannot be blurred. `benchmarks/blurred_entrances.py` measures what gets
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from edge_daemon.types import Box, Detection, ImageBgr, Track
+from edge_daemon.types import Box, Detection, ImageBgr, Track, View
 
 HOLD_S = 2.0
 HINDSIGHT_S = 0.5  # what is found so soon after a frame is blurred in it, too
@@ -44,6 +46,32 @@ class Veil:
             if not track.seen
         ]
         return (*(box for _, box in self._held), *predicted)
+
+
+class HoldBack:
+    """Keeps views with blurred faces until what is found soon after them covers them, too."""
+
+    def __init__(self) -> None:
+        self._views: deque[View] = deque()
+
+    def put(self, view: View) -> Iterator[View]:
+        """Take `view`; give those whose time has come, all as `view` is drawn and veiled."""
+        self._views.append(view)
+        hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
+        yield from self._until(view.frame.captured_s - hindsight_s, view)
+
+    def rest(self) -> Iterator[View]:
+        """Give the others, as nothing comes after them."""
+        if self._views:
+            yield from self._until(math.inf, self._views[-1])
+
+    def clear(self) -> None:
+        """Forget them: they are not shown at all."""
+        self._views.clear()
+
+    def _until(self, until_s: float, last: View) -> Iterator[View]:
+        while self._views and self._views[0].frame.captured_s <= until_s:
+            yield replace(self._views.popleft(), veil=last.veil, drawing=last.drawing)
 
 
 def blur(bgr: ImageBgr, areas: Sequence[Box]) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import resource
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
 from edge_daemon.backlog import Backlog
+from edge_daemon.board import Board
 from edge_daemon.camera import Camera
+from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_log import EventLog
 from edge_daemon.events import Event, rfc3339
 from edge_daemon.latest import Latest
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.snapshots import Shot, Snapshots
-from edge_daemon.types import Face, Frame, View
+from edge_daemon.types import Face, View
+
+MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory
 
 THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 
@@ -31,21 +38,27 @@ class StateReport:
         camera: Camera,
         pipeline: Pipeline,
         views: Latest[View],
-        frames: Latest[Frame],
+        feed: EventFeed,
         backlog: Backlog[Event],
         event_log: EventLog,
         snapshots: Snapshots,
         shots: Backlog[Shot],
+        board: Board,
+        slow_down: SlowDown,
+        stage_means_ms: Callable[[], dict[str, float]],
     ) -> None:
         self._camera_name, self._camera = camera_name, camera
-        self._pipeline, self._views, self._frames = pipeline, views, frames
-        self._backlog, self._event_log = backlog, event_log
+        self._pipeline, self._views = pipeline, views
+        self._feed, self._backlog, self._event_log = feed, backlog, event_log
         self._snapshots, self._shots = snapshots, shots
+        self._board, self._slow_down = board, slow_down
+        self._stage_means_ms = stage_means_ms
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
-        """All that the page shows but for the events."""
-        status, progress = self._camera.status, self._pipeline.progress
+        """All that the page shows but for the events, and what /metrics says."""
+        status, counts = self._camera.status, self._camera.counts
+        progress = self._pipeline.progress
         view, stages = self._views.peek(), self._pipeline.stages
         model = stages.classifier.model
         return {
@@ -55,7 +68,11 @@ class StateReport:
                 "name": self._camera_name,
                 "source": status.name,
                 "state": status.state,
+                "cause": status.cause,
                 "notice": status.reason,
+                "reopened": counts.reopened,
+                "abandoned": counts.abandoned,
+                "lost": dict(counts.lost),
             },
             "model": {
                 "name": model.name,
@@ -67,12 +84,20 @@ class StateReport:
             "runtime": stages.classifier.runtime,
             "fps": round(progress.fps, 1),
             "latency_ms": round(progress.latency_s * 1000, 1),
-            "frames": {"processed": progress.frames, "overwritten": self._frames.overwritten},
+            "stages_ms": self._stage_means_ms(),
+            "frames": {
+                "captured": counts.captured,
+                "processed": progress.frames,
+                "overwritten": counts.overwritten,
+                "skipped": self._slow_down.skipped,
+            },
+            "event_counts": self._feed.counts,
             "event_log": self._log_state(),
             "snapshots": self._snapshot_state(),
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
-            "temperature_c": temperature_c(),
+            "memory_mb": _memory_mb(),
+            "board": asdict(self._board.status) | {"slowed_down": self._slow_down.active},
             "faces": [self._face(face, view) for face in view.faces] if view else [],
         }
 
@@ -128,8 +153,7 @@ class StateReport:
         }
 
 
-def temperature_c() -> float | None:
-    """The processor's temperature; None where the kernel does not tell."""
-    with suppress(OSError, ValueError):
-        return round(int(THERMAL.read_text()) / 1000, 1)
-    return None
+def _memory_mb() -> float:
+    """What the process has in memory, shared libraries included."""
+    pages = int(MEMORY.read_text().split()[1])
+    return round(pages * resource.getpagesize() / 1e6, 1)

@@ -1,15 +1,18 @@
-"""What the main thread does while the daemon runs: signals, reloads, systemd; until the stop."""
+"""What the main thread does while the daemon runs: signals, reloads, the board, systemd."""
 
 from __future__ import annotations
 
 import logging
 import signal
+import time
 from queue import Empty, SimpleQueue
 
+from edge_daemon.board import Board
 from edge_daemon.camera import Camera
 from edge_daemon.event_log import EventLog
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.reload import Reloader
+from edge_daemon.slow_down import SlowDown
 from edge_daemon.supervisor import Supervisor
 from edge_daemon.web import WebServer
 from edge_daemon.workers import Stop
@@ -31,7 +34,10 @@ def catch_signals() -> SimpleQueue[int]:
 
 
 class Watch:
-    """Minds the running parts; `run` returns when the daemon is to stop."""
+    """Minds the running parts; `run` returns when the daemon is to stop.
+
+    A `lossless` file waits, and every frame of it counts, whatever holds the board back.
+    """
 
     def __init__(
         self,
@@ -40,11 +46,15 @@ class Watch:
         pipeline: Pipeline,
         web: WebServer,
         event_log: EventLog,
+        board: Board,
+        slow_down: SlowDown,
+        lossless: bool,
         reloader: Reloader,
         supervisor: Supervisor,
     ) -> None:
         self._camera, self._pipeline, self._web = camera, pipeline, web
         self._event_log = event_log
+        self._board, self._slow_down, self._lossless = board, slow_down, lossless
         self._reloader, self._supervisor = reloader, supervisor
         self._turns = -1
 
@@ -58,11 +68,17 @@ class Watch:
             if number == signal.SIGHUP:
                 self._reload()
             self._reloader.look()
+            self._look_at_board()
             self._tell()
             if self._camera.status.state == "ended":
                 log.info("the source has ended")
                 break
         self._supervisor.stopping()
+
+    def _look_at_board(self) -> None:
+        limits = self._board.read().limits
+        if not self._lossless:
+            self._slow_down.judge(limits, time.monotonic())
 
     def _reload(self) -> None:
         """SIGHUP: the log's file may have been moved away, the configuration been changed."""

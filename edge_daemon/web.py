@@ -32,7 +32,8 @@ class WebServer:
     """The page and the stream of `views` on `host`:`port`; port 0 takes any free one.
 
     More than `max_viewers` streams at once are refused, and as many readers of events. `password`
-    and `token` are hashes, "" for none. `on_failure` hears of the failure of the server's thread.
+    and `token` are hashes, "" for none. `metrics` gives what /metrics answers, and its type.
+    `observe` hears how long each ENCODE took, `on_failure` that the server's thread failed.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class WebServer:
         history: EventHistory,
         report: Report,
         stills: StillReader,
+        metrics: Callable[[], tuple[bytes, str]],
+        observe: Callable[[str, float], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         loop = Loop()
-        self._pictures = Pictures(views=views, loop=loop)
+        self._pictures = Pictures(views=views, loop=loop, observe=observe)
         self._viewers = Viewers(pictures=self._pictures, loop=loop, limit=max_viewers)
         feed.listen(loop.ring)
         access = Access(password=password, token=token, hosts=hosts, secure=bool(tls), loop=loop)
@@ -68,6 +71,7 @@ class WebServer:
                 report=report,
                 viewers=self._viewers,
                 stills=stills,
+                metrics=metrics,
                 max_readers=max_viewers,
                 loop=loop,
             ),
@@ -117,6 +121,7 @@ def create_app(access: Access, pictures: PictureAnswers, api: Api) -> Flask:
     app.add_url_rule("/logout", endpoint="logout", view_func=access.logout, methods=["POST"])
     app.add_url_rule("/state", view_func=api.state)
     app.add_url_rule("/healthz", view_func=api.healthz)
+    app.add_url_rule("/metrics", view_func=api.metrics)
     app.add_url_rule("/events", view_func=api.events)
     app.add_url_rule("/events.csv", view_func=api.events_csv)
     app.add_url_rule("/api/classify", view_func=api.classify, methods=["POST"])

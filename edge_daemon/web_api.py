@@ -1,11 +1,11 @@
-"""State, health, events and uploaded pictures: what each of their paths answers."""
+"""State, health, metrics, events and uploaded pictures: what each of their paths answers."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -64,11 +64,13 @@ class Api:
         report: Report,
         viewers: Viewers,
         stills: StillReader,
+        metrics: Callable[[], tuple[bytes, str]],
         max_readers: int,
         loop: Loop,
     ) -> None:
         self._access, self._views, self._feed, self._history = access, views, feed, history
         self._report, self._viewers, self._stills = report, viewers, stills
+        self._metrics = metrics
         self._max_readers, self._readers = max_readers, 0
         self._loop = loop
         self._uploads, self._reading = loop.places(UPLOADS), loop.places(1)
@@ -83,6 +85,11 @@ class Api:
         ok, reason = self._report.healthy()
         detail = reason if self._access.signed_in(request) else ""
         return sentence(200 if ok else 503, f"{'ok' if ok else 'failing'} {detail}".rstrip())
+
+    def metrics(self) -> Response:
+        """The figures in Prometheus' text format."""
+        text, content_type = self._loop.offload(self._metrics)
+        return Response(text, content_type=content_type)
 
     def events(self) -> Response:
         """The log's events a page at a time; for who accepts text/event-stream, live."""

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from jsonschema import Draft202012Validator, ValidationError
 
-from edge_daemon.events import Event, EventMaker, rfc3339
+from edge_daemon.events import TYPES, Event, EventMaker, rfc3339
 from edge_daemon.types import Box, Face, Frame
 
 LABELS = ("angry", "happy")
@@ -151,6 +151,11 @@ def test_every_event_passes_the_schema() -> None:
     check = validator()
     for event in story() + notes:
         check.validate(json.loads(event.as_line()))
+
+
+def test_the_schema_names_the_types() -> None:
+    schema = json.loads((ROOT / "docs" / "events.schema.json").read_text())
+    assert set(schema["properties"]["type"]["enum"]) == set(TYPES)
 
 
 def test_the_schema_refuses_what_is_no_event() -> None:

@@ -17,6 +17,8 @@ ADAPTERS = {
     "tflite_runtime": {"edge_daemon": {"interpreter.py"}},
     "tensorflow": {"edge_daemon": {"interpreter.py"}},
     "mediapipe": {"edge_daemon": {"detector.py"}},
+    "prometheus_client": {"edge_daemon": {"metrics.py"}},
+    "ray": {"edge_daemon": {"ray_cluster.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
     "gevent": {"edge_daemon": {"http_server.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},

@@ -65,6 +65,7 @@ def test_the_model_card_is_the_shipped_files() -> None:
         "/events.csv",
         "/api/classify",
         "/healthz",
+        "/metrics",
     ],
 )
 def test_every_path_is_described(path: str) -> None:

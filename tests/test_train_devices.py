@@ -59,11 +59,13 @@ def same(one: Path, other: Path, devices: int) -> None:
             np.testing.assert_allclose(b[name], a[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_four_devices_train_as_one_does(alone: Path, tmp_path: Path) -> None:
     finished(start(tmp_path, devices=FOUR))
     same(alone, tmp_path / "weights.npz", devices=4)
 
 
+@pytest.mark.long
 def test_two_hosts_train_as_one_device_does(alone: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -209,7 +209,11 @@ def test_a_resumed_run_ends_as_an_unbroken_one(story: Story, tmp_path: Path) -> 
         np.loadtxt(folder / "work" / "log.csv", delimiter=",", skiprows=1)
         for folder in (tmp_path / "stripes", story.folder)
     )
-    np.testing.assert_allclose(log, resumed_log, rtol=1e-3, atol=1e-3)
+    # Threads add up in another order each time: a face on the edge of two classes may change sides.
+    accuracies = (1, 3)
+    np.testing.assert_allclose(log[:, accuracies], resumed_log[:, accuracies], atol=2 / TEST)
+    losses = (0, 2, 4)
+    np.testing.assert_allclose(log[:, losses], resumed_log[:, losses], rtol=5e-3)
 
 
 def test_the_time_left_is_told(story: Story) -> None:

@@ -34,6 +34,7 @@ from edge_daemon.web import WebServer
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CAPTURED_AT = datetime(2025, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)
 DEADLINE_S = 30.0
+METRICS = b"# HELP mien_viewers Streams being watched.\n# TYPE mien_viewers gauge\nmien_viewers 0\n"
 COMMON = {
     "camera": "Door",
     "run": "0123abcd",
@@ -106,6 +107,7 @@ class Site:
         self.facts: dict[str, Any] = {}
         self.health = (True, "frames arrive")
         self.failures: list[BaseException] = []
+        self.encoded: list[str] = []
         self._started_s = time.monotonic()
         self._backlog: Backlog[Event] = Backlog(10_000)
         path = folder / "events.jsonl"
@@ -125,6 +127,8 @@ class Site:
             history=EventHistory(self._log.path),
             report=self,
             stills=StillReader(_stills, max_faces=32),
+            metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),
+            observe=lambda stage, took_s: self.encoded.append(stage),
             on_failure=self.failures.append,
         )
 
@@ -152,7 +156,12 @@ class Site:
             "latency_ms": 20.0,
             "viewers": viewers,
             "uptime_s": time.monotonic() - self._started_s,
-            "temperature_c": 51.5,
+            "board": {
+                "temperatures_c": {"thermal_zone0 cpu-thermal": 51.5},
+                "limits": ["under_voltage"],
+                "limits_before": ["under_voltage"],
+                "slowed_down": True,
+            },
             **self.facts,
         }
 

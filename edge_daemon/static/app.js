@@ -51,7 +51,8 @@ function facts(state) {
   return [
     ["Frame rate", number(state.fps, 1, " fps")],
     ["Latency", number(state.latency_ms, 0, " ms")],
-    ["Temperature", number(state.temperature_c, 0, " °C")],
+    ["Temperature", number(Math.max(...Object.values(state.board.temperatures_c)), 0, " °C")],
+    ["Held back by", limits(state.board)],
     ["Viewers", String(state.viewers)],
     ["Running for", duration(state.uptime_s)],
     ["Source", state.camera.source],
@@ -60,6 +61,11 @@ function facts(state) {
     ["Runtime", state.runtime],
     ["Version", state.version],
   ];
+}
+
+// What keeps the board from its full speed, where the kernel tells.
+function limits(board) {
+  return board.limits ? board.limits.join(", ").replaceAll("_", " ") || "nothing" : "–";
 }
 
 function showFacts(state) {

@@ -1,0 +1,74 @@
+"""The board: the kernel's files in; temperatures, and whether it holds the processor back, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+# The bits of a Raspberry Pi's get_throttled that speak of now; 16 bits further up stands whether
+# the same has been so since the start.
+# https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+LIMITS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
+SINCE_START: Final = 16
+
+# Raspberry Pi's own kernel gives all bits, as a hexadecimal number. By way of the driver, since
+# the device's own path differs between models.
+THROTTLED: Final = "bus/platform/drivers/raspberrypi-firmware/*/get_throttled"
+# Other kernels have the voltage alarm only (drivers/hwmon/raspberrypi-hwmon.c).
+VOLTAGE_NAME: Final = "rpi_volt"
+VOLTAGE_ALARM: Final = "in0_lcrit_alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardStatus:
+    """What the kernel tells.
+
+    `temperatures_c` are °C by thermal zone, as "thermal_zone0 cpu-thermal". `limits` are those of
+    LIMITS that hold now and `limits_before` those that have held since the board's start; None
+    where the kernel does not know of them.
+    """
+
+    temperatures_c: Mapping[str, float]
+    limits: tuple[str, ...] | None
+    limits_before: tuple[str, ...] | None
+
+
+class Board:
+    """Reads the kernel's files under `sys`; a file that is missing or broken says nothing."""
+
+    def __init__(self, sys: Path = Path("/sys")) -> None:
+        self._sys = sys
+        self.status = self.read()
+
+    def read(self) -> BoardStatus:
+        """Look again, and keep what was seen as `status`. A matter of a millisecond."""
+        bits = self._bits()
+        self.status = BoardStatus(
+            temperatures_c=dict(self._temperatures()),
+            limits=None if bits is None else _named(bits),
+            limits_before=None if bits is None else _named(bits >> SINCE_START),
+        )
+        return self.status
+
+    def _temperatures(self) -> Iterator[tuple[str, float]]:
+        for zone in sorted(self._sys.glob("class/thermal/thermal_zone*")):
+            with suppress(OSError, ValueError):
+                kind = (zone / "type").read_text().strip()
+                yield f"{zone.name} {kind}", int((zone / "temp").read_text()) / 1000
+
+    def _bits(self) -> int | None:
+        for path in self._sys.glob(THROTTLED):
+            with suppress(OSError, ValueError):
+                return int(path.read_text(), 16)
+        for path in self._sys.glob("class/hwmon/hwmon*/name"):
+            with suppress(OSError, ValueError):
+                if path.read_text().strip() == VOLTAGE_NAME:
+                    return int((path.parent / VOLTAGE_ALARM).read_text()) & 1
+        return None
+
+
+def _named(bits: int) -> tuple[str, ...]:
+    return tuple(name for place, name in enumerate(LIMITS) if bits >> place & 1)
