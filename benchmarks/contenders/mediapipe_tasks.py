@@ -1,6 +1,6 @@
 """MediaPipe Tasks' face detector with the same BlazeFace file, our classifier, a JPEG.
 
-    python -m benchmarks.contenders.mediapipe_tasks CLIP…
+python -m benchmarks.contenders.mediapipe_tasks CLIP…
 """
 
 from __future__ import annotations
