@@ -251,7 +251,7 @@ def goals_table(result: Mapping[str, Any]) -> str:
 def faces_table(result: Mapping[str, Any]) -> str:
     """What a frame costs by its faces, and what the bare parts cost, as Markdown."""
     by_faces, parts = result["by_faces"], result["floor_ms"]
-    faces = {f"Mien, {n} faces": row["cpu_ms"] for n, row in by_faces.items()}
+    faces = {f"Mien, {n} face{'s' * (n != 1)}": row["cpu_ms"] for n, row in by_faces.items()}
     bare = {f"bare: {name}": ms for name, ms in parts.items()}
     rows = [f"| {name} | {ms:.2f} |" for name, ms in (faces | bare).items()]
     return "\n".join(["| | CPU ms a frame |", "|---|---|", *rows])
