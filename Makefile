@@ -18,9 +18,11 @@ EDGE  := .venv/edge
 TRAIN := .venv/train
 DEV   := .venv/dev
 OLD   := .venv/tflite-runtime
+FER   := .venv/fer
+TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults test-fleet check format bench bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run explore train distil convert evaluate test test-faults test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -79,8 +81,11 @@ test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml al
 docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
 
-bench: $(DEV)/.done $(BLAZEFACE)  ## measure what the README's numbers come from
-	$(DEV)/bin/python -m benchmarks.frame_path
+bench: $(DEV)/.done $(EDGE)/.done $(FER)/.done $(TASKS)/.done $(BLAZEFACE)  ## compare with other ways, side by side (FRAMES=480)
+	$(DEV)/bin/python -m benchmarks.compare $(FRAMES)
+
+bench-soak: $(EDGE)/.done $(BLAZEFACE)  ## watch the daemon's memory over many frames (MINUTES=30)
+	$(EDGE)/bin/python -m benchmarks.soak $(or $(MINUTES),30)
 
 bench-servers: $(DEV)/.done  ## compare the web servers of docs/adr/0003 (two minutes)
 	$(DEV)/bin/python -m benchmarks.servers
@@ -108,6 +113,13 @@ $(DEV)/.done: EXTRAS = edge,train,dev
 PYTHON_311 ?= $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON) || echo python3.11)
 $(OLD)/.done:
 	-$(PYTHON_311) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 numpy==1.26.4 && touch $@
+
+# `make bench` compares with these, and says so where one cannot be had. fer names PyTorch too, of
+# which it uses nothing with its default settings.
+$(FER)/.done:
+	-$(PYTHON) -m venv $(FER) && $(FER)/bin/python -m pip install --quiet --disable-pip-version-check 'tensorflow-cpu>=2.21,<2.22' 'opencv-python-headless>=4.10,<5' requests pillow 'setuptools<81' && $(FER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3 && touch $@
+$(TASKS)/.done: pyproject.toml
+	-$(PYTHON) -m venv $(TASKS) && $(TASKS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[edge,mediapipe]' && $(TASKS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'mediapipe>=1.2,<2' && touch $@
 
 # MediaPipe without the OpenCV it names, which would replace the headless one; at run time it also
 # needs Debian's libegl1 and libgles2.

@@ -10,9 +10,7 @@ is the processor time beyond that of the frames themselves, taken from the run w
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,10 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import running
 from benchmarks.latency import ages, percentiles
 from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
 
-ROOT = Path(__file__).resolve().parent.parent
 VIEWERS = 100
 WARM_S = 3.0
 CLIP_S = 90
@@ -53,31 +51,15 @@ webcontrol_port 0
 @contextmanager
 def daemon(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
     """A running daemon's process, port and stream path."""
-    settings = {
-        "camera.source": clip, "camera.fps": 15, "web.port": 0, "web.max_viewers": VIEWERS + 10,
-        "events.path": folder / "events.jsonl",
-    }  # fmt: skip
-    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    child = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "edge_daemon", "run", *options],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    lines = iter(child.stderr or ())
-    try:
-        found = next(m for line in lines if (m := re.search(r"watch: .*:(\d+)/", line)))
-        threading.Thread(target=list, args=(lines,), daemon=True).start()
-        yield child.pid, int(found[1]), "/stream.mjpg"
-    finally:
-        child.terminate()
-        child.wait()
+    settings = {"camera.source": clip, "camera.fps": 15, "web.max_viewers": VIEWERS + 10}
+    with running.daemon(settings, folder) as found:
+        yield found.pid, found.port, "/stream.mjpg"
 
 
 @contextmanager
 def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
     """The same of motion."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = running.free_port()
     config = folder / "motion.conf"
     config.write_text(MOTION.format(folder=folder, clip=clip, port=port))
     program = shutil.which("motion", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -87,6 +69,7 @@ def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
         [program, "-n", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
+        running.wait_for(port)
         yield child.pid, port, "/"
     finally:
         child.terminate()
@@ -132,17 +115,6 @@ def long_clip(clip: Path, folder: Path) -> Path:
     return result
 
 
-def wait_for(port: int) -> None:
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit(f"nothing listens on port {port}")
-
-
 def main() -> None:
     """Measure both and print the table."""
     duration_s = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
@@ -150,10 +122,9 @@ def main() -> None:
         folder = Path(name)
         clip = long_clip(Path(sys.argv[1]), folder)
         for server in (daemon, motion):
-            with server(clip, folder) as running:
-                wait_for(running[1])
+            with server(clip, folder) as found:
                 time.sleep(WARM_S)
-                few, many = (measure(*running, count, duration_s) for count in (1, VIEWERS))
+                few, many = (measure(*found, count, duration_s) for count in (1, VIEWERS))
             print_table(server.__name__, few, many)
 
 

@@ -17,6 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError, load_config
 from edge_daemon.credentials import hash_password, hash_token, new_token
+from edge_daemon.heap import share_heap
 
 # Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
 OPENCV_ENVIRONMENT = {
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _act(command: str, config: Config, load: Callable[[], Config]) -> int:
     _log(logging.INFO)
+    share_heap()
     from edge_daemon import app, doctor  # noqa: PLC0415
 
     try:

@@ -8,7 +8,8 @@ Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Final, NamedTuple
 
 import cv2
@@ -38,6 +39,14 @@ class Letterbox(NamedTuple):
     y: float
 
 
+class _Candidate(NamedTuple):
+    """A face as one anchor saw it, in pixels of the picture."""
+
+    score: float
+    box: Box
+    eyes: tuple[Point, Point]
+
+
 class BlazeFace:
     """Finds faces; a `Detector`.
 
@@ -50,7 +59,7 @@ class BlazeFace:
 
     def __init__(self, interpreter: Interpreter, *, min_score: float = 0.5) -> None:
         self._input_px = interpreter.input.shape[1]
-        self._anchors = _anchors(GRIDS.get(self._input_px, ()))
+        self._anchors = _anchors(GRIDS.get(self._input_px, ())) * self._input_px
         count = len(self._anchors)
         shapes = [output.shape for output in interpreter.outputs]
         try:
@@ -68,11 +77,16 @@ class BlazeFace:
         outputs = self._interpreter.run(_input(bgr, letterbox, self._input_px))
         logits = outputs[self._scores_at][0, :, 0]
         found = np.flatnonzero(logits >= self._min_logit)
-        found = found[np.argsort(-logits[found], kind="stable")]
-        centres = self._anchors[found] * self._input_px
-        points = _points(outputs[self._values_at][0, found], centres)
-        points = (points - (letterbox.x, letterbox.y)) / letterbox.scale
-        return _merge(points.astype(np.float32), _sigmoid(logits[found]))
+        rows = zip(
+            logits[found].tolist(),
+            outputs[self._values_at][0, found].tolist(),
+            self._anchors[found].tolist(),
+            strict=True,
+        )
+        candidates = [
+            _candidate(logit, values, Point(*anchor), letterbox) for logit, values, anchor in rows
+        ]
+        return _merge(sorted(candidates, key=_score, reverse=True))
 
     def close(self) -> None:
         """Nothing to free."""
@@ -114,52 +128,54 @@ def _logit(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    """The scores of `logits`."""
-    return (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-min(max(logit, -80.0), 80.0)))
 
 
-def _points(values: FloatArray, centres: FloatArray) -> FloatArray:
-    """Raw `values` (n, VALUES) as input pixels (n, 8, 2): box corners, then six keypoints.
+def _candidate(
+    logit: float, values: Sequence[float], anchor: Point, letterbox: Letterbox
+) -> _Candidate:
+    """What an anchor saw, from the network's VALUES, which are relative to `anchor`."""
 
-    `centres` (n, 2) are those of their anchors.
-    """
-    points = values.reshape(-1, VALUES // 2, 2).copy()
-    size = points[:, 1].copy()
-    points[:, 1] = points[:, 0]
-    points += centres[:, np.newaxis]
-    points[:, 0] -= size / 2
-    points[:, 1] += size / 2
-    return points
+    def in_picture(dx: float, dy: float) -> Point:
+        x, y = anchor.x + dx - letterbox.x, anchor.y + dy - letterbox.y
+        return Point(x / letterbox.scale, y / letterbox.scale)
+
+    x, y, w, h, *eyes = values[:8]
+    corner = in_picture(x - w / 2, y - h / 2)
+    box = Box(*corner, w / letterbox.scale, h / letterbox.scale)
+    return _Candidate(_sigmoid(logit), box, (in_picture(*eyes[:2]), in_picture(*eyes[2:])))
 
 
-def _merge(points: FloatArray, scores: FloatArray) -> list[Detection]:
-    """Weighted non-maximum suppression over `points` (n, 8, 2), sorted by `scores` (n,).
+def _score(candidate: _Candidate) -> float:
+    return candidate.score
 
-    The best detection takes all that overlap it and becomes their score-weighted mean; it keeps
-    its own score.
+
+def _merge(candidates: Sequence[_Candidate]) -> list[Detection]:
+    """Weighted non-maximum suppression over candidates, the best score first.
+
+    The best takes all that overlap it and becomes their score-weighted mean; it keeps its own
+    score.
     """
     faces = []
-    while len(scores):
-        same = _overlaps_with_first(points) > OVERLAP
-        same[0] = True  # also where its box has no area
-        merged = np.average(points[same], axis=0, weights=scores[same])
-        faces.append(_detection(merged, float(scores[0])))
-        points, scores = points[~same], scores[~same]
+    while candidates:
+        best, *others = candidates
+        overlap = [best.box.iou(other.box) > OVERLAP for other in others]
+        faces.append(_mean([best, *compress(others, overlap)]))
+        candidates = [other for other, same in zip(others, overlap, strict=True) if not same]
     return faces
 
 
-def _overlaps_with_first(points: FloatArray) -> FloatArray:
-    """IoU (n,) of each box of `points` (n, 8, 2) with the first one."""
-    low, high = points[:, 0], points[:, 1]
-    sides = np.minimum(high, high[0]) - np.maximum(low, low[0])
-    shared = np.prod(np.maximum(sides, 0), axis=1)
-    areas = np.prod(high - low, axis=1)
-    overlaps: FloatArray = shared / np.maximum(areas + areas[0] - shared, np.float32(1e-6))
-    return overlaps
+def _mean(candidates: Sequence[_Candidate]) -> Detection:
+    """The mean of candidates, each weighing its score; the score is the first one's."""
+    total = sum(each.score for each in candidates)
 
+    def mean(values: Iterable[float]) -> float:
+        return sum(v * c.score for v, c in zip(values, candidates, strict=True)) / total
 
-def _detection(points: FloatArray, score: float) -> Detection:
-    (x0, y0), (x1, y1), *eyes = points[:4].tolist()
-    left, right = sorted(Point(*eye) for eye in eyes)
-    return Detection(Box(x0, y0, x1 - x0, y1 - y0), score, Eyes(left, right))
+    box = Box(*map(mean, zip(*(each.box for each in candidates), strict=True)))
+    eyes = [
+        Point(*map(mean, zip(*(each.eyes[side] for each in candidates), strict=True)))
+        for side in (0, 1)
+    ]
+    return Detection(box, candidates[0].score, Eyes(*sorted(eyes)))

@@ -1,0 +1,80 @@
+"""Pictures to measure on: the clips of $MIEN_DATA in, frames of 640×480 out, real or composed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_daemon.detector import Detector
+from edge_daemon.types import ImageBgr
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH, HEIGHT = 640, 480
+CELLS = 4  # a composed frame has places for 4×4 faces
+
+
+def clips() -> list[Path]:
+    """The real clips; ends the program with one sentence where there are none."""
+    media = Path(os.environ.get("MIEN_DATA", ROOT / "../shared/data")).resolve() / "media"
+    found = sorted([*media.glob("*.mkv"), *media.glob("*.mp4")])
+    if not found:
+        raise SystemExit(f"no clips in {media}: set MIEN_DATA to the folder that holds media/")
+    return found
+
+
+def frames(paths: Sequence[Path]) -> Iterator[ImageBgr]:
+    """The clips' frames one after the other, without end."""
+    while True:
+        for path in paths:
+            # On one thread, so that nothing is decoded while a frame is timed.
+            video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+            while (read := video.read())[0]:
+                yield fitted(np.asarray(read[1], np.uint8))
+            video.release()
+
+
+def fitted(bgr: ImageBgr) -> ImageBgr:
+    """`bgr` scaled to fill 640×480, black where its shape is another."""
+    height, width = bgr.shape[:2]
+    scale = min(WIDTH / width, HEIGHT / height)
+    size = (round(width * scale), round(height * scale))
+    if size == (width, height) == (WIDTH, HEIGHT):
+        return bgr
+    result = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    x, y = (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2
+    result[y : y + size[1], x : x + size[0]] = cv2.resize(bgr, size)
+    return result
+
+
+def composed(path: Path, count: int, detector: Detector) -> ImageBgr:
+    """A frame with `count` faces, 0 or a square up to 16: the clip's first face again and again.
+
+    They stand on the clip's own first frame, blurred. Ends the program if `detector` finds another
+    number of faces in it.
+    """
+    bgr = next(frames([path]))
+    result = np.asarray(cv2.GaussianBlur(bgr, (0, 0), 40), np.uint8)
+    patch = _patch(bgr, detector)
+    rows = math.isqrt(count)
+    step = CELLS // max(rows, 1)
+    for row in range(rows):
+        for column in range(rows):
+            x, y = column * step * WIDTH // CELLS, row * step * HEIGHT // CELLS
+            result[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
+    if (found := len(detector.detect(result))) != count:
+        raise SystemExit(f"{path}: of {count} faces in the composed frame {found} are found")
+    return result
+
+
+def _patch(bgr: ImageBgr, detector: Detector) -> ImageBgr:
+    """The surroundings of the best face, as large as a cell."""
+    centre = detector.detect(bgr)[0].box.centre
+    width, height = WIDTH // CELLS, HEIGHT // CELLS
+    x = min(max(round(centre.x) - width // 2, 0), WIDTH - width)
+    y = min(max(round(centre.y) - height // 2, 0), HEIGHT - height)
+    return bgr[y : y + height, x : x + width]

@@ -1,0 +1,1 @@
+"""The ways that `benchmarks.compare` compares, each a program of its own in its own environment."""

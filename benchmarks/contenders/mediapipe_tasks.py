@@ -1,0 +1,46 @@
+"""MediaPipe Tasks' face detector with the same BlazeFace file, our classifier, a JPEG.
+
+python -m benchmarks.contenders.mediapipe_tasks CLIP…
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.clips import ROOT, frames
+from benchmarks.contender import finish, player, serve
+from edge_daemon.classifier import Classifier
+from edge_daemon.detector import build_detector
+from edge_daemon.model_file import read_model_file
+from edge_daemon.types import ImageBgr
+
+
+class MediaPipeTasks:
+    """Callable: a frame in, how many faces were found in it out."""
+
+    def __init__(self) -> None:
+        self._detector = build_detector("mediapipe", models_dir=ROOT / "models")
+        self._classifier = Classifier(read_model_file(ROOT / "models" / "expression.tflite"))
+
+    def __call__(self, bgr: ImageBgr) -> int:
+        found = self._detector.detect(bgr)
+        gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+        labels = []
+        for face in found:
+            scores = self._classifier.classify(gray, face.box, face.eyes)
+            labels.append(self._classifier.model.labels[int(scores.argmax())])
+        finish(bgr, [face.box for face in found], labels)
+        return len(found)
+
+    def close(self) -> None:
+        self._detector.close()
+
+
+if __name__ == "__main__":
+    way = MediaPipeTasks()
+    serve(player(way, frames([Path(clip) for clip in sys.argv[1:]])))
+    way.close()

@@ -1,0 +1,108 @@
+"""The daemon's own frame path: slot, pipeline thread and all stages, slot, drawing, a JPEG.
+
+    python -m benchmarks.contenders.ours CLIP…
+    python -m benchmarks.contenders.ours --faces 4 CLIP      # a composed frame with so many faces
+
+Every frame is searched, as the daemon does where it keeps up with its camera.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.clips import HEIGHT, ROOT, WIDTH, composed, frames
+from benchmarks.contender import Report, player, serve
+from edge_daemon.annotate import public_picture
+from edge_daemon.app import build_stages
+from edge_daemon.backlog import Backlog
+from edge_daemon.camera import CameraStatus
+from edge_daemon.config import Config, Detector
+from edge_daemon.event_feed import EventFeed
+from edge_daemon.latest import Latest
+from edge_daemon.pictures import encode
+from edge_daemon.pipeline import Pipeline
+from edge_daemon.types import Frame, ImageBgr, View
+
+FPS = 15  # the frames' times are this far apart, however fast they come
+TIMEOUT_S = 10.0
+
+
+class Ours:
+    """Callable: a frame in, how many faces are shown in it out.
+
+    `published_ms` are the latencies from capture to published view, for the report.
+    """
+
+    def __init__(self, max_faces: int) -> None:
+        config = Config(
+            model=str(ROOT / "models" / "expression.tflite"),
+            detector=Detector(interval=1, max_faces=max_faces),
+        )
+        self._frames: Latest[Frame] = Latest()
+        self._views: Latest[View] = Latest()
+        self._stop = threading.Event()
+        self._pipeline = Pipeline(
+            frames=self._frames,
+            views=self._views,
+            events=EventFeed([]),
+            shots=Backlog(1),
+            stages=build_stages(config, "benchmark"),
+            camera_status=lambda: CameraStatus("ok", "", "", None),
+            blank_size=(WIDTH, HEIGHT),
+            stop=self._stop,
+        )
+        self._thread = threading.Thread(target=self._pipeline.run, daemon=True)
+        self._thread.start()
+        self._count = self._seq = 0
+        self.published_ms: list[float] = []
+
+    def __call__(self, bgr: ImageBgr) -> int:
+        self._count += 1
+        start_s = time.perf_counter()
+        self._frames.put(Frame(self._count, bgr, self._count / FPS, datetime.now(UTC)))
+        found = self._views.get(self._seq, TIMEOUT_S)
+        if found is None:
+            raise TimeoutError("the pipeline publishes no view")
+        self.published_ms.append(1000 * (time.perf_counter() - start_s))
+        self._seq, view = found
+        encode(public_picture(view), quality=view.drawing.quality)
+        return len(view.faces)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._pipeline.close()
+
+    def composed(self, clip: Path, count: int) -> ImageBgr:
+        return composed(clip, count, self._pipeline.stages.detector)
+
+
+def main() -> None:
+    """Serve the clips, or the composed frame."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--faces", type=int)
+    parser.add_argument("clips", nargs="+", type=Path)
+    options = parser.parse_args()
+    way = Ours(max_faces=16)
+    source = frames(options.clips)
+    if options.faces is not None:
+        source = itertools.repeat(way.composed(options.clips[0], options.faces))
+    play = player(way, source)
+
+    def play_and_tell(count: int) -> Report:
+        way.published_ms.clear()
+        return play(count) | {"published_ms": way.published_ms}
+
+    try:
+        serve(play_and_tell)
+    finally:
+        way.close()
+
+
+if __name__ == "__main__":
+    main()
