@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Progress:
     """How the pipeline is doing: running averages, and a count that grows while it lives.
 
-    Every `detector_interval`th frame is searched for faces.
+    Every `detector_interval`th frame is searched for faces; `faces` are in the newest.
     """
 
     turns: int = 0
@@ -47,6 +47,7 @@ class Progress:
     interval_s: float = 0.0
     latency_s: float = 0.0
     detector_interval: int = 1
+    faces: int = 0
 
     @property
     def fps(self) -> float:
@@ -188,6 +189,7 @@ class Pipeline:
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
         self._stages.smoother.keep_only(track.id for track in tracks)
+        self.progress = replace(self.progress, faces=len(tracks))
         return tuple(self._face(track, now_s) for track in tracks)
 
     def _face(self, track: Track, now_s: float) -> Face:

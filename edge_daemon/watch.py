@@ -95,7 +95,8 @@ class Watch:
             return
         self._turns = progress.turns
         rate = f"{progress.fps:.1f} frames/s"
-        self._supervisor.alive(f"{state}, {rate}, {self._web.viewers} viewers")
+        counts = f"faces: {progress.faces}, viewers: {self._web.viewers}"
+        self._supervisor.alive(f"{state}, {rate}, {counts}")
 
 
 def _next(signals: SimpleQueue[int]) -> int | None:

@@ -1,0 +1,104 @@
+"""The running units: started, watched while they settle, stopped, through systemctl."""
+
+from __future__ import annotations
+
+import time
+
+from deploy.layout import MAIN, USER, DeployError, Layout, run
+
+INSTANCES = "edge-daemon@*.service"
+SETTLE_S = 5.0  # a unit that runs for this long after its start is taken to be well
+
+
+def prepare(layout: Layout) -> None:
+    """Make the account and its folder's rights, and have systemd and udev read what is new."""
+    if layout.staged:
+        return  # the other machine does so when it boots
+    run(["systemd-sysusers", layout.system_files["mien.sysusers"]])
+    run(["systemd-tmpfiles", "--create", layout.system_files["mien.tmpfiles"]])
+    run(["systemctl", "daemon-reload"])
+    _reload_udev()
+
+
+def enable(unit: str, layout: Layout) -> None:
+    """Have `unit` start at boot and when a camera is plugged in."""
+    run(["systemctl", f"--root={layout.root}", "--quiet", "enable", unit])
+    if not layout.staged:
+        run(["systemctl", "daemon-reload"])
+
+
+def running() -> list[str]:
+    """The daemon's units that run, or try to."""
+    listing = ["systemctl", "list-units", "--plain", "--no-legend"]
+    states = "--state=active,activating,reloading,deactivating"
+    return [line.split()[0] for line in run([*listing, states, MAIN, INSTANCES]).splitlines()]
+
+
+def start(units: list[str]) -> None:
+    """Start what does not run yet; DeployError for what does not come up and stay."""
+    for unit in units:
+        run(["systemctl", "start", unit])
+    _settle(units)
+
+
+def restart(units: list[str]) -> None:
+    """Start anew; DeployError for what does not come up and stay."""
+    for unit in units:
+        run(["systemctl", "reset-failed", unit])
+        run(["systemctl", "restart", unit])
+    _settle(units)
+
+
+def remove(layout: Layout) -> None:
+    """Stop and forget all units; what they made stays."""
+    if layout.staged:
+        return
+    listing = ["systemctl", "list-units", "--all", "--plain", "--no-legend"]
+    units = [line.split()[0] for line in run([*listing, MAIN, INSTANCES]).splitlines()]
+    enabled = run(["systemctl", "list-unit-files", "--no-legend", MAIN, INSTANCES]).splitlines()
+    units += [line.split()[0] for line in enabled if "@.service" not in line]
+    for unit in dict.fromkeys(units):
+        run(["systemctl", "disable", "--quiet", "--now", unit])
+
+
+def forget_user(layout: Layout) -> None:
+    """Delete the account; its group goes with it."""
+    if layout.staged:
+        return
+    try:
+        run(["id", USER])
+    except DeployError:
+        return
+    run(["userdel", USER])
+
+
+def reload_after_removal(layout: Layout) -> None:
+    """Have systemd and udev notice that the files are gone."""
+    if layout.staged:
+        return
+    run(["systemctl", "daemon-reload"])
+    run(["systemctl", "reset-failed"])
+    _reload_udev()
+
+
+def _settle(units: list[str]) -> None:
+    restarts = {unit: _property(unit, "NRestarts") for unit in units}
+    until_s = time.monotonic() + SETTLE_S
+    while time.monotonic() < until_s:
+        for unit in units:
+            state = _property(unit, "ActiveState")
+            if state not in {"active", "reloading"} or _property(unit, "NRestarts") != restarts[unit]:
+                raise DeployError(f"{unit} came up but did not stay; it is {state}.")
+        time.sleep(0.5)
+
+
+def _property(unit: str, name: str) -> str:
+    return run(["systemctl", "show", "--value", "--property", name, unit]).strip()
+
+
+def _reload_udev() -> None:
+    """Containers have no udev."""
+    try:
+        run(["udevadm", "control", "--reload"])
+    except DeployError:
+        pass
