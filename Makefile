@@ -22,7 +22,7 @@ FER   := .venv/fer
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run explore train distil convert evaluate test test-faults test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run bundle camera uninstall upgrade install explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,26 @@ setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.
 
 run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
+
+# sudo make install. DESTDIR= puts it into a folder that is to become another machine's root.
+INSTALL = $(PYTHON) -m deploy --destdir '$(or $(DESTDIR),/)'
+install: $(BLAZEFACE)  ## install and start the service, by sudo (DESTDIR=)
+	@$(INSTALL) install
+
+upgrade: $(BLAZEFACE)  ## go over to this version, by sudo, and back if it does not run
+	@$(INSTALL) upgrade
+
+uninstall:  ## remove the service, by sudo, with its configuration and events (DESTDIR=)
+	@$(INSTALL) uninstall
+
+camera:  ## watch one more camera, by sudo (NAME=door SOURCE=/dev/video2 PORT=8081)
+	@$(INSTALL) camera $(NAME) $(if $(SOURCE),--source $(SOURCE)) --port $(PORT)
+
+bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz to install without a network (ARCH=aarch64 PYTHON=3.13)
+	python3 -m deploy.bundle $(BUNDLE)
+# Here ARCH and PYTHON are the other machine's, not a network's and this one's.
+bundle: BUNDLE := --arch $(ARCH:compact=aarch64) --python $(PYTHON:python3=3.13)
+bundle: override PYTHON := python3
 
 explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
 	$(TRAIN)/bin/python -m train explore $(DATA)
@@ -50,6 +70,9 @@ evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card
 
 test: $(DEV)/.done $(OLD)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest
+
+test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
+	$(DEV)/bin/python -m pytest tests/test_installed.py -m long -x -s -o timeout=1800
 
 test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
 	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/test_faults.py -m long -s

@@ -12,7 +12,9 @@ import re
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from deploy import release, service
 from deploy.layout import MAIN, DeployError, Layout, check_machine, run
@@ -49,7 +51,6 @@ def install(layout: Layout, *, also_main: bool = True) -> None:
     `also_main` starts edge-daemon.service and has it started at boot whether it ran or not.
     """
     before = layout.running_release()
-    print(f"mien {release.version(SOURCE)}: building the release, for a minute or two …", flush=True)
     new = release.build(SOURCE, layout)
     token = "" if layout.config.exists() else _write_config(new, layout)
     _check_configs(new, layout)
@@ -100,6 +101,9 @@ def uninstall(layout: Layout) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    for folder in {place.parent for place in layout.system_files.values()}:
+        with suppress(OSError):  # it holds something of others
+            folder.rmdir()
     service.forget_user(layout)
     service.reload_after_removal(layout)
     print("mien is removed, its configuration, events and account too.")
@@ -118,13 +122,18 @@ def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -
     except DeployError as error:
         if before is None or before == new:
             raise DeployError(f"{error}\nSee: {LOG}") from error
-        release.switch(before, layout)
-        service.prepare(layout)
-        service.restart(units)
-        raise DeployError(
-            f"{new.name} does not run ({error}), so that {before.name} runs again. See: {LOG}"
-        ) from error
+        _go_back(before, layout, units, f"{new.name} does not run: {error}")
     print("\n".join(f"{unit} runs" for unit in units) or "no unit ran, so that none was started")
+
+
+def _go_back(before: Path, layout: Layout, units: list[str], why: str) -> NoReturn:
+    release.switch(before, layout)
+    service.prepare(layout)
+    try:
+        service.restart(units)
+    except DeployError as error:
+        raise DeployError(f"{why}\nNor does {before.name} any more: {error}\nSee: {LOG}") from error
+    raise DeployError(f"{why}\nWent back to {before.name}, which runs. See: {LOG}")
 
 
 def _check_configs(new: Path, layout: Layout) -> None:

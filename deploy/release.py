@@ -39,6 +39,7 @@ def build(source: Path, layout: Layout) -> Path:
     release = layout.releases / _name(source)
     if (release / BUILT).exists():
         return release
+    print(f"building {release.name}, for a minute or more …", flush=True)
     shutil.rmtree(release, ignore_errors=True)
     for file in contents(source):
         target = release / file.relative_to(source)

@@ -31,8 +31,16 @@ class MjpegServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, jpegs: list[bytes], *, port: int = 0, interval_s: float = 0.03) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(
+        self,
+        jpegs: list[bytes],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        interval_s: float = 0.03,
+    ) -> None:
+        super().__init__((host, port), _Handler)
+        self.host = host
         self.jpegs = jpegs
         self.mode: Mode = "ok"
         self.user = ""
@@ -44,7 +52,7 @@ class MjpegServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://viewer:secret@127.0.0.1:{self.server_port}/cam.mjpg?key=secret"
+        return f"http://viewer:secret@{self.host}:{self.server_port}/cam.mjpg?key=secret"
 
     def stop(self) -> None:
         """Be gone, as after a power cut: no connection is left and none is taken."""
