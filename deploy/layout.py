@@ -82,7 +82,7 @@ def run(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
     except FileNotFoundError as error:
         raise DeployError(f"{words[0]} is not on this machine.") from error
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
+        reason = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
         raise DeployError(f"`{' '.join(map(str, words))}` failed: {reason}")
     return done.stdout
 

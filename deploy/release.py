@@ -1,4 +1,4 @@
-"""A checkout or an unpacked bundle in, a release in /opt/mien/releases out: code, models, environment.
+"""A checkout or an unpacked bundle in, a release in /opt/mien/releases out.
 
 A release is named by its version and its content, so that the same content is never built twice
 and two releases never share a file.
@@ -69,7 +69,7 @@ def requirements(pyproject: Path) -> list[str]:
 
 def version(source: Path) -> str:
     """The version of the code in `source`."""
-    found = re.search(r'__version__ = "(.+)"', (source / "edge_daemon/__init__.py").read_text())
+    found = re.search(r'__version__ = "(.+?)"', (source / "edge_daemon/__init__.py").read_text())
     if not found:
         raise DeployError(f"{source}/edge_daemon/__init__.py names no version.")
     return found[1]
@@ -126,7 +126,7 @@ def _make_environment(release: Path, wheels: Path) -> None:
         run([sys.executable, "-m", "venv", *shared, release / "venv"])
     except DeployError as error:
         raise DeployError(f"{error}\nOn Debian: sudo apt install python3-venv") from error
-    offline = ["--no-index", "--find-links", wheels] if wheels.is_dir() else []
+    offline = ["--no-index", f"--find-links={wheels}"] if wheels.is_dir() else []
     pip = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check"]
     run([python, *pip, *offline, *requirements(release / "pyproject.toml")])
     run([python, "-m", "compileall", "-q", release / "edge_daemon"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from deploy.layout import MAIN, USER, DeployError, Layout, run
 
@@ -36,17 +37,12 @@ def running() -> list[str]:
 
 def start(units: list[str]) -> None:
     """Start what does not run yet; DeployError for what does not come up and stay."""
-    for unit in units:
-        run(["systemctl", "start", unit])
-    _settle(units)
+    _bring_up("start", units)
 
 
 def restart(units: list[str]) -> None:
     """Start anew; DeployError for what does not come up and stay."""
-    for unit in units:
-        run(["systemctl", "reset-failed", unit])
-        run(["systemctl", "restart", unit])
-    _settle(units)
+    _bring_up("restart", units)
 
 
 def remove(layout: Layout) -> None:
@@ -81,14 +77,29 @@ def reload_after_removal(layout: Layout) -> None:
     _reload_udev()
 
 
+def _bring_up(verb: str, units: list[str]) -> None:
+    for unit in units:
+        with suppress(DeployError):  # it may not have been loaded yet,
+            run(["systemctl", "reset-failed", unit])  # or have failed too often to be started
+        try:
+            run(["systemctl", verb, unit])
+        except DeployError as error:
+            raise DeployError(f"{unit} does not start") from error
+    _settle(units)
+
+
 def _settle(units: list[str]) -> None:
+    """Watch them for a while: a daemon may say that it is ready and end."""
     restarts = {unit: _property(unit, "NRestarts") for unit in units}
     until_s = time.monotonic() + SETTLE_S
     while time.monotonic() < until_s:
         for unit in units:
             state = _property(unit, "ActiveState")
-            if state not in {"active", "reloading"} or _property(unit, "NRestarts") != restarts[unit]:
-                raise DeployError(f"{unit} came up but did not stay; it is {state}.")
+            if (
+                state not in {"active", "reloading"}
+                or _property(unit, "NRestarts") != restarts[unit]
+            ):
+                raise DeployError(f"{unit} starts and does not stay")
         time.sleep(0.5)
 
 
@@ -98,7 +109,5 @@ def _property(unit: str, name: str) -> str:
 
 def _reload_udev() -> None:
     """Containers have no udev."""
-    try:
+    with suppress(DeployError):
         run(["udevadm", "control", "--reload"])
-    except DeployError:
-        pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,12 +28,14 @@ from edge_daemon.sources import (
     VideoFile,
     redacted,
 )
+from edge_daemon.types import ImageBgr
 from edge_daemon.v4l2 import capture_devices
 
 OpenSource = Callable[[], Source]
 
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _PROBE_S = 3.0
+_LOOK_S = 2.0  # how often the demo looks for a camera that was plugged in
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ def _attached_cameras() -> list[str]:
 
 
 class FirstCamera:
-    """Opens the first camera of this machine that delivers a picture, else the demo.
+    """Opens the first camera of this machine that delivers a picture, else, until one, the demo.
 
     Once a camera has run, the demo never takes its place: a lost camera is lost. It may come
     back under another number. A camera whose driver still hangs from an earlier try is passed
@@ -115,7 +118,7 @@ class FirstCamera:
         if self._had_camera:
             raise SourceAwayError("no camera on this machine delivers a picture")
         log.info("no camera on this machine delivers a picture: showing the built-in demo")
-        return self._otherwise()
+        return StandIn(self._otherwise(), self._cameras)
 
     def _delivering(self, name: str) -> Source | None:
         before = self._probes.get(name)
@@ -123,6 +126,30 @@ class FirstCamera:
             return None
         self._probes[name] = _Probe(lambda: self._open_camera(name))
         return self._probes[name].result(_PROBE_S)
+
+
+class StandIn:
+    """`source`, until a camera is plugged in: then it is away, and what opened it looks again."""
+
+    def __init__(self, source: Source, cameras: Callable[[], list[str]]) -> None:
+        self._source, self._cameras = source, cameras
+        self.name, self.fps, self.mode = source.name, source.fps, source.mode
+        self._known = set(cameras())
+        self._looked_s = time.monotonic()
+
+    def read(self) -> ImageBgr | None:
+        if time.monotonic() - self._looked_s > _LOOK_S:
+            self._look()
+        return self._source.read()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _look(self) -> None:
+        there = set(self._cameras())
+        if come := there - self._known:
+            raise SourceAwayError(f"{min(come)} has come: the {self.name} ends")
+        self._known, self._looked_s = there, time.monotonic()
 
 
 class _Probe:

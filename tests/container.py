@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,make,sudo,procps"
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter", "ip")
@@ -28,7 +28,9 @@ def why_not() -> str:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if os.geteuid():
         return "booting a container takes root"
-    return f"{', '.join(missing)} not found (apt install systemd-container mmdebstrap)" * bool(missing)
+    return f"{', '.join(missing)} not found (apt install systemd-container mmdebstrap)" * bool(
+        missing
+    )
 
 
 def debian(folder: Path, release: str = "bookworm") -> Path:
@@ -77,7 +79,7 @@ class Container:
         self._keeper = threading.Thread(target=self._boot_again, daemon=True)
         self._keeper.start()
 
-    def __enter__(self) -> Container:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

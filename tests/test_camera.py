@@ -349,6 +349,15 @@ def test_auto_without_a_camera_is_the_demo(images: Path) -> None:
     assert capture_devices(images) == []
 
 
+def test_a_camera_plugged_in_takes_the_demos_place(images: Path) -> None:
+    plugs = Plugs(images / "1.png", video0=False)
+    with Bench(auto(plugs), timeout_s=0.5) as bench:
+        until(lambda: bench.camera.status.name == "demo")
+        plugs.delivers = {"video0": False, "video1": True}
+        until(lambda: bench.camera.status.name == "/dev/video1")
+        assert bench.camera.counts.lost["ended"] == 1
+
+
 def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
     plugs = Plugs(images / "1.png", video0=True)
     open_source = auto(plugs)

@@ -14,26 +14,57 @@ from conftest import ROOT
 
 from edge_daemon.supervisor import Supervisor
 
-UNIT = ROOT / "systemd" / "edge-daemon.service"
+UNITS = ROOT / "systemd"
+UNIT, TEMPLATE = UNITS / "edge-daemon.service", UNITS / "edge-daemon@.service"
 
-
-@pytest.mark.skipif(
+analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="NOT TESTED: systemd-analyze is not installed"
 )
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    # Only the path of the interpreter is this machine's.
-    text = UNIT.read_text().replace("/opt/mien/.venv/edge/bin/python", sys.executable)
-    unit = tmp_path / UNIT.name
-    unit.write_text(text)
+
+
+@analyze
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    for unit in UNITS.glob("*.service"):
+        # Only the path of the interpreter is this machine's.
+        text = unit.read_text().replace("/opt/mien/current/venv/bin/python", sys.executable)
+        (tmp_path / unit.name.replace("@", "@door")).write_text(text)
+    shutil.copy(UNITS / "mien-camera.target", tmp_path)
+    names = sorted(tmp_path.iterdir())
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        ["systemd-analyze", "verify", "--man=no", *map(str, names)],
         capture_output=True,
         text=True,
         check=False,
     )
-    about_unit = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    about_units = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert len(names) == 3
     assert done.returncode == 0, done.stderr
-    assert not about_unit
+    assert not about_units
+
+
+@analyze
+@pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=lambda unit: unit.name)
+def test_the_units_are_locked_in(unit: Path, tmp_path: Path) -> None:
+    target = tmp_path / unit.name.replace("@", "@door")
+    shutil.copy(unit, target)
+    # The threshold is ten times the exposure that is shown.
+    words = ["systemd-analyze", "security", "--offline=yes", "--threshold=15", str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_template_is_the_unit_with_a_name() -> None:
+    def directives(unit: Path) -> list[str]:
+        return [line for line in unit.read_text().splitlines() if "=" in line and line[0] != "#"]
+
+    named = [
+        line.replace(" the camera %i", " a camera")
+        .replace("/etc/mien/%i.yaml", "/etc/mien/config.yaml")
+        .replace("mien/%i", "mien")
+        .replace("mien-%i", "mien")
+        for line in directives(TEMPLATE)
+    ]
+    assert named == directives(UNIT)
 
 
 def test_systemd_hears_of_readiness_progress_and_stop(tmp_path: Path) -> None:
