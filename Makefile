@@ -22,7 +22,7 @@ FER   := .venv/fer
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run bundle camera uninstall upgrade install explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run deb bundle camera uninstall upgrade install explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,9 +49,12 @@ camera:  ## watch one more camera, by sudo (NAME=door SOURCE=/dev/video2 PORT=80
 
 bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz to install without a network (ARCH=aarch64 PYTHON=3.13)
 	python3 -m deploy.bundle $(BUNDLE)
+
+deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package (ARCH=aarch64 PYTHON=3.13)
+	python3 -m deploy.deb $(BUNDLE)
 # Here ARCH and PYTHON are the other machine's, not a network's and this one's.
-bundle: BUNDLE := --arch $(ARCH:compact=aarch64) --python $(PYTHON:python3=3.13)
-bundle: override PYTHON := python3
+bundle deb: BUNDLE := --arch $(ARCH:compact=aarch64) --python $(PYTHON:python3=3.13)
+bundle deb: override PYTHON := python3
 
 explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
 	$(TRAIN)/bin/python -m train explore $(DATA)

@@ -13,6 +13,14 @@ from pathlib import Path
 
 from deploy.installation import add_camera, install, uninstall, upgrade
 from deploy.layout import DeployError, Layout, check_machine
+from deploy.service import stop
+
+COMMANDS = {
+    "install": (install, "install and start the service, or upgrade it"),
+    "upgrade": (upgrade, "go over to this release, and back if it does not run"),
+    "stop": (stop, "stop the service and forget that it is started at boot"),
+    "uninstall": (uninstall, "remove everything, configuration and events too"),
+}
 
 
 def main() -> int:
@@ -24,9 +32,7 @@ def main() -> int:
         if options.command == "camera":
             add_camera(layout, options.name, options.source, options.port)
         else:
-            {"install": install, "upgrade": upgrade, "uninstall": uninstall}[options.command](
-                layout
-            )
+            COMMANDS[options.command][0](layout)
     except (DeployError, OSError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return 1
@@ -39,11 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "--destdir", type=Path, default=Path("/"), help="the root of another machine's files"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, what in (
-        ("install", "install and start the service, or upgrade it"),
-        ("upgrade", "go over to this release, and back if it does not run"),
-        ("uninstall", "remove everything, configuration and events too"),
-    ):
+    for name, (_, what) in COMMANDS.items():
         commands.add_parser(name, help=what, description=what)
     what = "have one more camera watched, by a service of its own"
     camera = commands.add_parser("camera", help=what, description=what)

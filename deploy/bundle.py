@@ -29,9 +29,9 @@ cd "$(dirname "$0")" && exec python3 -m deploy install "$@"
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    wanted = options(__doc__)
     try:
-        print(bundle(options.output, options.arch, options.python))
+        print(bundle(wanted.output, wanted.arch, wanted.python))
     except DeployError as error:
         print(f"bundle: {error}", file=sys.stderr)
         return 1
@@ -92,12 +92,13 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m deploy.bundle", description=__doc__)
+def options(what: str | None) -> argparse.Namespace:
+    """The options given: `arch` and `python` of the machine to be, `output`, a folder."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--arch", choices=ARCHITECTURES, default="aarch64")
     parser.add_argument("--python", choices=PYTHONS, default="3.13")
     parser.add_argument("--output", type=Path, default=Path("dist"))
-    return parser
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

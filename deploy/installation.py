@@ -14,6 +14,7 @@ from deploy.layout import MAIN, DeployError, Layout, run
 from deploy.settings import new_settings, settings, with_values
 
 SOURCE = Path(__file__).resolve().parent.parent
+PACKAGED = Path("/usr/lib/mien")
 LOG = "journalctl -u 'edge-daemon*' -n 30"
 NOT_INSTALLED = "nothing is installed here yet: sudo make install."
 
@@ -23,21 +24,19 @@ def install(layout: Layout, *, also_main: bool = True) -> None:
 
     `also_main` starts edge-daemon.service and has it started at boot whether it ran or not.
     """
+    if layout.packaged and SOURCE != PACKAGED:
+        raise DeployError("it was installed as a package: upgrade it with apt, or apt purge mien.")
     before = layout.running_release()
     new = release.build(SOURCE, layout)
     token = "" if layout.config.exists() else _write_config(new, layout)
-    _check_configs(new, layout)
-    release.switch(new, layout)
-    service.prepare(layout)
-    if also_main:
-        service.enable(MAIN, layout)
-    if not layout.staged:
-        _start(new, before, layout, also_main=also_main)
-    release.prune(layout, new, before)
-    _report(new, before, layout)
-    if token:
-        print("Watch here; the address has the access token in it and is shown only now:")
-        print(f"    {_url(layout, token)}")
+    try:
+        _check_configs(new, layout)
+        _go_over(new, before, layout, also_main=also_main)
+        _report(new, before, layout)
+    finally:
+        if token:
+            print("Watch here; the address has the access token in it and is shown only now:")
+            print(f"    {_url(layout, token)}")
 
 
 def upgrade(layout: Layout) -> None:
@@ -76,7 +75,9 @@ def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
 
 def uninstall(layout: Layout) -> None:
     """Remove all of it: service, code, configuration, events, snapshots and the account."""
-    service.remove(layout)
+    if layout.packaged:
+        raise DeployError("it was installed as a package: sudo apt purge mien.")
+    service.stop(layout)
     gone = [*layout.system_files.values(), layout.home, layout.settings, *layout.data]
     gone += (layout.root / "run").glob("mien-*")
     for path in gone:
@@ -90,6 +91,16 @@ def uninstall(layout: Layout) -> None:
     service.forget_user(layout)
     service.reload_after_removal(layout)
     print("mien is removed, its configuration, events and account too.")
+
+
+def _go_over(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:
+    release.switch(new, layout)
+    service.prepare(layout)
+    if also_main:
+        service.enable(MAIN, layout)
+    if not layout.staged:
+        _start(new, before, layout, also_main=also_main)
+    release.prune(layout, new, before)
 
 
 def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:

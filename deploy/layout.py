@@ -30,6 +30,11 @@ class Layout:
         return self.root != Path("/")
 
     @property
+    def packaged(self) -> bool:
+        """Whether dpkg brings what systemd and udev read, and takes it away."""
+        return (self.root / "usr/lib/systemd/system" / MAIN).exists()
+
+    @property
     def home(self) -> Path:
         return self.root / "opt/mien"
 
@@ -58,14 +63,14 @@ class Layout:
     @property
     def system_files(self) -> dict[str, Path]:
         """What systemd and udev read: the name in `systemd/` of a release, and its place."""
-        units = self.root / "etc/systemd/system"
+        folder = self.root / ("usr/lib" if self.packaged else "etc")
         return {
-            "edge-daemon.service": units / "edge-daemon.service",
-            "edge-daemon@.service": units / "edge-daemon@.service",
-            "mien-camera.target": units / "mien-camera.target",
-            "mien.sysusers": self.root / "etc/sysusers.d/mien.conf",
-            "mien.tmpfiles": self.root / "etc/tmpfiles.d/mien.conf",
-            "mien.rules": self.root / "etc/udev/rules.d/70-mien.rules",
+            "edge-daemon.service": folder / "systemd/system/edge-daemon.service",
+            "edge-daemon@.service": folder / "systemd/system/edge-daemon@.service",
+            "mien-camera.target": folder / "systemd/system/mien-camera.target",
+            "mien.sysusers": folder / "sysusers.d/mien.conf",
+            "mien.tmpfiles": folder / "tmpfiles.d/mien.conf",
+            "mien.rules": folder / "udev/rules.d/70-mien.rules",
         }
 
     def running_release(self) -> Path | None:

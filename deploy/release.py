@@ -82,7 +82,7 @@ def platform_name() -> str:
 
 def switch(release: Path, layout: Layout) -> None:
     """Make `release` the one that runs from the next start on, in one step."""
-    for name, place in layout.system_files.items():
+    for name, place in ({} if layout.packaged else layout.system_files).items():
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(release / "systemd" / name, place)
     link = layout.home / "next"

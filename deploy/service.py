@@ -45,8 +45,8 @@ def restart(units: list[str]) -> None:
     _bring_up("restart", units)
 
 
-def remove(layout: Layout) -> None:
-    """Stop and forget all units; what they made stays."""
+def stop(layout: Layout) -> None:
+    """Stop all units, and have none started at boot; what they made stays."""
     if layout.staged:
         return
     listing = ["systemctl", "list-units", "--all", "--plain", "--no-legend"]

@@ -33,7 +33,7 @@ CAMERA_PORT = 8090
 CHECKOUT, BUNDLE = "/root/checkout", "/root/bundle"
 PASSING = (
     *("/proc", "/sys", "/run", "/tmp", "/root"),  # noqa: S108
-    *("/var/cache", "/var/lib/systemd", "/var/log/journal"),
+    *("/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log/journal", "/var/tmp"),  # noqa: S108
 )
 README = (ROOT / "README.md").read_text()
 
@@ -367,14 +367,20 @@ def test_an_upgrade_that_refuses_the_configuration_changes_nothing(device: Devic
     assert device.show("MainPID") == pid
 
 
+def nothing_left(device: Device) -> None:
+    assert device.files() - device.before <= {"/etc/pip.conf"}
+    named = ["-name", "*mien*", "-o", "-name", "*edge-daemon*"]
+    elsewhere = [word for path in ("/root", "/proc", "/sys") for word in ("-path", path, "-o")]
+    assert not device.run("find", "/", *elsewhere[:-1], "-prune", "-o", *named, "-print")
+    assert device.attempt("id", "mien").returncode != 0
+    assert "edge-daemon" not in device.run("systemctl", "list-unit-files")
+    assert not device.run("systemctl", "--failed", "--no-legend")
+
+
 def test_uninstalling_leaves_nothing(device: Device) -> None:
     with timed("make uninstall"):
         device.shell("sudo make uninstall", cwd=CHECKOUT)
-    assert device.files() - device.before == set()
-    assert device.attempt("id", "mien").returncode != 0
-    assert "mien" not in device.run("ls", "/run")
-    assert "edge-daemon" not in device.run("systemctl", "list-unit-files")
-    assert not device.run("systemctl", "--failed", "--no-legend")
+    nothing_left(device)
 
 
 def test_a_bundle_installs_without_a_network(device: Device) -> None:
@@ -384,7 +390,35 @@ def test_a_bundle_installs_without_a_network(device: Device) -> None:
     device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
     device.until(lambda: device.state()["faces"], "it has faces")
     device.shell("sudo python3 -m deploy uninstall", cwd="/opt/mien/current")
-    assert device.files() - device.before <= {"/etc/pip.conf"}
+    nothing_left(device)
+
+
+def test_the_debian_package_installs_upgrades_and_is_purged(device: Device) -> None:
+    if missing := [
+        tool for tool in ("dpkg-buildpackage", "dh", "lintian") if not shutil.which(tool)
+    ]:
+        pytest.skip(
+            f"NOT TESTED: {', '.join(missing)} not found (apt install dpkg-dev debhelper lintian)"
+        )
+    with timed("make deb"):
+        make = ["make", "deb", "ARCH=x86_64", "PYTHON=3.11"]
+        subprocess.run(make, cwd=ROOT, check=True, timeout=900)
+    (package,) = (ROOT / "dist").glob("mien_*_amd64.deb")
+    with timed("lintian"):
+        subprocess.run(["lintian", "--fail-on", "error", package], check=True, timeout=300)
+    shutil.copy(package, device.root / "root")
+    with timed("dpkg --install"):
+        said = device.run("dpkg", "--install", f"/root/{package.name}")
+    device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
+    device.until(lambda: device.state()["faces"], "it has faces")
+    pid = device.show("MainPID")
+    device.run("dpkg", "--install", f"/root/{package.name}")
+    assert device.show("MainPID") == pid, "the same again changes nothing"
+    refused = device.attempt("make", "-C", CHECKOUT, "install")
+    assert "it was installed as a package" in refused.stderr
+    with timed("dpkg --purge"):
+        device.run("dpkg", "--purge", "mien")
+    nothing_left(device)
 
 
 def test_a_folder_takes_the_place_of_the_machine(device: Device) -> None:
@@ -394,4 +428,4 @@ def test_a_folder_takes_the_place_of_the_machine(device: Device) -> None:
     wanted = image / "etc/systemd/system/multi-user.target.wants/edge-daemon.service"
     assert wanted.is_symlink()
     assert (image / "opt/mien/current").readlink().parts[0] == "releases"
-    assert device.files() - device.before <= {"/etc/pip.conf"}
+    nothing_left(device)

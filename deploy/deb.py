@@ -1,0 +1,49 @@
+"""`python3 -m deploy.deb`: the bundle as a Debian package, by debhelper.
+
+The package holds the bundle and makes the environment when it is configured (see ADR 14). It can
+be made for another architecture than this machine's: nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from deploy.bundle import SOURCE, fill, options
+from deploy.layout import DeployError, run
+from deploy.release import version
+
+DEBIAN_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
+
+
+def main() -> int:
+    wanted = options(__doc__)
+    try:
+        print(package(wanted.output, wanted.arch, wanted.python))
+    except DeployError as error:
+        print(f"deb: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def package(output: Path, arch: str, python: str) -> Path:
+    """Write the .deb for the architecture `arch` and `python` into `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output) as scratch:
+        folder = Path(scratch) / "mien"
+        fill(folder, arch, python)
+        shutil.copytree(SOURCE / "deploy/debian", folder / "debian")
+        changelog = folder / "debian/changelog"
+        number = f"{version(SOURCE)}+py{python.replace('.', '')}"
+        changelog.write_text(changelog.read_text().replace("@VERSION@", number))
+        made_for = f"--host-arch={DEBIAN_ARCHITECTURES[arch]}"
+        build = ["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"]
+        run([*build, made_for], cwd=folder)
+        (made,) = Path(scratch).glob("*.deb")
+        return made.replace(output / made.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
