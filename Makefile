@@ -34,7 +34,7 @@ run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
 	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
 
 # sudo make install. DESTDIR= puts it into a folder that is to become another machine's root.
-INSTALL = $(PYTHON) -m deploy --destdir '$(or $(DESTDIR),/)'
+INSTALL = $(PYTHON) -B -m deploy --destdir '$(or $(DESTDIR),/)'
 install: $(BLAZEFACE)  ## install and start the service, by sudo (DESTDIR=)
 	@$(INSTALL) install
 
@@ -48,10 +48,10 @@ camera:  ## watch one more camera, by sudo (NAME=door SOURCE=/dev/video2 PORT=80
 	@$(INSTALL) camera $(NAME) $(if $(SOURCE),--source $(SOURCE)) --port $(PORT)
 
 bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz to install without a network (ARCH=aarch64 PYTHON=3.13)
-	python3 -m deploy.bundle $(BUNDLE)
+	python3 -B -m deploy.bundle $(BUNDLE)
 
 deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package (ARCH=aarch64 PYTHON=3.13)
-	python3 -m deploy.deb $(BUNDLE)
+	python3 -B -m deploy.deb $(BUNDLE)
 # Here ARCH and PYTHON are the other machine's, not a network's and this one's.
 bundle deb: BUNDLE := --arch $(ARCH:compact=aarch64) --python $(PYTHON:python3=3.13)
 bundle deb: override PYTHON := python3

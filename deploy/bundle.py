@@ -24,7 +24,7 @@ GLIBC = range(36, 16, -1)  # Debian 12 has 2.36; what wheels are built against, 
 INSTALL = """\
 #!/bin/sh
 # Installs the service on this machine, without a network.
-cd "$(dirname "$0")" && exec python3 -m deploy install "$@"
+cd "$(dirname "$0")" && exec python3 -B -m deploy install "$@"
 """
 
 

@@ -369,9 +369,9 @@ def test_an_upgrade_that_refuses_the_configuration_changes_nothing(device: Devic
 
 def nothing_left(device: Device) -> None:
     assert device.files() - device.before <= {"/etc/pip.conf"}
-    named = ["-name", "*mien*", "-o", "-name", "*edge-daemon*"]
-    elsewhere = [word for path in ("/root", "/proc", "/sys") for word in ("-path", path, "-o")]
-    assert not device.run("find", "/", *elsewhere[:-1], "-prune", "-o", *named, "-print")
+    unseen = ["(", "-path", "/root", "-o", "-path", "/proc", "-o", "-path", "/sys", ")", "-prune"]
+    named = ["(", "-name", "*mien*", "-o", "-name", "*edge-daemon*", ")", "-print"]
+    assert not device.run("find", "/", *unseen, "-o", *named)
     assert device.attempt("id", "mien").returncode != 0
     assert "edge-daemon" not in device.run("systemctl", "list-unit-files")
     assert not device.run("systemctl", "--failed", "--no-legend")
