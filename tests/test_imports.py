@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import tomllib
 from pathlib import Path
 
@@ -59,3 +60,8 @@ def test_the_daemon_needs_only_what_the_edge_extra_installs() -> None:
     edge = " ".join(project["project"]["optional-dependencies"]["edge"])
     assert "tensorflow" not in edge
     assert "mediapipe" not in edge
+
+
+def test_installing_needs_nothing_but_python() -> None:
+    for path in (ROOT / "deploy").glob("*.py"):
+        assert imports(path) <= sys.stdlib_module_names | {"deploy"}, path
