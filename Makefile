@@ -22,7 +22,7 @@ FER   := .venv/fer
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run deb bundle camera uninstall upgrade install explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets

@@ -47,7 +47,7 @@ def upgrade(layout: Layout) -> None:
 
 
 def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
-    """Write /etc/mien/NAME.yaml, with the access of config.yaml, and start edge-daemon@NAME."""
+    """Write /etc/mien/NAME.yaml, with config.yaml's access and broker; start edge-daemon@NAME."""
     new = layout.running_release()
     path = layout.settings / f"{name}.yaml"
     if new is None or not layout.config.exists():
@@ -62,7 +62,7 @@ def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
         (new / "config.yaml").read_text(encoding="utf-8"),
         _paths(f"/{name}")
         | {"camera.name": name, "camera.source": source, "web.port": str(port)}
-        | _access(layout.config.read_text(encoding="utf-8")),
+        | _shared(layout.config.read_text(encoding="utf-8")),
     )
     _write_private(path, text)
     service.prepare(layout)
@@ -156,10 +156,12 @@ def _paths(instance: str) -> dict[str, str]:
     }
 
 
-def _access(text: str) -> dict[str, str]:
-    """The settings of a configuration that say who may watch."""
+def _shared(text: str) -> dict[str, str]:
+    """The settings that a further camera takes over: who may watch, and the broker."""
     return {
-        s.key: s.value for s in settings(text) if s.key.startswith("web.") and s.key != "web.port"
+        setting.key: setting.value
+        for setting in settings(text)
+        if setting.key.startswith(("web.", "mqtt.")) and setting.key != "web.port"
     }
 
 

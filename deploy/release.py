@@ -64,7 +64,8 @@ def contents(source: Path) -> Iterator[Path]:
 def requirements(pyproject: Path) -> list[str]:
     """What the daemon needs of Python packages."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    return list(project["optional-dependencies"]["edge"])
+    extras = project["optional-dependencies"]
+    return [*extras["edge"], *extras["mqtt"]]
 
 
 def version(source: Path) -> str:
