@@ -1,69 +1,33 @@
-"""The composition root: a configuration in, a running daemon out. Nothing else builds parts."""
+"""Runs the daemon: starts its parts from the sinks to the camera, and stops them in reverse."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from edge_daemon import __version__, doctor, home_assistant
-from edge_daemon.backlog import Backlog
-from edge_daemon.board import Board
-from edge_daemon.camera import Camera, CameraStatus
-from edge_daemon.classifier import Classifier
+from edge_daemon import __version__
+from edge_daemon.builder import Parts, build, log_policy, snapshot_policy
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
-from edge_daemon.detector import Detector, DetectorUnavailable, build_detector
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.event_history import EventHistory
-from edge_daemon.event_log import EventLog, EventLogError
-from edge_daemon.event_tail import EventTail
-from edge_daemon.events import Event, EventMaker
-from edge_daemon.file_reader import FileReader
-from edge_daemon.http_server import CertificateError, Tls
+from edge_daemon.detector import DetectorUnavailable
+from edge_daemon.event_log import EventLogError
+from edge_daemon.http_server import CertificateError
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
-from edge_daemon.latest import Latest
-from edge_daemon.metrics import Metrics, StageTimes
-from edge_daemon.model_file import read_model_file
-from edge_daemon.mqtt import Discovery, Mqtt, MqttError
-from edge_daemon.mqtt_events import EventDelivery
-from edge_daemon.mqtt_messages import Topics
-from edge_daemon.mqtt_position import PositionFile
-from edge_daemon.mqtt_states import StateTeller
-from edge_daemon.pace import Pace
-from edge_daemon.pipeline import Pipeline
-from edge_daemon.privacy import WEAK_SCORE
-from edge_daemon.ram_log import RamLog
-from edge_daemon.reload import Command, Reloader
-from edge_daemon.rotating_log import LogPolicy, RotatingLog
-from edge_daemon.slow_down import SlowDown
-from edge_daemon.smoothing import Smoother
-from edge_daemon.snapshots import Shot, SnapshotPolicy, Snapshots
-from edge_daemon.source_choice import OpenSource, source_opener
+from edge_daemon.mqtt import MqttError
+from edge_daemon.reload import Reloader
 from edge_daemon.sources import SourceError
+from edge_daemon.stage_builder import build_stages, still_parts
 from edge_daemon.stages import Stages
-from edge_daemon.state import StateReport
-from edge_daemon.still import BuildParts, StillReader
 from edge_daemon.supervisor import Supervisor
-from edge_daemon.tracker import Tracker
-from edge_daemon.types import Drawing, Frame, View
 from edge_daemon.watch import Watch, catch_signals
 from edge_daemon.web import WebServer
 from edge_daemon.workers import Stop, Worker
 
-BACKLOG_EVENTS = 10_000
-BACKLOG_SHOTS = 8  # each holds a whole picture
-BACKLOG_COMMANDS = 8
-DAY_S = 86400.0
 JOIN_S = 1.0
-STILL_FACES = 32  # looked at in a single picture
 
 log = logging.getLogger(__name__)
 
@@ -83,26 +47,6 @@ USER_ERRORS = (
     RuntimeUnavailable,
     SourceError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The daemon's parts, built and not yet started."""
-
-    camera: Camera
-    pipeline: Pipeline
-    board: Board
-    slow_down: SlowDown
-    feed: EventFeed
-    backlog: Backlog[Event]
-    disk: RotatingLog
-    event_log: EventLog
-    shots: Backlog[Shot]
-    snapshots: Snapshots
-    stills: StillReader
-    web: WebServer
-    commands: Backlog[Command]
-    mqtt: Mqtt | None
 
 
 def run(config: Config, load: Callable[[], Config]) -> int:
@@ -139,375 +83,6 @@ def run(config: Config, load: Callable[[], Config]) -> int:
         watch.run(signals, stop)
     log.info("stopped")
     return 1 if stop.failure else 0
-
-
-def build(config: Config, stop: Stop, run_id: str) -> Parts:
-    """Build every part from the configuration; `stop` hears of failures in their threads."""
-    frames: Latest[Frame] = Latest()
-    views: Latest[View] = Latest()
-    backlog: Backlog[Event] = Backlog(BACKLOG_EVENTS)
-    shots: Backlog[Shot] = Backlog(BACKLOG_SHOTS)
-    pictures: Latest[bytes] = Latest()
-    commands: Backlog[Command] = Backlog(BACKLOG_COMMANDS)
-    feed = EventFeed([backlog])
-    board, slow_down, times = Board(), SlowDown(), StageTimes()
-    stages = build_stages(config, run_id)
-    disk = RotatingLog(Path(config.events.path), _log_policy(config))
-    event_log = EventLog(disk.path, _store(config, disk), backlog)
-    snapshots = Snapshots(Path(config.snapshots.path), _snapshot_policy(config), shots, pictures)
-
-    def put_note(kind: str, at: datetime, **fields: object) -> None:
-        feed.put(pipeline.stages.maker.note(kind, at, **fields))
-
-    camera = Camera(
-        open_source=_source(config),
-        frames=frames,
-        timeout_s=config.camera.timeout_s,
-        lossless=config.camera.lossless,
-        on_failure=stop.fail,
-        check_frozen=config.camera.check_frozen,
-        on_lost=lambda loss: put_note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason),
-        on_restored=lambda at, gone_s: put_note("camera_restored", at, duration_s=round(gone_s, 3)),
-    )
-    pipeline = Pipeline(
-        frames=frames,
-        views=views,
-        events=feed,
-        shots=shots,
-        stages=stages,
-        camera_status=lambda: camera.status,
-        blank_size=(config.camera.width, config.camera.height),
-        stop=stop.event,
-        slow_down=slow_down,
-        observe=times.observe,
-    )
-    report = StateReport(
-        camera_name=config.camera.name,
-        camera=camera,
-        pipeline=pipeline,
-        views=views,
-        feed=feed,
-        backlog=backlog,
-        event_log=event_log,
-        snapshots=snapshots,
-        shots=shots,
-        board=board,
-        slow_down=slow_down,
-        stage_means_ms=times.means_ms,
-        mqtt=lambda: mqtt.status if mqtt else None,
-    )
-    metrics = Metrics(
-        times=times,
-        camera_name=config.camera.name,
-        camera=camera,
-        pipeline=pipeline,
-        views=views,
-        feed=feed,
-        backlog=backlog,
-        event_log=event_log,
-        snapshots=snapshots,
-        shots=shots,
-        board=board,
-        slow_down=slow_down,
-        viewers=lambda: web.viewers,
-        mqtt=lambda: mqtt.status if mqtt else None,
-    )
-    stills = StillReader(_still_parts(config, stages), max_faces=STILL_FACES)
-    web = _web(
-        config,
-        views=views,
-        feed=feed,
-        report=report,
-        stills=stills,
-        metrics=metrics,
-        times=times,
-        stop=stop,
-    )
-    mqtt = _mqtt(
-        config,
-        feed=feed,
-        states=lambda topics: StateTeller(
-            topics=topics,
-            views=views,
-            pictures=pictures if config.mqtt.snapshots else None,
-            faces=report.faces,
-            state=lambda: report.state(web.viewers),
-        ),
-        labels=lambda: pipeline.stages.classifier.model.labels,
-        commands=commands if config.mqtt.commands else None,
-    )
-    return Parts(
-        camera=camera,
-        pipeline=pipeline,
-        board=board,
-        slow_down=slow_down,
-        feed=feed,
-        backlog=backlog,
-        disk=disk,
-        event_log=event_log,
-        shots=shots,
-        snapshots=snapshots,
-        stills=stills,
-        web=web,
-        commands=commands,
-        mqtt=mqtt,
-    )
-
-
-def build_stages(config: Config, run_id: str) -> Stages:
-    """Build what a frame goes through; the model must answer here as where it was converted."""
-    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
-    goldens = doctor.examine(classifier)
-    min_score = config.detector.min_score
-    detector = _detector(
-        config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
-    )
-    log.info("goldens: %s", goldens)
-    return _stages(config, run_id, detector, classifier)
-
-
-def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
-    """`detector` and `classifier` among stages that have seen nothing yet."""
-    model = classifier.model
-    return Stages(
-        pace=_pace(config),
-        detector=detector,
-        tracker=Tracker(max_age_s=config.tracker.max_age_s),
-        classifier=classifier,
-        smoother=_smoother(config, model.labels),
-        maker=EventMaker(
-            labels=model.labels,
-            common={
-                "camera": config.camera.name,
-                "run": run_id,
-                "model": {"name": model.name, "sha256": model.sha256},
-            },
-            dwell_s=config.events.dwell_s,
-            cooldown_s=config.events.cooldown_s,
-            update_s=config.events.update_s,
-        ),
-        drawing=Drawing(
-            labels=model.labels,
-            quality=config.stream.quality,
-            blur=config.privacy.blur_faces,
-            show=config.privacy.stream,
-        ),
-        min_score=config.detector.min_score,
-        max_faces=config.detector.max_faces,
-        min_face_px=config.detector.min_face_px,
-        snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
-        paused=config.privacy.pause,
-    )
-
-
-def _pace(config: Config) -> Pace:
-    """Where faces are to be blurred, no frame is shown that was not searched.
-
-    A lossless file waits for its frames: there is no rate to keep, and runs are to be equal.
-    """
-    chosen = config.detector.interval
-    adapted = 1 if config.camera.lossless else None
-    interval = adapted if chosen == "auto" else chosen
-    return Pace(
-        interval=1 if config.privacy.blur_faces else interval,
-        max_gap_s=config.tracker.max_age_s / 2,
-    )
-
-
-def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
-    unknown = sorted(set(config.smoothing.label_min_scores) - set(labels))
-    if unknown:
-        raise ConfigError(
-            f"smoothing.label_min_scores: {config.model} has no label {unknown[0]!r}; "
-            f"its labels are {', '.join(labels)}."
-        )
-    return Smoother(
-        labels=labels,
-        half_life_s=config.smoothing.half_life_s,
-        min_score=config.smoothing.min_score,
-        label_min_scores=config.smoothing.label_min_scores,
-        min_margin=config.smoothing.min_margin,
-        hysteresis=config.smoothing.hysteresis,
-        dwell_s=config.smoothing.dwell_s,
-    )
-
-
-def _source(config: Config) -> OpenSource:
-    return source_opener(
-        config.camera.source,
-        width=config.camera.width,
-        height=config.camera.height,
-        fps=config.camera.fps,
-        loop=config.camera.loop,
-        pixel_format=config.camera.pixel_format,
-    )
-
-
-def _store(config: Config, disk: RotatingLog) -> RotatingLog | RamLog:
-    folder = config.events.ram_dir
-    return RamLog(Path(folder), disk) if folder else disk
-
-
-def _log_policy(config: Config) -> LogPolicy:
-    events = config.events
-    return LogPolicy(
-        rotate_bytes=events.rotate_mb * 1e6,
-        rotate_s=events.rotate_h * 3600,
-        keep_bytes=events.keep_mb * 1e6,
-        keep_s=events.keep_days * DAY_S,
-        fsync=events.fsync,
-        flush_s=events.ram_flush_s,
-    )
-
-
-def _snapshot_policy(config: Config) -> SnapshotPolicy:
-    snapshots = config.snapshots
-    return SnapshotPolicy(keep_bytes=snapshots.keep_mb * 1e6, keep_s=snapshots.keep_days * DAY_S)
-
-
-def _web(
-    config: Config,
-    *,
-    views: Latest[View],
-    feed: EventFeed,
-    report: StateReport,
-    stills: StillReader,
-    metrics: Metrics,
-    times: StageTimes,
-    stop: Stop,
-) -> WebServer:
-    web = config.web
-    return WebServer(
-        host=web.host,
-        port=web.port,
-        tls=Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None,
-        password=web.password,
-        token=web.token,
-        hosts=web.hosts,
-        max_viewers=web.max_viewers,
-        views=views,
-        feed=feed,
-        history=_history(config),
-        report=report,
-        stills=stills,
-        metrics=metrics.text,
-        observe=times.observe,
-        on_failure=stop.fail,
-    )
-
-
-def _history(config: Config) -> EventHistory:
-    path, folder = Path(config.events.path), config.events.ram_dir
-    return EventHistory(path, ram=Path(folder) / path.name if folder else None)
-
-
-def _mqtt(
-    config: Config,
-    *,
-    feed: EventFeed,
-    states: Callable[[Topics], StateTeller],
-    labels: Callable[[], Sequence[str]],
-    commands: Backlog[Command] | None,
-) -> Mqtt | None:
-    """None without a broker; then its library is not even imported."""
-    settings = config.mqtt
-    if not settings.host:
-        return None
-    from edge_daemon.mqtt_client import connector  # noqa: PLC0415 (an extra, not always there)
-
-    if settings.shows_password:
-        log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
-    topics = Topics(settings.topic, host=socket.gethostname(), camera=config.camera.name)
-    discovery = Discovery(
-        settings.discovery,
-        lambda: home_assistant.announcement(
-            settings.discovery,
-            topics,
-            name=config.camera.name,
-            labels=labels(),
-            has_commands=settings.commands,
-            has_snapshots=settings.snapshots,
-        ),
-    )
-    mqtt = Mqtt(
-        broker_name=f"{settings.host}:{settings.port}",
-        connect=connector(
-            host=settings.host,
-            port=settings.port,
-            client_id=topics.device,
-            credentials=settings.credentials,
-            tls=settings.tls,
-            ca=settings.tls_ca,
-            certificate=settings.tls_certificate,
-            key=settings.tls_key,
-        ),
-        topics=topics,
-        events=EventDelivery(
-            topics=topics,
-            tail=EventTail(feed=feed, history=_history(config)),
-            file=PositionFile(Path(config.events.path).with_suffix(".mqtt")),
-        ),
-        states=states(topics),
-        discovery=discovery if settings.discovery else None,
-        commands=commands,
-    )
-    feed.listen(mqtt.ring)
-    return mqtt
-
-
-def _still_parts(config: Config, stages: Stages) -> BuildParts:
-    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
-    model = stages.classifier.model
-    return lambda: (
-        _detector(config, config.detector.min_score),
-        Classifier(model, runtime=config.runtime),
-    )
-
-
-def build_reader(config: Config) -> FileReader:
-    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
-    lossless = config.camera.model_copy(update={"lossless": True})
-    no_pictures = config.snapshots.model_copy(update={"enabled": False})
-    no_pause = config.privacy.model_copy(update={"pause": False})
-    config = config.model_copy(
-        update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
-    )
-    first = build_stages(config, "")
-    sure = _detector(config, config.detector.min_score)
-
-    def pipeline() -> Pipeline:
-        return Pipeline(
-            frames=Latest(),
-            views=Latest(),
-            events=EventFeed([]),
-            shots=Backlog(BACKLOG_SHOTS),
-            stages=_stages(config, "", first.detector, first.classifier),
-            camera_status=lambda: CameraStatus("ok", "", "", None),
-            blank_size=(config.camera.width, config.camera.height),
-            stop=threading.Event(),
-        )
-
-    def close() -> None:
-        first.detector.close()
-        sure.close()
-
-    return FileReader(
-        drawing=first.drawing,
-        detect=first.detector.detect,
-        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
-        build_pipeline=pipeline,
-        close=close,
-    )
-
-
-def _detector(config: Config, min_score: float) -> Detector:
-    return build_detector(
-        config.detector.backend,
-        models_dir=Path(config.model).parent,
-        face_range=config.detector.range,
-        min_score=min_score,
-        runtime=config.runtime,
-    )
 
 
 def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None:
@@ -560,9 +135,9 @@ def _note_stop(parts: Parts, started_s: float) -> None:
 
 def _apply(parts: Parts, config: Config, stages: Stages) -> None:
     """Put a configuration that has proved itself to work, all but what needs a restart."""
-    parts.disk.policy = _log_policy(config)
-    parts.snapshots.policy = _snapshot_policy(config)
-    parts.stills.build = _still_parts(config, stages)
+    parts.disk.policy = log_policy(config)
+    parts.snapshots.policy = snapshot_policy(config)
+    parts.stills.build = still_parts(config, stages)
     parts.pipeline.swap(stages)
 
 

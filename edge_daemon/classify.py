@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 
 import cv2
 
-from edge_daemon import app
+from edge_daemon import app, stage_builder
 from edge_daemon.config import Config
 from edge_daemon.file_reader import VIDEO_SUFFIXES, FileReader, Job, Record, Result, Unreadable
 from edge_daemon.progress_bar import ProgressBar
@@ -55,7 +55,7 @@ def run(request: Request, config: Config) -> int:
         _make_folder(request.out)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names come out as they are on the disk
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    with closing(app.build_reader(config)) as reader:
+    with closing(stage_builder.build_reader(config)) as reader:
         write = _writer(request.format, sys.stdout, reader.labels)
         bar = ProgressBar(sys.stderr, work(jobs) if sys.stderr.isatty() else 0)
         missing = [each for each in found if isinstance(each, Unreadable)]

@@ -14,19 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edge_daemon import __version__
-from edge_daemon.backlog import Backlog
-from edge_daemon.board import LIMITS, Board
-from edge_daemon.camera import Camera, State
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.event_log import EventLog
-from edge_daemon.events import Event
-from edge_daemon.latest import Latest
-from edge_daemon.mqtt import MqttStatus
+from edge_daemon.board import LIMITS
+from edge_daemon.camera import State
+from edge_daemon.observed import Observed
 from edge_daemon.pictures import ENCODE
-from edge_daemon.pipeline import FRAME, STAGES, Pipeline
-from edge_daemon.slow_down import SlowDown
-from edge_daemon.snapshots import Shot, Snapshots
-from edge_daemon.types import View
+from edge_daemon.pipeline import FRAME, STAGES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -72,30 +64,11 @@ class Metrics(Collector):
     """All that /metrics says; `viewers` tells how many streams are being watched."""
 
     def __init__(
-        self,
-        *,
-        times: StageTimes,
-        camera_name: str,
-        camera: Camera,
-        pipeline: Pipeline,
-        views: Latest[View],
-        feed: EventFeed,
-        backlog: Backlog[Event],
-        event_log: EventLog,
-        snapshots: Snapshots,
-        shots: Backlog[Shot],
-        board: Board,
-        slow_down: SlowDown,
-        viewers: Callable[[], int],
-        mqtt: Callable[[], MqttStatus | None],
+        self, observed: Observed, *, times: StageTimes, viewers: Callable[[], int]
     ) -> None:
+        self._observed = observed
         self._registry = times.registry
-        self._camera_name, self._camera = camera_name, camera
-        self._pipeline, self._views = pipeline, views
-        self._feed, self._backlog, self._event_log = feed, backlog, event_log
-        self._snapshots, self._shots = snapshots, shots
-        self._board, self._slow_down = board, slow_down
-        self._viewers, self._mqtt = viewers, mqtt
+        self._viewers = viewers
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
@@ -114,7 +87,7 @@ class Metrics(Collector):
         yield from self._broker()
 
     def _identity(self) -> Iterable[Metric]:
-        stages = self._pipeline.stages
+        stages = self._observed.pipeline.stages
         model = stages.classifier.model
         yield _info("mien_build", "The daemon.", version=__version__)
         yield _info(
@@ -127,20 +100,22 @@ class Metrics(Collector):
         )
 
     def _frames(self) -> Iterable[Metric]:
-        counts, progress = self._camera.counts, self._pipeline.progress
+        counts, progress = self._observed.camera.counts, self._observed.pipeline.progress
         yield _counter("mien_frames_captured", "Frames the camera delivered.", counts.captured)
         yield _counter("mien_frames_processed", "Frames that were looked at.", progress.frames)
         yield _counters(
             "mien_frames_dropped",
             "Frames that were not: a newer one came first, or the board is held back.",
             "reason",
-            [("overwritten", counts.overwritten), ("slow_down", self._slow_down.skipped)],
+            [("overwritten", counts.overwritten), ("slow_down", self._observed.slow_down.skipped)],
         )
         yield _gauge("mien_frame_rate_hertz", "Processed frames a second, of late.", progress.fps)
 
     def _camera_health(self) -> Iterable[Metric]:
-        status, counts = self._camera.status, self._camera.counts
-        yield _info("mien_camera", "The camera.", name=self._camera_name, source=status.name)
+        status, counts = self._observed.camera.status, self._observed.camera.counts
+        yield _info(
+            "mien_camera", "The camera.", name=self._observed.camera_name, source=status.name
+        )
         yield _gauges(
             "mien_camera_state",
             "1 for the state the camera is in.",
@@ -165,40 +140,47 @@ class Metrics(Collector):
         )
 
     def _results(self) -> Iterable[Metric]:
-        view = self._views.peek()
+        view = self._observed.views.peek()
         faces = len(view.faces) if view else 0
         yield _gauge("mien_faces", "Faces in the picture now.", faces)
-        yield _counters("mien_events", "Events by type.", "type", self._feed.counts.items())
+        yield _counters(
+            "mien_events", "Events by type.", "type", self._observed.feed.counts.items()
+        )
         yield _counters(
             "mien_expressions",
             "Expressions that began.",
             "label",
-            self._feed.expressions.items(),
+            self._observed.feed.expressions.items(),
         )
         yield _gauge("mien_viewers", "Streams being watched.", self._viewers())
 
     def _written(self) -> Iterable[Metric]:
-        status = self._event_log.status
+        status = self._observed.event_log.status
         yield _counter("mien_events_written", "Events in the log.", status.written)
         yield _counters(
             "mien_events_dropped",
             "Events that were not written: too many waited.",
             "reason",
-            [("backlog_full", self._backlog.dropped)],
+            [("backlog_full", self._observed.backlog.dropped)],
         )
         yield _counter(
             "mien_event_log_failures", "Times that the log's disk failed.", status.failures
         )
-        yield _counter("mien_snapshots_written", "Pictures of events.", self._snapshots.written)
+        yield _counter(
+            "mien_snapshots_written", "Pictures of events.", self._observed.snapshots.written
+        )
         yield _counters(
             "mien_snapshots_dropped",
             "Pictures that were not written: too many waited, or the disk failed.",
             "reason",
-            [("backlog_full", self._shots.dropped), ("disk", self._snapshots.failed)],
+            [
+                ("backlog_full", self._observed.shots.dropped),
+                ("disk", self._observed.snapshots.failed),
+            ],
         )
 
     def _board_health(self) -> Iterable[Metric]:
-        status = self._board.status
+        status = self._observed.board.status
         yield _gauges(
             "mien_temperature_celsius",
             "What the kernel's thermal zones say.",
@@ -217,11 +199,13 @@ class Metrics(Collector):
                 held = [(each, float(each in limits)) for each in LIMITS]
                 yield _gauges(name, what, "limit", held)
         yield _gauge(
-            "mien_slow_down", "1 while half the frames are left out.", self._slow_down.active
+            "mien_slow_down",
+            "1 while half the frames are left out.",
+            self._observed.slow_down.active,
         )
 
     def _broker(self) -> Iterable[Metric]:
-        status = self._mqtt()
+        status = self._observed.mqtt()
         if status is None:
             return
         yield _gauge("mien_mqtt_connected", "1 while the broker is there.", status.connected)

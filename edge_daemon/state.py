@@ -11,17 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
-from edge_daemon.backlog import Backlog
-from edge_daemon.board import Board
-from edge_daemon.camera import Camera
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.event_log import EventLog
-from edge_daemon.events import Event, rfc3339
-from edge_daemon.latest import Latest
-from edge_daemon.mqtt import MqttStatus
-from edge_daemon.pipeline import Pipeline
-from edge_daemon.slow_down import SlowDown
-from edge_daemon.snapshots import Shot, Snapshots
+from edge_daemon.events import rfc3339
+from edge_daemon.observed import Observed
 from edge_daemon.types import Face, View
 
 MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory
@@ -31,42 +22,23 @@ class StateReport:
     """Looks at the running parts when asked."""
 
     def __init__(
-        self,
-        *,
-        camera_name: str,
-        camera: Camera,
-        pipeline: Pipeline,
-        views: Latest[View],
-        feed: EventFeed,
-        backlog: Backlog[Event],
-        event_log: EventLog,
-        snapshots: Snapshots,
-        shots: Backlog[Shot],
-        board: Board,
-        slow_down: SlowDown,
-        stage_means_ms: Callable[[], dict[str, float]],
-        mqtt: Callable[[], MqttStatus | None],
+        self, observed: Observed, *, stage_means_ms: Callable[[], dict[str, float]]
     ) -> None:
-        self._camera_name, self._camera = camera_name, camera
-        self._pipeline, self._views = pipeline, views
-        self._feed, self._backlog, self._event_log = feed, backlog, event_log
-        self._snapshots, self._shots = snapshots, shots
-        self._board, self._slow_down = board, slow_down
+        self._observed = observed
         self._stage_means_ms = stage_means_ms
-        self._mqtt = mqtt
         self._started_s = time.monotonic()
 
     def state(self, viewers: int) -> dict[str, object]:
         """All that the page shows but for the events, and what /metrics says."""
-        status, counts = self._camera.status, self._camera.counts
-        progress = self._pipeline.progress
-        view, stages = self._views.peek(), self._pipeline.stages
+        status, counts = self._observed.camera.status, self._observed.camera.counts
+        progress = self._observed.pipeline.progress
+        view, stages = self._observed.views.peek(), self._observed.pipeline.stages
         model = stages.classifier.model
         return {
             "version": __version__,
             "time": rfc3339(datetime.now(UTC)),
             "camera": {
-                "name": self._camera_name,
+                "name": self._observed.camera_name,
                 "source": status.name,
                 "state": status.state,
                 "cause": status.cause,
@@ -90,12 +62,12 @@ class StateReport:
                 "captured": counts.captured,
                 "processed": progress.frames,
                 "overwritten": counts.overwritten,
-                "skipped": self._slow_down.skipped,
+                "skipped": self._observed.slow_down.skipped,
             },
-            "event_counts": self._feed.counts,
+            "event_counts": self._observed.feed.counts,
             "event_log": self._log_state(),
             "snapshots": self._snapshot_state(),
-            "mqtt": asdict(mqtt) if (mqtt := self._mqtt()) else None,
+            "mqtt": asdict(mqtt) if (mqtt := self._observed.mqtt()) else None,
             "controls": {
                 "pause": stages.paused,
                 "blur": stages.drawing.blur,
@@ -104,7 +76,8 @@ class StateReport:
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "memory_mb": _memory_mb(),
-            "board": asdict(self._board.status) | {"slowed_down": self._slow_down.active},
+            "board": asdict(self._observed.board.status)
+            | {"slowed_down": self._observed.slow_down.active},
             "faces": [self._face(face, view) for face in view.faces] if view else [],
         }
 
@@ -120,31 +93,31 @@ class StateReport:
 
     def healthy(self) -> tuple[bool, str]:
         """Whether frames arrive and events are kept, and if not why."""
-        status = self._camera.status
-        troubles = [self._event_log.status.reason, self._snapshots.reason]
+        status = self._observed.camera.status
+        troubles = [self._observed.event_log.status.reason, self._observed.snapshots.reason]
         if status.state not in {"ok", "starting", "ended"}:
             troubles.insert(0, status.reason)
         found = [trouble for trouble in troubles if trouble]
         return not found, "; ".join(found) or status.reason
 
     def _log_state(self) -> dict[str, object]:
-        status = self._event_log.status
+        status = self._observed.event_log.status
         return {
-            "path": str(self._event_log.path),
+            "path": str(self._observed.event_log.path),
             "trouble": status.reason,
             "failures": status.failures,
             "written": status.written,
-            "waiting": len(self._backlog),
-            "dropped": self._backlog.dropped,
+            "waiting": len(self._observed.backlog),
+            "dropped": self._observed.backlog.dropped,
         }
 
     def _snapshot_state(self) -> dict[str, object]:
         return {
-            "enabled": bool(self._pipeline.stages.snapshot_types),
-            "trouble": self._snapshots.reason,
-            "written": self._snapshots.written,
-            "failed": self._snapshots.failed,
-            "dropped": self._shots.dropped,
+            "enabled": bool(self._observed.pipeline.stages.snapshot_types),
+            "trouble": self._observed.snapshots.reason,
+            "written": self._observed.snapshots.written,
+            "failed": self._observed.snapshots.failed,
+            "dropped": self._observed.shots.dropped,
         }
 
     def _face(self, face: Face, view: View) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import cv2
 
-from edge_daemon import app
+from edge_daemon import stage_builder
 from edge_daemon.config import Config
 from edge_daemon.file_reader import FileReader, Job, Result
 
@@ -80,7 +80,7 @@ def in_order(
 def _reader(settings: str) -> FileReader:
     """Built once in each process."""
     cv2.setNumThreads(1)  # there is a process for every core
-    return app.build_reader(Config.model_validate_json(settings))
+    return stage_builder.build_reader(Config.model_validate_json(settings))
 
 
 def _die_on_ctrl_c() -> None:

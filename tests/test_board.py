@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_daemon import app
+from edge_daemon import builder
 from edge_daemon.board import Board
 from edge_daemon.config import Config
 from edge_daemon.slow_down import HOLD_S, SlowDown, least_gap_s, slow_until_s
@@ -121,7 +121,7 @@ def test_the_pipeline_leaves_frames_out(
         "events": {"path": str(tmp_path / "events.jsonl")},
     }
     stop = Stop()
-    parts = app.build(Config.model_validate(settings), stop, "test")
+    parts = builder.build(Config.model_validate(settings), stop, "test")
     parts.slow_down.judge(("throttled",), time.monotonic())
     worker = Worker("pipeline", parts.pipeline.run, stop)
     worker.start()

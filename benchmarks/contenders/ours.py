@@ -18,7 +18,6 @@ from pathlib import Path
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, composed, frames
 from benchmarks.contender import Report, player, serve
 from edge_daemon.annotate import public_picture
-from edge_daemon.app import build_stages
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
 from edge_daemon.config import Config, Detector
@@ -26,6 +25,7 @@ from edge_daemon.event_feed import EventFeed
 from edge_daemon.latest import Latest
 from edge_daemon.pictures import encode
 from edge_daemon.pipeline import Pipeline
+from edge_daemon.stage_builder import build_stages
 from edge_daemon.types import Frame, ImageBgr, View
 
 FPS = 15  # the frames' times are this far apart, however fast they come
