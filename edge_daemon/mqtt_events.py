@@ -1,7 +1,7 @@
 """Delivery of events: the log's tail in, messages out, each until the broker acknowledges it.
 
 The event log is the queue, and a position in it says what the broker has: nothing is copied, and
-nothing lost as long as the log has it (docs/adr/0013-the-log-is-the-queue.md).
+nothing lost as long as the log has it (docs/adr/0010-the-log-is-the-queue.md).
 """
 
 from __future__ import annotations
