@@ -100,7 +100,8 @@ def test_events_are_those_of_the_log(daemon: Daemon, listener: Listener) -> None
 
 def test_who_is_there_is_retained(daemon: Daemon, broker: Mosquitto) -> None:
     with Listener(broker.port) as late_comer:
-        until(lambda: late_comer.last("/faces").get("count") and late_comer.of("/state"))
+        until(lambda: late_comer.last("/faces").get("count"))
+        until(lambda: late_comer.last("/state").get("camera") == "ok")
         assert late_comer.of("/availability")[0].payload == b"online"
         assert late_comer.of("/faces")[0].retain
         faces, state = late_comer.last("/faces"), late_comer.last("/state")
