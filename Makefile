@@ -19,6 +19,7 @@ TRAIN := .venv/train
 DEV   := .venv/dev
 OLD   := .venv/tflite-runtime
 FER   := .venv/fer
+READER := .venv/metadata-reader
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
@@ -71,7 +72,7 @@ convert: $(TRAIN)/.done $(OLD)/.done  ## convert exports/NAME to models/NAME.tfl
 evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card, models/NAME.md (DATA=, NAME=)
 	$(TRAIN)/bin/python -m train evaluate models/$(NAME).tflite $(DATA) --card models/$(NAME).md
 
-test: $(DEV)/.done $(OLD)/.done $(BLAZEFACE)  ## run the tests
+test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests
 	$(DEV)/bin/python -m pytest
 
 test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
@@ -139,6 +140,10 @@ $(DEV)/.done: EXTRAS = edge,train,dev
 PYTHON_311 ?= $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON) || echo python3.11)
 $(OLD)/.done:
 	-$(PYTHON_311) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 numpy==1.26.4 && touch $@
+
+# 0.10.21 is the last MediaPipe whose wheel has all that its metadata reader imports.
+$(READER)/.done:
+	-$(PYTHON) -m venv $(READER) && $(READER)/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.26.4 'flatbuffers>=25,<26' 'absl-py>=2,<3' attrs matplotlib 'protobuf>=4,<5' opencv-python-headless==4.10.0.84 && $(READER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21 && touch $@
 
 # `make bench` compares with these, and says so where one cannot be had. fer names PyTorch too, of
 # which it uses nothing with its default settings.
