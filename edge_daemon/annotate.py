@@ -7,7 +7,8 @@ colour-blind readers; `static/style.css` uses the same. Sizes follow the frame's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Final
 
 import cv2
@@ -133,8 +134,8 @@ def _draw_outline(bgr: ImageBgr, box: Box, colour: Bgr, scale: float) -> None:
     """A rectangle with a dark rim, so that it shows on any background."""
     corner, far = (round(box.x), round(box.y)), (round(box.x + box.w), round(box.y + box.h))
     line = max(2, round(2 * scale))
-    cv2.rectangle(bgr, corner, far, BLACK, line + 2, cv2.LINE_AA)
-    cv2.rectangle(bgr, corner, far, colour, line, cv2.LINE_AA)
+    cv2.rectangle(bgr, corner, far, BLACK, line + 2)
+    cv2.rectangle(bgr, corner, far, colour, line)
 
 
 def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
@@ -152,6 +153,7 @@ def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
     return tag
 
 
+@cache
 def _ink_on(colour: Bgr) -> Bgr:
     """Black or white, whichever reads better on `colour` (WCAG 2.2 relative luminance)."""
     linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in colour]
@@ -163,21 +165,50 @@ def _draw_scores(
     bgr: ImageBgr, face: Face, labels: Sequence[str], taken: Sequence[Box], scale: float
 ) -> Box:
     """Draw a bar per score beside the face, where it covers least of `taken`; returns its place."""
+    panel = _panel(tuple(labels), scale)
+    h, w = panel.keep.shape[:2]
+    place = _beside(face.box, (w, h), _frame_box(bgr), taken, gap=4 * scale)
+    x, y = round(place.x), round(place.y)
+    part = bgr[y : y + h, x : x + w]
+    shown = slice(part.shape[0]), slice(part.shape[1])
+    cv2.multiply(part, panel.keep[shown], dst=part, scale=1 / 255)
+    np.maximum(part, panel.names[shown], out=part)
+    if face.scores:
+        best = int(np.argmax(face.scores))
+        _put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
+    for label, score, track in zip(labels, face.scores, panel.tracks, strict=False):
+        _fill(part, track._replace(w=max(track.w * score, 1.0)), colour_of(label))
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """What the bars of any face are drawn on, painted once: all that does not depend on scores.
+
+    `keep` and `names` have its height and width: how much of the picture stays, of 255, and the
+    labels on black. `lines` are where each label is written, `tracks` where a score of 1 ends.
+    """
+
+    keep: ImageBgr
+    names: ImageBgr
+    lines: Sequence[Point]
+    tracks: Sequence[Box]
+
+
+@lru_cache(maxsize=8)  # frames of one camera have one size, and so has the stream's width
+def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
     size, pad, row = 0.38 * scale, 5 * scale, 13 * scale
     names_w = max((_text_size(label, size)[0] for label in labels), default=0)
     bar_w = 52 * scale
-    w, h = names_w + bar_w + 3 * pad, row * len(labels) + pad
-    panel = _beside(face.box, (w, h), _frame_box(bgr), taken, gap=4 * scale)
-    _darken(bgr, panel, 0.35)
-    best = int(np.argmax(face.scores)) if face.scores else -1
-    for index, (label, score) in enumerate(zip(labels, face.scores, strict=False)):
-        top = panel.y + pad / 2 + index * row
-        ink = WHITE if index == best else (200, 200, 200)
-        _put_text(bgr, label, Point(panel.x + pad, top + row * 0.75), size, ink)
-        track = Box(panel.x + names_w + 2 * pad, top + row * 0.2, bar_w, row * 0.6)
-        _darken(bgr, track, 0.5)
-        _fill(bgr, track._replace(w=max(bar_w * score, 1.0)), colour_of(label))
-    return panel
+    shape = (round(row * len(labels) + pad), round(names_w + bar_w + 3 * pad), 3)
+    keep, names = np.full(shape, 0.35 * 255, np.uint8), np.zeros(shape, np.uint8)
+    tops = [pad / 2 + index * row for index in range(len(labels))]
+    lines = [Point(pad, top + row * 0.75) for top in tops]
+    tracks = [Box(names_w + 2 * pad, top + row * 0.2, bar_w, row * 0.6) for top in tops]
+    for label, line, track in zip(labels, lines, tracks, strict=True):
+        _put_text(names, label, line, size, (200, 200, 200))
+        _darken(keep, track, 0.5)
+    return _Panel(keep, names, lines, tracks)
 
 
 def _beside(
