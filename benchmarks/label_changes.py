@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.classifier import Classifier
-from edge_daemon.config import Smoothing
+from edge_daemon.config_sections import Smoothing
 from edge_daemon.detector import Detector, build_detector
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pipeline import side_of

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from edge_daemon.config import Config, Section, changed, keys, reloaded, value_of
+from edge_daemon.config import Config, changed, keys, reloaded, value_of
 from edge_daemon.config_file import ConfigError, load_config, parse_config, variable_of
+from edge_daemon.config_sections import Section
 
 
 def test_the_sample_file_is_the_schema_with_its_defaults() -> None:

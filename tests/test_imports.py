@@ -24,7 +24,7 @@ ADAPTERS = {
     "gevent": {"edge_daemon": {"http_server.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
     "paho": {"edge_daemon": {"mqtt_client.py"}},
-    "pydantic": {"edge_daemon": {"config.py"}},
+    "pydantic": {"edge_daemon": {"config.py", "config_network.py", "config_sections.py"}},
 }
 
 

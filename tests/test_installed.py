@@ -334,7 +334,7 @@ def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -
         )
         key = '    colour: bool = Field(True, description="In colour.")\n'
         replace(
-            folder / "edge_daemon/config.py",
+            folder / "edge_daemon/config_sections.py",
             "    quality: Annotated",
             f"{key}    quality: Annotated",
         )
@@ -363,7 +363,11 @@ def test_a_failed_upgrade_goes_back_to_what_ran(device: Device) -> None:
 
 def test_an_upgrade_that_refuses_the_configuration_changes_nothing(device: Device) -> None:
     def fewer_keys(folder: Path) -> None:
-        replace(folder / "edge_daemon/config.py", "    quality: Annotated", "    grade: Annotated")
+        replace(
+            folder / "edge_daemon/config_sections.py",
+            "    quality: Annotated",
+            "    grade: Annotated",
+        )
 
     pid = device.show("MainPID")
     done = device.attempt("make", "-C", changed_checkout(device, fewer_keys), "upgrade")

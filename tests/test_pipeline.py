@@ -11,7 +11,7 @@ import pytest
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import Camera
 from edge_daemon.classifier import Classifier
-from edge_daemon.config import Smoothing
+from edge_daemon.config_sections import Smoothing
 from edge_daemon.detector import Detector, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import Event, EventMaker

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_daemon.config import Smoothing
+from edge_daemon.config_sections import Smoothing
 from edge_daemon.smoothing import STALE_S, UNCERTAIN, Smoother
 from edge_daemon.types import Scores
 

@@ -20,7 +20,8 @@ from benchmarks.contender import Report, player, serve
 from edge_daemon.annotate import public_picture
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
-from edge_daemon.config import Config, Detector
+from edge_daemon.config import Config
+from edge_daemon.config_sections import Detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.latest import Latest
 from edge_daemon.pictures import encode
