@@ -12,6 +12,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from deploy.layout import DeployError, run
@@ -28,12 +29,13 @@ cd "$(dirname "$0")" && exec python3 -B -m deploy install "$@"
 """
 
 
-def main() -> int:
-    wanted = options(__doc__)
+def pack(name: str, description: str | None, make: Callable[[Path, str, str], Path]) -> int:
+    """The command `name`: `make` of the options given, a folder, an architecture, a Python."""
+    wanted = _options(description)
     try:
-        print(bundle(wanted.output, wanted.arch, wanted.python))
+        print(make(wanted.output, wanted.arch, wanted.python))
     except DeployError as error:
-        print(f"bundle: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -92,7 +94,7 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def options(what: str | None) -> argparse.Namespace:
+def _options(what: str | None) -> argparse.Namespace:
     """The options given: `arch` and `python` of the machine to be, `output`, a folder."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--arch", choices=ARCHITECTURES, default="aarch64")
@@ -102,4 +104,4 @@ def options(what: str | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pack("bundle", __doc__, bundle))

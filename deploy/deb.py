@@ -11,21 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.bundle import SOURCE, fill, options
-from deploy.layout import DeployError, run
+from deploy.bundle import SOURCE, fill, pack
+from deploy.layout import run
 from deploy.release import version
 
 DEBIAN_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
-
-
-def main() -> int:
-    wanted = options(__doc__)
-    try:
-        print(package(wanted.output, wanted.arch, wanted.python))
-    except DeployError as error:
-        print(f"deb: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def package(output: Path, arch: str, python: str) -> Path:
@@ -46,4 +36,4 @@ def package(output: Path, arch: str, python: str) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pack("deb", __doc__, package))

@@ -22,8 +22,8 @@ from urllib.parse import urlencode, urlsplit
 from flask import Request, Response, redirect, render_template
 
 from edge_daemon.credentials import password_fits, token_fits
-from edge_daemon.http_server import Loop
 from edge_daemon.lockout import Lockout
+from edge_daemon.web_loop import Loop
 
 COOKIE: Final = "mien"
 SESSION_S: Final = 30 * 86_400

@@ -1,8 +1,7 @@
 """A WSGI application in, an HTTP server out: the adapter round gevent.
 
 One thread serves every connection: a viewer, an idle client or half a request costs a socket and
-no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets;
-`Loop` is how they wake a request and how a request has work done elsewhere.
+no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets.
 """
 
 from __future__ import annotations
@@ -12,22 +11,21 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import gevent
 from flask import Flask
 from gevent import ssl as gevent_ssl
-from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import wait_write
-from gevent.threadpool import ThreadPool
+
+from edge_daemon.web_loop import Loop
 
 log = logging.getLogger(__name__)
 
@@ -41,72 +39,6 @@ CLIENT_TIMEOUT_S: Final = (
 UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
 CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
 STOP_S: Final = 1.0
-WORKERS: Final = 3  # native threads for what would hold up everybody: encoding, files, uploads
-
-T = TypeVar("T")
-
-
-class Loop:
-    """The serving thread's event loop, as the application sees it.
-
-    `ring` may be called from any thread; everything else only while answering a request.
-    """
-
-    def __init__(self) -> None:
-        self._bell: Any = None
-        self._rung: Any = None
-        self._workers: Any = None
-
-    def ring(self) -> None:
-        """Wake every request that waits: something has changed."""
-        if (bell := self._bell) is not None:
-            bell.send()
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the next `ring`, or for `timeout_s`."""
-        self._rung.wait(timeout_s)
-
-    def sleep(self, duration_s: float) -> None:
-        """Let other requests go on for so long."""
-        gevent.sleep(duration_s)
-
-    def places(self, count: int) -> AbstractContextManager[Any]:
-        """Lets `count` requests at a time into its `with` blocks; the others wait."""
-        guard: AbstractContextManager[Any] = BoundedSemaphore(count)
-        return guard
-
-    def offload(self, work: Callable[..., T], *values: Any) -> T:
-        """What `work(*values)` gives, done in a native thread while others are served."""
-        result: T = self._workers.apply(work, values)
-        return result
-
-    @contextmanager
-    def deadline(self, limit_s: float) -> Iterator[None]:
-        """Raise TimeoutError when the body takes longer than `limit_s`."""
-        with gevent.Timeout(limit_s, TimeoutError()):
-            yield
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Belong to the calling thread for as long as the body runs."""
-        hub = gevent.get_hub()
-        self._workers = ThreadPool(WORKERS, hub)
-        self._rung = Event()
-        bell = hub.loop.async_()
-        bell.start(self._wake)
-        self._bell = bell
-        try:
-            yield
-        finally:
-            self._bell = None
-            bell.stop()
-            bell.close()
-            self._workers.kill()
-            hub.destroy(destroy_loop=True)
-
-    def _wake(self) -> None:
-        rung, self._rung = self._rung, Event()
-        rung.set()
 
 
 @dataclass(frozen=True, slots=True)

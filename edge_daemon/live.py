@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_history import MAX_EVENTS, Entry, EventHistory, Query
-from edge_daemon.http_server import Loop, Writable
+from edge_daemon.http_server import Writable
 from edge_daemon.latest import Closed, Latest
 from edge_daemon.types import View
+from edge_daemon.web_loop import Loop
 
 CONTENT_TYPE: Final = "text/event-stream"
 OPENING: Final = "retry: 2000\n\n"

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import cv2
 
 from edge_daemon.annotate import public_picture
-from edge_daemon.http_server import Loop
 from edge_daemon.latest import Closed, Latest
 from edge_daemon.types import ImageBgr, View
+from edge_daemon.web_loop import Loop
 
 KEPT: Final = 8  # encodings kept, each its newest picture only
 POLL_S: Final = 1.0  # how late a wait may see that it is over

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from edge_daemon.http_server import Loop, Writable
+from edge_daemon.http_server import Writable
 from edge_daemon.latest import Closed
 from edge_daemon.pictures import Look, Picture, Pictures
+from edge_daemon.web_loop import Loop
 
 BOUNDARY: Final = "mien-frame"
 CONTENT_TYPE: Final = f"multipart/x-mixed-replace; boundary={BOUNDARY}"

@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from edge_daemon.access import Access
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_history import EventHistory
-from edge_daemon.http_server import HttpServer, Loop, Tls
+from edge_daemon.http_server import HttpServer, Tls
 from edge_daemon.latest import Latest
 from edge_daemon.photo import MAX_BYTES
 from edge_daemon.pictures import Pictures
@@ -23,6 +23,7 @@ from edge_daemon.stream import Viewers
 from edge_daemon.types import View
 from edge_daemon.web_answers import secured, sentence
 from edge_daemon.web_api import Api, Report
+from edge_daemon.web_loop import Loop
 from edge_daemon.web_pictures import PictureAnswers
 
 SPARE_CONNECTIONS: Final = 200  # beyond streams and event readers: requests, and clients that idle

@@ -16,7 +16,7 @@ from edge_daemon.annotate import annotate
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.event_history import MAX_EVENTS, Entry, EventHistory, Query
 from edge_daemon.events import rfc3339
-from edge_daemon.http_server import WRITABLE, Loop
+from edge_daemon.http_server import WRITABLE
 from edge_daemon.latest import Latest
 from edge_daemon.live import CONTENT_TYPE, EventStream
 from edge_daemon.photo import PhotoRefused, read_photo
@@ -25,6 +25,7 @@ from edge_daemon.still import StillReader
 from edge_daemon.stream import Viewers
 from edge_daemon.types import View
 from edge_daemon.web_answers import BadQuery, json_answer, number, sentence
+from edge_daemon.web_loop import Loop
 
 PAGE: Final = 100  # events a page where no ?limit= is given
 UPLOADS: Final = 4  # received at once; one at a time is then looked at

@@ -21,7 +21,7 @@ ADAPTERS = {
     "prometheus_client": {"edge_daemon": {"metrics.py"}},
     "ray": {"edge_daemon": {"ray_cluster.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
-    "gevent": {"edge_daemon": {"http_server.py"}},
+    "gevent": {"edge_daemon": {"http_server.py", "web_loop.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
     "paho": {"edge_daemon": {"mqtt_client.py"}},
     "pydantic": {"edge_daemon": {"config.py", "config_network.py", "config_sections.py"}},
