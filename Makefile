@@ -72,8 +72,8 @@ convert: $(TRAIN)/.done $(OLD)/.done  ## convert exports/NAME to models/NAME.tfl
 evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card, models/NAME.md (DATA=, NAME=)
 	$(TRAIN)/bin/python -m train evaluate models/$(NAME).tflite $(DATA) --card models/$(NAME).md
 
-test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests
-	$(DEV)/bin/python -m pytest
+test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests, two files at a time
+	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
 	$(DEV)/bin/python -m pytest tests/test_installed.py -m long -x -s -o timeout=1800

@@ -65,7 +65,7 @@ def test_a_student_is_trained_from_its_teachers_and_exported(tmp_path: Path) -> 
     table = write_table(tmp_path / "fer2013.csv")
     command = (
         "distil", table, "--name", "student", "--output", tmp_path / "exports", "--epochs", 1,
-        "--teachers", 2, "--teacher", "slim-resnet18", "--teacher-epochs", 1,
+        "--teachers", 2, "--teacher", "compact", "--teacher-epochs", 1,
     )  # fmt: skip
     status, said = run(*command)
     assert status == 0
@@ -77,6 +77,6 @@ def test_a_student_is_trained_from_its_teachers_and_exported(tmp_path: Path) -> 
     training = json.loads((folder / "spec.json").read_text())["training"]
     assert training["architecture"] == "compact"
     assert training["teachers"] == 2
-    assert training["teacher"] == "slim-resnet18"
+    assert training["teacher"] == "compact"
     assert training["teacher_temperature"] == 3
     assert "teacher in " in said
