@@ -27,9 +27,11 @@ WAIT_S: Final = 1.0
 
 
 class EventStream(Iterator[bytes]):
-    """The body for one reader: the events after `last_id` (empty: from now on), then live.
+    """The body for one reader: the events after `last_id`, then live.
 
-    With `views` also the faces of each view and, every second, the state.
+    Where `last_id` is empty, it begins with what memory has of the time from `since` on, and where
+    that is empty too, with what comes. With `views` also the faces of each view and, every second,
+    the state.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class EventStream(Iterator[bytes]):
         feed: EventFeed,
         history: EventHistory,
         last_id: str,
+        since: str,
         views: Latest[View] | None,
         faces: Callable[[View], dict[str, Any]],
         state: Callable[[], dict[str, Any]],
@@ -49,7 +52,9 @@ class EventStream(Iterator[bytes]):
         self._faces, self._state = faces, state
         self._loop, self._writable = loop, writable
         self._on_close: Callable[[], None] | None = on_close
-        self._last_id = last_id or _last(feed.kept())
+        self._last_id = last_id or _last(
+            [entry for entry in feed.kept() if not since or entry.event["time"] < since]
+        )
         self._resuming = bool(last_id)
         self._seq = 0
         self._said_s = self._faces_s = self._state_s = 0.0

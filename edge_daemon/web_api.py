@@ -94,12 +94,12 @@ class Api:
 
     def events(self) -> Response:
         """The log's events a page at a time; for who accepts text/event-stream, live."""
-        if CONTENT_TYPE in request.headers.get("Accept", ""):
-            return self._live_events()
         try:
             query, limit = _query(), int(number("limit", 1, MAX_EVENTS) or PAGE)
         except BadQuery as error:
             return sentence(400, str(error))
+        if CONTENT_TYPE in request.headers.get("Accept", ""):
+            return self._live_events(query.since)
         found = self._loop.offload(self._history.find, query, limit + 1)
         page = found[:limit]
         following = page[-1].id if len(found) > limit else None
@@ -144,7 +144,7 @@ class Api:
     def _state(self) -> dict[str, Any]:
         return self._report.state(self._viewers.count)
 
-    def _live_events(self) -> Response:
+    def _live_events(self, since: str) -> Response:
         if self._readers >= self._max_readers:
             return sentence(503, "All places for readers are taken; try later.", Retry_After="5")
         last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
@@ -153,6 +153,7 @@ class Api:
             feed=self._feed,
             history=self._history,
             last_id=last_id,
+            since=since,
             views=self._views if request.args.get("live") == "1" else None,
             faces=self._report.faces,
             state=self._state,

@@ -231,6 +231,15 @@ def test_a_reader_resumes_where_it_was(full: Site, how: str) -> None:
         assert [event["face"] for event in messages(live, 6)] == [6, 7, 8, 9, 1, 77]
 
 
+def test_a_reader_without_an_id_may_begin_at_a_time(site: Site) -> None:
+    """A page that found no event in the log misses none that comes before it is connected."""
+    for face in range(4):
+        site.happens("face_start", AT + timedelta(seconds=face), face=face)
+    for since, faces in (("12:00:02Z", [2, 3]), ("11:00:00Z", [0, 1, 2, 3])):
+        with site.watch(f"/events?since=2026-01-31T{since}", **SSE) as live:
+            assert [event["face"] for event in messages(live, len(faces))] == faces
+
+
 def test_a_reader_resumes_from_the_log_when_memory_has_forgotten(site: Site) -> None:
     for number in range(700):
         site.happens("face_start", AT + timedelta(seconds=number), face=number)

@@ -179,7 +179,6 @@ def test_boxes_can_be_drawn_in_the_browser(page: Any, daemon: Daemon) -> None:
 
 def test_events_are_told_and_never_become_markup(page: Any, daemon: Daemon) -> None:
     daemon.camera["name"] = "<img src=x onerror=alert(1)>"
-    page.wait_for_function("() => document.title.startsWith('<img')")  # it follows what happens
     for kind, fields in (
         ("<b>new</b>", {}),
         ("face_end", {"face": 2, "duration_s": 12.5}),
@@ -195,6 +194,7 @@ def test_events_are_told_and_never_become_markup(page: Any, daemon: Daemon) -> N
         "Face 2 left after 12\u00a0s",
         "<b>new</b>",
     ]
+    page.wait_for_function("() => document.title.startsWith('<img')")
     assert page.locator("#camera-name *, #events b").count() == 0
     page.select_option("#kind", "face_")
     page.wait_for_selector("#events li:nth-child(2)", state="detached")

@@ -128,9 +128,8 @@ async function ask(path) {
   return answer.json();
 }
 
-async function readPast() {
+async function readPast(since) {
   let next = lastId;
-  const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
   do {
     const query = new URLSearchParams({ since, limit: "2000", after: next ?? "" });
     const page = await ask(`events?${query}`);
@@ -148,16 +147,17 @@ async function connect() {
   try {
     const state = await ask("state");
     onState(state);
-    if (!lastId) await readPast();
-    follow();
+    const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
+    if (!lastId) await readPast(since);
+    follow(lastId ? { last_event_id: lastId } : { since });
     picture.start();
   } catch (error) {
     onNoAnswer(error);
   }
 }
 
-function follow() {
-  source = new EventSource(`events?live=1&last_event_id=${encodeURIComponent(lastId)}`);
+function follow(from) {
+  source = new EventSource(`events?${new URLSearchParams({ live: "1", ...from })}`);
   source.addEventListener("state", (message) => {
     listen();
     onState(JSON.parse(message.data));
