@@ -7,13 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import ROOT
+from drawn_faces import LABELS, write_table
 
 PATH = ROOT / "train" / "notebook.ipynb"
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-TRAINING, TEST = 140, 42
 
 
 def cells() -> list[dict[str, Any]]:
@@ -41,20 +39,6 @@ def test_it_goes_through_the_seven_tasks_in_order() -> None:
     assert [h.split(".")[0] for h in headings[1:]] == [f"## {n}" for n in range(1, 8)]
 
 
-def write_table(path: Path) -> None:
-    """Noise with a bright stripe whose height tells the class, as fer2013.csv."""
-    rng = np.random.default_rng(1)
-    lines = ["emotion,pixels,Usage"]
-    for usage, n in (("Training", TRAINING), ("PublicTest", TEST)):
-        for i in range(n):
-            label = i % len(LABELS)
-            face = rng.normal(110, 25, (48, 48))
-            face[6 * label : 6 * label + 6] += 80
-            pixels = face.clip(0, 255).astype(np.uint8).ravel()
-            lines.append(f"{label},{' '.join(map(str, pixels))},{usage}")
-    path.write_text("\n".join(lines) + "\n")
-
-
 @pytest.mark.timeout(600)  # TensorFlow is started anew
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +48,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import nbclient
     import nbformat
 
-    write_table(tmp_path / "fer2013.csv")
+    write_table(tmp_path / "fer2013.csv", training=140, test=42)
     folder = tmp_path / "exports" / "walk"
     settings = {"FACES_PER_CLASS": 15, "EPOCHS": 1}
     paths = {"DATASET": tmp_path, "FOLDER": folder}

@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import ROOT
-from numpy.typing import NDArray
+from drawn_faces import LABELS, TEST, TRAINING, faces, write_table
 
 from train.__main__ import main
 
@@ -42,29 +42,8 @@ pytestmark = [
     pytest.mark.timeout(600),  # the story starts TensorFlow twice
 ]
 
-LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 EPOCHS = 5
-TRAINING, TEST = 70, 21
 ITERATIONS = "optimizer/vars/0"  # the batches so far, in a checkpoint
-
-
-def faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noise with a bright stripe whose height tells the class."""
-    y = np.arange(n) % len(LABELS)
-    x = np.random.default_rng(seed).normal(110, 25, (n, 48, 48))
-    for label in range(len(LABELS)):
-        x[y == label, 6 * label : 6 * label + 6] += 80
-    return x.clip(0, 255).astype(np.uint8), y
-
-
-def write_table(path: Path) -> Path:
-    rows = [
-        f"{label},{' '.join(map(str, image.ravel()))},{usage}"
-        for usage, n, seed in (("Training", TRAINING, 1), ("PublicTest", TEST, 2))
-        for image, label in zip(*faces(n, seed), strict=True)
-    ]
-    path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
-    return path
 
 
 # `python -m train` that gets a signal at the moment when it prints a line.

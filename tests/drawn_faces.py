@@ -1,0 +1,31 @@
+"""A small dataset that a network learns within moments, in the form of FER2013's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+TRAINING, TEST = 70, 21
+
+
+def faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Noise with a bright stripe whose height tells the class."""
+    y = np.arange(n) % len(LABELS)
+    x = np.random.default_rng(seed).normal(110, 25, (n, 48, 48))
+    for label in range(len(LABELS)):
+        x[y == label, 6 * label : 6 * label + 6] += 80
+    return x.clip(0, 255).astype(np.uint8), y
+
+
+def write_table(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
+    """The faces as `fer2013.csv`, with the splits Training and PublicTest."""
+    rows = [
+        f"{label},{' '.join(map(str, image.ravel()))},{usage}"
+        for usage, n, seed in (("Training", training, 1), ("PublicTest", test, 2))
+        for image, label in zip(*faces(n, seed), strict=True)
+    ]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n")
+    return path
