@@ -39,7 +39,7 @@ def examine(config: Config, config_file: Path) -> Iterator[Finding]:
     yield doctor_machine.examine_user(config_file)
     web = config.web
     address = Address(web.host, web.port, tls=bool(web.tls_certificate))
-    running = web.port != 0 and doctor_service.serves(address)
+    running = doctor_service.serves(address)
     if worst(software) != "error":
         yield from _parts(config, config_file, address.url if running else "")
     yield from doctor_service.examine_service(address, running=running, config_file=config_file)

@@ -116,5 +116,7 @@ def _forbidden(node: Path, *, needed: bool) -> Finding:
 def _formats(node: Path, formats: Sequence[str], width: int, height: int) -> str:
     """The formats, with the rate of those that there are at this size."""
     rates = frame_rates(node, width, height)
-    told = [f"{each} {rates[each]:g} frames/s" if each in rates else f"{each} —" for each in formats]
+    told = [
+        f"{each} {rates[each]:g} frames/s" if each in rates else f"{each} —" for each in formats
+    ]
     return f"at {width}×{height} {', '.join(told) or 'no format'}"

@@ -8,7 +8,7 @@ import shlex
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,12 +40,16 @@ class Address:
         scheme = "https" if self.tls else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    def bind(self) -> None:
-        """Take the port for an instant, without listening. Raises OSError where it is not free."""
+    def obstacle(self) -> OSError | None:
+        """What keeps a server from it; the port is taken for an instant, without listening."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((self.host, self.port))
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((self.host, self.port))
+        except OSError as reason:
+            return reason
+        return None
 
     def get(self, path: str, until: bytes = b"") -> Answer | None:
         """What a GET answers, as far as `until` in its body; None for no answer."""
@@ -76,6 +80,9 @@ class Address:
 
 def serves(address: Address) -> bool:
     """Whether a daemon of ours answers there."""
+    obstacle = address.obstacle()
+    if obstacle is None or obstacle.errno != errno.EADDRINUSE:
+        return False
     page = address.get("/", until=b"</title>")
     return page is not None and b"Mien</title>" in page.body
 
@@ -94,32 +101,22 @@ def _port(address: Address, config_file: Path) -> Finding:
     name = f"{address.host}:{address.port}"
     if address.port == 0:
         return ok("port", "any free one will be taken, as web.port is 0")
-    try:
-        address.bind()
-    except OSError as wrong:
-        setting = {
-            errno.EADDRINUSE: f"web.port: {_next_free(address)}, or see who: "
-            f"sudo ss -ltnp 'sport = :{address.port}'",
-            errno.EACCES: "web.port: 8080",
-        }.get(wrong.errno or 0, "web.host: 127.0.0.1")
-        who = ", nor does a daemon of this kind answer there"
-        return error(
-            "port",
-            f"{name} cannot be listened on: {wrong.strerror}"
-            + (who if wrong.errno == errno.EADDRINUSE else ""),
-            edit(config_file, setting),
-        )
-    return ok("port", f"{name} is free")
+    obstacle = address.obstacle()
+    if obstacle is None:
+        return ok("port", f"{name} is free")
+    why, setting = f"{name} cannot be listened on: {obstacle.strerror}", "web.host: 127.0.0.1"
+    if obstacle.errno == errno.EACCES:
+        setting = "web.port: 8080"
+    if obstacle.errno == errno.EADDRINUSE:
+        why += ", and who has it does not answer as this daemon does"
+        see = f"sudo ss -ltnp 'sport = :{address.port}'"
+        setting = f"web.port: {_next_free(address)}; or end who has it: {see}"
+    return error("port", why, edit(config_file, setting))
 
 
 def _next_free(address: Address) -> int:
-    for port in range(address.port + 1, 65536):
-        try:
-            Address(address.host, port, address.tls).bind()
-        except OSError:
-            continue
-        return port
-    return 0
+    others = (replace(address, port=port) for port in range(address.port + 1, 65536))
+    return next((each.port for each in others if each.obstacle() is None), 0)
 
 
 def _health(address: Address) -> Finding:

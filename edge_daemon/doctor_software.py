@@ -47,9 +47,10 @@ LITERT: Final = (
     Package("numpy>=2,<3", "numpy"),
     Package("opencv-python-headless>=4.10,<5", "cv2"),
 )
+NUMPY_1: Final = Package("numpy>=1.26,<2", "numpy")
 TFLITE_RUNTIME: Final = (
     Package("tflite-runtime==2.14.0", "tflite_runtime"),
-    Package("numpy>=1.26,<2", "numpy"),
+    NUMPY_1,
     Package("opencv-python-headless>=4.10,<4.12", "cv2"),
 )
 COMMON: Final = (
@@ -90,11 +91,11 @@ def judge(versions: Mapping[str, str], *, runtime: str, with_mqtt: bool) -> Iter
     core = _core(versions, runtime)
     needed = [*core, *COMMON, *([MQTT] if with_mqtt else [])]
     wrong = [finding for each in needed if (finding := _package(each, versions))]
-    wrong += _numpy_of_old_runtime(versions, core) + _two_opencvs(versions, core[-1])
+    wrong += _two_opencvs(versions, core[-1])
     if not wrong:
         names = [f"{each.name} {_version(each, versions)}".rstrip() for each in core]
         yield ok("packages", f"{', '.join(names)} and what else is needed fit together")
-    yield from {finding.check + finding.remedy: finding for finding in wrong}.values()
+    yield from wrong
 
 
 def load(versions: Mapping[str, str]) -> Iterator[Finding]:
@@ -139,6 +140,12 @@ def _package(package: Package, versions: Mapping[str, str]) -> Finding | None:
         return error("packages", f"{package.name} is not installed", remedy)
     if package.takes(version):
         return None
+    if package is NUMPY_1 and _numbers(version) >= (2,):
+        return error(
+            "packages",
+            f"tflite-runtime is built for NumPy 1 and does not load beside NumPy {version}",
+            pip_install(*(each.requirement for each in TFLITE_RUNTIME)),
+        )
     return warning(
         "packages",
         f"{package.name} {version} is none that this was tried with: {package.requirement} is",
@@ -151,20 +158,6 @@ def _version(package: Package, versions: Mapping[str, str]) -> str | None:
     if package.module == "cv2":
         return next((versions[name] for name in _opencvs(versions)), None)
     return versions.get(package.name)
-
-
-def _numpy_of_old_runtime(versions: Mapping[str, str], core: tuple[Package, ...]) -> list[Finding]:
-    numpy = versions.get("numpy", "")
-    if core is not TFLITE_RUNTIME or _numbers(numpy) < (2,):
-        return []
-    return [
-        error(
-            "packages",
-            f"tflite-runtime {versions.get('tflite-runtime', '')} is built for NumPy 1 and does "
-            f"not load beside NumPy {numpy}",
-            pip_install(*(each.requirement for each in TFLITE_RUNTIME)),
-        )
-    ]
 
 
 def _two_opencvs(versions: Mapping[str, str], wanted: Package) -> list[Finding]:
