@@ -16,6 +16,10 @@ from deploy.settings import new_settings, settings, with_values
 SOURCE = Path(__file__).resolve().parent.parent
 PACKAGED = Path("/usr/lib/mien")
 LOG = "journalctl -u 'edge-daemon*' -n 30"
+DOCTOR = (
+    "cd /opt/mien/current && "
+    "sudo -u mien venv/bin/python -m edge_daemon doctor --config /etc/mien/config.yaml"
+)
 NOT_INSTALLED = "nothing is installed here yet: sudo make install."
 
 
@@ -115,7 +119,7 @@ def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -
             service.restart(units)
     except DeployError as error:
         if before is None or before == new:
-            raise DeployError(f"{error}; see: {LOG}") from error
+            raise DeployError(f"{error}; see: {LOG}; what may mend it: {DOCTOR}") from error
         _go_back(before, layout, units, f"{new.name} does not run: {error}")
     print("\n".join(f"{unit} runs" for unit in units) or "no unit ran, so that none was started")
 

@@ -30,10 +30,8 @@ OPENCV_ENVIRONMENT = {
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
     options = _parser().parse_args(argv)
-    if options.command == "hash-password":
-        return _hash_password()
-    if options.command == "new-token":
-        return _new_token()
+    if make := {"hash-password": _hash_password, "new-token": _new_token}.get(options.command):
+        return make()
 
     def load() -> Config:
         return load_config(options.config, options.set, os.environ)
@@ -48,19 +46,28 @@ def main(argv: list[str] | None = None) -> int:
     for name, value in OPENCV_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if options.command == "classify":
-        return _classify(options, config)
-    return _act(options.command, config, load)
+        return _printing(lambda: _classify(options, config))
+    if options.command == "doctor":
+        return _printing(lambda: _doctor(options, config))
+    return _run(config, load)
 
 
-def _act(command: str, config: Config, load: Callable[[], Config]) -> int:
+def _run(config: Config, load: Callable[[], Config]) -> int:
     _log(logging.INFO)
     share_heap()
-    from edge_daemon import app, doctor  # noqa: PLC0415
+    from edge_daemon import app  # noqa: PLC0415
 
     try:
-        return doctor.run(config) if command == "doctor" else app.run(config, load)
+        return app.run(config, load)
     except app.USER_ERRORS as error:
         return _refuse(error)
+
+
+def _doctor(options: argparse.Namespace, config: Config) -> int:
+    _log(logging.ERROR)  # what is less than that is among the findings
+    from edge_daemon import doctor  # noqa: PLC0415
+
+    return doctor.run(config, config_file=options.config, as_json=options.json)
 
 
 def _classify(options: argparse.Namespace, config: Config) -> int:
@@ -75,7 +82,13 @@ def _classify(options: argparse.Namespace, config: Config) -> int:
         return classify.run(request, config)
     except classify.USER_ERRORS as error:
         return _refuse(error)
-    except BrokenPipeError:  # who reads the output has seen enough
+
+
+def _printing(work: Callable[[], int]) -> int:
+    """The exit code of `work`, which whoever reads its output may end."""
+    try:
+        return work()
+    except BrokenPipeError:  # enough has been seen
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -134,7 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (
         ("run", "watch the camera until told to stop"),
         ("check-config", "say whether a configuration is valid"),
-        ("doctor", "say whether this device's runtime computes what the model's converter saw"),
+        (
+            "doctor",
+            "examine this device and say what mends it; 0 all well, 1 a warning, 2 an error",
+        ),
         ("classify", "print the faces of pictures and videos, a line for each picture"),
     ):
         command = commands.add_parser(name, help=what, description=what)
@@ -148,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "classify":
             _add_files(command)
+        if name == "doctor":
+            command.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 
 

@@ -92,7 +92,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         feed.put(pipeline.stages.maker.note(kind, at, **fields))
 
     camera = Camera(
-        open_source=_source(config),
+        open_source=configured_source(config),
         frames=frames,
         timeout_s=config.camera.timeout_s,
         lossless=config.camera.lossless,
@@ -171,7 +171,8 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     )
 
 
-def _source(config: Config) -> OpenSource:
+def configured_source(config: Config) -> OpenSource:
+    """What opens the camera that the configuration names; raises SourceError."""
     return source_opener(
         config.camera.source,
         width=config.camera.width,

@@ -1,46 +1,111 @@
-"""A configuration in, a word on whether this device computes what the converter saw out."""
+"""A configuration in, findings on this device out, each with what mends it.
+
+It opens no camera that a running daemon holds, and writes nothing.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-from edge_daemon.classifier import Classifier
+from edge_daemon import __version__, doctor_machine, doctor_service, doctor_software
+from edge_daemon.board import Board
 from edge_daemon.config import Config
-from edge_daemon.goldens import deviation
-from edge_daemon.interpreter import ModelError
-from edge_daemon.model_file import read_model_file
-
-# In probability. tflite-runtime 2.14 and LiteRT differ by up to 0.039 in int8 models.
-MAX_DIFFERENCE = 0.05
+from edge_daemon.doctor_service import Address
+from edge_daemon.finding import EXIT_CODES, Finding, ok, worst
 
 
-def run(config: Config) -> int:
-    """Print what was found on the configured model and runtime; the exit code.
+def run(config: Config, *, config_file: Path, as_json: bool) -> int:
+    """Print what was found; the exit code says the worst: 0 ok, 1 a warning, 2 an error."""
+    findings = []
+    for finding in examine(config, config_file):
+        findings.append(finding)
+        if not as_json:
+            print(_text(finding), flush=True)
+    verdict = worst(findings)
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        report = {"version": __version__, "verdict": verdict, "findings": found}
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+    return EXIT_CODES[verdict]
 
-    Raises ModelError if the answers are off, as the daemon does at its start.
-    """
-    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
-    model = classifier.model
-    print(f"model: {model.path} ({model.name}), sha256 {model.sha256[:12]}")
-    print(f"runtime: {classifier.runtime}")
-    print(f"goldens: {examine(classifier)}")
-    return 0
+
+def examine(config: Config, config_file: Path) -> Iterator[Finding]:
+    """Every check in turn; those that need the packages only where these are well."""
+    software = list(_software(config))
+    yield from software
+    yield doctor_machine.examine_user(config_file)
+    web = config.web
+    address = Address(web.host, web.port, tls=bool(web.tls_certificate))
+    running = doctor_service.serves(address)
+    if worst(software) != "error":
+        yield from _parts(config, config_file, address.url if running else "")
+    yield from doctor_service.examine_service(address, running=running, config_file=config_file)
+    yield from _machine(config, config_file)
 
 
-def examine(classifier: Classifier) -> str:
-    """What the model's golden answers say of its runtime; raises ModelError if that is wrong."""
-    model = classifier.model
-    if model.goldens is None:
-        return "none in the model, so its answers here are unchecked; convert it again to have them"
-    found = deviation(model.goldens, classifier.score)
-    if not found.largest <= MAX_DIFFERENCE:  # true for NaN, too
-        raise ModelError(
-            f"{model.path}: on {classifier.runtime} its answers differ by up to "
-            f"{found.largest:.3f} from what the converter saw (at most {MAX_DIFFERENCE} is "
-            f"allowed), the label on {found.faces - found.same_label} of {found.faces} faces; "
-            "set `runtime:` to another one, or convert the model again."
-        )
-    return (
-        f"this runtime computes what the converter saw: the same label on {found.same_label} of "
-        f"{found.faces} faces, scores within {found.largest:.3f}"
+def _software(config: Config) -> Iterator[Finding]:
+    versions = doctor_software.installed()
+    found = list(
+        doctor_software.examine(versions, runtime=config.runtime, with_mqtt=bool(config.mqtt.host))
     )
+    yield from found
+    if worst(found) != "error":
+        yield from doctor_software.load(versions)
+
+
+def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
+    """The model, the detector and the camera; the last is left to the daemon at `daemon_url`."""
+    from edge_daemon import doctor_camera, doctor_model  # noqa: PLC0415 (they import OpenCV)
+    from edge_daemon.builder import configured_source  # noqa: PLC0415
+    from edge_daemon.pi_camera import pi_cameras  # noqa: PLC0415
+    from edge_daemon.stage_builder import configured_detector  # noqa: PLC0415
+    from edge_daemon.v4l2 import capture_devices, video_nodes  # noqa: PLC0415
+
+    model, source = Path(config.model), str(config.camera.source)
+    yield from doctor_model.examine_model(model, runtime=config.runtime, config_file=config_file)
+    yield doctor_model.examine_detector(
+        lambda: configured_detector(config, config.detector.min_score),
+        backend=config.detector.backend,
+        face_range=config.detector.range,
+        models_dir=model.parent,
+        config_file=config_file,
+    )
+    source = f"/dev/video{source}" if source.isdecimal() else source
+    yield from doctor_camera.examine_cameras(
+        video_nodes(),
+        pi_cameras(),
+        source=source,
+        width=config.camera.width,
+        height=config.camera.height,
+    )
+    if daemon_url:
+        yield ok("picture", f"the daemon at {daemon_url} has the camera, which is left alone")
+        return
+    yield doctor_camera.examine_picture(
+        lambda: configured_source(config),
+        source=source,
+        others=capture_devices(),
+        config_file=config_file,
+    )
+
+
+def _machine(config: Config, config_file: Path) -> Iterator[Finding]:
+    yield doctor_machine.examine_log(
+        Path(config.events.path), keep_bytes=config.events.keep_mb * 1e6, config_file=config_file
+    )
+    if config.snapshots.enabled:
+        yield doctor_machine.examine_snapshots(
+            Path(config.snapshots.path),
+            keep_bytes=config.snapshots.keep_mb * 1e6,
+            config_file=config_file,
+        )
+    yield doctor_machine.examine_clock(doctor_machine.clock_state())
+    yield from doctor_machine.examine_board(Board().status)
+
+
+def _text(finding: Finding) -> str:
+    line = f"{finding.verdict:<7}  {finding.check + ':':<12} {finding.sentence}"
+    return f"{line}\n         mend it with: {finding.remedy}" if finding.remedy else line

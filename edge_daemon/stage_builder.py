@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_daemon import doctor
 from edge_daemon.backlog import Backlog
 from edge_daemon.camera import CameraStatus
 from edge_daemon.classifier import Classifier
@@ -17,6 +16,7 @@ from edge_daemon.detector import Detector, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import EventMaker
 from edge_daemon.file_reader import FileReader
+from edge_daemon.golden_check import check_goldens
 from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pace import Pace
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 def build_stages(config: Config, run_id: str) -> Stages:
     """Build what a frame goes through; the model must answer here as where it was converted."""
     classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
-    goldens = doctor.examine(classifier)
+    goldens = check_goldens(classifier)
     min_score = config.detector.min_score
-    detector = _detector(
+    detector = configured_detector(
         config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
     )
     log.info("goldens: %s", goldens)
@@ -111,7 +111,8 @@ def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
     )
 
 
-def _detector(config: Config, min_score: float) -> Detector:
+def configured_detector(config: Config, min_score: float) -> Detector:
+    """The detector that the configuration asks for; raises what `build_detector` raises."""
     return build_detector(
         config.detector.backend,
         models_dir=Path(config.model).parent,
@@ -125,7 +126,7 @@ def still_parts(config: Config, stages: Stages) -> BuildParts:
     """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
     model = stages.classifier.model
     return lambda: (
-        _detector(config, config.detector.min_score),
+        configured_detector(config, config.detector.min_score),
         Classifier(model, runtime=config.runtime),
     )
 
@@ -139,7 +140,7 @@ def build_reader(config: Config) -> FileReader:
         update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
     )
     first = build_stages(config, "")
-    sure = _detector(config, config.detector.min_score)
+    sure = configured_detector(config, config.detector.min_score)
 
     def pipeline() -> Pipeline:
         return Pipeline(

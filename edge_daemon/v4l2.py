@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _QUERYCAP = 0x80685600
@@ -27,11 +28,32 @@ MJPG = "MJPG"
 _MOST = 64  # formats, or intervals of one, a driver may name; more is a loop
 
 
-def capture_devices(folder: Path = Path("/dev")) -> list[Path]:
-    """The `video*` devices that capture, by number; metadata, codec and output nodes are not."""
+@dataclass(frozen=True, slots=True)
+class VideoNode:
+    """What a node says of itself; `formats` are the driver's four-letter names."""
+
+    name: str
+    captures: bool
+    formats: tuple[str, ...]
+
+
+def video_nodes(folder: Path = Path("/dev")) -> list[Path]:
+    """The `video*` nodes, by number, whatever they are."""
     nodes = [p for p in folder.glob("video*") if p.name.removeprefix("video").isdigit()]
-    nodes.sort(key=lambda p: int(p.name.removeprefix("video")))
-    return [p for p in nodes if _captures(p)]
+    return sorted(nodes, key=lambda p: int(p.name.removeprefix("video")))
+
+
+def capture_devices(folder: Path = Path("/dev")) -> list[Path]:
+    """The nodes that capture; those for metadata, codecs and output do not."""
+    return [p for p in video_nodes(folder) if _captures(p)]
+
+
+def describe(node: Path) -> VideoNode:
+    """What `node` is, also while another process takes its pictures. Raises OSError."""
+    with _opened(node) as handle:
+        name, captures = _capability(handle)
+        formats = tuple(code.decode("latin-1") for code in _formats(handle)) if captures else ()
+    return VideoNode(name, captures, formats)
 
 
 def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
@@ -59,14 +81,20 @@ def prefers_mjpg(rates: Mapping[str, float], fps: float) -> bool:
 
 
 def _captures(node: Path) -> bool:
-    answer = bytearray(_CAPABILITY.size)
     try:
         with _opened(node) as handle:
-            fcntl.ioctl(handle, _QUERYCAP, answer)
+            return _capability(handle)[1]
     except OSError:
         return False
-    *_, all_caps, own_caps = _CAPABILITY.unpack(answer)
-    return bool((own_caps if all_caps & _HAS_OWN_CAPS else all_caps) & _CAPTURE)
+
+
+def _capability(handle: int) -> tuple[str, bool]:
+    """The device's name, and whether it captures."""
+    answer = bytearray(_CAPABILITY.size)
+    fcntl.ioctl(handle, _QUERYCAP, answer)
+    _, card, *_, all_caps, own_caps = _CAPABILITY.unpack(answer)
+    captures = (own_caps if all_caps & _HAS_OWN_CAPS else all_caps) & _CAPTURE
+    return card.partition(b"\0")[0].decode("utf-8", "replace"), bool(captures)
 
 
 def _formats(handle: int) -> Iterator[bytes]:

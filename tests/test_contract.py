@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -131,10 +132,13 @@ def with_goldens(model: ModelFile, path: Path, arrays: Mapping[str, Any] | None)
     return path
 
 
-def doctor(path: Path) -> int:
+def doctor(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    """What it finds of the model at `path`: verdicts and sentences by the check's name."""
     config = path.with_suffix(".yaml")
-    config.write_text(f"model: {path}\n")
-    return edge_daemon(["doctor", "--config", str(config)])
+    config.write_text(f"model: {path}\ndetector: {{backend: haar}}\ncamera: {{source: demo}}\n")
+    edge_daemon(["doctor", "--json", "--config", str(config), "--set", "web.port=0"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return {each["check"]: (each["verdict"], each["sentence"]) for each in found}
 
 
 class TestGoldens:
@@ -143,13 +147,16 @@ class TestGoldens:
     def test_doctor_finds_what_the_converter_saw(
         self, model: ModelFile, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert doctor(model.path) == 0
-        said = capsys.readouterr().out
-        assert f"model: {model.path} (tiny), sha256 {model.sha256[:12]}" in said
+        found = doctor(model.path, capsys)
+        verdict, said = found["model"]
+        assert verdict == "ok"
+        assert f"{model.path} (tiny), sha256 {model.sha256[:12]}" in said
+        verdict, said = found["goldens"]
+        assert verdict == "ok"
         assert "this runtime computes what the converter saw: the same label on 14 of 14" in said
 
     def test_answers_that_are_off_are_refused_by_doctor_and_daemon(
-        self, model: ModelFile, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self, model: ModelFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert model.goldens is not None
         faces, scores = model.goldens.faces[..., None], model.goldens.scores.copy()
@@ -158,8 +165,9 @@ class TestGoldens:
         scores[0, top[0] - 1] += 0.06
         path = with_goldens(model, tmp_path / "off.tflite", {"faces": faces, "scores": scores})
         sentence = "its answers differ by up to 0.060 from what the converter saw (at most 0.05"
-        assert doctor(path) == 2
-        assert sentence in capfd.readouterr().err
+        verdict, said = doctor(path, capsys)["goldens"]
+        assert verdict == "error"
+        assert sentence in said
         words = ["-m", "edge_daemon", "run", "--config", str(path.with_suffix(".yaml"))]
         daemon = subprocess.run(
             [sys.executable, *words, "--set", "camera.source=demo"],
@@ -176,8 +184,9 @@ class TestGoldens:
         self, model: ModelFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = with_goldens(model, tmp_path / "bare.tflite", None)
-        assert doctor(path) == 0
-        assert "goldens: none in the model, so its answers here are" in capsys.readouterr().out
+        verdict, said = doctor(path, capsys)["goldens"]
+        assert verdict == "warning"
+        assert "none in the model, so its answers here are unchecked" in said
 
     @pytest.mark.parametrize(
         "arrays",
@@ -194,5 +203,7 @@ class TestGoldens:
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        assert doctor(with_goldens(model, tmp_path / "damaged.tflite", arrays)) == 2
-        assert "its goldens.npz is damaged" in capsys.readouterr().err
+        path = with_goldens(model, tmp_path / "damaged.tflite", arrays)
+        verdict, said = doctor(path, capsys)["model"]
+        assert verdict == "error"
+        assert "its goldens.npz is damaged" in said
