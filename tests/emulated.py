@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-PACKAGES = "base-files,systemd,python3,python3-venv,dash,coreutils,libstdc++6,zlib1g,tzdata"
+PACKAGES = "base-files,systemd,python3,python3-venv,dash,coreutils,ca-certificates,libstdc++6,tzdata"
 TOOLS = ("mmdebstrap", "unshare", "qemu-aarch64-static")
 # How the kernel knows such a program, and who runs it then: F opens the emulator now, so that it
 # is found below another root, too.
@@ -78,8 +78,20 @@ def debian(folder: Path, release: str) -> Path:
         done = subprocess.run(made, capture_output=True, text=True, check=False)
         if done.returncode:
             raise CannotEmulate(done.stderr)
+        _trust(partial)
         partial.rename(root)
     return root
+
+
+def _trust(root: Path) -> None:
+    """Write the file of certificates that ca-certificates makes when it is configured.
+
+    Debian's pip reads it before it does anything.
+    """
+    known = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+    bundle = root / "etc/ssl/certs/ca-certificates.crt"
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write_text("".join(each.read_text() for each in known))
 
 
 def command(root: Path, folder: Path, *words: str, cwd: Path) -> Sequence[str]:
