@@ -6,6 +6,7 @@ In: a device, an address, a path. Out: BGR pictures, one `read()` each. `Camera`
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -169,8 +170,7 @@ class Device:
             pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
         self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         if not self._capture.isOpened():
-            why = "cannot be opened (in use?)" if Path(path).exists() else "is not there"
-            raise SourceAwayError(f"{path} {why}")
+            raise SourceAwayError(f"{path} {_why_shut(Path(path))}")
         if pixel_format:  # before the size, which the driver may refuse in another format
             self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
@@ -214,6 +214,14 @@ def redacted(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+
+
+def _why_shut(node: Path) -> str:
+    if not node.exists():
+        return "is not there"
+    if not os.access(node, os.R_OK | os.W_OK):
+        return "may not be opened by this user (is it in the group video?)"
+    return "cannot be opened (in use?)"
 
 
 def _read(capture: cv2.VideoCapture) -> ImageBgr | None:

@@ -12,7 +12,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-PACKAGES = "base-files,systemd,python3,python3-venv,dash,coreutils,ca-certificates,libstdc++6,tzdata"
+PACKAGES = (
+    "base-files,systemd,python3,python3-venv,dash,coreutils,ca-certificates,libstdc++6,tzdata"
+)
 TOOLS = ("mmdebstrap", "unshare", "qemu-aarch64-static")
 # How the kernel knows such a program, and who runs it then: F opens the emulator now, so that it
 # is found below another root, too.
