@@ -183,9 +183,9 @@ def test_mjpg(guest: Guest) -> None:
 
 
 def test_a_camera_that_falls_silent_comes_back(guest: Guest) -> None:
-    guest.run("systemctl", "stop", WRITER)
+    guest.run("systemctl", "kill", "--signal=SIGSTOP", WRITER)
     guest.until(lambda: lost(guest), "the camera is lost")
-    start_writer(guest)
+    guest.run("systemctl", "kill", "--signal=SIGCONT", WRITER)
     guest.until(guest.serving, "the camera is back")
 
 
