@@ -23,11 +23,11 @@ READER := .venv/metadata-reader
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
 
@@ -77,6 +77,12 @@ test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests, 
 
 test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
 	$(DEV)/bin/python -m pytest tests/test_installed.py -m long -x -s -o timeout=1800
+
+test-v4l2: $(DEV)/.done $(BLAZEFACE)  ## real V4L2 devices, in a QEMU guest made by root (20 minutes)
+	$(DEV)/bin/python -m pytest tests/test_v4l2_guest.py -m long -x -s -o timeout=3600
+
+test-arm64: $(DEV)/.done $(BLAZEFACE)  ## install and run on arm64, in user-mode emulation, by root (20 minutes)
+	$(DEV)/bin/python -m pytest tests/test_arm64.py -m long -s -o timeout=3600
 
 test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
 	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/test_faults.py -m long -s

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.layout import DeployError, run
@@ -60,16 +60,16 @@ def fill(folder: Path, arch: str, python: str) -> None:
         shutil.copyfile(file, target)
     (folder / "install").write_text(INSTALL, encoding="utf-8")
     (folder / "install").chmod(0o755)
-    download_wheels(folder / "wheels", arch, python)
+    wanted = requirements(SOURCE / "pyproject.toml")
+    download_wheels(folder / "wheels", arch, python, wanted)
 
 
-def download_wheels(folder: Path, arch: str, python: str) -> None:
-    """Have pip fetch what the daemon needs there, and say in `platform` what it is for."""
+def download_wheels(folder: Path, arch: str, python: str, wanted: Sequence[str]) -> None:
+    """Have pip fetch what is wanted there, and say in `platform` what it is for."""
     platforms = [f"--platform=manylinux_2_{minor}_{arch}" for minor in GLIBC]
     platforms.append(f"--platform=manylinux2014_{arch}")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
-    wanted = requirements(SOURCE / "pyproject.toml")
     run([*pip, *target, *platforms, f"--dest={folder}", *wanted])
     (folder / "platform").write_text(f"{arch} {python}\n", encoding="utf-8")
 

@@ -10,17 +10,17 @@ import os
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+from machine import PATH, Machine
 
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,make,sudo,procps"
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter", "ip")
 NAME = "mien-test"
 HOST, GUEST = "10.233.77.1", "10.233.77.2"
 REBOOT = 133  # systemd-nspawn's exit code where the guest asks for one
-DEADLINE_S = 120.0
 
 
 def why_not() -> str:
@@ -56,7 +56,7 @@ class CannotBoot(RuntimeError):
     """The container does not come up on this machine; says what its console said."""
 
 
-class Container:
+class Container(Machine):
     """A booted container on a copy-on-write view of `base`; use it as a context manager.
 
     `folder` is where its changes lie meanwhile.
@@ -92,32 +92,16 @@ class Container:
         self._log.close()
         subprocess.run(["umount", "--lazy", str(self.root)], check=True)
 
-    def run(self, *words: str, check: bool = True) -> str:
-        """What a command in it prints; fails with both outputs where it fails."""
-        done = self.attempt(*words)
-        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def shell(self, line: str, cwd: str = "/root") -> str:
-        """The same for a line as one would type it."""
-        return self.run("sh", "-e", "-c", f"cd {cwd}\n{line}")
-
     def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self._inside(), "--", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *words],
+            [*self._inside(), "--", "env", "-i", f"PATH={PATH}", *words],
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def until(self, met: Callable[[], Any], what: str) -> float:
-        """Wait until `met` gives something true; the seconds that took."""
-        started_s = time.monotonic()
-        while time.monotonic() < started_s + DEADLINE_S:
-            if met():
-                return time.monotonic() - started_s
-            time.sleep(0.1)
-        raise AssertionError(f"waited {DEADLINE_S:.0f} s in vain until {what}")
+    def url(self, port: int = 8080) -> str:
+        return f"http://{GUEST}:{port}"
 
     def until_booted(self) -> float:
         def booted() -> bool:

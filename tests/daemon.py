@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from conftest import ROOT
 
@@ -23,19 +23,22 @@ DEADLINE_S = 40.0
 class Daemon:
     """A running daemon; use it as a context manager."""
 
+    deadline_s: ClassVar[float] = DEADLINE_S
+
     def __init__(
         self,
         folder: Path,
         *settings: str,
         python: tuple[str, ...] = (),
         config: Path = ROOT / "config.yaml",
+        interpreter: Sequence[str] = (sys.executable,),
     ) -> None:
         self.events_path = folder / "events.jsonl"
         words = [f"events.path={self.events_path}", "web.port=0", *settings]
         options = [word for setting in words for word in ("--set", setting)]
         start = python or ("-m", "edge_daemon")
         self.process = subprocess.Popen(
-            [sys.executable, *start, "run", "--config", str(config), *options],
+            [*interpreter, *start, "run", "--config", str(config), *options],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -62,7 +65,7 @@ class Daemon:
 
     def until(self, met: Callable[[], Any]) -> Any:
         """Wait for `met` to give something true; fails with the log after a generous deadline."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + self.deadline_s
         while time.monotonic() < deadline:
             if result := met():
                 return result
@@ -77,7 +80,7 @@ class Daemon:
         return str(found[1])
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=DEADLINE_S) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=self.deadline_s) as answer:
             return bytes(answer.read())
 
     def state(self) -> dict[str, Any]:
@@ -103,7 +106,7 @@ class Daemon:
         return self.ended()
 
     def ended(self) -> int:
-        code = self.process.wait(DEADLINE_S)
+        code = self.process.wait(self.deadline_s)
         self._reader.join()
         return code
 

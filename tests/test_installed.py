@@ -7,27 +7,22 @@ finds in a folder what it would otherwise fetch.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT
-from container import GUEST, HOST, CannotBoot, Container, debian, why_not
+from container import HOST, CannotBoot, Container, debian, why_not
 from daemon import jpegs
+from machine import UNIT, timed
 from mjpeg_server import MjpegServer, demo_jpegs
 
 pytestmark = pytest.mark.long
 
-UNIT = "edge-daemon"
 CONFIG = "/etc/mien/config.yaml"
 CAMERA_PORT = 8090
 CHECKOUT, BUNDLE = "/root/checkout", "/root/bundle"
@@ -41,39 +36,7 @@ README = (ROOT / "README.md").read_text()
 class Device(Container):
     """The container as a device with the service on it."""
 
-    token = ""
     before: frozenset[str] = frozenset()  # the files there were before anything was installed
-
-    def show(self, name: str, unit: str = UNIT) -> str:
-        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
-
-    def journal(self) -> str:
-        return self.run("journalctl", "--no-pager", "--output=cat", "--unit=edge-daemon*")
-
-    def get(self, path: str, token: str | None = None, port: int = 8080) -> Any:
-        """The answer that this machine gets over the cable."""
-        request = urllib.request.Request(f"http://{GUEST}:{port}{path}")
-        if token := self.token if token is None else token:
-            request.add_header("Authorization", f"Bearer {token}")
-        return urllib.request.urlopen(request, timeout=10)
-
-    def status(self, path: str, token: str | None = None) -> int:
-        """Its status; 0 for no answer."""
-        try:
-            with self.get(path, token) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def state(self, port: int = 8080) -> dict[str, Any]:
-        with self.get("/state", port=port) as answer:
-            return dict(json.load(answer))
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        lines = (self.root / "var/log/mien/events.jsonl").read_text().splitlines()
-        return [event for event in map(json.loads, lines) if event["type"] == kind]
 
     def files(self) -> frozenset[str]:
         """Every file there is, but what the system's own services write in passing."""
@@ -86,21 +49,6 @@ class Device(Container):
         text, count = re.subn(pattern, by, path.read_text(), count=1, flags=re.M)
         assert count == 1, pattern
         path.write_text(text)
-
-    def serving(self) -> bool:
-        return self.status("/healthz") == 200
-
-
-@contextmanager
-def timed(what: str, at_most_s: float | None = None) -> Iterator[None]:
-    """Print how long it took; with `at_most_s` it must not take longer."""
-    started_s = time.monotonic()
-    yield
-    took_s = time.monotonic() - started_s
-    print(
-        f"\n  {what}: {took_s:.1f} s" + (f" (at most {at_most_s:g})" if at_most_s else ""), end=""
-    )
-    assert at_most_s is None or took_s <= at_most_s
 
 
 @pytest.fixture(scope="module")

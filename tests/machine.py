@@ -1,0 +1,99 @@
+"""A machine with the service on it, as tests reach it: by commands and over HTTP.
+
+What it is, a container or an emulated computer, is a matter of its `attempt`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+UNIT = "edge-daemon"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Machine(ABC):
+    """Runs commands as root; `deadline_s` is how long it is waited for."""
+
+    deadline_s: ClassVar[float] = 120.0
+    token = ""  # of its web server
+
+    @abstractmethod
+    def attempt(self, *words: str) -> Any:
+        """A command's subprocess.CompletedProcess[str], whether it fails or not."""
+
+    @abstractmethod
+    def url(self, port: int = 8080) -> str:
+        """Where its web server answers this machine."""
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """What a command in it prints; fails with both outputs where it fails."""
+        done = self.attempt(*words)
+        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return str(done.stdout)
+
+    def shell(self, line: str, cwd: str = "/root") -> str:
+        """The same for a line as one would type it."""
+        return self.run("sh", "-e", "-c", f"cd {cwd}\n{line}")
+
+    def until(self, met: Callable[[], Any], what: str) -> float:
+        """Wait until `met` gives something true; the seconds that took."""
+        started_s = time.monotonic()
+        while time.monotonic() < started_s + self.deadline_s:
+            if met():
+                return time.monotonic() - started_s
+            time.sleep(0.1)
+        raise AssertionError(f"waited {self.deadline_s:.0f} s in vain until {what}")
+
+    def show(self, name: str, unit: str = UNIT) -> str:
+        """A property of a unit."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+    def journal(self) -> str:
+        return self.run("journalctl", "--no-pager", "--output=cat", "--unit=edge-daemon*")
+
+    def get(self, path: str, token: str | None = None, port: int = 8080) -> Any:
+        """The answer that this machine gets from it."""
+        request = urllib.request.Request(self.url(port) + path)
+        if token := self.token if token is None else token:
+            request.add_header("Authorization", f"Bearer {token}")
+        return urllib.request.urlopen(request, timeout=10)
+
+    def status(self, path: str, token: str | None = None) -> int:
+        """Its status; 0 for no answer."""
+        try:
+            with self.get(path, token) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def state(self, port: int = 8080) -> dict[str, Any]:
+        with self.get("/state", port=port) as answer:
+            return dict(json.load(answer))
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = self.run("cat", "/var/log/mien/events.jsonl").splitlines()
+        return [event for event in map(json.loads, lines) if event["type"] == kind]
+
+    def serving(self) -> bool:
+        return self.status("/healthz") == 200
+
+
+@contextmanager
+def timed(what: str, at_most_s: float | None = None) -> Iterator[None]:
+    """Print how long it took; with `at_most_s` it must not take longer."""
+    started_s = time.monotonic()
+    yield
+    took_s = time.monotonic() - started_s
+    print(
+        f"\n  {what}: {took_s:.1f} s" + (f" (at most {at_most_s:g})" if at_most_s else ""), end=""
+    )
+    assert at_most_s is None or took_s <= at_most_s
