@@ -92,6 +92,7 @@ test-fleet: $(DEV)/.done  ## 200 devices at 5 events a second on one mosquitto (
 
 check: $(DEV)/.done  ## lint, format check and types
 	$(DEV)/bin/ruff check .
+	$(DEV)/bin/hadolint Dockerfile
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 

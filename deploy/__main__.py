@@ -11,11 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.installation import add_camera, install, uninstall, upgrade
-from deploy.layout import DeployError, Layout, check_machine
+from deploy.installation import add_camera, build, install, uninstall, upgrade
+from deploy.layout import DeployError, Layout, check_machine, check_systemd
 from deploy.service import stop
 
 COMMANDS = {
+    "build": (build, "make the release without a service, for a container"),
     "install": (install, "install and start the service, or upgrade it"),
     "upgrade": (upgrade, "go over to this release, and back if it does not run"),
     "stop": (stop, "stop the service and forget that it is started at boot"),
@@ -29,6 +30,8 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         check_machine(layout := Layout(options.destdir))
+        if options.command != "build":
+            check_systemd(layout)
         if options.command == "camera":
             add_camera(layout, options.name, options.source, options.port)
         else:

@@ -43,6 +43,11 @@ def install(layout: Layout, *, also_main: bool = True) -> None:
             print(f"    {_url(layout, token)}")
 
 
+def build(layout: Layout) -> None:
+    """Make this release and no service, for a container."""
+    release.link(release.build(SOURCE, layout), layout)
+
+
 def upgrade(layout: Layout) -> None:
     """Go over to this release; what did not run stays as it is."""
     if layout.running_release() is None:

@@ -93,7 +93,7 @@ def run(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
 
 
 def check_machine(layout: Layout) -> None:
-    """Raises DeployError where the daemon could not be installed, or would not run."""
+    """Raises DeployError where the daemon may not be installed, or would not run."""
     if os.geteuid() and not layout.staged:
         raise DeployError("this takes root: put sudo before it.")
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -103,6 +103,10 @@ def check_machine(layout: Layout) -> None:
             f"{sys.executable} lies in {hidden}, which the service must not see; take the "
             "system's: PYTHON=/usr/bin/python3."
         )
+
+
+def check_systemd(layout: Layout) -> None:
+    """Raises DeployError where there is no systemd to run a service by."""
     if not layout.staged and not Path("/run/systemd/system").is_dir():
         raise DeployError("this machine was not booted with systemd; `make run` needs none.")
     if shutil.which("systemctl") is None:

@@ -82,14 +82,19 @@ def platform_name() -> str:
 
 
 def switch(release: Path, layout: Layout) -> None:
-    """Make `release` the one that runs from the next start on, in one step."""
+    """Make `release` the one that runs from the next start on, with what systemd reads of it."""
     for name, place in ({} if layout.packaged else layout.system_files).items():
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(release / "systemd" / name, place)
-    link = layout.home / "next"
-    link.unlink(missing_ok=True)
-    link.symlink_to(release.relative_to(layout.home))
-    link.replace(layout.current)
+    link(release, layout)
+
+
+def link(release: Path, layout: Layout) -> None:
+    """Have `current` lead to `release`, in one step."""
+    following = layout.home / "next"
+    following.unlink(missing_ok=True)
+    following.symlink_to(release.relative_to(layout.home))
+    following.replace(layout.current)
 
 
 def prune(layout: Layout, *keep: Path | None) -> None:

@@ -1,0 +1,27 @@
+# The daemon without systemd: the release that `sudo make install` makes, in /opt/mien.
+#   docker build --tag mien .
+# For amd64 and arm64. BASE is any image with Python 3.11 to 3.13 and venv.
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /source
+COPY . .
+RUN python3 -B models/fetch_blazeface.py && python3 -B -m deploy build
+
+FROM ${BASE}
+# Members of `video`, whose number is Debian's, may open cameras.
+RUN useradd --system --uid 10001 --user-group --groups video --home-dir /var/lib/mien --create-home mien \
+    && install --directory --owner=mien --group=mien /var/log/mien
+COPY --from=build /opt/mien /opt/mien
+ENV MIEN_WEB_HOST=0.0.0.0 \
+    MIEN_EVENTS_PATH=/var/log/mien/events.jsonl \
+    MIEN_SNAPSHOTS_PATH=/var/lib/mien/snapshots
+USER 10001
+WORKDIR /opt/mien/current
+VOLUME ["/var/log/mien", "/var/lib/mien"]
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+    CMD ["venv/bin/python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["venv/bin/python", "-m", "edge_daemon"]
+CMD ["run", "--config", "config.yaml"]
