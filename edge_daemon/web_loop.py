@@ -5,6 +5,7 @@ With `http_server.py`, which runs in it, the adapter round gevent.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, TypeVar
@@ -75,6 +76,7 @@ class Loop:
             bell.stop()
             bell.close()
             self._workers.kill()
+            gc.collect()  # a cut connection's file may wait in a cycle, and closes through the hub
             hub.destroy(destroy_loop=True)
 
     def _wake(self) -> None:
