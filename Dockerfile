@@ -15,7 +15,8 @@ RUN useradd --system --uid 10001 --user-group --groups video --home-dir /var/lib
 COPY --from=build /opt/mien /opt/mien
 ENV MIEN_WEB_HOST=0.0.0.0 \
     MIEN_EVENTS_PATH=/var/log/mien/events.jsonl \
-    MIEN_SNAPSHOTS_PATH=/var/lib/mien/snapshots
+    MIEN_SNAPSHOTS_PATH=/var/lib/mien/snapshots \
+    MIEN_MODELS_FOLDER=/var/lib/mien/models
 USER 10001
 WORKDIR /opt/mien/current
 VOLUME ["/var/log/mien", "/var/lib/mien"]

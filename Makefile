@@ -133,7 +133,7 @@ bench-architectures: $(DEV)/.done  ## train and compare candidates for the compa
 clean:  ## remove the environments and caches (models, exports and events stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 
-$(EDGE)/.done: EXTRAS = edge,mqtt
+$(EDGE)/.done: EXTRAS = edge,mqtt,updates
 $(TRAIN)/.done: EXTRAS = train
 $(DEV)/.done: EXTRAS = edge,train,dev
 .venv/%/.done: pyproject.toml

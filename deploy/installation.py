@@ -162,6 +162,7 @@ def _paths(instance: str) -> dict[str, str]:
     return {
         "events.path": f"/var/log/mien{instance}/events.jsonl",
         "snapshots.path": f"/var/lib/mien{instance}/snapshots",
+        "models.folder": f"/var/lib/mien{instance}/models",
     }
 
 

@@ -65,7 +65,7 @@ def requirements(pyproject: Path) -> list[str]:
     """What the daemon needs of Python packages."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    return [*extras["edge"], *extras["mqtt"]]
+    return [*extras["edge"], *extras["mqtt"], *extras["updates"]]
 
 
 def version(source: Path) -> str:

@@ -32,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if make := {"hash-password": _hash_password, "new-token": _new_token}.get(options.command):
         return make()
+    if options.command == "sign":
+        return _sign(options)
 
     def load() -> Config:
         return load_config(options.config, options.set, os.environ)
@@ -132,6 +134,22 @@ def _new_token() -> int:
     return 0
 
 
+def _sign(options: argparse.Namespace) -> int:
+    from edge_daemon.interpreter import ModelError  # noqa: PLC0415
+
+    try:
+        from edge_daemon.publish import publish  # noqa: PLC0415
+
+        manifest, public = publish(options.model, options.version, options.key)
+    except ImportError:
+        return _refuse(ValueError("signing needs the package cryptography: pip install it."))
+    except (ModelError, OSError, ValueError) as error:
+        return _refuse(error)
+    print(f"{manifest}: {options.model.name} as version {options.version}")
+    print(f"models.key, for the configuration: {public}")
+    return 0
+
+
 def _refuse(error: Exception) -> int:
     for line in str(error).splitlines():
         print(f"edge_daemon: {line}", file=sys.stderr)
@@ -166,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
             _add_files(command)
         if name == "doctor":
             command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    what = "write the signed manifest of a model that devices are to fetch, for its publisher"
+    command = commands.add_parser("sign", help=what, description=what)
+    command.add_argument("model", type=Path)
+    command.add_argument("--version", type=int, required=True, help="larger than any before")
+    command.add_argument("--key", type=Path, default=Path("models.key"), help="made if missing")
     return parser
 
 

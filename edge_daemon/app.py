@@ -23,6 +23,7 @@ from edge_daemon.sources import SourceError
 from edge_daemon.stage_builder import build_stages, still_parts
 from edge_daemon.stages import Stages
 from edge_daemon.supervisor import Supervisor
+from edge_daemon.updates import UpdatesUnavailable, with_kept_model
 from edge_daemon.watch import Watch, catch_signals
 from edge_daemon.web import WebServer
 from edge_daemon.workers import Stop, Worker
@@ -46,6 +47,7 @@ USER_ERRORS = (
     MqttError,
     RuntimeUnavailable,
     SourceError,
+    UpdatesUnavailable,
 )
 
 
@@ -56,6 +58,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     work.
     """
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
+    config = with_kept_model(config)
     with ExitStack() as running:
         parts = build(config, stop, run_id)
         running.callback(parts.pipeline.close)
@@ -63,7 +66,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
         _describe(parts, config)
         reloader = Reloader(
             running=config,
-            load=load,
+            load=lambda: with_kept_model(load()),
             build=lambda wanted: build_stages(wanted, run_id),
             apply=lambda wanted, stages: _apply(parts, wanted, stages),
             errors=USER_ERRORS,
@@ -111,6 +114,11 @@ def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None
     running.callback(stop.request)
     parts.camera.start()
     running.callback(parts.camera.stop)
+    if parts.updater is not None:
+        updates = Worker("updates", parts.updater.run, stop)
+        updates.start()
+        running.callback(updates.join, JOIN_S)
+        running.callback(stop.request)
 
 
 def _bind(web: WebServer, config: Config) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_daemon import home_assistant
 from edge_daemon.backlog import Backlog
@@ -42,8 +43,12 @@ from edge_daemon.stage_builder import STILL_FACES, build_stages, still_parts
 from edge_daemon.state import StateReport
 from edge_daemon.still import StillReader
 from edge_daemon.types import Frame, View
+from edge_daemon.updates import build_updater
 from edge_daemon.web import WebServer
 from edge_daemon.workers import Stop
+
+if TYPE_CHECKING:
+    from edge_daemon.updater import Updater
 
 BACKLOG_EVENTS = 10_000
 BACKLOG_SHOTS = 8  # each holds a whole picture
@@ -71,6 +76,7 @@ class Parts:
     web: WebServer
     commands: Backlog[Command]
     mqtt: Mqtt | None
+    updater: Updater | None
 
 
 def build(config: Config, stop: Stop, run_id: str) -> Parts:
@@ -126,6 +132,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         board=board,
         slow_down=slow_down,
         mqtt=lambda: mqtt.status if mqtt else None,
+        update=lambda: updater.status if updater else None,
     )
     report = StateReport(observed, stage_means_ms=times.means_ms)
     metrics = Metrics(observed, times=times, viewers=lambda: web.viewers)
@@ -153,6 +160,12 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         labels=lambda: pipeline.stages.classifier.model.labels,
         commands=commands if config.mqtt.commands else None,
     )
+    updater = build_updater(
+        config,
+        pipeline=pipeline,
+        use=lambda path: commands.put(Command("model", str(path))),
+        stop=stop.event,
+    )
     return Parts(
         camera=camera,
         pipeline=pipeline,
@@ -168,6 +181,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         web=web,
         commands=commands,
         mqtt=mqtt,
+        updater=updater,
     )
 
 

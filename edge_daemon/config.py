@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from edge_daemon.config_network import Mqtt, Web
+from edge_daemon.config_network import Models, Mqtt, Web
 from edge_daemon.config_sections import (
     Camera,
     Detector,
@@ -26,7 +26,15 @@ from edge_daemon.config_sections import (
 )
 
 # What a reload leaves as it is: a section or a key. All else changes between two frames.
-NEEDS_RESTART = ("camera", "web", "mqtt", "events.path", "events.ram_dir", "snapshots.path")
+NEEDS_RESTART = (
+    "camera",
+    "web",
+    "mqtt",
+    "models",
+    "events.path",
+    "events.ram_dir",
+    "snapshots.path",
+)
 
 # What is never repeated in a message, with the command that makes it.
 SECRETS = {"web.password": "hash-password", "web.token": "new-token"}
@@ -51,6 +59,7 @@ class Config(Section):
     stream: Stream = Stream()
     web: Web = Web()
     mqtt: Mqtt = Mqtt()
+    models: Models = Models()
 
 
 class Key(NamedTuple):

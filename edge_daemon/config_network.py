@@ -71,6 +71,30 @@ class Web(Section):
         return self
 
 
+class Models(Section):
+    """Signed model updates; see docs/updates.md."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
+        "", description="The address of the publisher's manifest; empty for no updates."
+    )
+    key: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43}=)?$")] = Field(
+        "", description="The publisher's public key, as `python -m edge_daemon sign` prints it."
+    )
+    folder: str = Field("fetched-models", description="Where models that were fetched are kept.")
+    every_h: Annotated[float, Field(ge=0.0001, le=8760)] = Field(
+        24.0, description="How often to look for a newer model, in hours."
+    )
+    probation_s: Annotated[float, Field(ge=1, le=86400)] = Field(
+        300.0, description="How long a new model must do well before it is kept."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Models:
+        if bool(self.url) != bool(self.key):
+            raise ValueError("models.url and models.key are needed together")
+        return self
+
+
 class Mqtt(Section):
     """Events and state to an MQTT broker, and Home Assistant; see docs/mqtt.md."""
 

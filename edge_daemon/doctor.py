@@ -48,9 +48,9 @@ def examine(config: Config, config_file: Path) -> Iterator[Finding]:
 
 def _software(config: Config) -> Iterator[Finding]:
     versions = doctor_software.installed()
-    found = list(
-        doctor_software.examine(versions, runtime=config.runtime, with_mqtt=bool(config.mqtt.host))
-    )
+    extras = [doctor_software.MQTT] if config.mqtt.host else []
+    extras += [doctor_software.UPDATES] if config.models.url else []
+    found = list(doctor_software.examine(versions, runtime=config.runtime, extras=extras))
     yield from found
     if worst(found) != "error":
         yield from doctor_software.load(versions)

@@ -41,7 +41,7 @@ class Package(NamedTuple):
         return True
 
 
-# As the extras `edge`, `edge-tflite-runtime` and `mqtt` of pyproject.toml have them.
+# As the extras `edge`, `edge-tflite-runtime`, `mqtt` and `updates` of pyproject.toml have them.
 LITERT: Final = (
     Package("ai-edge-litert>=2.0,<3", "ai_edge_litert"),
     Package("numpy>=2,<3", "numpy"),
@@ -61,6 +61,7 @@ COMMON: Final = (
     Package("pyyaml>=6,<7", "yaml"),
 )
 MQTT: Final = Package("paho-mqtt>=2,<3", "paho")
+UPDATES: Final = Package("cryptography>=43,<51", "cryptography")
 
 OPENCV: Final = re.compile("opencv-(contrib-)?python(-headless)?")
 
@@ -74,22 +75,26 @@ def installed() -> dict[str, str]:
     for dist in importlib.metadata.distributions():  # in the order of sys.path: the first counts
         if name := dist.metadata["Name"]:
             versions.setdefault(re.sub("[-_.]+", "-", name).lower(), dist.version)
-    for package in (*LITERT, *TFLITE_RUNTIME, *COMMON, MQTT):
+    for package in (*LITERT, *TFLITE_RUNTIME, *COMMON, MQTT, UPDATES):
         if _version(package, versions) is None and find_spec(package.module):
             versions[package.name] = ""
     return versions
 
 
-def examine(versions: Mapping[str, str], *, runtime: str, with_mqtt: bool) -> Iterator[Finding]:
-    """Judge Python, and `versions` for the `runtime` of the configuration."""
+def examine(
+    versions: Mapping[str, str], *, runtime: str, extras: Sequence[Package]
+) -> Iterator[Finding]:
+    """Judge Python, and `versions` for the `runtime` and `extras` that the configuration takes."""
     yield _python(sys.version_info[:2])
-    yield from judge(versions, runtime=runtime, with_mqtt=with_mqtt)
+    yield from judge(versions, runtime=runtime, extras=extras)
 
 
-def judge(versions: Mapping[str, str], *, runtime: str, with_mqtt: bool) -> Iterator[Finding]:
+def judge(
+    versions: Mapping[str, str], *, runtime: str, extras: Sequence[Package]
+) -> Iterator[Finding]:
     """Say of `versions` what is missing, unknown or in each other's way."""
     core = _core(versions, runtime)
-    needed = [*core, *COMMON, *([MQTT] if with_mqtt else [])]
+    needed = [*core, *COMMON, *extras]
     wrong = [finding for each in needed if (finding := _package(each, versions))]
     wrong += _two_opencvs(versions, core[-1])
     if not wrong:

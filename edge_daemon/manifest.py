@@ -1,6 +1,6 @@
 """What a publisher says of a model: a signed manifest in, the record it holds out, and back.
 
-A manifest is JSON: {"model": {"file", "version", "bytes", "sha256"}, "signature": base64}. What is
+A manifest is JSON: {"model": {"file", "version", "size", "sha256"}, "signature": base64}. What is
 signed is PURPOSE and the record as JSON with sorted keys and no spaces.
 """
 
@@ -27,11 +27,11 @@ class UpdateRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The model `file` beside the manifest; `version` grows with each that is published."""
+    """The model `file` of `size` bytes beside the manifest; a newer one has a larger `version`."""
 
     file: str
     version: int
-    bytes: int
+    size: int
     sha256: str
 
     def check(self, content: bytes) -> None:
@@ -62,8 +62,8 @@ def verified(content: bytes, public: bytes) -> Manifest:
     if not (
         re.fullmatch(r"[\w-][\w.-]*\.tflite", manifest.file)
         and type(manifest.version) is int
-        and type(manifest.bytes) is int
-        and 0 < manifest.bytes <= MAX_BYTES
+        and type(manifest.size) is int
+        and 0 < manifest.size <= MAX_BYTES
     ):
         raise UpdateRefused(f"the manifest names no .tflite file of at most {MAX_BYTES:,} bytes")
     return manifest

@@ -24,7 +24,15 @@ class ModelStore:
         try:
             return int((self._folder / "seen").read_text())
         except (OSError, ValueError):
-            return self._kept_version()
+            return self.kept_version
+
+    @property
+    def kept_version(self) -> int:
+        """The version of the model in use; -1 for none."""
+        try:
+            return verified((self._folder / "kept.json").read_bytes(), self._public).version
+        except (OSError, UpdateRefused):
+            return -1
 
     def kept(self) -> Path | None:
         """The model in use, if there is one. Raises UpdateRefused where it is not as signed."""
@@ -53,12 +61,6 @@ class ModelStore:
         for path in self._folder.glob("*.tflite"):
             if path != self._path(manifest):
                 path.unlink()
-
-    def _kept_version(self) -> int:
-        try:
-            return verified((self._folder / "kept.json").read_bytes(), self._public).version
-        except (OSError, UpdateRefused):
-            return -1
 
     def _path(self, manifest: Manifest) -> Path:
         return self._folder / f"{manifest.version}.tflite"

@@ -17,11 +17,12 @@ from edge_daemon.pipeline import Pipeline
 from edge_daemon.slow_down import SlowDown
 from edge_daemon.snapshots import Shot, Snapshots
 from edge_daemon.types import View
+from edge_daemon.update_status import UpdateStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is looked at; `mqtt` tells how the broker does, None without one."""
+    """What is looked at; `mqtt` and `update` tell how these do, None where there is none."""
 
     camera_name: str
     camera: Camera
@@ -35,3 +36,4 @@ class Observed:
     board: Board
     slow_down: SlowDown
     mqtt: Callable[[], MqttStatus | None]
+    update: Callable[[], UpdateStatus | None]

@@ -68,6 +68,7 @@ class StateReport:
             "event_log": self._log_state(),
             "snapshots": self._snapshot_state(),
             "mqtt": asdict(mqtt) if (mqtt := self._observed.mqtt()) else None,
+            "update": asdict(update) if (update := self._observed.update()) else None,
             "controls": {
                 "pause": stages.paused,
                 "blur": stages.drawing.blur,

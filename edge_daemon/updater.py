@@ -7,14 +7,15 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urljoin
 
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.manifest import Manifest, UpdateRefused, verified
 from edge_daemon.model_store import ModelStore
+from edge_daemon.update_status import UpdateStatus
+from edge_daemon.vitals import Vitals
 
 TIMEOUT_S: Final = 30.0
 MANIFEST_BYTES: Final = 10_000
@@ -24,21 +25,12 @@ UNWELL_LOOKS: Final = 10  # in a row, and the update is taken back
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateStatus:
-    """How updates are doing; `reason` says why the last one tried was `refused` or `failed`."""
-
-    state: Literal["waiting", "current", "trying", "refused", "failed"] = "waiting"
-    version: int | None = None
-    reason: str = ""
-
-
 class Updater:
     """Looks every `every_s` whether `url` has a newer model; `run` is the body of its thread.
 
     A model is used by `use` once it is what `public` signed, newer than any seen, and `prove` does
     not raise ModelError. It is kept in `store` if the daemon stays well for `probation_s`; where
-    `well` says for ten looks in a row that it is not, the model before is used again. A daemon
+    the vitals say for ten looks in a row that it is not, the model before is used again. A daemon
     that dies meanwhile starts with the model before: the new one is not kept yet.
     """
 
@@ -51,13 +43,13 @@ class Updater:
         running: Callable[[], Path],
         prove: Callable[[Path], object],
         use: Callable[[Path], None],
-        well: Callable[[], bool],
+        vitals: Callable[[], Vitals],
         every_s: float,
         probation_s: float,
         stop: threading.Event,
     ) -> None:
         self._url, self._public, self._store = url, public, store
-        self._running, self._prove, self._use, self._well = running, prove, use, well
+        self._running, self._prove, self._use, self._vitals = running, prove, use, vitals
         self._every_s, self._probation_s, self._stop = every_s, probation_s, stop
         self.status = UpdateStatus()
 
@@ -73,9 +65,9 @@ class Updater:
             signed = _fetch(self._url, MANIFEST_BYTES)
             manifest = verified(signed, self._public)
             if manifest.version <= (seen := self._store.seen):
-                self._check_replay(manifest, seen)
+                self._nothing_new(manifest.version, seen)
                 return
-            content = _fetch(urljoin(self._url, manifest.file), manifest.bytes)
+            content = _fetch(urljoin(self._url, manifest.file), manifest.size)
             manifest.check(content)
             path = self._store.put(manifest, content)
             self._prove(path)
@@ -86,19 +78,22 @@ class Updater:
         else:
             self._try(path, manifest, signed)
 
-    def _check_replay(self, manifest: Manifest, seen: int) -> None:
-        if manifest.version < seen:
-            raise UpdateRefused(f"version {manifest.version} is older than {seen}, seen before")
-        if self.status.state not in {"refused", "failed"} or self.status.version is None:
+    def _nothing_new(self, version: int, seen: int) -> None:
+        """Raises UpdateRefused for a version that is older than the newest seen."""
+        if version < seen:
+            raise UpdateRefused(f"version {version} is older than {seen}, which was seen before")
+        if self._store.kept_version == seen:
             self._tell(UpdateStatus("current", seen))
+        elif self.status.state == "waiting":  # a daemon before this one has tried it
+            self._tell(UpdateStatus("refused", seen, f"version {seen} was tried and not kept"))
 
     def _try(self, path: Path, manifest: Manifest, signed: bytes) -> None:
         """Put a model to work, and keep it or go back."""
-        before = self._running()
+        before, vitals = self._running(), self._vitals()
         self.status = UpdateStatus("trying", manifest.version)
         log.info("model update: version %d is tried", manifest.version)
         self._use(path)
-        if self._stays_well():
+        if self._stays_well(vitals):
             self._store.keep(manifest, signed)
             self._tell(UpdateStatus("current", manifest.version))
         elif not self._stop.is_set():
@@ -106,13 +101,13 @@ class Updater:
             reason = f"the daemon was not well with version {manifest.version}, which is taken back"
             self._tell(UpdateStatus("failed", manifest.version, reason))
 
-    def _stays_well(self) -> bool:
+    def _stays_well(self, vitals: Vitals) -> bool:
         """Whether it does through the probation; False if told to stop."""
         until_s, unwell = time.monotonic() + self._probation_s, 0
         while time.monotonic() < until_s:
-            if self._stop.wait(min(LOOK_S, self._probation_s)):
+            if self._stop.wait(min(LOOK_S, self._probation_s / (2 * UNWELL_LOOKS))):
                 return False
-            unwell = 0 if self._well() else unwell + 1
+            unwell = 0 if vitals.well() else unwell + 1
             if unwell >= UNWELL_LOOKS:
                 return False
         return True

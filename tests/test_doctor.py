@@ -131,7 +131,7 @@ OLD = {key: version for key, version in WELL.items() if key != "ai-edge-litert"}
 
 
 def judged(versions: Mapping[str, str], runtime: str = "auto", mqtt: bool = False) -> list[Finding]:
-    return list(software.judge(versions, runtime=runtime, with_mqtt=mqtt))
+    return list(software.judge(versions, runtime=runtime, extras=[software.MQTT] if mqtt else []))
 
 
 class TestSoftware:
@@ -149,7 +149,8 @@ class TestSoftware:
         ):
             asked = {each.partition(";")[0] for each in project["optional-dependencies"][extra]}
             assert {each.requirement for each in (*core, *software.COMMON)} == asked
-        assert [software.MQTT.requirement] == project["optional-dependencies"]["mqtt"]
+        for extra, package in (("mqtt", software.MQTT), ("updates", software.UPDATES)):
+            assert [package.requirement] == project["optional-dependencies"][extra]
         oldest, newest = software.OLDEST_PYTHON, software.NEWEST_PYTHON
         span = f">={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
         assert project["requires-python"] == span

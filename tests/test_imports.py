@@ -23,6 +23,7 @@ ADAPTERS = {
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
     "gevent": {"edge_daemon": {"http_server.py", "web_loop.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
+    "cryptography": {"edge_daemon": {"signing.py"}},
     "paho": {"edge_daemon": {"mqtt_client.py"}},
     "pydantic": {"edge_daemon": {"config.py", "config_network.py", "config_sections.py"}},
 }
