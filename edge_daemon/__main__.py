@@ -30,10 +30,13 @@ OPENCV_ENVIRONMENT = {
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 after a failure, 2 for what the user must mend."""
     options = _parser().parse_args(argv)
-    if make := {"hash-password": _hash_password, "new-token": _new_token}.get(options.command):
-        return make()
-    if options.command == "sign":
-        return _sign(options)
+    makers: dict[str, Callable[[argparse.Namespace], int]] = {
+        "hash-password": _hash_password,
+        "new-token": _new_token,
+        "sign": _sign,
+    }
+    if make := makers.get(options.command):
+        return make(options)
 
     def load() -> Config:
         return load_config(options.config, options.set, os.environ)
@@ -114,7 +117,7 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _hash_password() -> int:
+def _hash_password(_: argparse.Namespace) -> int:
     """Print the hash of a password typed twice, or of the one line that stands in a pipe."""
     typed = sys.stdin.isatty()
     password = getpass.getpass("Password: ") if typed else sys.stdin.readline().rstrip("\n")
@@ -127,7 +130,7 @@ def _hash_password() -> int:
     return 0
 
 
-def _new_token() -> int:
+def _new_token(_: argparse.Namespace) -> int:
     token = new_token()
     print(f"token, for the program, shown only now: {token}")
     print(f"web.token, for the configuration:       {hash_token(token)}")
