@@ -19,7 +19,8 @@ from train.ferplus import read_votes_beside
 DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder"
 # The options that change a recipe, by its names for them.
 RECIPE_OPTIONS = (
-    "epochs", "seed", "votes", "balance", "mixup", "average", "precision",
+    "epochs", "seed", "learning_rate", "votes", "votes_head", "balance", "mixup", "average",
+    "precision",
     "teacher", "teachers", "teacher_temperature", "taught",
 )  # fmt: skip
 ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
@@ -79,6 +80,7 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
         read_votes_beside(options.dataset),
         architecture=options.arch,
         changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
+        start=options.start,
         teacher_epochs=options.teacher_epochs,
         name=options.name,
         folder=folder,
@@ -118,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a network and export it")
     _add_training(fit)
     fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
+    fit.add_argument("--start", type=Path, metavar="FILE", help="a .tflite file to go on from")
     fit.add_argument("--coordinator", help="host:port of the first of several hosts")
     fit.add_argument("--processes", type=_positive, help="how many hosts there are")
     fit.add_argument("--process", type=int, help="which of them this is, from 0")
@@ -130,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--teacher-epochs", type=_positive, default=120)
     distil.add_argument("--teacher-temperature", type=_temperature, default=3.0)
     distil.add_argument("--taught", type=_share, default=0.7, help="the answers' share of the loss")
-    distil.set_defaults(arch="compact", coordinator=None)
+    distil.set_defaults(arch="compact", coordinator=None, start=None)
 
     explore = commands.add_parser("explore", help="write a page about a dataset")
     explore.set_defaults(action=run_explore)
@@ -156,7 +159,11 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("exports"))
     command.add_argument("--epochs", type=_positive, help=own)
     command.add_argument("--seed", type=int, help=own)
+    command.add_argument("--learning-rate", type=float, help=f"the largest; {own}")
     command.add_argument("--votes", type=_share, help=f"FER+'s share of the targets; {own}")
+    command.add_argument(
+        "--votes-head", type=_share, help=f"the loss's share of a head that learns them; {own}"
+    )
     command.add_argument("--balance", type=_share, help=f"1 weighs all classes alike; {own}")
     command.add_argument("--mixup", type=_share, help=f"mixup's alpha, 0 for none; {own}")
     command.add_argument("--average", type=_share, help=f"the weights' moving average; {own}")

@@ -42,6 +42,7 @@ def _recipe(student: Recipe, number: int, epochs: int) -> Recipe:
         epochs=epochs,
         seed=student.seed + number,
         votes=student.votes,
+        votes_head=student.votes_head,
         balance=student.balance,
         precision=student.precision,
     )

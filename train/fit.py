@@ -23,6 +23,7 @@ from train.dataset import Split
 from train.devices import spread
 from train.errors import CheckpointError, TrainError
 from train.losses import accuracy, loss_of, truth
+from train.networks import with_votes_head
 from train.progress import Progress
 from train.recipe import Recipe
 
@@ -127,7 +128,8 @@ def compiled(
 ) -> keras.Model:
     """`network` behind the augmentation, ready for `recipe.epochs` of so many `batches`."""
     augment = augmenter(recipe.seed, strength)
-    model = keras.Sequential([keras.Input((48, 48, 1)), augment, network])
+    taught = with_votes_head(network) if recipe.votes_head else network
+    model = keras.Sequential([keras.Input((48, 48, 1)), augment, taught])
     model.compile(
         optimizer=_optimizer(recipe, batches * recipe.epochs),
         loss=loss_of(recipe),

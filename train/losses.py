@@ -1,4 +1,4 @@
-"""Losses and metrics on targets (n, 7), or (n, 14) where teachers' answers stand behind them."""
+"""Losses and metrics on targets (n, 7); FER+'s votes (n, 7), then teachers' answers may follow."""
 
 from __future__ import annotations
 
@@ -38,23 +38,45 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         return (1 - self._share) * by_labels + self._share * by_teachers
 
 
+class WithVotes(keras.losses.Loss):  # type: ignore[misc]
+    """(1 - share) of the loss `of_labels`, and share of the second head's cross-entropy to votes.
+
+    The second head's probabilities are columns 7 to 13 of what is predicted, the votes those of
+    the targets. A face without votes for any of the seven adds nothing.
+    """
+
+    def __init__(self, of_labels: keras.losses.Loss, share: float) -> None:
+        super().__init__(name="with_votes")
+        self._of_labels, self._share = of_labels, share
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        labels, votes, teachers = ops.split(y_true, (CLASSES, 2 * CLASSES), axis=-1)
+        own, voted = ops.split(y_pred, 2, axis=-1)
+        by_labels = self._of_labels.call(ops.concatenate([labels, teachers], axis=-1), own)
+        by_votes = -ops.sum(votes * ops.log(ops.clip(voted, SMALLEST, 1.0)), axis=-1)
+        return (1 - self._share) * by_labels + self._share * by_votes
+
+
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
     """The loss that `recipe` minimises."""
-    if recipe.teachers:
-        return Distillation(recipe.teacher_temperature, recipe.taught)
-    return keras.losses.CategoricalCrossentropy()
+    of_labels = (
+        Distillation(recipe.teacher_temperature, recipe.taught)
+        if recipe.teachers
+        else keras.losses.CategoricalCrossentropy()
+    )
+    return WithVotes(of_labels, recipe.votes_head) if recipe.votes_head else of_labels
 
 
 def accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Whether the likeliest class is that of the labels, 0 or 1 for each face."""
-    right = ops.argmax(y_true[:, :CLASSES], axis=-1) == ops.argmax(y_pred, axis=-1)
+    right = ops.argmax(y_true[:, :CLASSES], axis=-1) == ops.argmax(y_pred[:, :CLASSES], axis=-1)
     return ops.cast(right, "float32")
 
 
 def truth(y: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
-    """Labels `y` (n,) as the targets of a perfect teacher: (n, 7), or (n, 14) for a student."""
+    """Labels `y` (n,) in all the columns of the targets, as if voters and teachers were sure."""
     rows = np.eye(CLASSES, dtype=np.float32)[y]
-    return np.hstack([rows, rows]) if recipe.teachers else rows
+    return np.tile(rows, 1 + bool(recipe.votes_head) + bool(recipe.teachers))
 
 
 def soften(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from train.batches import Taught, class_weights
 from train.calibration import apply_temperature, fit_temperature
@@ -24,7 +25,8 @@ from train.progress import duration
 from train.recipe import Recipe
 from train.report import write_report
 from train.selection import Selection, select
-from train.targets import make_targets
+from train.start import sha256_of, start_from
+from train.targets import make_targets, shares
 from train.trained import keras_classifier
 
 WARM_UP_BATCHES, TIMED_BATCHES = 2, 6
@@ -36,15 +38,18 @@ def run(
     *,
     architecture: str,
     changes: dict[str, Any],
+    start: Path | None,
     teacher_epochs: int,
     name: str,
     folder: Path,
 ) -> None:
     """Train the recipe of `architecture` with its `changes`, evaluate it, export it to `folder`.
 
-    The teachers that a recipe may have are trained first, `teacher_epochs` each.
+    The teachers that a recipe may have are trained first, `teacher_epochs` each. With `start` the
+    network begins with the weights of that model file.
     """
-    recipe = _with_votes(Recipe.of(architecture, **changes), changes, votes.get("Training"))
+    recipe = Recipe.of(architecture, **changes, start=sha256_of(start) if start else None)
+    recipe = _with_votes(recipe, changes, votes.get("Training"))
     chosen = select(splits, votes, recipe.seed)
     print(chosen.said)
     taught = teach(splits["Training"], votes.get("Training"), chosen, recipe)
@@ -54,6 +59,8 @@ def run(
     keras.config.set_dtype_policy(recipe.precision)
     seconds = expected_s(taught, recipe)
     network = build(recipe)
+    if start:
+        start_from(network, start, chosen.training.x)
     print(f"{architecture}: {network.count_params():,} parameters, {recipe.epochs} epochs")
     print(f"all of them take about {duration(seconds)} on this machine, as busy as it is now")
     fit(network, taught, chosen.validation, recipe, folder / "work")
@@ -99,6 +106,8 @@ def teach(training: Split, votes: Votes | None, chosen: Selection, recipe: Recip
         blend=recipe.votes,
         smoothing=recipe.label_smoothing,
     )
+    if recipe.votes_head and votes:
+        targets = np.hstack([targets, shares(votes.votes)])
     return Taught(
         chosen.training.x,
         targets[chosen.kept],
@@ -132,9 +141,9 @@ def expected_s(taught: Taught, recipe: Recipe) -> float:
 
 def _with_votes(recipe: Recipe, changes: dict[str, Any], votes: Votes | None) -> Recipe:
     """`recipe`, without votes where there are none and nobody asked for them."""
-    if votes is not None or not recipe.votes:
+    if votes is not None or not (recipe.votes or recipe.votes_head):
         return recipe
-    if changes.get("votes"):
+    if changes.get("votes") or changes.get("votes_head"):
         raise DatasetError(f"--votes needs FER+'s {FILE} beside the dataset; put it there.")
     print(f"no {FILE} beside the dataset: targets are FER2013's labels alone")
-    return replace(recipe, votes=0.0)
+    return replace(recipe, votes=0.0, votes_head=0.0)

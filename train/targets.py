@@ -38,6 +38,12 @@ def make_targets(
     return targets.astype(np.float32)
 
 
+def shares(votes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Votes (n, 7) as shares of a face's; nothing but zeros where all went elsewhere."""
+    given = np.maximum(votes.sum(axis=1, keepdims=True), 1)
+    return np.asarray(votes / given, dtype=np.float32)
+
+
 def translate(votes: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
     """P(FER2013 label | votes) (n, 7), by a multinomial logistic regression fitted on these rows.
 
@@ -57,7 +63,7 @@ def translate(votes: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.floa
 def _features(votes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Shares of the votes, bent both ways, how many voted for one of the seven, and a constant."""
     given = votes.sum(axis=1, keepdims=True)
-    share = votes / np.maximum(given, 1)
+    share = shares(votes)
     return np.hstack([share, np.sqrt(share), share**2, given / 10, np.ones_like(given)])
 
 

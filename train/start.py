@@ -1,0 +1,136 @@
+"""A model file in, its weights in a network out: a training goes on from what is shipped.
+
+A TFLite file has no batch normalisation left: it is worked into the weights before it. Here it is
+put back, so that network and file answer alike and the layers learn as they did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from train.errors import ModelFileError
+from train.trained import Faces, keras_classifier, read_trained
+
+FACES = 512  # the outputs of all layers for so many are held at once
+LEAST_AGREEMENT = 0.95  # of the labels; int8 changes one in a hundred
+
+# The operators with weights, and the order of their axes in Keras.
+WEIGHTED = {"CONV_2D": (1, 2, 3, 0), "FULLY_CONNECTED": (1, 0)}
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32]]  # kernel and bias
+
+
+def sha256_of(path: Path) -> str:
+    """Raises ModelFileError where `path` cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def start_from(network: keras.Model, path: Path, faces: Faces) -> None:
+    """Give `network` the weights of the TFLite file `path`, of whatever variant but float16.
+
+    `faces` (n, 48, 48, 1) show what the layers answer. Raises ModelFileError where the file is of
+    another architecture.
+    """
+    sample = faces[:FACES]
+    given = read_trained(path)
+    weighted = [layer for layer in network.layers if hasattr(layer, "kernel")]
+    norms = {
+        layer.input.name: layer
+        for layer in network.layers
+        if isinstance(layer, layers.BatchNormalization)
+    }
+    try:
+        found = _in_order(weighted, _weights(given.content))
+    except LookupError as error:
+        raise ModelFileError(f"{path}: is not of the architecture {network.name}.") from error
+    normed = [layer for layer in weighted if layer.output.name in norms]
+    for layer in weighted:
+        kernel, bias = found[layer.name]
+        size = _sizes(kernel) if layer in normed else 1.0
+        layer.kernel.assign(kernel / size)
+        if layer.use_bias:
+            layer.bias.assign(np.zeros_like(bias) if layer in normed else bias)
+    seen = keras.Model(network.input, [layer.output for layer in normed]).predict_on_batch(sample)
+    for layer, output in zip(normed, seen, strict=True):
+        kernel, bias = found[layer.name]
+        _put_back(norms[layer.output.name], np.asarray(output, np.float32), _sizes(kernel), bias)
+    agree = keras_classifier(network)(sample).argmax(axis=1) == given.classify(sample).argmax(
+        axis=1
+    )
+    if agree.mean() < LEAST_AGREEMENT:
+        raise ModelFileError(f"{path}: is not of the architecture {network.name}.")
+
+
+def _sizes(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The length of each filter: with normalisation behind it, only its direction matters."""
+    return np.asarray(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), axis=0) + 1e-12)
+
+
+def _put_back(
+    norm: layers.BatchNormalization,
+    output: NDArray[np.float32],
+    size: NDArray[np.float32],
+    bias: NDArray[np.float32],
+) -> None:
+    """Have `norm` turn `output` (n, …, filters) into `output` × `size` + `bias`."""
+    axes = tuple(range(output.ndim - 1))
+    mean, variance = output.mean(axis=axes), output.var(axis=axes)
+    norm.moving_mean.assign(mean)
+    norm.moving_variance.assign(variance)
+    norm.gamma.assign(np.sqrt(variance + norm.epsilon) * size)
+    norm.beta.assign(bias + mean * size)
+
+
+def _in_order(weighted: list[keras.layers.Layer], found: list[Weights]) -> dict[str, Weights]:
+    """By layer, the first weights of its shape not yet taken: those of one shape are in sequence.
+
+    Raises LookupError where they don't match.
+    """
+    left, matched = list(found), {}
+    for layer in weighted:
+        fitting = [i for i, (kernel, _) in enumerate(left) if kernel.shape == layer.kernel.shape]
+        matched[layer.name] = left.pop(fitting[0])
+    if left:
+        raise LookupError
+    return matched
+
+
+def _weights(content: bytes) -> list[Weights]:
+    """Kernel and bias of each operator that has them, in the order of execution.
+
+    Nothing public in the interpreter tells which kernel and bias belong together.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415
+
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+
+    def values(index: int) -> NDArray[np.float32]:
+        stored = np.asarray(interpreter.get_tensor(index), dtype=np.float32)
+        quantisation: dict[str, Any] = tensors[index]["quantization_parameters"]
+        scales = quantisation["scales"]
+        if not len(scales):
+            return stored
+        axis = [1] * stored.ndim
+        axis[quantisation["quantized_dimension"]] = len(scales)
+        return np.asarray(stored * scales.reshape(axis), dtype=np.float32)
+
+    return [
+        (values(each["inputs"][1]).transpose(WEIGHTED[each["op_name"]]), values(each["inputs"][2]))
+        for each in interpreter._get_ops_details()
+        if each["op_name"] in WEIGHTED
+    ]
