@@ -56,14 +56,20 @@ def start_from(network: keras.Model, path: Path, faces: Faces) -> None:
     normed = [layer for layer in weighted if layer.output.name in norms]
     for layer in weighted:
         kernel, bias = found[layer.name]
-        size = _sizes(kernel) if layer in normed else 1.0
-        layer.kernel.assign(kernel / size)
+        if layer not in normed:
+            layer.kernel.assign(kernel)
+            layer.bias.assign(bias)
+            continue
+        layer.kernel.assign(kernel / _sizes(kernel))
         if layer.use_bias:
-            layer.bias.assign(np.zeros_like(bias) if layer in normed else bias)
+            layer.bias.assign(np.zeros_like(bias))
+        _put_back(norms[layer.output.name], 0.0, 1.0, found[layer.name])
+    # Only now do the layers see what they would see in the file.
     seen = keras.Model(network.input, [layer.output for layer in normed]).predict_on_batch(sample)
     for layer, output in zip(normed, seen, strict=True):
-        kernel, bias = found[layer.name]
-        _put_back(norms[layer.output.name], np.asarray(output, np.float32), _sizes(kernel), bias)
+        numbers = np.asarray(output, np.float32).reshape(-1, output.shape[-1])
+        mean, variance = numbers.mean(axis=0), numbers.var(axis=0)
+        _put_back(norms[layer.output.name], mean, variance, found[layer.name])
     agree = keras_classifier(network)(sample).argmax(axis=1) == given.classify(sample).argmax(
         axis=1
     )
@@ -78,15 +84,18 @@ def _sizes(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _put_back(
     norm: layers.BatchNormalization,
-    output: NDArray[np.float32],
-    size: NDArray[np.float32],
-    bias: NDArray[np.float32],
+    mean: NDArray[np.float32] | float,
+    variance: NDArray[np.float32] | float,
+    weights: Weights,
 ) -> None:
-    """Have `norm` turn `output` (n, …, filters) into `output` × `size` + `bias`."""
-    axes = tuple(range(output.ndim - 1))
-    mean, variance = output.mean(axis=axes), output.var(axis=axes)
-    norm.moving_mean.assign(mean)
-    norm.moving_variance.assign(variance)
+    """Have `norm` undo the scaling of the filters and add the bias, whatever it takes away first.
+
+    `mean` and `variance` are for each filter or for all alike.
+    """
+    kernel, bias = weights
+    size = _sizes(kernel)
+    norm.moving_mean.assign(np.zeros_like(bias) + mean)
+    norm.moving_variance.assign(np.zeros_like(bias) + variance)
     norm.gamma.assign(np.sqrt(variance + norm.epsilon) * size)
     norm.beta.assign(bias + mean * size)
 
