@@ -11,6 +11,7 @@ SETTINGS := $(if $(SOURCE),--set camera.source=$(SOURCE)) \
             $(if $(PORT),--set web.port=$(PORT))
 
 TRAINING := --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS)) \
+            $(if $(RATE),--learning-rate $(RATE)) \
             $(if $(PRECISION),--precision $(PRECISION)) $(if $(DEVICES),--devices $(DEVICES))
 
 # One environment for each need, made once; a target installs only what it uses.
@@ -60,8 +61,8 @@ bundle deb: override PYTHON := python3
 explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
 	$(TRAIN)/bin/python -m train explore $(DATA)
 
-train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=, PRECISION=, DEVICES=all)
-	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) $(TRAINING)
+train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=, PRECISION=, DEVICES=all, START=model.tflite, RATE=)
+	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) $(TRAINING) $(if $(START),--start $(START))
 
 distil: $(TRAIN)/.done  ## train teachers, then the compact student from their answers (TEACHER=, TEACHERS=)
 	$(TRAIN)/bin/python -m train distil $(DATA) $(TRAINING) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(TEACHERS),--teachers $(TEACHERS))
