@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from http.client import HTTPException
 from typing import Final
+from urllib.error import HTTPError
 
 TIMEOUT_S: Final = 30.0
 
@@ -19,8 +20,13 @@ def fetch(url: str, most_bytes: int) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - http(s), by schema
             content: bytes = answer.read(most_bytes + 1)
     except (OSError, HTTPException, ValueError) as error:  # ValueError: no URL, or no name in it
-        reason = getattr(error, "reason", None) or str(error).strip() or type(error).__name__
-        raise FetchError(f"{url}: {reason}") from error
+        raise FetchError(f"{url}: {_reason(error)}") from error
     if len(content) > most_bytes:
         raise FetchError(f"{url} has more than {most_bytes:,} bytes")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """urllib wraps the error of the connection into one of its own."""
+    cause = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
+    return str(getattr(cause, "strerror", None) or cause).strip() or type(error).__name__

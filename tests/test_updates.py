@@ -498,7 +498,10 @@ def test_the_doctor_says_how_updates_are(
     assert found()[0][1].endswith(
         "cannot be read: No such file or directory; the configured model is used instead"
     )
-    assert found(f"{publisher.url}.no")[1] == ("warning", f"{publisher.url}.no: File not found")
+    assert found(f"{publisher.url}.no")[1] == (
+        "warning",
+        f"{publisher.url}.no: HTTP Error 404: File not found",
+    )
     shutil.rmtree(folder)
     folder.write_text("in the way")
     assert found(public=bytes(32))[-1][1].endswith("is not signed with the key in models.key")
