@@ -12,8 +12,6 @@ import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 from broker import until
 from daemon import Daemon
+from publisher import Publisher
 
 from edge_daemon.__main__ import main
 from edge_daemon.classifier import Classifier
@@ -40,54 +39,12 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Publisher:
-    """A folder served on loopback, with a key of its own."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self._model = folder, model
-        self._key_file = folder.parent / "publisher.key"
-        self.key = self.publish(1)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self._server.server_port}/manifest.json"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "expression.tflite"
-
-    def publish_file(self, content: bytes, version: int) -> None:
-        """Sign other content as `version`."""
-        self.file.write_bytes(content)
-        publish(self.file, version, self._key_file)
-
-    def publish(self, version: int, change: Callable[[zipfile.ZipFile], None] | None = None) -> str:
-        """Sign the shipped model, with a note that makes it another file, as `version`."""
-        self.file.write_bytes(self._model.read_bytes())
-        with zipfile.ZipFile(self.file, "a") as archive:
-            archive.writestr("note.txt", f"version {version}")
-            if change:
-                change(archive)
-        return publish(self.file, version, self._key_file)[1]
-
-
 @pytest.fixture
 def publisher(tmp_path: Path, shipped_model: Path) -> Iterator[Publisher]:
     folder = tmp_path / "published"
     folder.mkdir()
-    running = Publisher(folder, shipped_model)
-    yield running
-    running.close()
+    with Publisher(folder, shipped_model) as running:
+        yield running
 
 
 class Device:
