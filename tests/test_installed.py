@@ -176,6 +176,14 @@ def test_stream_and_events_reach_the_network_for_who_has_the_token(device: Devic
     )
 
 
+def test_the_readmes_doctor_finds_no_error(device: Device) -> None:
+    (command,) = re.findall(r"^    (cd .+ doctor .+)$", README, re.M)
+    done = device.attempt("sh", "-c", command)
+    print(f"\n{done.stdout}", end="")
+    assert done.returncode in {0, 1}, done.stdout + done.stderr  # nothing sets the clock here
+    assert "the daemon at http://127.0.0.1:8080 has the camera" in done.stdout
+
+
 def restarted(device: Device, harm: str) -> None:
     """Send a signal; wait until another process serves."""
     pid, restarts = device.show("MainPID"), int(device.show("NRestarts"))
