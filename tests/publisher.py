@@ -23,7 +23,7 @@ class Publisher:
 
     def __init__(self, folder: Path, model: Path, host: str = "127.0.0.1") -> None:
         self.folder, self._model = folder, model
-        self._key_file = folder.parent / "publisher.key"
+        self.key_file = folder.parent / "publisher.key"
         self.key = self.publish(1)
         self._server = ThreadingHTTPServer((host, 0), partial(_Quiet, directory=str(folder)))
         self.url = f"http://{host}:{self._server.server_port}/manifest.json"
@@ -45,7 +45,7 @@ class Publisher:
     def publish_file(self, content: bytes, version: int) -> None:
         """Sign other content as `version`."""
         self.file.write_bytes(content)
-        publish(self.file, version, self._key_file)
+        publish(self.file, version, self.key_file)
 
     def publish(self, version: int, change: Callable[[zipfile.ZipFile], None] | None = None) -> str:
         """Sign the shipped model, with a note that makes it another file, as `version`."""
@@ -54,4 +54,4 @@ class Publisher:
             archive.writestr("note.txt", f"version {version}")
             if change:
                 change(archive)
-        return publish(self.file, version, self._key_file)[1]
+        return publish(self.file, version, self.key_file)[1]

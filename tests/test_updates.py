@@ -370,8 +370,11 @@ def test_the_daemon_goes_over_while_its_stream_goes_on(site: Site, publisher: Pu
 
 
 def test_the_daemon_refuses_what_is_old_or_changed_and_takes_what_is_right(
-    site: Site, publisher: Publisher
+    site: Site, publisher: Publisher, tmp_path: Path, shipped_model: Path
 ) -> None:
+    third = tmp_path / "expression.tflite"
+    third.write_bytes(shipped_model.read_bytes() + b"third")
+    manifest, _ = publish(third, 3, publisher.key_file)
     first = {path: path.read_bytes() for path in publisher.folder.iterdir()}
     publisher.publish(2)
     with site.start() as daemon:
@@ -380,14 +383,13 @@ def test_the_daemon_refuses_what_is_old_or_changed_and_takes_what_is_right(
         for path, content in first.items():
             path.write_bytes(content)
         daemon.until(lambda: "version 1 is older than 2" in update_of(daemon)["reason"])
-        publisher.publish(3)
-        third = publisher.file.read_bytes()
-        publisher.file.write_bytes(third[:-1] + b"?")
+        publisher.file.write_bytes(third.read_bytes()[:-1] + b"?")
+        shutil.copy(manifest, publisher.folder)
         daemon.until(lambda: "not what was signed as version 3" in update_of(daemon)["reason"])
         assert model_of(daemon) == second
-        publisher.file.write_bytes(third)
+        shutil.copy(third, publisher.folder)
         daemon.until(lambda: update_of(daemon) == {"state": "current", "version": 3, "reason": ""})
-        assert model_of(daemon) == hashlib.sha256(third).hexdigest()
+        assert model_of(daemon) == sha256_of(third)
         assert daemon.stop() == 0
 
 
