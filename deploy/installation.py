@@ -56,7 +56,7 @@ def upgrade(layout: Layout) -> None:
 
 
 def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
-    """Write /etc/mien/NAME.yaml, with config.yaml's access and broker; start edge-daemon@NAME."""
+    """Write /etc/mien/NAME.yaml, with what config.yaml has for all; start edge-daemon@NAME."""
     new = layout.running_release()
     path = layout.settings / f"{name}.yaml"
     if new is None or not layout.config.exists():
@@ -167,11 +167,12 @@ def _paths(instance: str) -> dict[str, str]:
 
 
 def _shared(text: str) -> dict[str, str]:
-    """The settings that a further camera takes over: who may watch, and the broker."""
+    """The settings a further camera takes over: who may watch, the broker, whose updates."""
     return {
         setting.key: setting.value
         for setting in settings(text)
-        if setting.key.startswith(("web.", "mqtt.")) and setting.key != "web.port"
+        if setting.key.startswith(("web.", "mqtt.", "models."))
+        and setting.key not in {"web.port", "models.folder"}
     }
 
 

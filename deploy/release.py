@@ -24,6 +24,7 @@ CONTENT = (
     "deploy/*.py",
     "systemd/*",
     "models/*.tflite",
+    "models/fetch_blazeface.py",
     "config.yaml",
     "pyproject.toml",
     "LICENSE",

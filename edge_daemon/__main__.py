@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     what = "write the signed manifest of a model that devices are to fetch, for its publisher"
     command = commands.add_parser("sign", help=what, description=what)
     command.add_argument("model", type=Path)
-    command.add_argument("--version", type=int, required=True, help="larger than any before")
+    command.add_argument("--version", type=_positive, required=True, help="larger than any before")
     command.add_argument("--key", type=Path, default=Path("models.key"), help="made if missing")
     return parser
 

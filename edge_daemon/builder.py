@@ -164,7 +164,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         config,
         pipeline=pipeline,
         use=lambda path: commands.put(Command("model", str(path))),
-        stop=stop.event,
+        stop=stop,
     )
     return Parts(
         camera=camera,

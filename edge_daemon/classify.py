@@ -25,6 +25,7 @@ from edge_daemon.progress_bar import ProgressBar
 from edge_daemon.ray_cluster import RayUnavailable, read_on_ray
 from edge_daemon.sources import IMAGE_SUFFIXES
 from edge_daemon.types import Face
+from edge_daemon.updates import with_kept_model
 from edge_daemon.worker_pool import WorkersLost, read_in_processes
 
 
@@ -55,6 +56,7 @@ def run(request: Request, config: Config) -> int:
         _make_folder(request.out)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names come out as they are on the disk
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    config = with_kept_model(config)
     with closing(stage_builder.build_reader(config)) as reader:
         write = _writer(request.format, sys.stdout, reader.labels)
         bar = ProgressBar(sys.stderr, work(jobs) if sys.stderr.isatty() else 0)

@@ -19,6 +19,8 @@ BLAZEFACE_FILES = {
     "full": "face_detection_full_range_sparse.tflite",
     "short": "face_detection_short_range.tflite",
 }
+# Where a checkout or a release has them.
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 FETCH_COMMAND = "python models/fetch_blazeface.py"
 BACKENDS = ("auto", "blazeface", "mediapipe", "haar")
 

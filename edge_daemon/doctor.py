@@ -5,6 +5,7 @@ It opens no camera that a running daemon holds, and writes nothing.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -42,6 +43,7 @@ def examine(config: Config, config_file: Path) -> Iterator[Finding]:
     running = doctor_service.serves(address)
     if worst(software) != "error":
         yield from _parts(config, config_file, address.url if running else "")
+        yield from _updates(config, config_file)
     yield from doctor_service.examine_service(address, running=running, config_file=config_file)
     yield from _machine(config, config_file)
 
@@ -61,16 +63,18 @@ def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Findi
     from edge_daemon import doctor_camera, doctor_model  # noqa: PLC0415 (they import OpenCV)
     from edge_daemon.builder import configured_source  # noqa: PLC0415
     from edge_daemon.pi_camera import pi_cameras  # noqa: PLC0415
-    from edge_daemon.stage_builder import configured_detector  # noqa: PLC0415
+    from edge_daemon.stage_builder import configured_detector, detector_folder  # noqa: PLC0415
+    from edge_daemon.updates import with_kept_model  # noqa: PLC0415
     from edge_daemon.v4l2 import capture_devices, video_nodes  # noqa: PLC0415
 
+    config = with_kept_model(config)
     model, source = Path(config.model), str(config.camera.source)
     yield from doctor_model.examine_model(model, runtime=config.runtime, config_file=config_file)
     yield doctor_model.examine_detector(
         lambda: configured_detector(config, config.detector.min_score),
         backend=config.detector.backend,
         face_range=config.detector.range,
-        models_dir=model.parent,
+        models_dir=detector_folder(config),
         config_file=config_file,
     )
     source = f"/dev/video{source}" if source.isdecimal() else source
@@ -90,6 +94,15 @@ def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Findi
         others=capture_devices(),
         config_file=config_file,
     )
+
+
+def _updates(config: Config, config_file: Path) -> Iterator[Finding]:
+    if not config.models.url:
+        return
+    from edge_daemon.doctor_updates import examine_updates  # noqa: PLC0415 (it needs an extra)
+
+    public, folder = base64.b64decode(config.models.key), Path(config.models.folder)
+    yield from examine_updates(config.models.url, public, folder, config_file)
 
 
 def _machine(config: Config, config_file: Path) -> Iterator[Finding]:

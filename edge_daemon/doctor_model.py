@@ -9,13 +9,18 @@ from pathlib import Path
 
 from edge_daemon.classifier import Classifier
 from edge_daemon.demo import Demo
-from edge_daemon.detector import BLAZEFACE_FILES, Detector, DetectorUnavailable
-from edge_daemon.finding import HOME, Finding, edit, error, ok, sudo_for, warning
+from edge_daemon.detector import (
+    BLAZEFACE_FILES,
+    SHIPPED_MODELS,
+    Detector,
+    DetectorUnavailable,
+)
+from edge_daemon.finding import Finding, edit, error, ok, sudo_for, warning
 from edge_daemon.golden_check import check_goldens
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.model_file import read_model_file
 
-SHIPPED = HOME / "models" / "expression.tflite"
+SHIPPED = SHIPPED_MODELS / "expression.tflite"
 
 
 def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Finding]:
@@ -79,13 +84,10 @@ def examine_detector(
 
 
 def _fetch(file: str, models_dir: Path) -> str:
-    """The command that brings BlazeFace's file to where the model lies."""
-    ours = HOME / "models"
-    commands = []
-    if not (ours / file).is_file():
-        fetch = shlex.join([sys.executable, str(ours / "fetch_blazeface.py")])
-        commands.append(sudo_for(ours) + fetch)
-    if models_dir.resolve() != ours:
-        copy = shlex.join(["cp", str(ours / file), str(models_dir)])
+    """The command that brings BlazeFace's file, whole, to where it was looked for."""
+    fetch = shlex.join([sys.executable, str(SHIPPED_MODELS / "fetch_blazeface.py")])
+    commands = [sudo_for(SHIPPED_MODELS) + fetch]
+    if models_dir.resolve() != SHIPPED_MODELS:
+        copy = shlex.join(["cp", str(SHIPPED_MODELS / file), str(models_dir)])
         commands.append(sudo_for(models_dir) + copy)
     return " && ".join(commands)

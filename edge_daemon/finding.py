@@ -16,8 +16,6 @@ Verdict = Literal["ok", "warning", "error"]
 # As of monitoring plugins: https://www.monitoring-plugins.org/doc/guidelines.html
 EXIT_CODES: Final[dict[Verdict, int]] = {"ok": 0, "warning": 1, "error": 2}
 
-HOME: Final = Path(__file__).resolve().parent.parent  # the checkout, or the release
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

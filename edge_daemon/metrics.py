@@ -19,6 +19,7 @@ from edge_daemon.camera import State
 from edge_daemon.observed import Observed
 from edge_daemon.pictures import ENCODE
 from edge_daemon.pipeline import FRAME, STAGES
+from edge_daemon.update_status import UpdateState
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -85,6 +86,7 @@ class Metrics(Collector):
         yield from self._written()
         yield from self._board_health()
         yield from self._broker()
+        yield from self._updates()
 
     def _identity(self) -> Iterable[Metric]:
         stages = self._observed.pipeline.stages
@@ -216,6 +218,17 @@ class Metrics(Collector):
             "mien_mqtt_events_redelivered",
             "Those of them that it may have twice.",
             status.redelivered,
+        )
+
+    def _updates(self) -> Iterable[Metric]:
+        status = self._observed.update()
+        if status is None:
+            return
+        yield _gauges(
+            "mien_update_state",
+            "1 for how model updates are doing.",
+            "state",
+            [(state, float(state == status.state)) for state in get_args(UpdateState)],
         )
 
 

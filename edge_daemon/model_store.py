@@ -13,57 +13,69 @@ from edge_daemon.manifest import Manifest, UpdateRefused, verified
 
 
 class ModelStore:
-    """Reads and writes the folder; all is written beside, then renamed."""
+    """Reads and writes `folder`; all is written beside, then renamed."""
 
     def __init__(self, folder: Path, public: bytes) -> None:
-        self._folder, self._public = folder, public
+        self.folder, self._public = folder, public
+        self._manifest = folder / "kept.json"
 
     @property
     def seen(self) -> int:
-        """The highest version ever tried; -1 for none."""
+        """The highest version ever tried; 0 for none."""
         try:
-            return int((self._folder / "seen").read_text())
+            return int((self.folder / "seen").read_text())
         except (OSError, ValueError):
-            return self.kept_version
+            return self._kept_version
 
     @property
-    def kept_version(self) -> int:
-        """The version of the model in use; -1 for none."""
+    def damaged(self) -> bool:
+        """Whether the kept model is not, or no longer, what the holder of the key signed."""
         try:
-            return verified((self._folder / "kept.json").read_bytes(), self._public).version
-        except (OSError, UpdateRefused):
-            return -1
+            self.kept()
+        except UpdateRefused:
+            return True
+        return False
 
     def kept(self) -> Path | None:
         """The model in use, if there is one. Raises UpdateRefused where it is not as signed."""
         try:
-            manifest = verified((self._folder / "kept.json").read_bytes(), self._public)
-        except FileNotFoundError:
-            return None
-        path = self._path(manifest)
-        try:
+            if not self._manifest.exists():
+                return None
+            manifest = verified(self._manifest.read_bytes(), self._public)
+            path = self._path(manifest)
             manifest.check(path.read_bytes())
         except OSError as error:
-            raise UpdateRefused(f"{path} cannot be read: {error.strerror}") from error
+            raise UpdateRefused(f"{error.filename} cannot be read: {error.strerror}") from error
         return path
 
     def put(self, manifest: Manifest, content: bytes) -> Path:
         """Write a model that is to be tried, and that it was."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(manifest)
         _replace(path, content)
-        _replace(self._folder / "seen", str(manifest.version).encode())
+        self.see(manifest.version)
         return path
+
+    def see(self, version: int) -> None:
+        """Have `version` be the highest ever tried."""
+        _replace(self.folder / "seen", str(version).encode())
 
     def keep(self, manifest: Manifest, signed: bytes) -> None:
         """Have the model of `signed`, which is `manifest`, be the one in use from now on."""
-        _replace(self._folder / "kept.json", signed)
-        for path in self._folder.glob("*.tflite"):
+        _replace(self._manifest, signed)
+        for path in self.folder.glob("*.tflite"):
             if path != self._path(manifest):
                 path.unlink()
 
+    @property
+    def _kept_version(self) -> int:
+        try:
+            return verified(self._manifest.read_bytes(), self._public).version
+        except (OSError, UpdateRefused):
+            return 0
+
     def _path(self, manifest: Manifest) -> Path:
-        return self._folder / f"{manifest.version}.tflite"
+        return self.folder / f"{manifest.version}.tflite"
 
 
 def _replace(path: Path, content: bytes) -> None:

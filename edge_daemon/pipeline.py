@@ -39,13 +39,15 @@ log = logging.getLogger(__name__)
 class Progress:
     """How the pipeline is doing: running averages, and a count that grows while it lives.
 
-    Every `detector_interval`th frame is searched for faces; `faces` are in the newest.
+    Every `detector_interval`th frame is searched for faces, which takes `look_s`; `faces` are in
+    the newest.
     """
 
     turns: int = 0
     frames: int = 0
     interval_s: float = 0.0
     latency_s: float = 0.0
+    look_s: float = 0.0
     detector_interval: int = 1
     faces: int = 0
 
@@ -173,7 +175,9 @@ class Pipeline:
             tracks = stages.tracker.update(sure, frame.captured_s)
         with self._timed("classify"):
             self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
-        stages.pace.looked(frame, time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        stages.pace.looked(frame, took_s)
+        self.progress = replace(self.progress, look_s=_average(self.progress.look_s, took_s))
         return found, tracks
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:

@@ -12,7 +12,7 @@ from edge_daemon.camera import CameraStatus
 from edge_daemon.classifier import Classifier
 from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
-from edge_daemon.detector import Detector, build_detector
+from edge_daemon.detector import BLAZEFACE_FILES, SHIPPED_MODELS, Detector, build_detector
 from edge_daemon.event_feed import EventFeed
 from edge_daemon.events import EventMaker
 from edge_daemon.file_reader import FileReader
@@ -115,11 +115,17 @@ def configured_detector(config: Config, min_score: float) -> Detector:
     """The detector that the configuration asks for; raises what `build_detector` raises."""
     return build_detector(
         config.detector.backend,
-        models_dir=Path(config.model).parent,
+        models_dir=detector_folder(config),
         face_range=config.detector.range,
         min_score=min_score,
         runtime=config.runtime,
     )
+
+
+def detector_folder(config: Config) -> Path:
+    """Where BlazeFace's file is: beside the model if it is there, else where it is shipped."""
+    beside = Path(config.model).parent
+    return beside if (beside / BLAZEFACE_FILES[config.detector.range]).is_file() else SHIPPED_MODELS
 
 
 def still_parts(config: Config, stages: Stages) -> BuildParts:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
 
+from edge_daemon.backoff import BackOff
+from edge_daemon.fetch import FetchError, fetch
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
-from edge_daemon.manifest import Manifest, UpdateRefused, verified
+from edge_daemon.manifest import MANIFEST_BYTES, Manifest, UpdateRefused, verified
 from edge_daemon.model_store import ModelStore
+from edge_daemon.pipeline import Progress
 from edge_daemon.update_status import UpdateStatus
 from edge_daemon.vitals import Vitals
+from edge_daemon.workers import Stop
 
-TIMEOUT_S: Final = 30.0
-MANIFEST_BYTES: Final = 10_000
+RETRY_S: Final = 60.0  # after a failure, and longer each time
 LOOK_S: Final = 1.0
 UNWELL_LOOKS: Final = 10  # in a row, and the update is taken back
+SETTLED_FRAMES: Final = 30  # after them it is known how well the daemon does
+USE_S: Final = 60.0  # within which a model is put to work
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +32,10 @@ class Updater:
     """Looks every `every_s` whether `url` has a newer model; `run` is the body of its thread.
 
     A model is used by `use` once it is what `public` signed, newer than any seen, and `prove` does
-    not raise ModelError. It is kept in `store` if the daemon stays well for `probation_s`; where
-    the vitals say for ten looks in a row that it is not, the model before is used again. A daemon
-    that dies meanwhile starts with the model before: the new one is not kept yet.
+    not raise ModelError; `running` then tells that it is. It is kept in `store` if the daemon stays
+    well for `probation_s` in which there are frames; where it is not for ten looks in a row, the
+    model before is used again. A daemon that dies meanwhile starts with the model before: the new
+    one is not kept yet. One that is told to stop will try it again.
     """
 
     def __init__(
@@ -43,74 +47,102 @@ class Updater:
         running: Callable[[], Path],
         prove: Callable[[Path], object],
         use: Callable[[Path], None],
-        vitals: Callable[[], Vitals],
+        progress: Callable[[], Progress],
         every_s: float,
         probation_s: float,
-        stop: threading.Event,
+        stop: Stop,
+        look_s: float = LOOK_S,
     ) -> None:
         self._url, self._public, self._store = url, public, store
-        self._running, self._prove, self._use, self._vitals = running, prove, use, vitals
-        self._every_s, self._probation_s, self._stop = every_s, probation_s, stop
+        self._running, self._prove, self._use = running, prove, use
+        self._progress = progress
+        self._every_s, self._probation_s, self._look_s = every_s, probation_s, look_s
+        self._stop = stop
         self.status = UpdateStatus()
 
     def run(self) -> None:
         """Look now, and then ever again, until told to stop."""
-        while not self._stop.is_set():
+        retries = BackOff(first_s=min(RETRY_S, self._every_s), last_s=self._every_s)
+        while not self._stop.event.is_set():
             self.look()
-            self._stop.wait(self._every_s)
+            if self.status.state == "failed":
+                self._stop.event.wait(retries.next_s())
+            else:
+                retries.reset()
+                self._stop.event.wait(self._every_s)
 
     def look(self) -> None:
         """Fetch and try what is new; what is wrong with it goes to the log, once."""
         try:
-            signed = _fetch(self._url, MANIFEST_BYTES)
-            manifest = verified(signed, self._public)
-            if manifest.version <= (seen := self._store.seen):
-                self._nothing_new(manifest.version, seen)
-                return
-            content = _fetch(urljoin(self._url, manifest.file), manifest.size)
-            manifest.check(content)
-            path = self._store.put(manifest, content)
-            self._prove(path)
+            self._look()
         except (UpdateRefused, ModelError, RuntimeUnavailable) as error:
             self._tell(UpdateStatus("refused", None, str(error)))
+        except FetchError as error:
+            self._tell(UpdateStatus("failed", None, str(error)))
         except OSError as error:
-            self._tell(UpdateStatus("failed", None, f"{self._url}: {error}"))
-        else:
-            self._try(path, manifest, signed)
+            self._tell(
+                UpdateStatus("failed", None, f"models.folder, {self._store.folder}: {error}")
+            )
 
-    def _nothing_new(self, version: int, seen: int) -> None:
-        """Raises UpdateRefused for a version that is older than the newest seen."""
+    def _look(self) -> None:
+        signed = fetch(self._url, MANIFEST_BYTES)
+        manifest = verified(signed, self._public)
+        if not self._is_new(manifest.version):
+            return
+        content = fetch(urljoin(self._url, manifest.file), manifest.size)
+        manifest.check(content)
+        if self._until(lambda: self._progress().frames >= SETTLED_FRAMES):
+            self._try(manifest, signed, content)
+
+    def _is_new(self, version: int) -> bool:
+        """Whether it is to be tried. Raises UpdateRefused for one older than the newest seen."""
+        seen = self._store.seen
         if version < seen:
             raise UpdateRefused(f"version {version} is older than {seen}, which was seen before")
-        if self._store.kept_version == seen:
+        if version > seen or self._store.damaged:
+            return True
+        if self._store.kept() == self._running():
             self._tell(UpdateStatus("current", seen))
-        elif self.status.state == "waiting":  # a daemon before this one has tried it
-            self._tell(UpdateStatus("refused", seen, f"version {seen} was tried and not kept"))
+        elif self.status.state != "refused":  # a daemon before this one has tried it
+            self._tell(UpdateStatus("refused", None, f"version {seen} was tried and did not work"))
+        return False
 
-    def _try(self, path: Path, manifest: Manifest, signed: bytes) -> None:
-        """Put a model to work, and keep it or go back."""
-        before, vitals = self._running(), self._vitals()
-        self.status = UpdateStatus("trying", manifest.version)
-        log.info("model update: version %d is tried", manifest.version)
+    def _try(self, manifest: Manifest, signed: bytes, content: bytes) -> None:
+        """Put a model to work, and keep it. Raises ModelError, UpdateRefused if back, OSError."""
+        version, before, seen = manifest.version, self._running(), self._store.seen
+        path = self._store.put(manifest, content)
+        self._prove(path)
+        vitals = Vitals(self._progress)
+        self.status = UpdateStatus("trying", version)
+        log.info("model update: version %d is tried", version)
         self._use(path)
-        if self._stays_well(vitals):
+        if self._until(lambda: self._running() == path, USE_S) and self._stays_well(vitals):
             self._store.keep(manifest, signed)
-            self._tell(UpdateStatus("current", manifest.version))
-        elif not self._stop.is_set():
+            self._tell(UpdateStatus("current", version))
+        elif not self._stop.event.is_set():
             self._use(before)
-            reason = f"the daemon was not well with version {manifest.version}, which is taken back"
-            self._tell(UpdateStatus("failed", manifest.version, reason))
+            raise UpdateRefused(f"the daemon was not well with version {version}; taken back")
+        elif self._stop.failure is None:
+            self._store.see(seen)
+
+    def _until(self, met: Callable[[], bool], within_s: float = float("inf")) -> bool:
+        """Wait for `met`; False if it is not within `within_s`, or if told to stop."""
+        until_s = time.monotonic() + within_s
+        while not met():
+            if self._stop.event.wait(self._look_s) or time.monotonic() > until_s:
+                return False
+        return True
 
     def _stays_well(self, vitals: Vitals) -> bool:
         """Whether it does through the probation; False if told to stop."""
-        until_s, unwell = time.monotonic() + self._probation_s, 0
-        while time.monotonic() < until_s:
-            if self._stop.wait(min(LOOK_S, self._probation_s / (2 * UNWELL_LOOKS))):
+        well_s, unwell = 0.0, 0
+        while well_s < self._probation_s and unwell < UNWELL_LOOKS:
+            if self._stop.event.wait(self._look_s):
                 return False
-            unwell = 0 if vitals.well() else unwell + 1
-            if unwell >= UNWELL_LOOKS:
-                return False
-        return True
+            health = vitals.look()
+            unwell = unwell + 1 if health == "unwell" else 0
+            well_s += self._look_s * (health == "well")
+        return unwell < UNWELL_LOOKS
 
     def _tell(self, status: UpdateStatus) -> None:
         if status == self.status:
@@ -120,12 +152,3 @@ class Updater:
             log.warning("model update: %s", status.reason)
         else:
             log.info("model update: version %s is in use", status.version)
-
-
-def _fetch(url: str, most_bytes: int) -> bytes:
-    """What `url` answers; raises OSError, or UpdateRefused beyond `most_bytes`."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - http(s), by schema
-        content: bytes = answer.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise UpdateRefused(f"{url} has more than {most_bytes:,} bytes")
-    return content

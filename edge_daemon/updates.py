@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +18,7 @@ from edge_daemon.golden_check import check_goldens
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.model_file import read_model_file
 from edge_daemon.pipeline import Pipeline
-from edge_daemon.vitals import Vitals
+from edge_daemon.workers import Stop
 
 if TYPE_CHECKING:
     from edge_daemon.model_store import ModelStore
@@ -51,7 +50,7 @@ def with_kept_model(config: Config) -> Config:
 
 
 def build_updater(
-    config: Config, *, pipeline: Pipeline, use: Callable[[Path], None], stop: threading.Event
+    config: Config, *, pipeline: Pipeline, use: Callable[[Path], None], stop: Stop
 ) -> Updater | None:
     """None where no updates are asked for. Raises UpdatesUnavailable."""
     models = config.models
@@ -67,7 +66,7 @@ def build_updater(
         running=lambda: pipeline.stages.classifier.model.path,
         prove=lambda path: _prove(path, config.runtime),
         use=use,
-        vitals=lambda: Vitals(lambda: pipeline.progress),
+        progress=lambda: pipeline.progress,
         every_s=models.every_h * 3600,
         probation_s=models.probation_s,
         stop=stop,

@@ -87,3 +87,23 @@ def test_what_is_not_installed_is_not_upgraded_nor_given_a_camera(tmp_path: Path
     with pytest.raises(DeployError, match="nothing is installed here yet"):
         add_camera(Layout(tmp_path), "door", "demo", 8081)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_further_camera_has_what_is_the_same_for_all(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    made = layout.releases / "1.0.0-abc"
+    made.mkdir(parents=True)
+    shutil.copy(ROOT / "config.yaml", made)
+    shutil.copytree(ROOT / "systemd", made / "systemd")
+    release.switch(made, layout)
+    key = "A" * 43 + "="
+    values = {"mqtt.host": "broker", "models.url": "https://models.example/m.json"}
+    values |= {"models.key": f'"{key}"', "models.folder": "/var/lib/mien/models"}
+    layout.settings.mkdir(parents=True)
+    layout.config.write_text(with_values(SAMPLE, values))
+    add_camera(layout, "door", "/dev/video2", 8081)
+    path = layout.settings / "door.yaml"
+    config = parse_config(path.read_text(), str(path))
+    assert (config.mqtt.host, config.models.url) == ("broker", "https://models.example/m.json")
+    assert (config.models.key, config.models.folder) == (key, "/var/lib/mien/door/models")
+    assert (config.web.port, config.camera.source) == (8081, "/dev/video2")

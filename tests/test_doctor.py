@@ -26,6 +26,7 @@ from edge_daemon import doctor_software as software
 from edge_daemon.__main__ import main
 from edge_daemon.board import Board
 from edge_daemon.credentials import hash_token, new_token
+from edge_daemon.detector import build_detector
 from edge_daemon.doctor_camera import examine_cameras
 from edge_daemon.doctor_machine import (
     clock_state,
@@ -34,6 +35,7 @@ from edge_daemon.doctor_machine import (
     examine_log,
     examine_snapshots,
 )
+from edge_daemon.doctor_model import examine_detector
 from edge_daemon.finding import EXIT_CODES, Finding, worst
 from edge_daemon.v4l2 import capture_devices
 
@@ -201,7 +203,7 @@ class TestParts:
         assert f"{model}: the model cannot be read" in sentence
         assert remedy == f"nano {CONFIG}  # model: {ROOT / 'models/expression.tflite'}"
 
-    def test_without_blazeface_the_detector_is_haar(
+    def test_a_model_of_ones_own_has_the_shipped_blazeface(
         self,
         capsys: pytest.CaptureFixture[str],
         shipped_model: Path,
@@ -210,14 +212,39 @@ class TestParts:
     ) -> None:
         model = tmp_path / "expression.tflite"
         model.symlink_to(shipped_model)
-        verdict, sentence, remedy = only(
-            doctor(capsys, f"model={model}", "camera.source=demo", "web.port=0"), "detector"
-        )
-        assert verdict == "warning"
-        assert "Haar" in sentence
-        subprocess.run(remedy, shell=True, check=True)
         found = doctor(capsys, f"model={model}", "camera.source=demo", "web.port=0")
-        assert only(found, "detector")[0] == "ok"
+        assert only(found, "detector")[:2] == (
+            "ok",
+            "blazeface finds 2 faces in the demo's picture",
+        )
+
+    def test_a_damaged_blazeface_is_fetched_again(
+        self,
+        capsys: pytest.CaptureFixture[str],
+        shipped_model: Path,
+        blazeface_dir: Path,
+        tmp_path: Path,
+    ) -> None:
+        model = tmp_path / "expression.tflite"
+        model.symlink_to(shipped_model)
+        (tmp_path / "face_detection_full_range_sparse.tflite").write_bytes(b"torn")
+        settings = (f"model={model}", "camera.source=demo", "web.port=0")
+        verdict, _, remedy = only(doctor(capsys, *settings), "detector")
+        assert verdict == "error"
+        subprocess.run(remedy, shell=True, check=True)
+        assert only(doctor(capsys, *settings), "detector")[0] == "ok"
+
+    def test_without_blazeface_the_detector_is_haar(self, tmp_path: Path) -> None:
+        finding = examine_detector(
+            lambda: build_detector("auto", models_dir=tmp_path),
+            backend="auto",
+            face_range="full",
+            models_dir=tmp_path,
+            config_file=CONFIG,
+        )
+        assert finding.verdict == "warning"
+        assert "Haar" in finding.sentence
+        assert "fetch_blazeface.py" in finding.remedy
 
     def test_a_clip_gives_a_picture(
         self, capsys: pytest.CaptureFixture[str], media_dir: Path

@@ -7,6 +7,7 @@ finds in a folder what it would otherwise fetch.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from container import HOST, CannotBoot, Container, debian, why_not
 from daemon import jpegs
 from machine import UNIT, timed
 from mjpeg_server import MjpegServer, demo_jpegs
+from publisher import Publisher
 
 pytestmark = pytest.mark.long
 
@@ -174,6 +176,14 @@ def test_stream_and_events_reach_the_network_for_who_has_the_token(device: Devic
     )
 
 
+def test_the_readmes_doctor_finds_no_error(device: Device) -> None:
+    (command,) = re.findall(r"^    (cd .+ doctor .+)$", README, re.M)
+    done = device.attempt("sh", "-c", command)
+    print(f"\n{done.stdout}", end="")
+    assert done.returncode in {0, 1}, done.stdout + done.stderr  # nothing sets the clock here
+    assert "the daemon at http://127.0.0.1:8080 has the camera" in done.stdout
+
+
 def restarted(device: Device, harm: str) -> None:
     """Send a signal; wait until another process serves."""
     pid, restarts = device.show("MainPID"), int(device.show("NRestarts"))
@@ -236,6 +246,27 @@ def test_a_lost_camera_is_waited_for_and_no_reason_to_restart(device: Device) ->
     assert device.events("camera_restored")
     assert device.show("NRestarts") == restarts
     device.edit(r"^  source: http://.+", "  source: auto      # a comment of my own")
+    device.run("systemctl", "restart", UNIT)
+
+
+def test_a_signed_model_is_fetched_and_kept_over_a_restart(
+    device: Device, tmp_path: Path, shipped_model: Path
+) -> None:
+    with Publisher(tmp_path, shipped_model, host=HOST) as publisher:
+        device.edit(r'^  url: ""', f"  url: {publisher.url}")
+        device.edit(r'^  key: ""', f'  key: "{publisher.key}"')
+        device.edit(r"^  probation_s: 300.0", "  probation_s: 5")
+        device.run("systemctl", "restart", UNIT)
+        with timed("model fetched, tried for 5 s and kept"):
+            device.until(device.serving, "it serves")
+            device.until(lambda: device.state()["update"]["state"] == "current", "it is kept")
+    fetched = hashlib.sha256(publisher.file.read_bytes()).hexdigest()
+    device.run("systemctl", "restart", UNIT)
+    device.until(device.serving, "it serves")
+    assert device.state()["model"]["sha256"] == fetched
+    assert device.run("ls", "/var/lib/mien/models").split() == ["1.tflite", "kept.json", "seen"]
+    device.edit(r"^  url: .+", '  url: ""')
+    device.edit(r"^  key: .+", '  key: ""')
     device.run("systemctl", "restart", UNIT)
 
 

@@ -113,6 +113,7 @@ def test_the_documentation_names_them_all(running: Daemon) -> None:
     ours = {name for name in served if name.startswith("mien_") and not name.endswith("_created")}
     table = "\n".join(row for row in text.splitlines() if row.startswith("| `"))
     optional = {"mien_board_limit", "mien_board_limit_since_start"}  # as the kernel tells
+    optional.add("mien_update_state")  # where updates are asked for
     named = {name for name in re.findall(r"`(mien_\w+)", table) if "_mqtt_" not in name}
     assert named == ours | optional
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import shutil
+import signal
+import socketserver
 import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from broker import until
 from daemon import Daemon
+from publisher import Publisher
 
 from edge_daemon.__main__ import main
 from edge_daemon.classifier import Classifier
+from edge_daemon.doctor_updates import examine_updates
 from edge_daemon.golden_check import check_goldens
 from edge_daemon.manifest import UpdateRefused
 from edge_daemon.model_file import read_model_file
@@ -27,55 +32,19 @@ from edge_daemon.pipeline import Progress
 from edge_daemon.publish import publish
 from edge_daemon.updater import Updater
 from edge_daemon.vitals import Vitals
+from edge_daemon.workers import Stop
 
 
 def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Publisher:
-    """A folder served on loopback, with a key of its own."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self._model = folder, model
-        self._key_file = folder.parent / "publisher.key"
-        self.key = self.publish(1)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self._server.server_port}/manifest.json"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "expression.tflite"
-
-    def publish(self, version: int, change: Callable[[zipfile.ZipFile], None] | None = None) -> str:
-        """Sign the shipped model, with a note that makes it another file, as `version`."""
-        self.file.write_bytes(self._model.read_bytes())
-        with zipfile.ZipFile(self.file, "a") as archive:
-            archive.writestr("note.txt", f"version {version}")
-            if change:
-                change(archive)
-        return publish(self.file, version, self._key_file)[1]
-
-
 @pytest.fixture
 def publisher(tmp_path: Path, shipped_model: Path) -> Iterator[Publisher]:
     folder = tmp_path / "published"
     folder.mkdir()
-    running = Publisher(folder, shipped_model)
-    yield running
-    running.close()
+    with Publisher(folder, shipped_model) as running:
+        yield running
 
 
 class Device:
@@ -83,27 +52,38 @@ class Device:
 
     def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
         self.used = [shipped]
-        self.slow = False  # whether a fetched model is
-        self._turns = 0
-        public = base64.b64decode(publisher.key)
-        self.store = ModelStore(folder, public)
-        self.updater = Updater(
-            url=publisher.url,
-            public=public,
+        self.look_s = 0.01  # what a fetched model makes of it
+        self.camera = True
+        self.stop = Stop()
+        self.public = base64.b64decode(publisher.key)
+        self.store = ModelStore(folder, self.public)
+        self.updater = self.started(publisher.url)
+        self._progress = Progress(turns=100, frames=100, look_s=0.01)
+
+    def started(self, url: str, use: Callable[[Path], None] | None = None) -> Updater:
+        """An updater as the daemon's next start makes it."""
+        return Updater(
+            url=url,
+            public=self.public,
             store=self.store,
             running=lambda: self.used[-1],
             prove=lambda path: check_goldens(Classifier(read_model_file(path), runtime="auto")),
-            use=self.used.append,
-            vitals=lambda: Vitals(self.look),
+            use=use or self.used.append,
+            progress=self.look,
             every_s=3600.0,
             probation_s=0.2,
-            stop=threading.Event(),
+            stop=self.stop,
+            look_s=0.01,
         )
 
     def look(self) -> Progress:
-        self._turns += 1
-        fetched = len(self.used) % 2 == 0
-        return Progress(turns=self._turns, latency_s=2.0 if fetched and self.slow else 0.01)
+        before, fetched = self._progress, len(self.used) % 2 == 0
+        self._progress = Progress(
+            turns=before.turns + 1,
+            frames=before.frames + self.camera,
+            look_s=self.look_s if fetched else 0.01,
+        )
+        return self._progress
 
     @property
     def state(self) -> str:
@@ -145,6 +125,7 @@ def test_an_older_version_is_refused(device: Device, publisher: Publisher) -> No
     device.updater.look()
     assert device.state == "refused"
     assert "version 1 is older than 2" in device.told
+    assert device.store.kept() == device.used[-1]
     assert len(device.used) == 2
 
 
@@ -164,7 +145,17 @@ def test_a_changed_manifest_is_refused(device: Device, publisher: Publisher) -> 
     assert "not signed" in device.told
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"model": {}, "signature": ""}', "<html>"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"model": {}, "signature": ""}',
+        "<html>",
+        "[" * 9_000,
+        '{"model": [' + "9" * 9_000,
+    ],
+)
 def test_what_is_no_manifest_is_refused(device: Device, publisher: Publisher, content: str) -> None:
     (publisher.folder / "manifest.json").write_text(content)
     device.updater.look()
@@ -174,8 +165,8 @@ def test_what_is_no_manifest_is_refused(device: Device, publisher: Publisher, co
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda content: content[:-1] + b"?", "not the file that was signed"),
-        (lambda content: content[: len(content) // 2], "not the file that was signed"),
+        (lambda content: content[:-1] + b"?", "not what was signed"),
+        (lambda content: content[: len(content) // 2], "not what was signed"),
         (lambda content: content + b"?", "has more than"),
     ],
     ids=["changed", "truncated", "grown"],
@@ -210,62 +201,227 @@ def test_a_model_that_answers_otherwise_here_is_refused_and_not_fetched_again(
 
 
 def test_a_model_that_slows_the_daemon_down_is_taken_back(device: Device) -> None:
-    device.slow = True
+    device.look_s = 2.0
     device.updater.look()
     assert [path.name for path in device.used[1:]] == ["1.tflite", "expression.tflite"]
     assert device.store.kept() is None
-    assert "not well with version 1, which is taken back" in device.told
+    assert device.state == "refused"
+    assert "not well with version 1" in device.told
     device.updater.look()
     assert len(device.used) == 3
+
+
+def test_a_model_that_is_never_put_to_work_is_not_kept(
+    device: Device, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_daemon.updater.USE_S", 0.1)
+    device.updater = device.started(publisher.url, use=lambda path: None)
+    device.updater.look()
+    assert device.state == "refused"
+    assert device.store.kept() is None
+
+
+def test_without_frames_nothing_is_tried_and_nothing_kept(device: Device) -> None:
+    vitals = Vitals(device.look)
+    assert vitals.look() == "well"
+    device.camera = False
+    assert vitals.look() == "idle"
+    still = Vitals(lambda: Progress(turns=9, frames=9))
+    assert still.look() == "unwell"
+
+
+def test_a_daemon_that_is_told_to_stop_meanwhile_tries_again_at_the_next_start(
+    device: Device, publisher: Publisher
+) -> None:
+    device.camera = False  # so that the probation does not end
+    trial = threading.Thread(target=device.updater.look)
+    trial.start()
+    until(lambda: device.state == "trying")
+    device.stop.request()
+    trial.join()
+    assert (device.store.seen, device.store.kept()) == (0, None)
+    device.stop, device.used, device.camera = Stop(), device.used[:1], True
+    device.updater = device.started(publisher.url)
+    device.updater.look()
+    assert device.state == "current"
+
+
+def test_a_daemon_that_fails_meanwhile_does_not_try_again(
+    device: Device, publisher: Publisher
+) -> None:
+    device.camera = False
+    trial = threading.Thread(target=device.updater.look)
+    trial.start()
+    until(lambda: device.state == "trying")
+    device.stop.failure = RuntimeError("what the model has brought about")
+    device.stop.request()
+    trial.join()
+    device.stop, device.used = Stop(), device.used[:1]
+    device.updater = device.started(publisher.url)
+    device.updater.look()
+    assert device.told == "version 1 was tried and did not work"
+    assert len(device.used) == 1
 
 
 def test_an_absent_publisher_is_waited_for(device: Device, publisher: Publisher) -> None:
     publisher.file.unlink()
     device.updater.look()
     assert device.state == "failed"
-    assert device.store.seen == -1
+    assert device.store.seen == 0
     publisher.publish(1)
     device.updater.look()
     assert device.state == "current"
 
 
-def test_a_kept_model_that_was_changed_on_disk_is_not_trusted(device: Device) -> None:
+class _Babble(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(4096)
+        self.request.sendall(b"good morning\r\n\r\n")
+
+
+def test_what_speaks_no_http_is_waited_for(device: Device) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _Babble) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}/manifest.json"
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        updater = device.started(url)
+        updater.look()
+        answering.join()
+    assert updater.status.state == "failed"
+    assert updater.status.reason == f"{url}: good morning"
+
+
+def test_a_disk_that_takes_no_model_is_told_and_tried_again(
+    device: Device, publisher: Publisher, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fetched"
+    folder.write_text("in the way")
+    device.updater.look()
+    assert device.state == "failed"
+    assert str(folder) in device.told
+    folder.unlink()
+    device.updater.look()
+    assert device.state == "current"
+
+
+def test_a_kept_model_that_was_damaged_on_disk_is_not_trusted_and_fetched_again(
+    device: Device,
+) -> None:
     device.updater.look()
     kept = device.store.kept()
     assert kept is not None
     kept.write_bytes(b"")
-    with pytest.raises(UpdateRefused, match="not the file that was signed"):
+    with pytest.raises(UpdateRefused, match="not what was signed as version 1"):
         device.store.kept()
+    device.updater.look()
+    assert device.store.kept() == kept
 
 
-def test_the_daemon_goes_over_while_its_stream_goes_on(
-    publisher: Publisher, tmp_path: Path, shipped_model: Path
-) -> None:
-    settings = (
-        "camera.source=demo",
-        f"model={shipped_model}",
-        f"models.url={publisher.url}",
-        f"models.key={publisher.key}",
-        f"models.folder={tmp_path / 'fetched'}",
-        "models.every_h=0.0001",
-        "models.probation_s=1.0",
-    )
+class Site:
+    """The daemon with a publisher of its models."""
 
-    with Daemon(tmp_path, *settings) as daemon:
+    def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
+        self._folder, self.fetched = folder, folder / "fetched"
+        self._settings = (
+            "camera.source=demo",
+            f"model={shipped}",
+            f"models.url={publisher.url}",
+            f"models.key={publisher.key}",
+            f"models.folder={self.fetched}",
+            "models.every_h=0.0001",
+        )
+
+    def start(self, probation_s: float = 1.0) -> Daemon:
+        return Daemon(self._folder, *self._settings, f"models.probation_s={probation_s}")
+
+
+@pytest.fixture
+def site(publisher: Publisher, tmp_path: Path, shipped_model: Path, blazeface_dir: Path) -> Site:
+    return Site(tmp_path, publisher, shipped_model)
+
+
+def model_of(daemon: Daemon) -> str:
+    return str(daemon.state()["model"]["sha256"])
+
+
+def update_of(daemon: Daemon) -> dict[str, Any]:
+    return dict(daemon.state()["update"])
+
+
+def test_the_daemon_goes_over_while_its_stream_goes_on(site: Site, publisher: Publisher) -> None:
+    with site.start() as daemon:
         with urllib.request.urlopen(daemon.url + "/stream.mjpg", timeout=30) as stream:
-            daemon.until(lambda: daemon.state()["model"]["sha256"] == sha256_of(publisher.file))
-            daemon.until(lambda: daemon.state()["update"]["state"] == "current")
+            daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+            daemon.until(lambda: update_of(daemon)["state"] == "current")
             publisher.publish(2)
-            daemon.until(lambda: daemon.state()["update"]["version"] == 2)
-            daemon.until(lambda: daemon.state()["update"]["state"] == "current")
-            assert daemon.state()["model"]["sha256"] == sha256_of(publisher.file)
+            daemon.until(lambda: update_of(daemon)["version"] == 2)
+            daemon.until(lambda: update_of(daemon)["state"] == "current")
+            assert model_of(daemon) == sha256_of(publisher.file)
+            assert daemon.state()["detector"] == "blazeface"
             assert stream.read(200_000).count(b"Content-Type: image/jpeg") > 2
+        assert 'mien_update_state{state="current"} 1.0' in daemon.get("/metrics").decode()
         assert "model update: version 2 is in use" in "\n".join(daemon.log)
         assert daemon.stop() == 0
     publisher.file.unlink()
-    with Daemon(tmp_path, *settings) as again:
-        assert again.state()["model"]["sha256"] == sha256_of(tmp_path / "fetched" / "2.tflite")
+    with site.start() as again:
+        assert model_of(again) == sha256_of(site.fetched / "2.tflite")
+        assert again.state()["detector"] == "blazeface"
         assert again.stop() == 0
+
+
+def test_the_daemon_refuses_what_is_old_or_changed_and_takes_what_is_right(
+    site: Site, publisher: Publisher, tmp_path: Path, shipped_model: Path
+) -> None:
+    third = tmp_path / "expression.tflite"
+    third.write_bytes(shipped_model.read_bytes() + b"third")
+    manifest, _ = publish(third, 3, publisher.key_file)
+    first = {path: path.read_bytes() for path in publisher.folder.iterdir()}
+    publisher.publish(2)
+    with site.start() as daemon:
+        daemon.until(lambda: update_of(daemon)["state"] == "current")
+        second = model_of(daemon)
+        for path, content in first.items():
+            path.write_bytes(content)
+        daemon.until(lambda: "version 1 is older than 2" in update_of(daemon)["reason"])
+        publisher.file.write_bytes(third.read_bytes()[:-1] + b"?")
+        shutil.copy(manifest, publisher.folder)
+        daemon.until(lambda: "not what was signed as version 3" in update_of(daemon)["reason"])
+        assert model_of(daemon) == second
+        shutil.copy(third, publisher.folder)
+        daemon.until(lambda: update_of(daemon) == {"state": "current", "version": 3, "reason": ""})
+        assert model_of(daemon) == sha256_of(third)
+        assert daemon.stop() == 0
+
+
+def test_a_daemon_killed_while_it_tries_a_model_starts_with_the_one_before(
+    site: Site, publisher: Publisher, shipped_model: Path
+) -> None:
+    with site.start(probation_s=600) as daemon:
+        daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+        assert update_of(daemon)["state"] == "trying"
+        daemon.stop(signal.SIGKILL)
+    with site.start() as again:
+        again.until(lambda: update_of(again)["state"] == "refused")
+        assert update_of(again)["reason"] == "version 1 was tried and did not work"
+        assert model_of(again) == sha256_of(shipped_model)
+        publisher.publish(2)
+        again.until(lambda: update_of(again)["state"] == "current")
+        assert again.stop() == 0
+
+
+def test_the_daemon_takes_back_a_model_that_makes_it_slow(
+    site: Site, publisher: Publisher, shipped_model: Path
+) -> None:
+    from slow_model import slow_model
+
+    publisher.publish_file(slow_model(shipped_model), 2)
+    with site.start(probation_s=600) as daemon:
+        daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+        daemon.until(lambda: update_of(daemon)["state"] == "refused")
+        assert "not well with version 2" in update_of(daemon)["reason"]
+        daemon.until(lambda: model_of(daemon) == sha256_of(shipped_model))
+        daemon.until(lambda: daemon.state()["faces"])
+        assert daemon.stop() == 0
 
 
 def test_a_publisher_signs_with_a_key_that_others_cannot_read(
@@ -283,3 +439,28 @@ def test_a_publisher_signs_with_a_key_that_others_cannot_read(
     key.write_text("nothing")
     assert main(words) == 2
     assert f"{key} holds no key" in capsys.readouterr().err
+
+
+def test_the_doctor_says_how_updates_are(
+    publisher: Publisher, tmp_path: Path, shipped_model: Path
+) -> None:
+    public, folder = base64.b64decode(publisher.key), tmp_path / "fetched"
+
+    def found(url: str = publisher.url, public: bytes = public) -> list[tuple[str, str]]:
+        findings = examine_updates(url, public, folder, Path("config.yaml"))
+        return [(each.verdict, each.sentence) for each in findings]
+
+    assert found() == [("ok", "version 1 is offered, the newest tried here is none")]
+    Device(folder, publisher, shipped_model).updater.look()
+    assert found() == [("ok", "version 1 is offered, the newest tried here is version 1")]
+    (folder / "1.tflite").unlink()
+    assert found()[0][1].endswith(
+        "cannot be read: No such file or directory; the configured model is used instead"
+    )
+    assert found(f"{publisher.url}.no")[1] == (
+        "warning",
+        f"{publisher.url}.no: HTTP Error 404: File not found",
+    )
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    assert found(public=bytes(32))[-1][1].endswith("is not signed with the key in models.key")
