@@ -92,8 +92,14 @@ def many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("many_files")
 @pytest.mark.parametrize(
     "request_bytes",
-    [b"", b"GET / HTTP/1.1\r\nHost: 127", b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"],
-    ids=["nothing", "half a header", "a stream never read"],
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: 127",
+        b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+    ids=["nothing", "half a header", "a stream never read", "half a photo", "half a body"],
 )
 def test_the_page_opens_behind_a_thousand_bad_clients(site: Site, request_bytes: bytes) -> None:
     with ExitStack() as clients:
