@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from website import Site, view
+from website import Site, until, view
 
 CONNECTIONS = 1000
 
@@ -66,6 +68,36 @@ def test_curl_reads_the_stream_and_the_still(site: Site) -> None:
     stream = output(program("curl"), "-sN", "--max-time", "1", f"{base}/stream.mjpg")
     assert stream.count(b"Content-Type: image/jpeg") > 3
     assert output(program("curl"), "-s", f"{base}/snapshot.jpg").startswith(b"\xff\xd8")
+
+
+@pytest.fixture
+def folder_for_all() -> Iterator[Path]:
+    """A folder that other users may write to, under a path that they may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def test_vlc_reads_the_stream(site: Site, folder_for_all: Path) -> None:
+    """It writes what it has read, as multipart again. VLC does not run as root."""
+    copy = folder_for_all / "copy.mjpg"
+    words = [program("vlc"), "-I", "dummy", f"http://127.0.0.1:{site.server.port}/stream.mjpg"]
+    words.append(f"--sout=#std{{access=file,mux=mpjpeg,dst={copy}}}")
+    root = os.getuid() == 0
+    player = subprocess.Popen(
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(folder_for_all)},
+        user="nobody" if root else None,
+        group="nogroup" if root else None,
+    )
+    try:
+        until(lambda: copy.exists() and copy.read_bytes().count(b"\xff\xd9") >= 5)
+    finally:
+        player.kill()
+        player.wait()
 
 
 def page_answers_within(site: Site, limit_s: float) -> bool:
