@@ -38,6 +38,7 @@ HEADER_S: Final = 5.0  # for the TLS handshake and each request's header, from i
 CLIENT_TIMEOUT_S: Final = (
     5.0  # a client that takes nothing and sends nothing for so long is cut off
 )
+HEADER_BYTES: Final = 32_768
 UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
 CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
 
@@ -149,6 +150,7 @@ class _Refused(ValueError):
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """One connection's requests."""
 
+    rfile: Any
     wsgi_input: Any
 
     def handle_one_request(self) -> Any:
@@ -160,7 +162,11 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
                 return None  # its header did not come in time
 
     def read_request(self, raw_requestline: str) -> Any:
-        read = super().read_request(raw_requestline)
+        stream, self.rfile = self.rfile, _Head(self.rfile)
+        try:
+            read = super().read_request(raw_requestline)
+        finally:
+            self.rfile = stream
         self._patience.close()
         self.server.goes_on(self.socket.fileno())
         if "transfer-encoding" in self.headers:
@@ -228,6 +234,20 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
     def _wait_writable(self) -> None:
         if not self._ready.poll(0):  # else there is no need to go through the event loop
             wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
+
+
+class _Head:
+    """The lines of a request's header, HEADER_BYTES of them at most."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._left = stream, HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._stream.readline(min(limit, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise _Refused("431 Request Header Fields Too Large", "The header is too long.")
+        return line
 
 
 class _Body(Input):  # type: ignore[misc]

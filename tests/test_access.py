@@ -366,6 +366,13 @@ def test_no_request_hides_in_anothers_body(open_site: Site, head: str) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) in ([b"400"], [b"411"])
 
 
+def test_a_header_may_not_fill_the_memory(open_site: Site) -> None:
+    with open_site.connect() as client:
+        client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        client.sendall(b"Cookie: " + b"x" * 40_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
 def test_an_upload_that_is_given_up_is_not_worth_a_traceback(
     open_site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
