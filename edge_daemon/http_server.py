@@ -162,6 +162,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
                 return None  # its header did not come in time
 
     def read_request(self, raw_requestline: str) -> Any:
+        if not raw_requestline.isascii():
+            raise ValueError("no URL has such bytes")  # RFC 3986, section 2
         stream, self.rfile = self.rfile, _Head(self.rfile)
         try:
             read = super().read_request(raw_requestline)

@@ -66,9 +66,12 @@ class Loop:
         return guard
 
     def offload(self, work: Callable[..., T], *values: Any) -> T:
-        """What `work(*values)` gives, done in a native thread while others are served."""
-        result: T = self._workers.apply(work, values)
-        return result
+        """What `work(*values)` gives or raises, in a native thread while others are served."""
+        result, error = self._workers.apply(_outcome, (work, values))
+        if error is not None:
+            raise error
+        done: T = result
+        return done
 
     @contextmanager
     def deadline(self, limit_s: float) -> Iterator[None]:
@@ -95,3 +98,11 @@ class Loop:
             self._workers.kill()
             gc.collect()  # a cut connection's file may wait in a cycle, and closes through the hub
             hub.destroy(destroy_loop=True)
+
+
+def _outcome(work: Callable[..., T], values: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+    """What comes of it; gevent would print what a worker raises, for whom it is no surprise too."""
+    try:
+        return work(*values), None
+    except Exception as error:  # raised anew where it is waited for
+        return None, error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import socket
 import ssl
@@ -373,13 +374,56 @@ def test_a_header_may_not_fill_the_memory(open_site: Site) -> None:
         assert client.recv(100).startswith(b"HTTP/1.1 431 ")
 
 
-def test_an_upload_that_is_given_up_is_not_worth_a_traceback(
-    open_site: Site, caplog: pytest.LogCaptureFixture
+def test_an_upload_that_is_nothing_is_not_worth_a_traceback(
+    open_site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with open_site.connect() as client:
         client.sendall(b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         client.sendall(b"Content-Length: 1000\r\n\r\n\xff\xd8")
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
-    assert caplog.text == ""
+    assert open_site.send("/api/classify", "POST", b"no picture", {}).status == 415
+    assert caplog.text == capfd.readouterr().err == ""
     assert open_site.get("/state").status == 200
+
+
+def test_bytes_that_no_url_has_are_refused(guarded: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with guarded.connect() as client:
+        client.sendall(b"GET /state?token=\x90 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert guarded.get("/state?token=%90&%ff=%c3").status == 401
+    assert caplog.messages == ["web: a wrong password or token from 127.0.0.1"]
+
+
+REQUESTS = (
+    b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: mien=1.a\r\nAuthorization: Basic !\r\n\r\n",
+    b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\npassword=x",
+    b"GET /events?since=2026-01-01&limit=5 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: h2c\r\n\r\n",
+    b"GET /static/..%2f..%2fweb.py HTTP/1.1\r\nHost: [::1]:80\r\nAccept: text/html\r\n\r\n",
+)
+PIECES = (b"\r\n", b"\0", b"%00", b"%ff", b": ", b"\r\n\r\n", b"?", b"&token=x", b"\xc3(", b"//")
+
+
+def mangled(request: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(request)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(changed))
+        length = chance.choice([0, 0, 1, 5])
+        changed[place : place + length] = chance.choice([*PIECES, chance.randbytes(2)])
+    return bytes(changed)
+
+
+def test_mangled_requests_break_nothing(
+    guarded: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(6)
+    statuses = Counter[bytes]()
+    for number in range(300):
+        with guarded.connect() as client:
+            client.sendall(mangled(REQUESTS[number % len(REQUESTS)], chance))
+            client.shutdown(socket.SHUT_WR)
+            statuses[client.recv(4096)[9:12]] += 1
+    assert statuses.keys() <= {b"400", b"401", b"421", b"429"}
+    assert set(caplog.messages) <= {"web: a wrong password or token from 127.0.0.1"}
+    assert capfd.readouterr().err == ""
+    assert guarded.failures == []
