@@ -4,9 +4,10 @@
 
 Needs Debian's `motion`. The clip is played at 15 frames a second, 640×480, JPEG quality 80. Both
 take turns, and each figure is the median of the rounds. The viewers share the machine with the
-servers: compare the columns of one run. A picture's age is that when it is sent, to the last but
-one of the viewers' connections; motion tells none. What a picture more costs is the processor time
-beyond that of one viewer's frames.
+servers: compare the columns of one run. A picture's age is that when it is sent. Viewers are served
+in the order of their coming: the first one's pictures are as old as the pipeline and the encoding
+make them, the last one's have waited for all the others; motion tells no ages. What a picture more
+costs is the processor time beyond that of one viewer's frames.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
 VIEWERS = 100
 Server = Callable[[Path, Path], AbstractContextManager[tuple[int, int, str]]]
 WARM_S = 3.0
+SETTLING = 30  # of a probe's pictures, while the others connect
 CLIP_S = 90
 MOTION = """
 daemon off
@@ -79,18 +81,35 @@ def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
         child.wait()
 
 
+class Probe(threading.Thread):
+    """A viewer that looks at its pictures' ages: milliseconds from capture until they are sent."""
+
+    def __init__(self, port: int, path: str, duration_s: float) -> None:
+        super().__init__()
+        self._url, self._duration_s = f"http://127.0.0.1:{port}{path}", duration_s
+        self.watching = threading.Event()
+        self._seen_ms: list[float] = []
+
+    def run(self) -> None:
+        with urllib.request.urlopen(self._url, timeout=10) as stream:  # noqa: S310
+            self.watching.set()
+            self._seen_ms.extend(age.sent_ms for age in ages(stream, self._duration_s))
+
+    def result(self) -> tuple[float, float]:
+        """The median and the 99th percentile, once it has seen all."""
+        self.join()
+        return percentiles(self._seen_ms[SETTLING:])
+
+
 def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> dict[str, float]:
-    """What `count` viewers get and cost, one more looking at the pictures' age."""
-    seen: list[float] = []
-
-    def probe() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as stream:
-            seen.extend(age.sent_ms for age in ages(stream, WARM_S + duration_s))
-
-    prober = threading.Thread(target=probe)
+    """What `count` viewers get and cost; two more, the first and the last, are probes."""
+    probes = [Probe(port, path, WARM_S + duration_s) for _ in range(2 * (path != "/"))]
+    for probe in probes[:1]:
+        probe.start()
+        probe.watching.wait()
     viewers = connect(port, count, f"GET {path} HTTP/1.0\r\n\r\n".encode())
-    if path != "/":  # motion's parts tell no times
-        prober.start()
+    for probe in probes[1:]:
+        probe.start()
     read_all(viewers, WARM_S)
     before_s = cpu_s(pid)
     counts = read_all(viewers, duration_s)
@@ -105,9 +124,8 @@ def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> di
         "threads": threads(pid),
     }
     close(viewers)
-    if path != "/":
-        prober.join()
-        row["age median, ms"], row["age p99, ms"] = percentiles(seen)
+    for name, probe in zip(("first", "last"), probes, strict=False):
+        row[f"age median, {name}, ms"], row[f"age p99, {name}, ms"] = probe.result()
     return row
 
 
