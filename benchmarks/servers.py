@@ -88,7 +88,7 @@ def _gevent(port: int) -> Callable[[], None]:
 
     loop = Loop()
     server = HttpServer(
-        app=application(lambda: loop.wait(1.0)),
+        app=application(loop.wait),
         loop=loop,
         host="127.0.0.1",
         port=port,

@@ -1,10 +1,13 @@
 """One viewer and a hundred, of the daemon and of motion on the same clip: a table out.
 
-    python -m benchmarks.viewers CLIP [SECONDS]         (make bench-viewers CLIP=…)
+    python -m benchmarks.viewers CLIP [SECONDS] [ROUNDS]         (make bench-viewers CLIP=…)
 
-Needs Debian's `motion`. The clip is played at 15 frames a second, 640×480, JPEG quality 80. The
-viewers share the machine with the servers: compare the rows of one run. What a picture more costs
-is the processor time beyond that of the frames themselves, taken from the run with one viewer.
+Needs Debian's `motion`. The clip is played at 15 frames a second, 640×480, JPEG quality 80. Both
+take turns, and each figure is the median of the rounds. The viewers share the machine with the
+servers: compare the columns of one run. A picture's age is that when it is sent. Viewers are served
+in the order of their coming: the first one's pictures are as old as the pipeline and the encoding
+make them, the last one's have waited for all the others; motion tells no ages. What a picture more
+costs is the processor time beyond that of one viewer's frames.
 """
 
 from __future__ import annotations
@@ -17,17 +20,19 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from benchmarks import running
 from benchmarks.latency import ages, percentiles
 from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
 
 VIEWERS = 100
+Server = Callable[[Path, Path], AbstractContextManager[tuple[int, int, str]]]
 WARM_S = 3.0
+SETTLING = 30  # of a probe's pictures, while the others connect
 CLIP_S = 90
 MOTION = """
 daemon off
@@ -76,34 +81,65 @@ def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
         child.wait()
 
 
+class Probe(threading.Thread):
+    """A viewer that looks at its pictures' ages: milliseconds from capture until they are sent."""
+
+    def __init__(self, port: int, path: str, duration_s: float) -> None:
+        super().__init__()
+        self._url, self._duration_s = f"http://127.0.0.1:{port}{path}", duration_s
+        self.watching = threading.Event()
+        self._seen_ms: list[float] = []
+
+    def run(self) -> None:
+        with urllib.request.urlopen(self._url, timeout=10) as stream:  # noqa: S310
+            self.watching.set()
+            self._seen_ms.extend(age.sent_ms for age in ages(stream, self._duration_s))
+
+    def result(self) -> tuple[float, float]:
+        """The median and the 99th percentile, once it has seen all."""
+        self.join()
+        return percentiles(self._seen_ms[SETTLING:])
+
+
 def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> dict[str, float]:
-    """What `count` viewers get and cost, one more looking at the pictures' age."""
-    seen: list[float] = []
-
-    def probe() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as stream:
-            seen.extend(age.sent_ms for age in ages(stream, WARM_S + duration_s))
-
-    prober = threading.Thread(target=probe)
-    if path != "/":  # motion's parts tell no times
-        prober.start()
+    """What `count` viewers get and cost; two more, the first and the last, are probes."""
+    probes = [Probe(port, path, WARM_S + duration_s) for _ in range(2 * (path != "/"))]
+    for probe in probes[:1]:
+        probe.start()
+        probe.watching.wait()
     viewers = connect(port, count, f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    for probe in probes[1:]:
+        probe.start()
     read_all(viewers, WARM_S)
     before_s = cpu_s(pid)
     counts = read_all(viewers, duration_s)
+    used_s = cpu_s(pid) - before_s
     row: dict[str, float] = {
-        "fps, slowest": min(counts) / duration_s,
+        "frames a second, slowest viewer": min(counts) / duration_s,
         "frames": max(counts),
         "pictures": sum(counts),
-        "CPU s": cpu_s(pid) - before_s,
+        "CPU s": used_s,
+        "CPU µs a picture": 1e6 * used_s / max(sum(counts), 1),
         "MB": memory_mb(pid),
         "threads": threads(pid),
     }
     close(viewers)
-    if path != "/":
-        prober.join()
-        row["latency median, ms"], row["latency p99, ms"] = percentiles(seen)
+    for name, probe in zip(("first", "last"), probes, strict=False):
+        row[f"age median, {name}, ms"], row[f"age p99, {name}, ms"] = probe.result()
     return row
+
+
+def both(
+    server: Server, clip: Path, folder: Path, duration_s: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The rows of one viewer and of VIEWERS, and what a picture more costs in the latter."""
+    with server(clip, folder) as found:
+        time.sleep(WARM_S)
+        few, many = (measure(*found, count, duration_s) for count in (1, VIEWERS))
+    frames_s = few["CPU s"] * many["frames"] / max(few["frames"], 1)
+    more = max(many["pictures"] - many["frames"], 1)
+    many["CPU µs for a picture more"] = 1e6 * (many["CPU s"] - frames_s) / more
+    return few, many
 
 
 def long_clip(clip: Path, folder: Path) -> Path:
@@ -116,27 +152,27 @@ def long_clip(clip: Path, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Measure both and print the table."""
-    duration_s = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
+    """Measure both in turns and print the table."""
+    words = dict(enumerate(sys.argv))
+    duration_s, rounds = float(words.get(2, 20)), int(words.get(3, 3))
+    seen: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = long_clip(Path(sys.argv[1]), folder)
-        for server in (daemon, motion):
-            with server(clip, folder) as found:
-                time.sleep(WARM_S)
-                few, many = (measure(*found, count, duration_s) for count in (1, VIEWERS))
-            print_table(server.__name__, few, many)
+        for _ in range(rounds):
+            for server in (daemon, motion):
+                seen.setdefault(server.__name__, []).append(both(server, clip, folder, duration_s))
+    for name, rows in seen.items():
+        print_table(name, rows)
 
 
-def print_table(name: str, few: dict[str, Any], many: dict[str, Any]) -> None:
-    print(f"\n| {name} | 1 viewer | {VIEWERS} viewers |\n|---|---|---|")
-    for key, value in few.items():
-        print(f"| {key} | {value:.4g} | {many[key]:.4g} |")
-    own_s = (
-        few["CPU s"] * many["frames"] / max(few["frames"], 1)
-    )  # what the frames cost by themselves
-    more_us = 1e6 * (many["CPU s"] - own_s) / max(many["pictures"] - many["frames"], 1)
-    print(f"| CPU µs for a picture more | | {more_us:.3g} |")
+def print_table(name: str, rows: list[tuple[dict[str, float], dict[str, float]]]) -> None:
+    print(f"\n| {name} | 1 viewer | {VIEWERS} viewers | worst of {len(rows)} |\n|---|---|---|---|")
+    for key in rows[0][1]:
+        few = [row[0].get(key, float("nan")) for row in rows]
+        many = [row[1][key] for row in rows]
+        worst = min(many) if key.startswith("frames a") else max(many)
+        print(f"| {key} | {median(few):.4g} | {median(many):.4g} | {worst:.4g} |")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from edge_daemon.credentials import password_fits, token_fits
 from edge_daemon.lockout import Lockout
 from edge_daemon.web_loop import Loop
 
-COOKIE: Final = "mien"
 SESSION_S: Final = 30 * 86_400
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,7 +47,7 @@ class Access:
         self._hosts = {"localhost", own, f"{own}.local", *(host.lower() for host in hosts)}
         self._secure = secure
         self._loop = loop
-        self._one_password = loop.places(1)
+        self._one_guess = loop.places(1)  # each check of a password takes 16 MB
         self._key = secrets.token_bytes(32)  # sessions end with the process
         self._lockout = Lockout()
 
@@ -73,10 +72,10 @@ class Access:
         return None if self.signed_in(request) else self._unknown(request)
 
     def signed_in(self, request: Request) -> bool:
-        """Whether the request comes in a session, or needs none."""
+        """Whether the request comes in a session, or needs none; under a name of ours."""
         if not self.required:
-            return True
-        expiry, _, signature = request.cookies.get(COOKIE, "").partition(".")
+            return self._known_host(request)
+        expiry, _, signature = request.cookies.get(_cookie(request), "").partition(".")
         known = hmac.compare_digest(signature.encode(), self._signature(expiry).encode())
         return known and time.time() < int(expiry)
 
@@ -85,17 +84,18 @@ class Access:
         given = request.form.get("password", "")
         if not self.required:
             return redirect("./", 303)  # type: ignore[return-value]
-        if (locked := self._locked(request)) is not None:
-            return locked
-        if not self._right(given):
-            return self._failed(request)
+        with self._one_guess:  # many sent at once do not pass the lock-out together
+            if (locked := self._locked(request)) is not None:
+                return locked
+            if not self._right(given):
+                return self._failed(request)
         self._lockout.succeeded(str(request.remote_addr))
-        return self._session(redirect("./", 303))  # type: ignore[arg-type]
+        return self._session(request, redirect("./", 303))  # type: ignore[arg-type]
 
-    def logout(self) -> Response:
+    def logout(self, request: Request) -> Response:
         """Forget the session in the browser."""
         response = redirect("./", 303)
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(_cookie(request))
         return response  # type: ignore[return-value]
 
     def _known_host(self, request: Request) -> bool:
@@ -115,7 +115,7 @@ class Access:
         if request.path == "/" and "token" in request.args and "action" not in request.args:
             rest = {name: value for name, value in request.args.items() if name != "token"}
             query = f"?{urlencode(rest)}" if rest else ""
-            return self._session(redirect(f"./{query}", 303))  # type: ignore[arg-type]
+            return self._session(request, redirect(f"./{query}", 303))  # type: ignore[arg-type]
         return None
 
     def _right(self, given: str) -> bool:
@@ -124,8 +124,7 @@ class Access:
             return True
         if not self._password:
             return False
-        with self._one_password:  # each check takes 16 MB
-            return self._loop.offload(password_fits, given, self._password)
+        return self._loop.offload(password_fits, given, self._password)
 
     def _locked(self, request: Request) -> Response | None:
         wait_s = self._lockout.wait_s(str(request.remote_addr), time.monotonic())
@@ -156,10 +155,10 @@ class Access:
         page = render_template("sign-in.html", problem="" if first else sentence)
         return Response(page, status, mimetype="text/html")
 
-    def _session(self, response: Response) -> Response:
+    def _session(self, request: Request, response: Response) -> Response:
         expiry = str(int(time.time()) + SESSION_S)
         response.set_cookie(
-            COOKIE,
+            _cookie(request),
             f"{expiry}.{self._signature(expiry)}",
             max_age=SESSION_S,
             httponly=True,
@@ -170,6 +169,13 @@ class Access:
 
     def _signature(self, expiry: str) -> str:
         return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()
+
+
+def _cookie(request: Request) -> str:
+    """The session's name: browsers keep one jar for all ports of a machine with several cameras."""
+    header = request.headers.get("Host", "")
+    port = urlsplit(f"//{header}").port if _well_formed(header) else None
+    return f"mien-{port}" if port else "mien"
 
 
 def _token_of(request: Request) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import ssl
 import threading
@@ -22,8 +23,9 @@ import gevent
 from flask import Flask
 from gevent import ssl as gevent_ssl
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 from gevent.socket import wait_write
+from werkzeug.exceptions import ClientDisconnected
 
 from edge_daemon.web_loop import Loop
 
@@ -36,9 +38,9 @@ HEADER_S: Final = 5.0  # for the TLS handshake and each request's header, from i
 CLIENT_TIMEOUT_S: Final = (
     5.0  # a client that takes nothing and sends nothing for so long is cut off
 )
+HEADER_BYTES: Final = 32_768
 UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
 CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
-STOP_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ class CertificateError(ValueError):
 class HttpServer:
     """Serves `app` on `host`:`port` from a thread of its own, in `loop`.
 
-    At most `max_connections` at once: for one more, that which has waited longest for its request
-    goes. Request bodies may have `max_body_bytes`. `on_failure` hears of a failing thread.
+    At most `max_connections` at once: for one more, that which has waited longest for its client
+    goes, be it for a request or for its answer to be taken; streams stay. Request bodies may have
+    `max_body_bytes`. `on_failure` hears of a failing thread.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class HttpServer:
         )
         server.start()
         while not self._stop.is_set() and server.failure is None:
-            self._loop.wait(STOP_S)
+            self._loop.wait()
         server.stop(timeout=0)
         if server.failure is not None:
             raise server.failure
@@ -147,8 +150,11 @@ class _Refused(ValueError):
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """One connection's requests."""
 
+    rfile: Any
+    wsgi_input: Any
+
     def handle_one_request(self) -> Any:
-        self.server.owes_request(self.socket.fileno())
+        self.server.waits(self.socket.fileno())
         with gevent.Timeout(HEADER_S) as self._patience:
             try:
                 return super().handle_one_request()
@@ -156,11 +162,20 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
                 return None  # its header did not come in time
 
     def read_request(self, raw_requestline: str) -> Any:
-        read = super().read_request(raw_requestline)
+        if not raw_requestline.isascii():
+            raise ValueError("no URL has such bytes")  # RFC 3986, section 2
+        stream, self.rfile = self.rfile, _Head(self.rfile)
+        try:
+            read = super().read_request(raw_requestline)
+        finally:
+            self.rfile = stream
         self._patience.close()
-        self.server.made_request(self.socket.fileno())
+        self.server.goes_on(self.socket.fileno())
         if "transfer-encoding" in self.headers:
             raise _Refused("411 Length Required", "Send the body with its Content-Length.")
+        lengths = set(self.headers.get_all("content-length", ()))
+        if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
+            raise ValueError("there may be one Content-Length")  # RFC 9112, section 6.3
         if (self.content_length or 0) > self.server.max_body_bytes:
             limit = self.server.max_body_bytes // 1_000_000
             raise _Refused("413 Content Too Large", f"A body may have {limit} MB.")
@@ -168,7 +183,12 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        asked = self.wsgi_input.socket  # by `Expect: 100-continue`
+        environ["wsgi.input"] = self.wsgi_input = _Body(self, asked)
+        environ["wsgi.input_terminated"] = True
         environ[WRITABLE] = self._wait_writable
+        self._ready = select.poll()
+        self._ready.register(self.socket.fileno(), select.POLLOUT)
         return environ
 
     def finalize_headers(self) -> None:
@@ -198,12 +218,72 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
         return status, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
+    def _sendall(self, data: Any) -> None:
+        """Send it; the client has its time for each step, not for the whole.
+
+        What has no length is a stream, and has a place of its own among its like.
+        """
+        self.response_length += len(data)
+        unsent = memoryview(data)[self.socket.send(data) :]
+        if not unsent:
+            return
+        if self.provided_content_length is not None:
+            self.server.waits(self.socket.fileno())
+        while unsent:
+            unsent = unsent[self.socket.send(unsent) :]
+        self.server.goes_on(self.socket.fileno())
+
     def _wait_writable(self) -> None:
-        wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
+        if not self._ready.poll(0):  # else there is no need to go through the event loop
+            wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
+
+
+class _Head:
+    """The lines of a request's header, HEADER_BYTES of them at most."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._left = stream, HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._stream.readline(min(limit, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise _Refused("431 Request Header Fields Too Large", "The header is too long.")
+        return line
+
+
+class _Body(Input):  # type: ignore[misc]
+    """A request's body."""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: _Handler, asked: Any) -> None:
+        super().__init__(handler.rfile, handler.content_length, socket=asked)
+        self._handler = handler
+
+    def _do_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
+        """Some of it. Raises ClientDisconnected when it does not come."""
+        server, number = self._handler.server, self._handler.socket.fileno()
+        server.waits(number)
+        try:
+            read: bytes = super()._do_read(length, use_readline)
+        except OSError:
+            self._handler.close_connection = True
+            raise ClientDisconnected from None
+        finally:
+            server.goes_on(number)
+        return read
+
+    def _discard(self) -> None:
+        """Read what nobody wanted, or the next request would begin with it; but not for long."""
+        if self.position < (self.content_length or 0):
+            self._handler.close_connection = True
+            with gevent.Timeout(HEADER_S, False), suppress(ClientDisconnected):
+                super()._discard()
 
 
 class _Server(WSGIServer):  # type: ignore[misc]
-    """Knows its connections by their file numbers, and which of them owe a request."""
+    """Knows its connections by their file numbers, and which of them wait for their clients."""
 
     handler_class = _Handler
 
@@ -222,24 +302,25 @@ class _Server(WSGIServer):  # type: ignore[misc]
         self.failure: BaseException | None = None
         self._max_connections = max_connections
         self._open: set[int] = set()
-        self._owing: dict[int, None] = {}  # in the order of their waiting
+        self._waiting: dict[int, None] = {}  # in this order
 
-    def owes_request(self, number: int) -> None:
-        self._owing.setdefault(number)
+    def waits(self, number: int) -> None:
+        """A client owes a request or the rest of one, or has not taken its answer."""
+        self._waiting.setdefault(number)
 
-    def made_request(self, number: int) -> None:
-        self._owing.pop(number, None)
+    def goes_on(self, number: int) -> None:
+        self._waiting.pop(number, None)
 
     def do_handle(self, connection: Any, address: Any) -> None:
         """Serve a new connection, in a full house in the place of the one that waits longest."""
         if len(self._open) >= self._max_connections:
-            if not self._owing:
+            if not self._waiting:
                 connection.close()
                 return
-            self._hang_up(next(iter(self._owing)))
+            self._hang_up(next(iter(self._waiting)))
         number = connection.fileno()
         self._open.add(number)
-        self._owing[number] = None
+        self._waiting[number] = None
         self.pool.spawn(self._one, number, connection, address)
 
     def wrap_socket_and_handle(self, connection: Any, address: Any) -> None:
@@ -267,12 +348,12 @@ class _Server(WSGIServer):  # type: ignore[misc]
         except OSError:  # it left, or it cannot do TLS
             pass
         finally:
-            self._owing.pop(number, None)
+            self._waiting.pop(number, None)
             self._open.discard(number)
             connection.close()
 
     def _hang_up(self, number: int) -> None:
-        self._owing.pop(number)
+        self._waiting.pop(number)
         with suppress(OSError), socket.socket(fileno=os.dup(number)) as twin:
             twin.shutdown(socket.SHUT_RDWR)
 

@@ -32,6 +32,11 @@ class Latest(Generic[T]):
         """Have `listener` called after each change, in the writer's thread; it must not block."""
         self._listener = listener
 
+    @property
+    def seq(self) -> int:
+        """The sequence number of the newest value, 0 before the first."""
+        return self._seq
+
     def put(self, value: T) -> None:
         """Publish `value`; a value that no reader took is counted as overwritten."""
         with self._changed:

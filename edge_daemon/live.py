@@ -23,7 +23,6 @@ OPENING: Final = "retry: 2000\n\n"
 FACES_S: Final = 0.1  # at most so often
 STATE_S: Final = 1.0
 COMMENT_S: Final = 10.0  # a word now and then, or a reader that left goes unnoticed
-WAIT_S: Final = 1.0
 
 
 class EventStream(Iterator[bytes]):
@@ -67,7 +66,7 @@ class EventStream(Iterator[bytes]):
         while not text:
             text = self._news()
             if not text:
-                self._loop.wait(WAIT_S)
+                self._loop.wait()
         self._said_s = time.monotonic()
         return text.encode()
 

@@ -11,12 +11,11 @@ from typing import Final, NamedTuple
 import cv2
 
 from edge_daemon.annotate import public_picture
-from edge_daemon.latest import Closed, Latest
+from edge_daemon.latest import Latest
 from edge_daemon.types import ImageBgr, View
-from edge_daemon.web_loop import Loop
+from edge_daemon.web_loop import PULSE_S, Loop, Signal
 
 KEPT: Final = 8  # encodings kept, each its newest picture only
-POLL_S: Final = 1.0  # how late a wait may see that it is over
 ENCODE: Final = "encode"  # drawing and compressing a view, in one look
 
 
@@ -50,32 +49,27 @@ class Pictures:
     ) -> None:
         self._views, self._loop, self._observe = views, loop, observe
         self._encodings: OrderedDict[Look, _Encoding] = OrderedDict()
-        self._closed = False
         views.listen(loop.ring)
 
     def next(self, look: Look, after: int, timeout_s: float) -> Picture | None:
-        """The newest picture with a sequence number above `after`; None after `timeout_s`.
+        """The newest picture with a sequence number above `after`; None after about `timeout_s`.
 
-        Raises Closed once this or its slot of views is closed.
+        Raises Closed once the slot of views is closed.
         """
         deadline_s = time.monotonic() + timeout_s
-        while not self._closed:
-            if (found := self._views.get(after, 0)) is not None:
-                return self._encoding(look).picture(*found)
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
+        encoding = self._encoding(look)
+        if (made := encoding.newest(after)) is not None and made.seq == self._views.seq:
+            return made
+        while True:
+            encoding.follow_up(after)
+            if (made := encoding.newest(after)) is not None:
+                return made
+            if time.monotonic() >= deadline_s:
                 return None
-            self._loop.wait(min(left_s, POLL_S))
-        raise Closed
-
-    def close(self) -> None:
-        """End every wait with Closed."""
-        self._closed = True
-        self._loop.ring()
 
     def _encoding(self, look: Look) -> _Encoding:
         if look not in self._encodings:
-            self._encodings[look] = _Encoding(look, self._loop, self._observe)
+            self._encodings[look] = _Encoding(look, self._views, self._loop, self._observe)
             if len(self._encodings) > KEPT:
                 self._encodings.popitem(last=False)
         self._encodings.move_to_end(look)
@@ -83,19 +77,45 @@ class Pictures:
 
 
 class _Encoding:
-    """The newest picture in one look; who asks while it is being made waits for it."""
+    """The newest picture in one look.
 
-    def __init__(self, look: Look, loop: Loop, observe: Callable[[str, float], None]) -> None:
-        self._look, self._loop, self._observe = look, loop, observe
-        self._busy = loop.places(1)
-        self._picture: Picture | None = None
+    One of those who wait for the next view encodes it, and then wakes the others: each wakes once
+    for a picture.
+    """
 
-    def picture(self, seq: int, view: View) -> Picture:
-        with self._busy:
-            if self._picture is None or self._picture.seq < seq:
-                jpeg = self._loop.offload(self._encode, view)
-                self._picture = Picture(seq, jpeg, view.frame.captured_at)
-            return self._picture
+    def __init__(
+        self, look: Look, views: Latest[View], loop: Loop, observe: Callable[[str, float], None]
+    ) -> None:
+        self._look, self._views, self._loop, self._observe = look, views, loop, observe
+        self._made: Picture | None = None
+        self._busy = False
+        self._over = Signal()
+
+    def newest(self, after: int) -> Picture | None:
+        """The picture made last, if its sequence number is above `after`."""
+        made = self._made
+        return made if made is not None and made.seq > after else None
+
+    def follow_up(self, after: int) -> None:
+        """Wait until a view above `after` has been encoded, or a while has passed."""
+        if self._busy:
+            self._over.wait()
+            return
+        self._busy = True
+        try:
+            self._make(after)
+        finally:
+            self._busy = False
+            self._over.send()
+
+    def _make(self, after: int) -> None:
+        started_s = time.monotonic()
+        while (found := self._views.get(after, 0)) is None:
+            if time.monotonic() - started_s >= PULSE_S:
+                return
+            self._loop.wait()
+        seq, view = found
+        self._made = Picture(seq, self._loop.offload(self._encode, view), view.frame.captured_at)
 
     def _encode(self, view: View) -> bytes:
         started_s = time.monotonic()

@@ -15,6 +15,10 @@ from edge_daemon.web_loop import Loop
 
 BOUNDARY: Final = "mien-frame"
 CONTENT_TYPE: Final = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+PART_HEADERS: Final = (
+    b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n"
+    b"X-Timestamp: %.6f\r\nX-Sent-Timestamp: %d.%06d\r\n\r\n"
+)
 REPEAT_S: Final = 2.0  # an unchanged picture goes out again, or a viewer that left goes unnoticed
 MAX_LOOKS: Final = 6  # streamed at once: each costs an encoding a frame
 
@@ -85,19 +89,19 @@ class Stream(Iterator[bytes]):
         self._interval_s = 1 / fps if fps else 0.0
         self._due_s = 0.0
         self._headers_first = headers_first
+        self._boundary = f"--{BOUNDARY}\r\n".encode()
+        if headers_first:
+            self._boundary += b"Content-Type: image/jpeg\r\n\r\n"
         self._writable = writable
         self._viewers: Viewers | None = viewers
         self._last: Picture | None = None
 
     def __next__(self) -> bytes:
-        boundary = f"--{BOUNDARY}\r\n".encode()
-        if self._headers_first:
-            boundary += b"Content-Type: image/jpeg\r\n\r\n"
-        opening = b"" if self._last else boundary
+        opening = b"" if self._last else self._boundary
         self._wait_for_turn()
         picture = self._newest()
         headers = b"" if self._headers_first else _part_headers(picture)
-        return b"".join((opening, headers, picture.jpeg, b"\r\n", boundary))
+        return b"".join((opening, headers, picture.jpeg, b"\r\n", self._boundary))
 
     def close(self) -> None:
         """Give the viewer's place back; may be called again."""
@@ -134,9 +138,6 @@ def timestamps(captured_at: datetime) -> dict[str, str]:
 
 
 def _part_headers(picture: Picture) -> bytes:
-    headers = {
-        "Content-Type": "image/jpeg",
-        "Content-Length": str(len(picture.jpeg)),
-        **timestamps(picture.captured_at),
-    }
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n"
+    """Made anew for every viewer: the time of sending is its own."""
+    sent = divmod(time.time_ns() // 1000, 1_000_000)
+    return PART_HEADERS % (len(picture.jpeg), picture.captured_at.timestamp(), *sent)

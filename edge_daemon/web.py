@@ -57,13 +57,13 @@ class WebServer:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         loop = Loop()
-        self._pictures = Pictures(views=views, loop=loop, observe=observe)
-        self._viewers = Viewers(pictures=self._pictures, loop=loop, limit=max_viewers)
+        pictures = Pictures(views=views, loop=loop, observe=observe)
+        self._viewers = Viewers(pictures=pictures, loop=loop, limit=max_viewers)
         feed.listen(loop.ring)
         access = Access(password=password, token=token, hosts=hosts, secure=bool(tls), loop=loop)
         app = create_app(
             access,
-            PictureAnswers(self._pictures, self._viewers),
+            PictureAnswers(pictures, self._viewers),
             Api(
                 access=access,
                 views=views,
@@ -104,7 +104,6 @@ class WebServer:
 
     def stop(self) -> None:
         """End every stream and connection and wait for the thread."""
-        self._pictures.close()
         self._http.stop()
 
 
@@ -119,7 +118,9 @@ def create_app(access: Access, pictures: PictureAnswers, api: Api) -> Flask:
     for path in ("/snapshot.jpg", "/snapshot"):
         app.add_url_rule(path, view_func=pictures.snapshot)
     app.add_url_rule("/login", view_func=lambda: access.login(request), methods=["POST"])
-    app.add_url_rule("/logout", endpoint="logout", view_func=access.logout, methods=["POST"])
+    app.add_url_rule(
+        "/logout", endpoint="logout", view_func=lambda: access.logout(request), methods=["POST"]
+    )
     app.add_url_rule("/state", view_func=api.state)
     app.add_url_rule("/healthz", view_func=api.healthz)
     app.add_url_rule("/metrics", view_func=api.metrics)
@@ -128,6 +129,8 @@ def create_app(access: Access, pictures: PictureAnswers, api: Api) -> Flask:
     app.add_url_rule("/api/classify", view_func=api.classify, methods=["POST"])
     app.register_error_handler(404, lambda _: sentence(404, "There is nothing here."))
     app.register_error_handler(405, _wrong_method)
+    app.register_error_handler(400, lambda _: sentence(400, "The request is not whole."))
+    app.register_error_handler(413, lambda _: sentence(413, "The body is too large."))
     return app
 
 

@@ -161,7 +161,7 @@ class Api:
             writable=request.environ[WRITABLE],
             on_close=self._leave,
         )
-        return Response(stream, mimetype=CONTENT_TYPE)
+        return Response(stream, mimetype=CONTENT_TYPE, direct_passthrough=True)
 
     def _leave(self) -> None:
         self._readers -= 1

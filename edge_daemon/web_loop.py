@@ -16,8 +16,24 @@ from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
 WORKERS: Final = 3  # native threads for what would hold up everybody: encoding, files, uploads
+PULSE_S: Final = 1.0  # so often the loop rings by itself: waits need no timers of their own
 
 T = TypeVar("T")
+
+
+class Signal:
+    """Wakes the requests that wait for it; a part of the loop."""
+
+    def __init__(self) -> None:
+        self._sent = Event()
+
+    def wait(self) -> None:
+        """Wait until it is sent the next time."""
+        self._sent.wait()
+
+    def send(self) -> None:
+        sent, self._sent = self._sent, Event()
+        sent.set()
 
 
 class Loop:
@@ -28,7 +44,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._bell: Any = None
-        self._rung: Any = None
+        self._rung = Signal()
         self._workers: Any = None
 
     def ring(self) -> None:
@@ -36,9 +52,9 @@ class Loop:
         if (bell := self._bell) is not None:
             bell.send()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the next `ring`, or for `timeout_s`."""
-        self._rung.wait(timeout_s)
+    def wait(self) -> None:
+        """Wait for the next `ring`, PULSE_S at most."""
+        self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:
         """Let other requests go on for so long."""
@@ -50,9 +66,12 @@ class Loop:
         return guard
 
     def offload(self, work: Callable[..., T], *values: Any) -> T:
-        """What `work(*values)` gives, done in a native thread while others are served."""
-        result: T = self._workers.apply(work, values)
-        return result
+        """What `work(*values)` gives or raises, in a native thread while others are served."""
+        result, error = self._workers.apply(_outcome, (work, values))
+        if error is not None:
+            raise error
+        done: T = result
+        return done
 
     @contextmanager
     def deadline(self, limit_s: float) -> Iterator[None]:
@@ -65,20 +84,25 @@ class Loop:
         """Belong to the calling thread for as long as the body runs."""
         hub = gevent.get_hub()
         self._workers = ThreadPool(WORKERS, hub)
-        self._rung = Event()
-        bell = hub.loop.async_()
-        bell.start(self._wake)
+        bell, pulse = hub.loop.async_(), hub.loop.timer(PULSE_S, PULSE_S)
+        bell.start(self._rung.send)
+        pulse.start(self._rung.send)
         self._bell = bell
         try:
             yield
         finally:
             self._bell = None
-            bell.stop()
-            bell.close()
+            for watcher in (bell, pulse):
+                watcher.stop()
+                watcher.close()
             self._workers.kill()
             gc.collect()  # a cut connection's file may wait in a cycle, and closes through the hub
             hub.destroy(destroy_loop=True)
 
-    def _wake(self) -> None:
-        rung, self._rung = self._rung, Event()
-        rung.set()
+
+def _outcome(work: Callable[..., T], values: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+    """What comes of it; gevent would print what a worker raises, for whom it is no surprise too."""
+    try:
+        return work(*values), None
+    except Exception as error:  # raised anew where it is waited for
+        return None, error

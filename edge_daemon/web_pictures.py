@@ -51,7 +51,7 @@ class PictureAnswers:
             )
         except Full as error:
             return sentence(503, str(error), Retry_After="5")
-        return Response(stream, content_type=CONTENT_TYPE)
+        return Response(stream, content_type=CONTENT_TYPE, direct_passthrough=True)
 
     def snapshot(self) -> Response:
         """The newest picture as one JPEG, `?max_age=` seconds old at most."""

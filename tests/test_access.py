@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
+import socket
 import ssl
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlencode
@@ -118,13 +122,22 @@ def test_the_token_in_the_pages_address_becomes_a_cookie(guarded: Site) -> None:
         assert b"Automated expression analysis" in page.read()
 
 
+def test_cameras_on_other_ports_of_a_machine_have_sessions_of_their_own(guarded: Site) -> None:
+    one, other = (
+        guarded.get(f"/?token={TOKEN}", Host=f"127.0.0.1:{port}").headers["Set-Cookie"]
+        for port in (8080, 8081)
+    )
+    assert one.partition("=")[0] != other.partition("=")[0]
+
+
 def test_a_session_cannot_be_forged_or_prolonged(guarded: Site) -> None:
     cookie = guarded.get(f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
-    expiry, signature = cookie.removeprefix("mien=").split(".")
+    name, _, value = cookie.partition("=")
+    expiry, signature = value.split(".")
     for forged in (
         f"{int(expiry) + 1}.{signature}", f"{expiry}.{'0' * 64}", f"{expiry}.", ".", "ä.ä",
     ):  # fmt: skip
-        assert guarded.get("/state", Cookie=f"mien={forged}").status == 401
+        assert guarded.get("/state", Cookie=f"{name}={forged}").status == 401
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: Site) -> None:
@@ -140,6 +153,14 @@ def test_guessing_is_answered_ever_later(guarded: Site) -> None:
     assert refused.status == 429
     assert int(refused.headers["Retry-After"]) >= 1
     assert login(guarded, PASSWORD)[0] == 429
+
+
+def test_guesses_sent_all_at_once_do_not_pass_together(guarded: Site) -> None:
+    with ThreadPoolExecutor(30) as guessers:
+        answers = guessers.map(lambda number: login(guarded, f"guess {number}")[0], range(30))
+        statuses = Counter(answers)
+    assert statuses[429] + statuses[401] == 30
+    assert statuses[401] < 15  # five, and one now and then after a wait
 
 
 def test_the_wait_doubles_to_five_minutes_and_a_success_forgives() -> None:
@@ -185,6 +206,12 @@ def test_no_token_gets_into_the_log(guarded: Site, caplog: pytest.LogCaptureFixt
 def test_another_name_is_refused(open_site: Site, host: str) -> None:
     """DNS rebinding: the attacker's name now leads to 127.0.0.1."""
     assert open_site.get("/state", Host=host).status == 421
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "["])
+def test_a_name_that_is_not_ours_learns_nothing_from_healthz(open_site: Site, host: str) -> None:
+    response = open_site.get("/healthz", Host=host)
+    assert (response.status, response.body) == (200, b"ok\n")
 
 
 @pytest.mark.parametrize(
@@ -318,3 +345,85 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=r"README\.md"):
         site.start()
     site.stop()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3_0",
+        "Content-Length: +3",
+        "Content-Length: -3",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: identity\r\nContent-Length: 3",
+    ],
+)
+def test_no_request_hides_in_anothers_body(open_site: Site, head: str) -> None:
+    """Request smuggling: a proxy before us may find another length in this than we do."""
+    with open_site.connect() as client:
+        client.sendall(f"POST /logout HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n\r\nabc".encode())
+        client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) in ([b"400"], [b"411"])
+
+
+def test_a_header_may_not_fill_the_memory(open_site: Site) -> None:
+    with open_site.connect() as client:
+        client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        client.sendall(b"Cookie: " + b"x" * 40_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+def test_an_upload_that_is_nothing_is_not_worth_a_traceback(
+    open_site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open_site.connect() as client:
+        client.sendall(b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        client.sendall(b"Content-Length: 1000\r\n\r\n\xff\xd8")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert open_site.send("/api/classify", "POST", b"no picture", {}).status == 415
+    assert caplog.text == capfd.readouterr().err == ""
+    assert open_site.get("/state").status == 200
+
+
+def test_bytes_that_no_url_has_are_refused(guarded: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with guarded.connect() as client:
+        client.sendall(b"GET /state?token=\x90 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert guarded.get("/state?token=%90&%ff=%c3").status == 401
+    assert caplog.messages == ["web: a wrong password or token from 127.0.0.1"]
+
+
+REQUESTS = (
+    b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: mien=1.a\r\nAuthorization: Basic !\r\n\r\n",
+    b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\npassword=x",
+    b"GET /events?since=2026-01-01&limit=5 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: h2c\r\n\r\n",
+    b"GET /static/..%2f..%2fweb.py HTTP/1.1\r\nHost: [::1]:80\r\nAccept: text/html\r\n\r\n",
+)
+PIECES = (b"\r\n", b"\0", b"%00", b"%ff", b": ", b"\r\n\r\n", b"?", b"&token=x", b"\xc3(", b"//")
+
+
+def mangled(request: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(request)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(changed))
+        length = chance.choice([0, 0, 1, 5])
+        changed[place : place + length] = chance.choice([*PIECES, chance.randbytes(2)])
+    return bytes(changed)
+
+
+def test_mangled_requests_break_nothing(
+    guarded: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(6)
+    statuses = Counter[bytes]()
+    for number in range(300):
+        with guarded.connect() as client:
+            client.sendall(mangled(REQUESTS[number % len(REQUESTS)], chance))
+            client.shutdown(socket.SHUT_WR)
+            statuses[client.recv(4096)[9:12]] += 1
+    assert statuses.keys() <= {b"400", b"401", b"421", b"429"}
+    assert set(caplog.messages) <= {"web: a wrong password or token from 127.0.0.1"}
+    assert capfd.readouterr().err == ""
+    assert guarded.failures == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from website import Site, view
+from website import Site, until, view
 
 CONNECTIONS = 1000
 
@@ -68,6 +70,36 @@ def test_curl_reads_the_stream_and_the_still(site: Site) -> None:
     assert output(program("curl"), "-s", f"{base}/snapshot.jpg").startswith(b"\xff\xd8")
 
 
+@pytest.fixture
+def folder_for_all() -> Iterator[Path]:
+    """A folder that other users may write to, under a path that they may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def test_vlc_reads_the_stream(site: Site, folder_for_all: Path) -> None:
+    """It writes what it has read, as multipart again. VLC does not run as root."""
+    copy = folder_for_all / "copy.mjpg"
+    words = [program("vlc"), "-I", "dummy", f"http://127.0.0.1:{site.server.port}/stream.mjpg"]
+    words.append(f"--sout=#std{{access=file,mux=mpjpeg,dst={copy}}}")
+    root = os.getuid() == 0
+    player = subprocess.Popen(
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(folder_for_all)},
+        user="nobody" if root else None,
+        group="nogroup" if root else None,
+    )
+    try:
+        until(lambda: copy.exists() and copy.read_bytes().count(b"\xff\xd9") >= 5)
+    finally:
+        player.kill()
+        player.wait()
+
+
 def page_answers_within(site: Site, limit_s: float) -> bool:
     """Whether the page came in time, in the best of some tries: the machine has others to serve."""
     for _ in range(10):
@@ -92,8 +124,14 @@ def many_files() -> Iterator[None]:
 @pytest.mark.usefixtures("many_files")
 @pytest.mark.parametrize(
     "request_bytes",
-    [b"", b"GET / HTTP/1.1\r\nHost: 127", b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"],
-    ids=["nothing", "half a header", "a stream never read"],
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: 127",
+        b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+    ids=["nothing", "half a header", "a stream never read", "half a photo", "half a body"],
 )
 def test_the_page_opens_behind_a_thousand_bad_clients(site: Site, request_bytes: bytes) -> None:
     with ExitStack() as clients:

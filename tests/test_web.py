@@ -378,6 +378,21 @@ def test_a_viewer_that_never_reads_and_half_a_request_are_cut_off(site: Site) ->
         assert half.recv(100) == b""
 
 
+def test_a_slow_client_gets_all_of_a_long_answer(site: Site) -> None:
+    """It takes some all the while, but not all within a stalled client's time limit."""
+    for number in range(1000):
+        site.happens("face_start", face=number)
+    site.until_logged(1000)
+    received = bytearray()
+    with site.connect() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        slow.sendall(b"GET /events?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        while not received.endswith(b'"next": null}\n'):
+            received += slow.recv(4000)
+            time.sleep(0.1)
+    assert received.count(b"face_start") == 1000
+
+
 def stopped_promptly(site: Site) -> bool:
     stopper = threading.Thread(target=site.stop)
     stopper.start()
