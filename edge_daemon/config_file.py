@@ -143,15 +143,17 @@ def _sentence(
 
 
 def _nearest(dotted: str) -> str | None:
-    """The key, or section, most like `dotted`: first those in its section, then everywhere."""
+    """The key, or section, most like `dotted`: of its name, then in its section, then anywhere."""
     names = [key.name for key in keys()]
     names += {name.partition(".")[0] for name in names if "." in name}
     section, _, last = dotted.rpartition(".")
     siblings = {n.rpartition(".")[2]: n for n in names if n.rpartition(".")[0] == section}
     namesakes = [name for name in names if name.rpartition(".")[2] == last]
+    if namesakes:
+        return namesakes[0]
     if close := difflib.get_close_matches(last, siblings, n=1):
         return siblings[close[0]]
-    return next(iter(namesakes or difflib.get_close_matches(dotted, names, n=1)), None)
+    return next(iter(difflib.get_close_matches(dotted, names, n=1)), None)
 
 
 def _line_of(node: yaml.Node | None, path: Sequence[str]) -> int | None:
