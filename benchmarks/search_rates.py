@@ -27,7 +27,7 @@ from edge_daemon.camera import CameraStatus
 from edge_daemon.config import Config
 from edge_daemon.config_sections import Detector
 from edge_daemon.event_feed import EventFeed
-from edge_daemon.heap import share_heap
+from edge_daemon.heap import settle_heap
 from edge_daemon.latest import Latest
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.stage_builder import build_stages
@@ -130,7 +130,7 @@ def row(way: Way, minutes: float) -> str:
 
 def main() -> None:
     """Measure, print and write the table."""
-    share_heap()
+    settle_heap()
     cv2.setNumThreads(1)
     ways = [Way("every frame", float("inf")), *(Way(f"{hz} a second", hz) for hz in RATES_HZ)]
     minutes = sum(play(clip, ways) for clip in clips())

@@ -14,27 +14,31 @@ KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 
 
 def share_heap() -> None:
-    """Have all threads share one heap that keeps its pages; to be called before there are others.
+    """Have all threads share one heap; to be called before there are others.
 
     glibc gives a thread a heap of its own, and a frame is allocated by the thread that reads it
-    and freed by another: each heap keeps room for frames that the next could use. One saves 3 to
-    5 MB. And it gives the pages of a freed frame back to the kernel, which has to clear them for
-    the next frame: a tenth of a frame's time. Other C libraries have neither.
+    and freed by another: each heap keeps room for frames that the next could use. One
+    saves 3 to 5 MB. Other C libraries have no such heaps.
     """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_ARENA_MAX, 1)
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    _mallopt(M_ARENA_MAX, 1)
 
 
 def settle_heap() -> None:
-    """Free what starting left behind, and have what is there now never looked at for garbage.
+    """Make ready for frames; to be called when everything is built and before the first comes.
 
-    A full collection stops every thread; of what starting makes, modules above all, none of it
-    would find garbage.
+    What starting left behind is freed, and what is there now is never looked at for garbage
+    again: modules above all, and a full collection stops every thread. From now on glibc keeps the
+    pages of freed frames; else the kernel has to clear them anew for each next one, 180 page
+    faults and a tenth of its time.
     """
     gc.collect()
     gc.freeze()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+    _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    _mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(parameter, value)

@@ -25,7 +25,7 @@ from edge_daemon.camera import CameraStatus
 from edge_daemon.config import Config
 from edge_daemon.config_sections import Detector
 from edge_daemon.event_feed import EventFeed
-from edge_daemon.heap import share_heap
+from edge_daemon.heap import settle_heap, share_heap
 from edge_daemon.latest import Latest
 from edge_daemon.pictures import encode
 from edge_daemon.pipeline import Pipeline
@@ -95,6 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     share_heap()
     way = Ours(options.interval, max_faces=16)
+    settle_heap()
     source = timed_frames(options.clips)
     if options.faces is not None:
         bgr = way.composed(options.clips[0], options.faces)
