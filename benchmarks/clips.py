@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,15 +28,29 @@ def clips() -> list[Path]:
     return found
 
 
-def frames(paths: Sequence[Path]) -> Iterator[ImageBgr]:
+class Timed(NamedTuple):
+    """A frame and its time in seconds, at its clip's rate."""
+
+    bgr: ImageBgr
+    at_s: float
+
+
+def timed_frames(paths: Sequence[Path]) -> Iterator[Timed]:
     """The clips' frames one after the other, without end."""
+    at_s = 0.0
     while True:
         for path in paths:
             # On one thread, so that nothing is decoded while a frame is timed.
             video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+            period_s = 1 / video.get(cv2.CAP_PROP_FPS)
             while (read := video.read())[0]:
-                yield fitted(np.asarray(read[1], np.uint8))
+                yield Timed(fitted(np.asarray(read[1], np.uint8)), at_s := at_s + period_s)
             video.release()
+
+
+def frames(paths: Sequence[Path]) -> Iterator[ImageBgr]:
+    """The pictures of `timed_frames` alone."""
+    return (timed.bgr for timed in timed_frames(paths))
 
 
 def fitted(bgr: ImageBgr) -> ImageBgr:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 
@@ -21,6 +21,7 @@ from edge_daemon.types import ImageBgr
 
 QUALITY = 80
 Report = dict[str, Any]
+T = TypeVar("T")
 
 
 def serve(play: Callable[[int], Report]) -> None:
@@ -34,9 +35,7 @@ def serve(play: Callable[[int], Report]) -> None:
         print(json.dumps(report | {"memory_mb": memory_mb(os.getpid())}), file=reports)
 
 
-def player(
-    process: Callable[[ImageBgr], int], source: Iterator[ImageBgr]
-) -> Callable[[int], Report]:
+def player(process: Callable[[T], int], source: Iterator[T]) -> Callable[[int], Report]:
     """Times `process`, which takes a frame all the way to its JPEG and says how many faces it has.
 
     Processor time is that of all threads; reading the frames from `source` is not counted.
@@ -44,9 +43,9 @@ def player(
 
     def play(count: int) -> Report:
         latency_ms, cpu_ms, faces = [], 0.0, 0
-        for bgr in itertools.islice(source, count):
+        for frame in itertools.islice(source, count):
             start_s, cpu_s = time.perf_counter(), time.process_time()
-            faces += process(bgr)
+            faces += process(frame)
             cpu_ms += 1000 * (time.process_time() - cpu_s)
             latency_ms.append(1000 * (time.perf_counter() - start_s))
         return {"latency_ms": latency_ms, "cpu_ms": cpu_ms, "faces": faces}

@@ -90,19 +90,18 @@ class Trial:
             self._compare(bgr, seen)
 
     def _compare(self, bgr: ImageBgr, seen: list[list[Track]]) -> None:
-        gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         for true in seen[0]:
-            label = self._label(gray, true)
+            label = self._label(bgr, true)
             for way, tracks in zip(self._ways, seen, strict=True):
                 best = max(tracks, key=lambda track: track.box.iou(true.box), default=None)
                 if best is None or best.box.iou(true.box) == 0:
                     way.missed += 1
                     continue
                 way.overlaps.append(best.box.iou(true.box))
-                way.same.append(self._label(gray, best) == label)
+                way.same.append(self._label(bgr, best) == label)
 
-    def _label(self, gray: np.ndarray, track: Track) -> int:
-        return int(self._classifier.classify(gray, track.box, track.eyes).argmax())
+    def _label(self, bgr: ImageBgr, track: Track) -> int:
+        return int(self._classifier.classify(bgr, track.box, track.eyes).argmax())
 
 
 def _frames(clip: Path) -> Iterator[ImageBgr]:

@@ -67,10 +67,9 @@ def faces_of(clip: Path, detector: Detector, classifier: Classifier) -> list[lis
     tracker = Tracker()
     shots: dict[int, list[Shot]] = {}
     for number, bgr in enumerate(_frames(clip)):
-        gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         for track in tracker.update(detector.detect(bgr), number / FPS):
             if track.seen:
-                face = classifier.crop(gray, track.box, track.eyes)
+                face = classifier.crop(bgr, track.box, track.eyes)
                 weight = weight_of(face, side_of(track) * classifier.model.crop.side)
                 shot = Shot(classifier.score(face), weight)
                 shots.setdefault(track.id, []).append(shot)

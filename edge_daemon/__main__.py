@@ -19,8 +19,10 @@ from edge_daemon.config_file import ConfigError, load_config
 from edge_daemon.credentials import hash_password, hash_token, new_token
 from edge_daemon.heap import share_heap
 
-# Read by OpenCV when it is imported: quiet, and no ten seconds for a silent V4L2 device.
-OPENCV_ENVIRONMENT = {
+# Read by libraries when imported: OpenCV quiet, and no ten seconds for a silent V4L2 device; no
+# threads for large matrices, of which there are none.
+LIBRARY_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "ERROR",
     "OPENCV_FFMPEG_LOGLEVEL": "8",
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
@@ -48,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "check-config":
         print(f"{options.config}: valid")
         return 0
-    for name, value in OPENCV_ENVIRONMENT.items():
+    for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if options.command == "classify":
         return _printing(lambda: _classify(options, config))

@@ -222,7 +222,9 @@ def _beside(
         Box(face.x, face.y + face.h + 6 * gap, w, h),
         Box(face.x, face.y - 6 * gap - h, w, h),
     )
-    return min((_moved_inside(place, frame) for place in places), key=lambda p: _overlap(p, taken))
+    inside = [_moved_inside(place, frame) for place in places]
+    free = (place for place in inside if not _overlap(place, taken))
+    return next(free, None) or min(inside, key=lambda place: _overlap(place, taken))
 
 
 def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:

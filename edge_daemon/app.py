@@ -15,6 +15,7 @@ from edge_daemon.config import Config
 from edge_daemon.config_file import ConfigError
 from edge_daemon.detector import DetectorUnavailable
 from edge_daemon.event_log import EventLogError
+from edge_daemon.heap import settle_heap
 from edge_daemon.http_server import CertificateError
 from edge_daemon.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.mqtt import MqttError
@@ -62,6 +63,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     with ExitStack() as running:
         parts = build(config, stop, run_id)
         running.callback(parts.pipeline.close)
+        settle_heap()
         _start(parts, config, stop, running)
         _describe(parts, config)
         reloader = Reloader(

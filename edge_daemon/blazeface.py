@@ -8,8 +8,9 @@ Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import compress
+from operator import mul
 from typing import Final, NamedTuple
 
 import cv2
@@ -168,14 +169,10 @@ def _merge(candidates: Sequence[_Candidate]) -> list[Detection]:
 
 def _mean(candidates: Sequence[_Candidate]) -> Detection:
     """The mean of candidates, each weighing its score; the score is the first one's."""
-    total = sum(each.score for each in candidates)
-
-    def mean(values: Iterable[float]) -> float:
-        return sum(v * c.score for v, c in zip(values, candidates, strict=True)) / total
-
-    box = Box(*map(mean, zip(*(each.box for each in candidates), strict=True)))
-    eyes = [
-        Point(*map(mean, zip(*(each.eyes[side] for each in candidates), strict=True)))
-        for side in (0, 1)
-    ]
-    return Detection(box, candidates[0].score, Eyes(*sorted(eyes)))
+    scores = [each.score for each in candidates]
+    total = sum(scores)
+    columns = zip(*((*each.box, *each.eyes[0], *each.eyes[1]) for each in candidates), strict=True)
+    x, y, w, h, *eyes = (sum(map(mul, column, scores)) / total for column in columns)
+    return Detection(
+        Box(x, y, w, h), scores[0], Eyes(*sorted((Point(*eyes[:2]), Point(*eyes[2:]))))
+    )

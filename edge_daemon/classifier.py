@@ -1,4 +1,4 @@
-"""Scores one face: a gray frame and where the face is in, class probabilities out."""
+"""Scores one face: a frame and where the face is in, class probabilities out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_daemon.interpreter import Interpreter, ModelError
 from edge_daemon.model_file import Crop, ModelFile
-from edge_daemon.types import Box, Eyes, ImageGray, Scores
+from edge_daemon.types import Box, Eyes, ImageBgr, ImageGray, Scores
 
 MAX_OVERSAMPLING = 8
 
@@ -23,13 +24,13 @@ class Classifier:
         self.model = model
         self._check()
 
-    def classify(self, gray: ImageGray, box: Box, eyes: Eyes | None) -> Scores:
-        """The probabilities of `model.labels` for the face at `box` in the whole frame `gray`."""
-        return self.score(self.crop(gray, box, eyes))
+    def classify(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> Scores:
+        """The probabilities of `model.labels` for the face at `box` in the whole frame `bgr`."""
+        return self.score(self.crop(bgr, box, eyes))
 
-    def crop(self, gray: ImageGray, box: Box, eyes: Eyes | None) -> ImageGray:
-        """The face at `box` in the whole frame `gray`, cut out as the network wants it."""
-        return crop_face(gray, box, eyes, self.model.crop, self.model.size_px)
+    def crop(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> ImageGray:
+        """The face at `box` in the whole frame `bgr`, cut out as the network wants it."""
+        return crop_face(bgr, box, eyes, self.model.crop, self.model.size_px)
 
     def score(self, face: ImageGray) -> Scores:
         """The probabilities for a face already cut to the network's size, 0–255."""
@@ -48,8 +49,8 @@ class Classifier:
             )
 
 
-def crop_face(gray: ImageGray, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
-    """Cut a face upright out of `gray` as (size_px, size_px), the eyes where the network expects.
+def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
+    """Cut a face upright out of `bgr` as (size_px, size_px), the eyes where the network expects.
 
     The eyes give place and turn, the box the size: the distance of the eyes shrinks as a head
     turns aside, its box hardly does. Where the frame ends its edge pixels go on. Larger faces
@@ -74,7 +75,7 @@ def crop_face(gray: ImageGray, box: Box, eyes: Eyes | None, crop: Crop, size_px:
         ]
     )
     fine = cv2.warpAffine(
-        gray,
+        _gray_part(bgr, inverse, fine_px),
         inverse,
         (fine_px, fine_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -83,3 +84,19 @@ def crop_face(gray: ImageGray, box: Box, eyes: Eyes | None, crop: Crop, size_px:
     if oversampling > 1:
         fine = cv2.resize(fine, (size_px, size_px), interpolation=cv2.INTER_AREA)
     return np.asarray(fine, dtype=np.uint8)
+
+
+def _gray_part(bgr: ImageBgr, inverse: NDArray[np.float64], fine_px: int) -> ImageGray:
+    """The part of `bgr` that a square of `fine_px` shows by way of `inverse`, in gray.
+
+    Moves the origin of `inverse` to the part's.
+    """
+    corners = inverse @ np.array([[0, fine_px, 0, fine_px], [0, 0, fine_px, fine_px], [1, 1, 1, 1]])
+    height, width = bgr.shape[:2]
+    (left, right), (top, bottom) = (
+        (min(max(math.floor(min(line)) - 1, 0), size - 1), max(math.ceil(max(line)) + 2, 1))
+        for line, size in zip(corners.tolist(), (width, height), strict=True)
+    )
+    inverse[:, 2] -= left, top
+    part = cv2.cvtColor(bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
+    return np.asarray(part, dtype=np.uint8)

@@ -86,7 +86,8 @@ class Detector(Section):
         "auto",
         description=(
             "Faces are looked for in every so many frames, at least twice within "
-            "tracker.max_age_s; auto is 1, or as many as a slow board needs to keep the frame rate."
+            "tracker.max_age_s; auto is some 15 times a second, or as often as a slow board can "
+            "and keep the frame rate."
         ),
     )
     max_faces: Annotated[int, Field(ge=1, le=64)] = Field(

@@ -8,24 +8,28 @@ from collections import deque
 
 from edge_daemon.types import Frame
 
+SEARCHES_HZ = 15.0  # more find no more (docs/adr/0016-fifteen-searches-a-second.md)
 LOAD = 0.5  # of the frame period that a look may take; drawing, encoding and viewers need the rest
 RECENT = 15  # looks and frames whose median is what the board does at present
 
 
 def interval_for(look_s: float, period_s: float) -> int:
-    """Every how many frames to look, so that looking takes at most LOAD of the time, but 1 or more.
+    """Every how many frames to look: about SEARCHES_HZ times a second, less often if it takes LOAD.
 
     `look_s` is what one look takes, `period_s` the time from one frame of the camera to the next.
     """
-    return max(math.ceil(look_s / (LOAD * period_s)), 1) if period_s > 0 else 1
+    if period_s <= 0:
+        return 1
+    enough, affordable = round(1 / (SEARCHES_HZ * period_s)), math.ceil(look_s / (LOAD * period_s))
+    return max(enough, affordable, 1)
 
 
 class Pace:
     """Chooses the frames that are searched for faces.
 
-    Every `interval`th frame of the camera, counting those nobody had time for; None adapts to the
-    board by `interval_for`. After `max_gap_s` without a look the next frame is searched whatever
-    the interval, for the tracker can bridge no more.
+    Every `interval`th frame of the camera, counting those nobody had time for; None adapts to
+    camera and board by `interval_for`. After `max_gap_s` without a look the next frame is
+    searched whatever the interval, for the tracker can bridge no more.
     """
 
     def __init__(self, *, interval: int | None, max_gap_s: float) -> None:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge_daemon.backlog import Backlog
@@ -181,12 +180,9 @@ class Pipeline:
         return found, tracks
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
-        if not tracks:
-            return
-        gray = np.asarray(cv2.cvtColor(frame.bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
         classifier = self._stages.classifier
         for track in tracks:
-            face = classifier.crop(gray, track.box, track.eyes)
+            face = classifier.crop(frame.bgr, track.box, track.eyes)
             weight = weight_of(face, side_of(track) * classifier.model.crop.side)
             scores = classifier.score(face)
             self._stages.smoother.update(track.id, scores, frame.captured_s, weight)

@@ -23,7 +23,8 @@ class Reader:
     def __init__(self, open_source: OpenSource) -> None:
         self.source: Source | None = None  # once it is open
         self._open_source = open_source
-        self._results: queue.Queue[ImageBgr | BaseException] = queue.Queue(maxsize=1)
+        self._results: queue.SimpleQueue[ImageBgr | BaseException] = queue.SimpleQueue()
+        self._room = threading.Semaphore()  # for one picture, read while the last is looked at
         self._left = threading.Event()
         self._left_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
@@ -49,6 +50,7 @@ class Reader:
             return None
         if isinstance(result, BaseException):
             raise result
+        self._room.release()
         return result
 
     def leave(self, timeout_s: float) -> bool:
@@ -72,19 +74,18 @@ class Reader:
             end: BaseException = EOFError(f"{source.name} delivers no more")
         except BaseException as error:
             end = error
-        self._hand_over(end)
+        self._results.put(end)
 
     def _read_all(self, source: Source) -> None:
-        while not self._left.is_set():
+        while self._has_room():
             bgr = source.read()
             if bgr is None:
                 return
-            self._hand_over(bgr)
+            self._results.put(bgr)
 
-    def _hand_over(self, result: ImageBgr | BaseException) -> None:
+    def _has_room(self) -> bool:
+        """Wait until the last picture has been taken; False once the reader is left."""
         while not self._left.is_set():
-            try:
-                self._results.put(result, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return
+            if self._room.acquire(timeout=_POLL_S):
+                return True
+        return False

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_daemon.types import Scores
 
 UNCERTAIN = "uncertain"
 FLOOR = 1e-3  # the least probability a class counts with: one frame must not rule a class out
 STALE_S = 2.0  # a face not scored for this long, too small or one too many, is uncertain
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +30,9 @@ class Reading:
 class _State:
     """Of one face: decayed sums of weighted log-probabilities and of weights, and its label."""
 
-    log_sum: Array
+    log_sum: list[float]
     weight_sum: float
-    mean: Array  # as probabilities
+    mean: tuple[float, ...]  # as probabilities
     updated_s: float
     label: str
     since_s: float
@@ -81,15 +77,17 @@ class Smoother:
         """Take `scores` of the face with id `face` at `now_s` into account, weighing `weight`."""
         state = self._states.get(face)
         if state is None:
-            none = np.zeros(len(self._labels))
-            state = self._states[face] = _State(none, 0.0, none, now_s, "", now_s, "", now_s)
+            none = [0.0] * len(self._labels)
+            state = self._states[face] = _State(none, 0.0, (), now_s, "", now_s, "", now_s)
         keep = self._keep(now_s - state.updated_s)
         weight = max(weight, FLOOR)
-        fresh = np.log(np.maximum(scores, FLOOR).astype(np.float64))
-        state.log_sum = keep * state.log_sum + weight * fresh
+        fresh = [math.log(max(score, FLOOR)) for score in scores.tolist()]
+        state.log_sum = [
+            keep * old + weight * new for old, new in zip(state.log_sum, fresh, strict=True)
+        ]
         state.weight_sum = keep * state.weight_sum + weight
         state.updated_s = now_s
-        state.mean = _probabilities(state.log_sum / state.weight_sum)
+        state.mean = _probabilities([value / state.weight_sum for value in state.log_sum])
         self._settle(state, self._name(state), now_s)
         return self._reading(state)
 
@@ -112,7 +110,7 @@ class Smoother:
 
     def _name(self, state: _State) -> str:
         """The label that the scores speak for."""
-        credited: list[float] = state.mean.tolist()
+        credited = list(state.mean)
         if state.label in self._labels:
             credited[self._labels.index(state.label)] += self._hysteresis
         second, first = sorted(credited)[-2:]
@@ -129,12 +127,13 @@ class Smoother:
             state.label, state.since_s = name, now_s
 
     def _reading(self, state: _State) -> Reading:
-        scores = tuple(state.mean.tolist())
-        named = dict(zip(self._labels, scores, strict=True))
-        return Reading(state.label, named.get(state.label, max(scores)), scores, state.since_s)
+        scores, label = state.mean, state.label
+        score = scores[self._labels.index(label)] if label in self._labels else max(scores)
+        return Reading(label, score, scores, state.since_s)
 
 
-def _probabilities(logs: Array) -> Array:
-    odds = np.exp(logs - logs.max())
-    probabilities: Array = odds / odds.sum()
-    return probabilities
+def _probabilities(logs: Sequence[float]) -> tuple[float, ...]:
+    most = max(logs)
+    odds = [math.exp(value - most) for value in logs]
+    total = sum(odds)
+    return tuple(value / total for value in odds)

@@ -6,9 +6,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import cv2
-import numpy as np
-
 from edge_daemon.classifier import Classifier
 from edge_daemon.detector import Detector
 from edge_daemon.types import Drawing, Face, Frame, ImageBgr, View
@@ -34,11 +31,10 @@ class StillReader:
         with self._busy:
             detector, classifier = self._current_parts()
             found = sorted(detector.detect(bgr), key=lambda d: d.box.area, reverse=True)
-            gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
             labels = classifier.model.labels
             faces = []
             for number, detection in enumerate(found[: self._max_faces], 1):
-                scores = classifier.classify(gray, detection.box, detection.eyes)
+                scores = classifier.classify(bgr, detection.box, detection.eyes)
                 best = int(scores.argmax())
                 values = tuple(float(score) for score in scores)
                 faces.append(

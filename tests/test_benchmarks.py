@@ -14,7 +14,7 @@ from benchmarks.soak import Sample, spread_mb
 def test_a_contender_does_the_frames_it_is_told(
     media_dir: Path, blazeface_dir: Path, tmp_path: Path
 ) -> None:
-    way = Way("ours", "ours", Path(sys.executable), ("--faces", "4"))
+    way = Way("ours", "ours", Path(sys.executable), ("--interval", "1", "--faces", "4"))
     with (tmp_path / "log").open("w") as log:
         contender = Contender(way, log)
         reports = [contender.play(count) for count in (4, 2)]

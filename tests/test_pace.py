@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from edge_daemon.pace import LOAD, Pace, interval_for
+from edge_daemon.pace import LOAD, SEARCHES_HZ, Pace, interval_for
 from edge_daemon.types import Frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,6 +27,10 @@ def frame(number: int, captured_s: float) -> Frame:
         (0.034, 1 / 15, 2),
         (0.100, 1 / 15, 3),
         (0.100, 1 / 30, 6),
+        (0.005, 1 / 20, 1),
+        (0.005, 1 / 25, 2),
+        (0.005, 1 / 30, 2),
+        (0.005, 1 / 60, 4),
         (0.100, 1.0, 1),
         (5.000, 1 / 30, 300),
         (0.100, 0.0, 1),  # two frames at one time say nothing
@@ -43,7 +47,14 @@ def test_no_shorter_interval_would_do() -> None:
     for look_s, period_s in zip(rng.uniform(0, 0.5, 200), rng.uniform(0.01, 0.2, 200), strict=True):
         interval = interval_for(look_s, period_s)
         assert look_s <= LOAD * interval * period_s + 1e-9
-        assert interval == 1 or look_s > LOAD * (interval - 1) * period_s
+        enough = round(1 / (SEARCHES_HZ * period_s))
+        assert interval <= max(enough, 1) or look_s > LOAD * (interval - 1) * period_s
+
+
+def test_more_frames_than_enough_are_not_searched() -> None:
+    pace = Pace(interval=None, max_gap_s=0.5)
+    looked = searched(pace, look_s=0.005, fps=60, frames=60)
+    assert np.diff(looked[2:]).tolist() == [4] * len(looked[3:])
 
 
 def searched(pace: Pace, *, look_s: float, fps: float, frames: int) -> list[int]:

@@ -23,8 +23,8 @@ def face(media_dir: Path, blazeface_dir: Path, shipped_model: Path) -> ImageGray
     (found,) = build_detector("blazeface", models_dir=blazeface_dir).detect(
         np.asarray(bgr, np.uint8)
     )
-    gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
-    return Classifier(read_model_file(shipped_model)).crop(gray, found.box, found.eyes)
+    classifier = Classifier(read_model_file(shipped_model))
+    return classifier.crop(np.asarray(bgr, np.uint8), found.box, found.eyes)
 
 
 def test_a_sharp_face_counts_nearly_whole(face: ImageGray) -> None:

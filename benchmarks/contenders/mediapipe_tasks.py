@@ -8,9 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from benchmarks.clips import ROOT, frames
 from benchmarks.contender import finish, player, serve
 from edge_daemon.classifier import Classifier
@@ -28,10 +25,9 @@ class MediaPipeTasks:
 
     def __call__(self, bgr: ImageBgr) -> int:
         found = self._detector.detect(bgr)
-        gray = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
         labels = []
         for face in found:
-            scores = self._classifier.classify(gray, face.box, face.eyes)
+            scores = self._classifier.classify(bgr, face.box, face.eyes)
             labels.append(self._classifier.model.labels[int(scores.argmax())])
         finish(bgr, [face.box for face in found], labels)
         return len(found)

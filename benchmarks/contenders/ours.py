@@ -1,9 +1,11 @@
 """The daemon's own frame path: slot, pipeline thread and all stages, slot, drawing, a JPEG.
 
     python -m benchmarks.contenders.ours CLIP…
-    python -m benchmarks.contenders.ours --faces 4 CLIP      # a composed frame with so many faces
+    python -m benchmarks.contenders.ours --interval 1 CLIP…  # every frame is searched
+    python -m benchmarks.contenders.ours --interval 1 --faces 4 CLIP      # a composed frame
 
-Every frame is searched, as the daemon does where it keeps up with its camera.
+The frames have their clip's times, however fast they come. Without `--interval` faces are looked
+for as often as the daemon does with a camera of that rate.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.clips import HEIGHT, ROOT, WIDTH, composed, frames
+from benchmarks.clips import HEIGHT, ROOT, WIDTH, Timed, composed, timed_frames
 from benchmarks.contender import Report, player, serve
 from edge_daemon.annotate import public_picture
 from edge_daemon.backlog import Backlog
@@ -23,13 +25,14 @@ from edge_daemon.camera import CameraStatus
 from edge_daemon.config import Config
 from edge_daemon.config_sections import Detector
 from edge_daemon.event_feed import EventFeed
+from edge_daemon.heap import settle_heap, share_heap
 from edge_daemon.latest import Latest
 from edge_daemon.pictures import encode
 from edge_daemon.pipeline import Pipeline
 from edge_daemon.stage_builder import build_stages
 from edge_daemon.types import Frame, ImageBgr, View
 
-FPS = 15  # the frames' times are this far apart, however fast they come
+FPS = 15  # of a composed frame, which comes again and again
 TIMEOUT_S = 10.0
 
 
@@ -39,10 +42,10 @@ class Ours:
     `published_ms` are the latencies from capture to published view, for the report.
     """
 
-    def __init__(self, max_faces: int) -> None:
+    def __init__(self, interval: int | None, max_faces: int) -> None:
         config = Config(
             model=str(ROOT / "models" / "expression.tflite"),
-            detector=Detector(interval=1, max_faces=max_faces),
+            detector=Detector(interval=interval or "auto", max_faces=max_faces),
         )
         self._frames: Latest[Frame] = Latest()
         self._views: Latest[View] = Latest()
@@ -62,10 +65,10 @@ class Ours:
         self._count = self._seq = 0
         self.published_ms: list[float] = []
 
-    def __call__(self, bgr: ImageBgr) -> int:
+    def __call__(self, timed: Timed) -> int:
         self._count += 1
         start_s = time.perf_counter()
-        self._frames.put(Frame(self._count, bgr, self._count / FPS, datetime.now(UTC)))
+        self._frames.put(Frame(self._count, timed.bgr, timed.at_s, datetime.now(UTC)))
         found = self._views.get(self._seq, TIMEOUT_S)
         if found is None:
             raise TimeoutError("the pipeline publishes no view")
@@ -86,13 +89,17 @@ class Ours:
 def main() -> None:
     """Serve the clips, or the composed frame."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--interval", type=int)
     parser.add_argument("--faces", type=int)
     parser.add_argument("clips", nargs="+", type=Path)
     options = parser.parse_args()
-    way = Ours(max_faces=16)
-    source = frames(options.clips)
+    share_heap()
+    way = Ours(options.interval, max_faces=16)
+    settle_heap()
+    source = timed_frames(options.clips)
     if options.faces is not None:
-        source = itertools.repeat(way.composed(options.clips[0], options.faces))
+        bgr = way.composed(options.clips[0], options.faces)
+        source = (Timed(bgr, number / FPS) for number in itertools.count())
     play = player(way, source)
 
     def play_and_tell(count: int) -> Report:
