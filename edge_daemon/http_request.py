@@ -32,7 +32,7 @@ class Head:
 
 
 class Body(Input):  # type: ignore[misc]
-    """A request's body."""
+    """A request's body; until all of it is there, its connection waits for its client."""
 
     __slots__ = ("_handler",)
 
@@ -42,15 +42,13 @@ class Body(Input):  # type: ignore[misc]
 
     def _do_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
         """Some of it. Raises ClientDisconnected when it does not come."""
-        server, number = self._handler.server, self._handler.socket.fileno()
-        server.waits(number)
         try:
             read: bytes = super()._do_read(length, use_readline)
         except OSError:
             self._handler.close_connection = True
             raise ClientDisconnected from None
-        finally:
-            server.goes_on(number)
+        if self.position >= (self.content_length or 0):
+            self._handler.server.goes_on(self._handler.socket.fileno())
         return read
 
     def _discard(self) -> None:

@@ -164,7 +164,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         finally:
             self.rfile = stream
         self._patience.close()
-        self.server.goes_on(self.socket.fileno())
+        if not self.content_length:
+            self.server.goes_on(self.socket.fileno())
         if "transfer-encoding" in self.headers:
             raise Refused("411 Length Required", "Send the body with its Content-Length.")
         lengths = set(self.headers.get_all("content-length", ()))
