@@ -23,10 +23,10 @@ import gevent
 from flask import Flask
 from gevent import ssl as gevent_ssl
 from gevent.pool import Pool
-from gevent.pywsgi import Input, WSGIHandler, WSGIServer
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import wait_write
-from werkzeug.exceptions import ClientDisconnected
 
+from edge_daemon.http_request import HEADER_S, Body, Head, Refused
 from edge_daemon.web_loop import Loop
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,9 @@ log = logging.getLogger(__name__)
 WRITABLE: Final = "mien.wait_writable"  # in the WSGI environment: see `Writable`
 Writable = Callable[[], None]  # returns when the client has taken what was written before
 
-HEADER_S: Final = 5.0  # for the TLS handshake and each request's header, from its first wait on
 CLIENT_TIMEOUT_S: Final = (
     5.0  # a client that takes nothing and sends nothing for so long is cut off
 )
-HEADER_BYTES: Final = 32_768
 UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
 CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
 
@@ -143,10 +141,6 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-class _Refused(ValueError):
-    """A request that cannot be served; `args` are the status line and a sentence."""
-
-
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """One connection's requests."""
 
@@ -164,27 +158,28 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
     def read_request(self, raw_requestline: str) -> Any:
         if not raw_requestline.isascii():
             raise ValueError("no URL has such bytes")  # RFC 3986, section 2
-        stream, self.rfile = self.rfile, _Head(self.rfile)
+        stream, self.rfile = self.rfile, Head(self.rfile)
         try:
             read = super().read_request(raw_requestline)
         finally:
             self.rfile = stream
         self._patience.close()
-        self.server.goes_on(self.socket.fileno())
+        if not self.content_length:
+            self.server.goes_on(self.socket.fileno())
         if "transfer-encoding" in self.headers:
-            raise _Refused("411 Length Required", "Send the body with its Content-Length.")
+            raise Refused("411 Length Required", "Send the body with its Content-Length.")
         lengths = set(self.headers.get_all("content-length", ()))
         if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
             raise ValueError("there may be one Content-Length")  # RFC 9112, section 6.3
         if (self.content_length or 0) > self.server.max_body_bytes:
             limit = self.server.max_body_bytes // 1_000_000
-            raise _Refused("413 Content Too Large", f"A body may have {limit} MB.")
+            raise Refused("413 Content Too Large", f"A body may have {limit} MB.")
         return read
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         asked = self.wsgi_input.socket  # by `Expect: 100-continue`
-        environ["wsgi.input"] = self.wsgi_input = _Body(self, asked)
+        environ["wsgi.input"] = self.wsgi_input = Body(self, asked)
         environ["wsgi.input_terminated"] = True
         environ[WRITABLE] = self._wait_writable
         self._ready = select.poll()
@@ -212,7 +207,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         self._send_error_response_if_possible(500)
 
     def _handle_client_error(self, error: BaseException) -> tuple[str, bytes]:
-        known = isinstance(error, _Refused)
+        known = isinstance(error, Refused)
         status, sentence = error.args if known else ("400 Bad Request", "This is not HTTP/1.1.")
         body = f"{sentence}\n"
         head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
@@ -236,50 +231,6 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
     def _wait_writable(self) -> None:
         if not self._ready.poll(0):  # else there is no need to go through the event loop
             wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
-
-
-class _Head:
-    """The lines of a request's header, HEADER_BYTES of them at most."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._left = stream, HEADER_BYTES
-
-    def readline(self, limit: int) -> bytes:
-        line: bytes = self._stream.readline(min(limit, self._left + 1))
-        self._left -= len(line)
-        if self._left < 0:
-            raise _Refused("431 Request Header Fields Too Large", "The header is too long.")
-        return line
-
-
-class _Body(Input):  # type: ignore[misc]
-    """A request's body."""
-
-    __slots__ = ("_handler",)
-
-    def __init__(self, handler: _Handler, asked: Any) -> None:
-        super().__init__(handler.rfile, handler.content_length, socket=asked)
-        self._handler = handler
-
-    def _do_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
-        """Some of it. Raises ClientDisconnected when it does not come."""
-        server, number = self._handler.server, self._handler.socket.fileno()
-        server.waits(number)
-        try:
-            read: bytes = super()._do_read(length, use_readline)
-        except OSError:
-            self._handler.close_connection = True
-            raise ClientDisconnected from None
-        finally:
-            server.goes_on(number)
-        return read
-
-    def _discard(self) -> None:
-        """Read what nobody wanted, or the next request would begin with it; but not for long."""
-        if self.position < (self.content_length or 0):
-            self._handler.close_connection = True
-            with gevent.Timeout(HEADER_S, False), suppress(ClientDisconnected):
-                super()._discard()
 
 
 class _Server(WSGIServer):  # type: ignore[misc]

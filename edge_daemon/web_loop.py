@@ -1,6 +1,6 @@
 """The serving thread's event loop: requests wait in it and are woken.
 
-With `http_server.py`, which runs in it, the adapter round gevent.
+With `http_server.py` and `http_request.py`, which run in it, the adapter round gevent.
 """
 
 from __future__ import annotations

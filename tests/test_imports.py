@@ -21,7 +21,7 @@ ADAPTERS = {
     "prometheus_client": {"edge_daemon": {"metrics.py"}},
     "ray": {"edge_daemon": {"ray_cluster.py"}},
     "picamera2": {"edge_daemon": {"pi_camera.py"}},
-    "gevent": {"edge_daemon": {"http_server.py", "web_loop.py"}},
+    "gevent": {"edge_daemon": {"http_request.py", "http_server.py", "web_loop.py"}},
     "yaml": {"edge_daemon": {"config_file.py"}},
     "cryptography": {"edge_daemon": {"signing.py"}},
     "paho": {"edge_daemon": {"mqtt_client.py"}},
