@@ -174,7 +174,7 @@ def _draw_scores(
     cv2.multiply(part, panel.keep[shown], dst=part, scale=1 / 255)
     np.maximum(part, panel.names[shown], out=part)
     if face.scores:
-        best = int(np.argmax(face.scores))
+        best = face.scores.index(max(face.scores))
         _put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
     for label, score, track in zip(labels, face.scores, panel.tracks, strict=False):
         _fill(part, track._replace(w=max(track.w * score, 1.0)), colour_of(label))

@@ -91,12 +91,18 @@ def _gray_part(bgr: ImageBgr, inverse: NDArray[np.float64], fine_px: int) -> Ima
 
     Moves the origin of `inverse` to the part's.
     """
-    corners = inverse @ np.array([[0, fine_px, 0, fine_px], [0, 0, fine_px, fine_px], [1, 1, 1, 1]])
+    (cos, sin, x), (_, _, y) = inverse.tolist()
+    half = fine_px / 2
+    reach = (abs(cos) + abs(sin)) * half
     height, width = bgr.shape[:2]
-    (left, right), (top, bottom) = (
-        (min(max(math.floor(min(line)) - 1, 0), size - 1), max(math.ceil(max(line)) + 2, 1))
-        for line, size in zip(corners.tolist(), (width, height), strict=True)
-    )
+    left, right = _within(x + (cos + sin) * half, reach, width)
+    top, bottom = _within(y + (cos - sin) * half, reach, height)
     inverse[:, 2] -= left, top
     part = cv2.cvtColor(bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
     return np.asarray(part, dtype=np.uint8)
+
+
+def _within(middle: float, reach: float, size: int) -> tuple[int, int]:
+    """The pixels from `middle` − `reach` to `middle` + `reach`, with a margin; of 0 to `size`."""
+    first = min(max(math.floor(middle - reach) - 1, 0), size - 1)
+    return first, max(math.ceil(middle + reach) + 2, 1)
