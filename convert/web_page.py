@@ -12,6 +12,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.9rem }
 th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ccc; text-align: right }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 code { overflow-wrap: anywhere }
 svg { max-width: 100%; height: auto }
