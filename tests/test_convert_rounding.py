@@ -46,10 +46,8 @@ def layers_of(content: bytes) -> list[tuple[NDArray[np.int8], NDArray[np.int32],
         if len(operator.inputs) == 3:
             x, kernel, bias = (subgraph.tensors[i] for i in operator.inputs)
             y = subgraph.tensors[operator.outputs[0]]
-            weights, offsets = (
-                np.frombuffer(bytes(model.buffers[each.buffer].data), dtype)
-                for each, dtype in ((kernel, np.int8), (bias, np.int32))
-            )
+            weights = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.int8)
+            offsets = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
             scales = [np.float64(each.quantization.scale) for each in (x, kernel, y)]
             found.append((weights, offsets, scales[0] * scales[1] / scales[2]))
     return found
