@@ -1,7 +1,8 @@
 """A Keras network and calibration images in, the bytes of a TFLite model out, in one variant.
 
-In `int8` weights are int8 per output channel, activations int8 in the ranges of `ranges`, and the
-tensors at both ends uint8, after Jacob et al., arXiv:1712.05877, and the TFLite 8-bit specification
+In `int8` weights are int8 per output channel, activations int8 in the ranges of `ranges`, layers
+rewritten by `rounding`, and the tensors at both ends uint8, after Jacob et al., arXiv:1712.05877,
+and the TFLite 8-bit specification
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from convert import graph, ranges, variants
+from convert import graph, ranges, rounding, variants
 from convert.errors import ConvertError
 from convert.export_folder import Images
 from convert.quiet import quiet_stderr
@@ -87,9 +88,8 @@ def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
             low, high = ends
             tensor.quantization.min = np.array([low], np.float32)
             tensor.quantization.max = np.array([high], np.float32)
-    return bytes(
-        mlir_quantize(graph.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
-    )
+    content = mlir_quantize(graph.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
+    return rounding.unambiguous(bytes(content))
 
 
 def _check_ends(converted: graph.Graph, variant: Variant) -> None:

@@ -30,8 +30,8 @@ class Limits:
     agreement: float = 0.97
     recall_drop: float = 0.03
     mean_kl: float = 0.02
-    runtime_agreement: float = 0.97
-    runtime_difference: float = 0.1
+    runtime_agreement: float = 0.99
+    runtime_difference: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

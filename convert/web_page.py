@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from convert.page import Block, Heading, Picture, Table
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
+p { max-width: 62rem }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.9rem }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ccc; text-align: right }
+th, td { padding: 0.2rem 0.5rem; border-bottom: 1px solid #ccc; text-align: right }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 code { overflow-wrap: anywhere }
 svg { max-width: 100%; height: auto }

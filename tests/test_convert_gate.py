@@ -49,11 +49,11 @@ class TestGate:
 
     def test_a_runtime_that_answers_otherwise_is_named(self) -> None:
         limits = verify.Limits()
-        verify.refuse_runtime("int8 model", "litert 9", 0.97, 0.1, limits)
-        with pytest.raises(GateError, match=r"on litert 9: the top class is .* 96\.90 % .* 97 %"):
-            verify.refuse_runtime("int8 model", "litert 9", 0.969, 0.01, limits)
-        with pytest.raises(GateError, match=r"off by 0\.110 from LiteRT's, at most 0\.1"):
-            verify.refuse_runtime("int8 model", "litert 9", 1, 0.11, limits)
+        verify.refuse_runtime("int8 model", "litert 9", 0.99, 0.05, limits)
+        with pytest.raises(GateError, match=r"on litert 9: the top class is .* 98\.90 % .* 99 %"):
+            verify.refuse_runtime("int8 model", "litert 9", 0.989, 0.01, limits)
+        with pytest.raises(GateError, match=r"off by 0\.060 from LiteRT's, at most 0\.05"):
+            verify.refuse_runtime("int8 model", "litert 9", 1, 0.06, limits)
 
     def test_dead_answers_are_named(self) -> None:
         nan, same = self.sure.copy(), np.broadcast_to(self.sure[:1], self.sure.shape)

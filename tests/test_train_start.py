@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 
 # ruff: noqa: E402  # these import Keras
+from convert import container, graph, rounding
 from train.errors import ModelFileError
 from train.losses import Distillation, WithVotes, accuracy, loss_of, truth
 from train.networks import build, with_votes_head
@@ -58,6 +59,23 @@ def test_a_network_begins_with_the_files_answers_and_can_learn() -> None:
     for norm, numbers in zip(norms, seen, strict=True):  # else the first steps would ruin it
         wanted = np.std(numbers, axis=(0, 1, 2))
         np.testing.assert_allclose(np.sqrt(norm.moving_variance), wanted, rtol=1e-2, atol=1e-3)
+
+
+def test_a_mean_that_conversion_put_into_a_convolution_is_taken_out_again(tmp_path: Path) -> None:
+    content = SHIPPED.read_bytes()
+    notes, files = container.read_metadata(content), container.read_files(content)
+    assert notes is not None
+    folded = tmp_path / "folded.tflite"
+    folded.write_bytes(container.seal(rounding.unambiguous(content), notes, files))
+    assert "MEAN" not in {each.name for each in graph.read(folded.read_bytes()).operators}
+    x, _ = faces(64, 3)
+    network = build(Recipe.of("compact"))
+    start_from(network, folded, x[..., None])
+    given, own = (
+        classify(x[..., None])
+        for classify in (read_trained(folded).classify, keras_classifier(network))
+    )
+    assert np.abs(own - given).max() < 0.1  # int8 rounds
 
 
 def test_a_file_of_another_architecture_is_refused() -> None:

@@ -107,8 +107,13 @@ def _in_order(weighted: list[keras.layers.Layer], found: list[Weights]) -> dict[
     """
     left, matched = list(found), {}
     for layer in weighted:
-        fitting = [i for i, (kernel, _) in enumerate(left) if kernel.shape == layer.kernel.shape]
-        matched[layer.name] = left.pop(fitting[0])
+        shape = tuple(layer.kernel.shape)
+        fitting = [i for i, (kernel, _) in enumerate(left) if kernel.shape == shape]
+        # The conversion makes a mean over the whole map part of the 1×1 convolution after it.
+        pooling = [i for i, (kernel, _) in enumerate(left) if (1, 1, *kernel.shape[2:]) == shape]
+        kernel, bias = left.pop((fitting or pooling)[0])
+        axes = () if fitting else (0, 1)
+        matched[layer.name] = np.asarray(kernel.sum(axis=axes, keepdims=True)), bias
     if left:
         raise LookupError
     return matched
