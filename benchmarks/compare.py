@@ -291,6 +291,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = Path(tempfile.mkdtemp(prefix="mien-bench-"))
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        where += ", real-time priority (chrt -f 50), beside other work"
     result = {"where": where, "frames": frames, **measure(frames, folder)}
     tables = [make(result) for make in (ways_table, goals_table, faces_table)]
     text = "\n\n".join([note(result), *tables])

@@ -118,8 +118,10 @@ def _input(bgr: ImageBgr, letterbox: Letterbox, input_px: int) -> FloatArray:
     scale, x, y = letterbox
     matrix = np.array([[scale, 0, x], [0, scale, y]])
     boxed = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
-    rgb = cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB)
-    return (rgb.astype(np.float32) / np.float32(127.5) - 1)[np.newaxis]
+    values = np.asarray(cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB), np.float32)
+    values /= 127.5
+    values -= 1
+    return values[np.newaxis]
 
 
 def _logit(score: float) -> float:
