@@ -24,7 +24,7 @@ READER := .venv/metadata-reader
 TASKS := .venv/mediapipe
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 
-.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet check format bench bench-soak bench-servers bench-viewers docs test-kill test-train test-ray test-api bench-architectures clean
+.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet check format bench bench-soak bench-servers bench-viewers picture docs test-kill test-train test-ray test-api bench-architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -112,6 +112,9 @@ test-ray: $(DEV)/.ray $(BLAZEFACE)  ## classify on a Ray cluster of this machine
 
 test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
 	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_openapi.py
+
+picture: $(DEV)/.done $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
+	MIEN_PICTURE=docs/page.png $(DEV)/bin/python -m pytest tests/test_page_picture.py
 
 docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md

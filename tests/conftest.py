@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from train.dataset import Split
 
 ROOT = Path(__file__).resolve().parent.parent
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
 
 
 def data_dir() -> Path:
@@ -122,3 +133,18 @@ def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if done.returncode:
             pytest.skip(f"NOT TESTED: no environment with tflite-runtime: {done.stderr[-300:]}")
     return python
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser, of which each test opens pages of its own."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="NOT TESTED: the page needs `pip install playwright`"
+    )
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("NOT TESTED: the page needs chromium on the PATH")
+    with playwright.sync_playwright() as engines:
+        browser = engines.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

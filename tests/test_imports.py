@@ -14,7 +14,7 @@ STAGES = ("train", "convert", "edge_daemon")
 
 # Each outside library is imported in one place.
 ADAPTERS = {
-    "ai_edge_litert": {"edge_daemon": {"interpreter.py"}, "train": {"trained.py"}},
+    "ai_edge_litert": {"edge_daemon": {"interpreter.py"}, "train": {"tflite.py"}},
     "tflite_runtime": {"edge_daemon": {"interpreter.py"}},
     "tensorflow": {"edge_daemon": {"interpreter.py"}},
     "mediapipe": {"edge_daemon": {"detector.py"}},

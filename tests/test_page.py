@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -20,21 +19,7 @@ from edge_daemon.credentials import hash_token
 from edge_daemon.demo import Demo
 from edge_daemon.types import Frame, View
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="NOT TESTED: the page needs `pip install playwright`"
-)
-
 TOKEN = "for the tests of the page"  # noqa: S105
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
 GRAY_OF_PICTURE = """() => {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 1;
@@ -82,17 +67,6 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.start()
     yield daemon
     daemon.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("NOT TESTED: the page needs chromium on the PATH")
-    with playwright.sync_playwright() as engines:
-        browser = engines.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,15 +15,11 @@ from keras import layers
 from numpy.typing import NDArray
 
 from train.errors import ModelFileError
+from train.tflite import Weights, weights_of
 from train.trained import Faces, keras_classifier, read_trained
 
 FACES = 512  # the outputs of all layers for so many are held at once
 LEAST_AGREEMENT = 0.95  # of the labels; int8 changes one in a hundred
-
-# The operators with weights, and the order of their axes in Keras.
-WEIGHTED = {"CONV_2D": (1, 2, 3, 0), "FULLY_CONNECTED": (1, 0)}
-
-Weights = tuple[NDArray[np.float32], NDArray[np.float32]]  # kernel and bias
 
 
 def sha256_of(path: Path) -> str:
@@ -50,7 +45,7 @@ def start_from(network: keras.Model, path: Path, faces: Faces) -> None:
         if isinstance(layer, layers.BatchNormalization)
     }
     try:
-        found = _in_order(weighted, _weights(given.content))
+        found = _in_order(weighted, weights_of(given.content))
     except LookupError as error:
         raise ModelFileError(f"{path}: is not of the architecture {network.name}.") from error
     normed = [layer for layer in weighted if layer.output.name in norms]
@@ -117,34 +112,3 @@ def _in_order(weighted: list[keras.layers.Layer], found: list[Weights]) -> dict[
     if left:
         raise LookupError
     return matched
-
-
-def _weights(content: bytes) -> list[Weights]:
-    """Kernel and bias of each operator that has them, in the order of execution.
-
-    Nothing public in the interpreter tells which kernel and bias belong together.
-    """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415
-
-    interpreter = Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
-
-    def values(index: int) -> NDArray[np.float32]:
-        stored = np.asarray(interpreter.get_tensor(index), dtype=np.float32)
-        quantisation: dict[str, Any] = tensors[index]["quantization_parameters"]
-        scales = quantisation["scales"]
-        if not len(scales):
-            return stored
-        axis = [1] * stored.ndim
-        axis[quantisation["quantized_dimension"]] = len(scales)
-        return np.asarray(stored * scales.reshape(axis), dtype=np.float32)
-
-    return [
-        (values(each["inputs"][1]).transpose(WEIGHTED[each["op_name"]]), values(each["inputs"][2]))
-        for each in interpreter._get_ops_details()
-        if each["op_name"] in WEIGHTED
-    ]

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import LABELS, SIZE_PX
+from train.dataset import LABELS
 from train.errors import ModelFileError
 
 BATCH = 256
@@ -85,14 +85,11 @@ def _read_export(folder: Path) -> Trained:
 
 def _read_tflite(path: Path) -> Trained:
     # Only this needs the runtime, which imports in a moment where Keras takes seconds.
-    from ai_edge_litert import __version__ as version  # noqa: PLC0415
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+    from train import tflite  # noqa: PLC0415
 
     try:
         content = path.read_bytes()
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-        classify = _tflite_classifier(interpreter)
+        classify = tflite.classifier(content)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             spec = _checked(json.loads(archive.read("spec.json")))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -100,29 +97,7 @@ def _read_tflite(path: Path) -> Trained:
             f"{path}: neither an export folder nor one of Mien's TFLite files "
             f"({_first_line(error)}); `make train` and `make convert` write them."
         ) from error
-    return Trained(path, content, classify, spec, f"ai-edge-litert {version}")
-
-
-def _tflite_classifier(interpreter: Any) -> Classify:
-    """One face at a time, as the daemon does: the files have a batch of one built in.
-
-    A quantised probability of zero comes back as half of its step, since its logarithm is needed.
-    """
-    (face,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    if tuple(face["shape"]) != (1, SIZE_PX, SIZE_PX, 1) or answer["shape"][-1] != len(LABELS):
-        raise ValueError(f"takes {face['shape']} and answers {answer['shape']}")
-    scale, zero_point = answer["quantization"]
-
-    def classify_one(x: Faces) -> NDArray[Any]:
-        interpreter.set_tensor(face["index"], x[None].astype(face["dtype"]))
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(answer["index"])[0])
-
-    def classify(x: Faces) -> Probabilities:
-        stored = np.array([classify_one(each) for each in x]).astype(np.float32)
-        return stored if scale == 0 else np.maximum((stored - zero_point) * scale, scale / 2)
-
-    return classify
+    return Trained(path, content, classify, spec, tflite.RUNTIME)
 
 
 def _checked(spec: dict[str, Any]) -> dict[str, Any]:

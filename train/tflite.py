@@ -1,0 +1,75 @@
+"""A TFLite file's content in; what it answers, and the weights of its layers, out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import __version__ as version
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
+
+from train.dataset import LABELS, SIZE_PX
+from train.trained import Classify, Faces, Probabilities
+
+RUNTIME = f"ai-edge-litert {version}"
+
+# The operators with weights, and the order of their axes in Keras.
+WEIGHTED = {"CONV_2D": (1, 2, 3, 0), "FULLY_CONNECTED": (1, 0)}
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32]]  # kernel and bias
+
+
+def classifier(content: bytes) -> Classify:
+    """One face at a time, as the daemon does: the files have a batch of one built in.
+
+    Raises ValueError where the file takes no faces or does not answer for the seven classes, and
+    what the runtime raises for no TFLite file. A quantised probability of zero comes back as half
+    of its step, since its logarithm is needed.
+    """
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    (face,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if tuple(face["shape"]) != (1, SIZE_PX, SIZE_PX, 1) or answer["shape"][-1] != len(LABELS):
+        raise ValueError(f"takes {face['shape']} and answers {answer['shape']}")
+    scale, zero_point = answer["quantization"]
+
+    def classify_one(x: Faces) -> NDArray[Any]:
+        interpreter.set_tensor(face["index"], x[None].astype(face["dtype"]))
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(answer["index"])[0])
+
+    def classify(x: Faces) -> Probabilities:
+        stored = np.array([classify_one(each) for each in x]).astype(np.float32)
+        return stored if scale == 0 else np.maximum((stored - zero_point) * scale, scale / 2)
+
+    return classify
+
+
+def weights_of(content: bytes) -> list[Weights]:
+    """Kernel and bias of each operator that has them, in the order of execution.
+
+    Nothing public in the interpreter tells which kernel and bias belong together.
+    """
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+
+    def values(index: int) -> NDArray[np.float32]:
+        stored = np.asarray(interpreter.get_tensor(index), dtype=np.float32)
+        quantisation: dict[str, Any] = tensors[index]["quantization_parameters"]
+        scales = quantisation["scales"]
+        if not len(scales):
+            return stored
+        axis = [1] * stored.ndim
+        axis[quantisation["quantized_dimension"]] = len(scales)
+        return np.asarray(stored * scales.reshape(axis), dtype=np.float32)
+
+    return [
+        (values(each["inputs"][1]).transpose(WEIGHTED[each["op_name"]]), values(each["inputs"][2]))
+        for each in interpreter._get_ops_details()
+        if each["op_name"] in WEIGHTED
+    ]
