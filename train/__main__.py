@@ -159,7 +159,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=Path, default=Path("exports"))
     command.add_argument("--epochs", type=_positive, help=own)
     command.add_argument("--seed", type=int, help=own)
-    command.add_argument("--learning-rate", type=float, help=f"the largest; {own}")
+    command.add_argument("--learning-rate", type=_rate, help=f"the largest; {own}")
     command.add_argument("--votes", type=_share, help=f"FER+'s share of the targets; {own}")
     command.add_argument(
         "--votes-head", type=_share, help=f"the loss's share of a head that learns them; {own}"
@@ -174,6 +174,12 @@ def _add_training(command: argparse.ArgumentParser) -> None:
 def _share(text: str) -> float:
     if not 0 <= (number := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 1")
+    return number
+
+
+def _rate(text: str) -> float:
+    if not 0 < (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{number:g} is not above 0 and at most 1")
     return number
 
 

@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
 
 
 def start_from(network: keras.Model, path: Path, faces: Faces) -> None:
-    """Give `network` the weights of the TFLite file `path`, of whatever variant but float16.
+    """Give `network` the weights of the TFLite file `path`, of any variant but float16.
 
     `faces` (n, 48, 48, 1) show what the layers answer. Raises ModelFileError where the file is of
     another architecture.
