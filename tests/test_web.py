@@ -12,15 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.message import Message
-from http.client import HTTPResponse
-from io import BufferedReader
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from website import CAPTURED_AT, LABELS, Site, noise, until, view
+from website import CAPTURED_AT, LABELS, Site, noise, read_part, until, view
 
 from edge_daemon import web
 from edge_daemon.stream import BOUNDARY
@@ -41,33 +38,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     assert site.server.viewers == 0
 
 
-def read_part(stream: BufferedReader | HTTPResponse) -> tuple[Message, bytes]:
-    """The next part of a stream by its Content-Length, as strict clients read it."""
-    assert stream.readline() == f"--{BOUNDARY}\r\n".encode()
-    headers = Message()
-    while (line := stream.readline()) != b"\r\n":
-        name, _, value = line.decode().partition(":")
-        headers[name] = value.strip()
-    jpeg = stream.read(int(headers["Content-Length"]))
-    assert stream.read(2) == b"\r\n"
-    return headers, jpeg
-
-
 def decoded(jpeg: bytes) -> ImageBgr:
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(bgr, np.uint8)
-
-
-def numbered(number: int) -> View:
-    """Noise, so that it is large, with its number as a gray level above it."""
-    bgr = noise(0).frame.bgr.copy()
-    bgr[:64] = number * 16
-    return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT))
-
-
-def number_of(jpeg: bytes) -> int:
-    return round(float(np.median(decoded(jpeg)[:48])) / 16)
 
 
 def level(jpeg: bytes) -> int:
@@ -229,29 +203,6 @@ def test_different_settings_are_bounded(tmp_path: Path) -> None:
         site.stop()
 
 
-def test_a_slow_viewer_gets_no_backlog_and_does_not_slow_others(site: Site) -> None:
-    """Its link is full with one picture; the next one that it gets is the newest."""
-    views = [numbered(number) for number in range(2, 14)]
-    with site.connect() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        slow.sendall(b"GET /stream?quality=95 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        reader = slow.makefile("rb")
-        while reader.readline() != b"\r\n":
-            pass
-        fast_got: list[int] = []
-        slow_got: list[int] = []
-        with site.watch("/stream?quality=10") as fast:
-            read_part(fast)
-            for each in views:
-                site.views.put(each)
-                fast_got.append(number_of(read_part(fast)[1]))
-        while not slow_got or slow_got[-1] != 13:
-            slow_got.append(number_of(read_part(reader)[1]))
-        reader.close()
-    assert fast_got == list(range(2, 14))
-    assert len(slow_got) <= 3  # the flat one it began with, the one being carried, the newest
-
-
 def test_a_still_can_be_asked_for_only_if_it_is_new(site: Site) -> None:
     first = site.get("/snapshot")
     tag = first.headers["ETag"]
@@ -362,54 +313,6 @@ def test_a_failing_callback_costs_one_answer_only(site: Site) -> None:
 def test_what_is_not_there_is_404(site: Site) -> None:
     assert site.get("/static/../web.py").status == 404
     assert site.get("/nothing").status == 404
-
-
-def test_a_viewer_that_never_reads_and_half_a_request_are_cut_off(site: Site) -> None:
-    with site.connect() as viewer, site.connect() as half:
-        half.sendall(b"GET / HTTP/1.1\r\nHost:")
-        viewer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
-        until(lambda: site.server.viewers == 1)
-        for number in range(400):
-            site.views.put(noise(number % 3))
-            time.sleep(0.02)
-            if site.server.viewers == 0:
-                break
-        until(lambda: site.server.viewers == 0)
-        assert half.recv(100) == b""
-
-
-def test_a_slow_client_gets_all_of_a_long_answer(site: Site) -> None:
-    """It takes some all the while, but not all within a stalled client's time limit."""
-    for number in range(1000):
-        site.happens("face_start", face=number)
-    site.until_logged(1000)
-    received = bytearray()
-    with site.connect() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        slow.sendall(b"GET /events?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        while not received.endswith(b'"next": null}\n'):
-            received += slow.recv(4000)
-            time.sleep(0.1)
-    assert received.count(b"face_start") == 1000
-
-
-def stopped_promptly(site: Site) -> bool:
-    stopper = threading.Thread(target=site.stop)
-    stopper.start()
-    stopper.join(4.0)  # less than a stalled client's time limit
-    return not stopper.is_alive()
-
-
-def test_stopping_does_not_wait_for_viewers(site: Site) -> None:
-    with site.connect() as stalled, site.connect() as half, site.watch() as reads:
-        stalled.sendall(b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        half.sendall(b"GET /stream HT")
-        until(lambda: site.server.viewers == 2)
-        read_part(reads)
-        for number in range(40):  # more than socket buffers hold
-            site.views.put(noise(number % 3))
-            time.sleep(0.02)
-        assert stopped_promptly(site)
 
 
 def test_stopping_twice_and_before_the_start_is_harmless(tmp_path: Path) -> None:

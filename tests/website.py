@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from conftest import ROOT
@@ -28,6 +28,7 @@ from edge_daemon.latest import Latest
 from edge_daemon.model_file import read_model_file
 from edge_daemon.rotating_log import LogPolicy, RotatingLog
 from edge_daemon.still import StillReader
+from edge_daemon.stream import BOUNDARY
 from edge_daemon.types import Box, Face, Frame, View
 from edge_daemon.web import WebServer
 
@@ -65,6 +66,18 @@ def face(number: int, label: str, score: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def read_part(stream: Readable) -> tuple[Message, bytes]:
+    """The next part of a stream by its Content-Length, as strict clients read it."""
+    assert stream.readline() == f"--{BOUNDARY}\r\n".encode()
+    headers = Message()
+    while (line := stream.readline()) != b"\r\n":
+        name, _, value = line.decode().partition(":")
+        headers[name] = value.strip()
+    jpeg = stream.read(int(headers["Content-Length"]))
+    assert stream.read(2) == b"\r\n"
+    return headers, jpeg
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`; fails when it does not come about."""
     deadline = time.monotonic() + DEADLINE_S
@@ -77,6 +90,14 @@ def _stills() -> tuple[Detector, Classifier]:
     models = ROOT / "models"
     detector = build_detector("auto", models_dir=models)
     return detector, Classifier(read_model_file(models / "expression.tflite"))
+
+
+class Readable(Protocol):
+    """What a stream is read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self) -> bytes: ...
 
 
 class Answer(NamedTuple):
