@@ -192,6 +192,14 @@ class TestSoftware:
         assert worst(judged(others | {"opencv-python-headless": ""})) == "ok"
 
 
+@pytest.fixture
+def own_model(shipped_model: Path, tmp_path: Path) -> Path:
+    """The shipped model in a folder of its own."""
+    model = tmp_path / "expression.tflite"
+    model.symlink_to(shipped_model)
+    return model
+
+
 class TestParts:
     """Model, detector and picture, as the daemon would have them."""
 
@@ -204,31 +212,19 @@ class TestParts:
         assert remedy == f"nano {CONFIG}  # model: {ROOT / 'models/expression.tflite'}"
 
     def test_a_model_of_ones_own_has_the_shipped_blazeface(
-        self,
-        capsys: pytest.CaptureFixture[str],
-        shipped_model: Path,
-        blazeface_dir: Path,
-        tmp_path: Path,
+        self, capsys: pytest.CaptureFixture[str], own_model: Path, blazeface_dir: Path
     ) -> None:
-        model = tmp_path / "expression.tflite"
-        model.symlink_to(shipped_model)
-        found = doctor(capsys, f"model={model}", "camera.source=demo", "web.port=0")
+        found = doctor(capsys, f"model={own_model}", "camera.source=demo", "web.port=0")
         assert only(found, "detector")[:2] == (
             "ok",
             "blazeface finds 2 faces in the demo's picture",
         )
 
     def test_a_damaged_blazeface_is_fetched_again(
-        self,
-        capsys: pytest.CaptureFixture[str],
-        shipped_model: Path,
-        blazeface_dir: Path,
-        tmp_path: Path,
+        self, capsys: pytest.CaptureFixture[str], own_model: Path, blazeface_dir: Path
     ) -> None:
-        model = tmp_path / "expression.tflite"
-        model.symlink_to(shipped_model)
-        (tmp_path / "face_detection_full_range_sparse.tflite").write_bytes(b"torn")
-        settings = (f"model={model}", "camera.source=demo", "web.port=0")
+        own_model.with_name("face_detection_full_range_sparse.tflite").write_bytes(b"torn")
+        settings = (f"model={own_model}", "camera.source=demo", "web.port=0")
         verdict, _, remedy = only(doctor(capsys, *settings), "detector")
         assert verdict == "error"
         subprocess.run(remedy, shell=True, check=True)
