@@ -1,6 +1,6 @@
 # The daemon without systemd: the release that `sudo make install` makes, in /opt/mien.
 #   docker build --tag mien .
-# For amd64 and arm64. BASE is any image with Python 3.11 to 3.13 and venv.
+# For amd64 and arm64. BASE is any image with Python 3.11 to 3.13, pip and venv.
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
