@@ -27,9 +27,10 @@ def test_the_demo_is_told_on_the_page(tmp_path: Path, blazeface_dir: Path, chrom
         page.wait_for_selector("#pill[data-state=ok]")
         page.wait_for_function(TOLD, timeout=PATIENCE_MS)
         labels = page.locator("#faces .card .label").all_text_contents()
+        shown = {label.strip().lower() for label in labels}
         kept = Path(os.environ.get("MIEN_PICTURE", tmp_path / "page.png"))
         page.screenshot(path=kept)
         page.close()
-        told = {event.get("label") for event in daemon.events()}
-    assert {label.strip().lower() for label in labels} <= told
+        # What is seen is told once it has lasted for events.dwell_s.
+        daemon.until(lambda: shown <= {event.get("label") for event in daemon.events()})
     assert kept.stat().st_size > 50_000
