@@ -154,6 +154,8 @@ def long_clip(clip: Path, folder: Path) -> Path:
 def main() -> None:
     """Measure both in turns and print the table."""
     words = dict(enumerate(sys.argv))
+    if not Path(words.get(1, "")).is_file():
+        raise SystemExit("name a video that is there: make bench-viewers CLIP=clip.mp4")
     duration_s, rounds = float(words.get(2, 20)), int(words.get(3, 3))
     seen: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as name:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from website import LABELS, Site, view
+from website import LABELS, Site, served, view
 
 from edge_daemon.event_history import EventHistory, EventIds, Query
 from edge_daemon.ram_log import RamLog
@@ -26,11 +26,8 @@ AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    site.start()
-    site.views.put(view(1))
-    yield site
-    site.stop()
+    with served(tmp_path, view(1)) as site:
+        yield site
 
 
 @pytest.fixture

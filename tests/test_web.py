@@ -14,34 +14,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from website import CAPTURED_AT, LABELS, Site, noise, read_part, until, view
+from website import CAPTURED_AT, LABELS, Site, decoded, noise, read_part, served, until, view
 
 from edge_daemon import web
 from edge_daemon.stream import BOUNDARY
-from edge_daemon.types import Box, Drawing, Frame, ImageBgr, View
+from edge_daemon.types import Box, Drawing, Frame, View
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    threads = set(threading.enumerate())
-    site = Site(tmp_path)
-    site.start()
-    site.views.put(view(1))
-    yield site
-    site.stop()
-    assert set(threading.enumerate()) <= threads
-    assert site.server.viewers == 0
-
-
-def decoded(jpeg: bytes) -> ImageBgr:
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None
-    return np.asarray(bgr, np.uint8)
+    with served(tmp_path, view(1)) as site:
+        yield site
 
 
 def level(jpeg: bytes) -> int:

@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 from conftest import ROOT
 
@@ -29,7 +30,7 @@ from edge_daemon.model_file import read_model_file
 from edge_daemon.rotating_log import LogPolicy, RotatingLog
 from edge_daemon.still import StillReader
 from edge_daemon.stream import BOUNDARY
-from edge_daemon.types import Box, Face, Frame, View
+from edge_daemon.types import Box, Face, Frame, ImageBgr, View
 from edge_daemon.web import WebServer
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -76,6 +77,12 @@ def read_part(stream: Readable) -> tuple[Message, bytes]:
     jpeg = stream.read(int(headers["Content-Length"]))
     assert stream.read(2) == b"\r\n"
     return headers, jpeg
+
+
+def decoded(jpeg: bytes) -> ImageBgr:
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.asarray(bgr, np.uint8)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -268,3 +275,16 @@ class Site:
         finally:
             ended.set()
             feeder.join()
+
+
+@contextmanager
+def served(folder: Path, first: View) -> Iterator[Site]:
+    """A site that shows `first`; neither a thread nor a viewer is left of it."""
+    threads = set(threading.enumerate())
+    site = Site(folder)
+    site.start()
+    site.views.put(first)
+    yield site
+    site.stop()
+    assert set(threading.enumerate()) <= threads
+    assert site.server.viewers == 0
