@@ -77,19 +77,19 @@ test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests, 
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
-	$(DEV)/bin/python -m pytest tests/test_installed.py -m long -x -s -o timeout=1800
+	$(DEV)/bin/python -m pytest tests/deploy/test_installed.py -m long -x -s -o timeout=1800
 
 test-v4l2: $(DEV)/.done $(BLAZEFACE)  ## real V4L2 devices, in a QEMU guest made by root (20 minutes)
-	$(DEV)/bin/python -m pytest tests/test_v4l2_guest.py -m long -x -s -o timeout=3600
+	$(DEV)/bin/python -m pytest tests/capture/test_v4l2_guest.py -m long -x -s -o timeout=3600
 
 test-arm64: $(DEV)/.done $(BLAZEFACE)  ## install and run on arm64, in user-mode emulation, by root (20 minutes)
-	$(DEV)/bin/python -m pytest tests/test_arm64.py -m long -s -o timeout=3600
+	$(DEV)/bin/python -m pytest tests/deploy/test_arm64.py -m long -s -o timeout=3600
 
 test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
-	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/test_faults.py -m long -s
+	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/daemon/test_faults.py -m long -s
 
 test-fleet: $(DEV)/.done  ## 200 devices at 5 events a second on one mosquitto (DEVICES=, SECONDS=)
-	MIEN_DEVICES=$(or $(DEVICES),200) MIEN_SECONDS=$(or $(SECONDS),60) $(DEV)/bin/python -m pytest tests/test_fleet.py -m long -s -o timeout=1200
+	MIEN_DEVICES=$(or $(DEVICES),200) MIEN_SECONDS=$(or $(SECONDS),60) $(DEV)/bin/python -m pytest tests/mqtt/test_fleet.py -m long -s -o timeout=1200
 
 check: $(DEV)/.done  ## lint, format check and types
 	$(DEV)/bin/ruff check .
@@ -102,19 +102,19 @@ format: $(DEV)/.done  ## format the code
 	$(DEV)/bin/ruff format .
 
 test-train: $(DEV)/.done  ## train on several devices and hosts, and compare with one
-	$(DEV)/bin/python -m pytest tests/test_train_devices.py -m long
+	$(DEV)/bin/python -m pytest tests/train/test_train_devices.py -m long
 
 test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
-	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_kill.py
+	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/events/test_kill.py
 
 test-ray: $(DEV)/.ray $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and compare
-	$(DEV)/bin/python -m pytest tests/test_classify.py -m long
+	$(DEV)/bin/python -m pytest tests/batch/test_classify.py -m long
 
 test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
-	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/test_openapi.py
+	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/web/test_openapi.py
 
 picture: $(DEV)/.done $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
-	MIEN_PICTURE=docs/page.png $(DEV)/bin/python -m pytest tests/test_page_picture.py
+	MIEN_PICTURE=docs/page.png $(DEV)/bin/python -m pytest tests/web/test_page_picture.py
 
 docs: $(DEV)/.done  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md

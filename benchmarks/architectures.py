@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_daemon.interpreter import Interpreter
+from edge_daemon.vision.interpreter import Interpreter
 from train.dataset import read_dataset
 from train.errors import TrainError
 from train.ferplus import read_votes_beside

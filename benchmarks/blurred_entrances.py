@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_daemon.detector import Detector, build_detector
-from edge_daemon.privacy import HINDSIGHT_S, WEAK_SCORE, Veil
-from edge_daemon.tracker import Tracker
-from edge_daemon.types import Box, ImageBgr
+from edge_daemon.core.types import Box, ImageBgr
+from edge_daemon.pipeline.privacy import HINDSIGHT_S, WEAK_SCORE, Veil
+from edge_daemon.vision.detector import Detector, build_detector
+from edge_daemon.vision.tracker import Tracker
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 FPS = 15

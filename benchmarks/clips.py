@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge_daemon.detector import Detector
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
+from edge_daemon.vision.detector import Detector
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 640, 480

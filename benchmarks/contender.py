@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import cv2
 
 from benchmarks.load import memory_mb
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
 
 QUALITY = 80
 Report = dict[str, Any]

@@ -19,10 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_daemon.blazeface import BlazeFace
-from edge_daemon.detector import BLAZEFACE_FILES
-from edge_daemon.interpreter import Interpreter
-from edge_daemon.types import Detection, ImageBgr, ImageGray
+from edge_daemon.core.types import Detection, ImageBgr, ImageGray
+from edge_daemon.vision.blazeface import BlazeFace
+from edge_daemon.vision.detector import BLAZEFACE_FILES
+from edge_daemon.vision.interpreter import Interpreter
 
 REPO = Path(__file__).parents[1]
 SIDE = 48

@@ -4,8 +4,8 @@
 
 Each face of FER2013's PublicTest is made worse in several ways and then classified by the shipped
 model. "Left" is the accuracy above chance as a share of that of the untouched faces; the weight
-(`edge_daemon/quality.py`) should follow it. `MIEN_DATA` names the folder that holds `fer2013/`
-(default `../shared/data`).
+(`edge_daemon/vision/quality.py`) should follow it. `MIEN_DATA` names the folder that holds
+`fer2013/` (default `../shared/data`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.classifier import Classifier
-from edge_daemon.model_file import read_model_file
-from edge_daemon.quality import weight_of
-from edge_daemon.types import ImageGray
+from edge_daemon.core.types import ImageGray
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.quality import weight_of
 
 REPO = Path(__file__).parents[1]
 SIDE = 48

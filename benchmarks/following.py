@@ -19,11 +19,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_daemon.classifier import Classifier
-from edge_daemon.detector import Detector, build_detector
-from edge_daemon.model_file import read_model_file
-from edge_daemon.tracker import Tracker
-from edge_daemon.types import Box, Detection, Eyes, ImageBgr, Point, Track
+from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point, Track
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.detector import Detector, build_detector
+from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.tracker import Tracker
 
 REPO = Path(__file__).parents[1]
 AROUND = 3.0  # the crop's side in sides of the face's box

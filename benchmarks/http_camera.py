@@ -17,10 +17,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from edge_daemon.demo import Demo
-from edge_daemon.http_camera import open_http
-from edge_daemon.sources import Network, Source, SourceAwayError
-from edge_daemon.types import ImageBgr
+from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.capture.mjpeg import open_http
+from edge_daemon.capture.sources import Network, Source, SourceAwayError
+from edge_daemon.core.types import ImageBgr
 
 FRAMES, ROUNDS = 100, 5
 HEAD = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"

@@ -2,8 +2,8 @@
 
     python -m benchmarks.mediapipe_boxes > tests/data/mediapipe_boxes.json
 
-`tests/test_detector.py` holds our own decoding against it. Needs MediaPipe and the BlazeFace file.
-`MIEN_DATA` names the folder that holds `media/` (default `../shared/data`).
+`tests/vision/test_detector.py` holds our own decoding against it. Needs MediaPipe and the BlazeFace
+file. `MIEN_DATA` names the folder that holds `media/` (default `../shared/data`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_daemon.detector import BLAZEFACE_FILES, MediaPipeDetector
-from edge_daemon.types import Detection
+from edge_daemon.core.types import Detection
+from edge_daemon.vision.detector import BLAZEFACE_FILES, MediaPipeDetector
 
 REPO = Path(__file__).parents[1]
 EVERY = 10  # frames

@@ -22,16 +22,16 @@ import cv2
 import numpy as np
 
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, clips, fitted
-from edge_daemon.backlog import Backlog
-from edge_daemon.camera import CameraStatus
-from edge_daemon.config import Config
-from edge_daemon.config_sections import Detector
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.heap import settle_heap
-from edge_daemon.latest import Latest
-from edge_daemon.pipeline import Pipeline
-from edge_daemon.stage_builder import build_stages
-from edge_daemon.types import Frame, ImageBgr, View
+from edge_daemon.capture.camera import CameraStatus
+from edge_daemon.config.schema import Config
+from edge_daemon.config.sections import Detector
+from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import Frame, ImageBgr, View
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.memory import settle_heap
+from edge_daemon.pipeline.build import build_stages
+from edge_daemon.pipeline.pipeline import Pipeline
 
 DURATION_S = 30
 RATES_HZ = (15, 10, 6)

@@ -83,8 +83,8 @@ def serve(name: str, port: int) -> None:
 
 
 def _gevent(port: int) -> Callable[[], None]:
-    from edge_daemon.http_server import HttpServer  # noqa: PLC0415
-    from edge_daemon.web_loop import Loop  # noqa: PLC0415
+    from edge_daemon.web.server.loop import Loop  # noqa: PLC0415
+    from edge_daemon.web.server.server import HttpServer  # noqa: PLC0415
 
     loop = Loop()
     server = HttpServer(

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_daemon.tracker import Tracker
-from edge_daemon.types import Box, Detection
+from edge_daemon.core.types import Box, Detection
+from edge_daemon.vision.tracker import Tracker
 
 SCENES = 20
 SECONDS = 30

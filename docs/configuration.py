@@ -9,13 +9,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from edge_daemon.config import Config, needs_restart
-from edge_daemon.config_file import variable_of
+from edge_daemon.config.file import variable_of
+from edge_daemon.config.schema import Config, needs_restart
 
 INTRODUCTION = """\
 # Configuration
 
-Generated from the schema in `edge_daemon/config.py` by `make docs`.
+Generated from the schema in `edge_daemon/config/schema.py` by `make docs`.
 
 A setting comes from its default, from the file given with `--config` (`config.yaml`), from a
 variable of the environment, or from `--set section.key=value`; the later of these wins. Values are

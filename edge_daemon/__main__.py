@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from edge_daemon import __version__
-from edge_daemon.config import Config
-from edge_daemon.config_file import ConfigError, load_config
-from edge_daemon.credentials import hash_password, hash_token, new_token
-from edge_daemon.heap import share_heap
+from edge_daemon.config.file import ConfigError, load_config
+from edge_daemon.config.schema import Config
+from edge_daemon.memory import share_heap
+from edge_daemon.web.credentials import hash_password, hash_token, new_token
 
 # Read by libraries when imported: OpenCV quiet, and no ten seconds for a silent V4L2 device; no
 # threads for large matrices, of which there are none.
@@ -72,7 +72,7 @@ def _run(config: Config, load: Callable[[], Config]) -> int:
 
 def _doctor(options: argparse.Namespace, config: Config) -> int:
     _log(logging.ERROR)  # what is less than that is among the findings
-    from edge_daemon import doctor  # noqa: PLC0415
+    from edge_daemon.doctor import command as doctor  # noqa: PLC0415
 
     return doctor.run(config, config_file=options.config, as_json=options.json)
 
@@ -80,7 +80,7 @@ def _doctor(options: argparse.Namespace, config: Config) -> int:
 def _classify(options: argparse.Namespace, config: Config) -> int:
     _log(logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from edge_daemon import classify  # noqa: PLC0415
+    from edge_daemon.batch import command as classify  # noqa: PLC0415
 
     request = classify.Request(
         tuple(options.paths), options.out, options.format, options.workers, options.ray
@@ -140,10 +140,10 @@ def _new_token(_: argparse.Namespace) -> int:
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from edge_daemon.interpreter import ModelError  # noqa: PLC0415
+    from edge_daemon.vision.interpreter import ModelError  # noqa: PLC0415
 
     try:
-        from edge_daemon.publish import publish  # noqa: PLC0415
+        from edge_daemon.updates.publish import publish  # noqa: PLC0415
 
         manifest, public = publish(options.model, options.version, options.key)
     except ImportError:

@@ -10,24 +10,24 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from edge_daemon import __version__
-from edge_daemon.builder import Parts, build, log_policy, snapshot_policy
-from edge_daemon.config import Config
-from edge_daemon.config_file import ConfigError
-from edge_daemon.detector import DetectorUnavailable
-from edge_daemon.event_log import EventLogError
-from edge_daemon.heap import settle_heap
-from edge_daemon.http_server import CertificateError
-from edge_daemon.interpreter import ModelError, RuntimeUnavailable
-from edge_daemon.mqtt import MqttError
+from edge_daemon.capture.sources import SourceError
+from edge_daemon.config.file import ConfigError
+from edge_daemon.config.schema import Config
+from edge_daemon.core.threads import Stop, Worker
+from edge_daemon.events.writer import EventLogError
+from edge_daemon.main_loop import Watch, catch_signals
+from edge_daemon.memory import settle_heap
+from edge_daemon.mqtt.link import MqttError
+from edge_daemon.pipeline.build import build_stages, still_parts
+from edge_daemon.pipeline.stages import Stages
 from edge_daemon.reload import Reloader
-from edge_daemon.sources import SourceError
-from edge_daemon.stage_builder import build_stages, still_parts
-from edge_daemon.stages import Stages
-from edge_daemon.supervisor import Supervisor
-from edge_daemon.updates import UpdatesUnavailable, with_kept_model
-from edge_daemon.watch import Watch, catch_signals
-from edge_daemon.web import WebServer
-from edge_daemon.workers import Stop, Worker
+from edge_daemon.systemd import Supervisor
+from edge_daemon.updates.build import UpdatesUnavailable, with_kept_model
+from edge_daemon.vision.detector import DetectorUnavailable
+from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
+from edge_daemon.web.app import WebServer
+from edge_daemon.web.server.server import CertificateError
+from edge_daemon.wiring import Parts, build, log_policy, snapshot_policy
 
 JOIN_S = 1.0
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_daemon.backlog import Backlog
-from edge_daemon.config import Config, Mistakes, changed, needs_restart, overridden, reloaded
-from edge_daemon.stages import Stages
+from edge_daemon.config.schema import Config, Mistakes, changed, needs_restart, overridden, reloaded
+from edge_daemon.core.backlog import Backlog
+from edge_daemon.pipeline.stages import Stages
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,27 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.paths import CHROMIUM_FLAGS, ROOT, data_dir
 
 if TYPE_CHECKING:
     from train.dataset import Split
-
-ROOT = Path(__file__).resolve().parent.parent
-
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
-
-
-def data_dir() -> Path:
-    """The folder of datasets and clips: $MIEN_DATA, or ../shared/data beside the checkout."""
-    return Path(os.environ.get("MIEN_DATA", ROOT / ".." / "shared" / "data")).resolve()
 
 
 def _existing(path: Path, what: str) -> Path:
@@ -78,7 +60,7 @@ def shipped_model() -> Path:
 @pytest.fixture(scope="session")
 def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained tiny network in the form in which `train` hands one over."""
-    from stripes import write_export
+    from support.stripes import write_export
 
     folder = tmp_path_factory.mktemp("exports") / "stripes"
     write_export(folder)

@@ -12,7 +12,7 @@ from fer.fer import FER
 
 from benchmarks.clips import frames
 from benchmarks.contender import finish, player, serve
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
 
 
 class FerPackage:

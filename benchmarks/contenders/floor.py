@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.clips import ROOT, frames
 from benchmarks.contender import QUALITY, Report, serve
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
 
 MODELS = ROOT / "models"
 PICTURES = 8  # of each clip: more than a processor's cache holds

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.clips import ROOT, frames
 from benchmarks.contender import finish, player, serve
-from edge_daemon.classifier import Classifier
-from edge_daemon.detector import build_detector
-from edge_daemon.model_file import read_model_file
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.detector import build_detector
+from edge_daemon.vision.model_file import read_model_file
 
 
 class MediaPipeTasks:

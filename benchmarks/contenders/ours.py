@@ -19,18 +19,18 @@ from pathlib import Path
 
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, Timed, composed, timed_frames
 from benchmarks.contender import Report, player, serve
-from edge_daemon.annotate import public_picture
-from edge_daemon.backlog import Backlog
-from edge_daemon.camera import CameraStatus
-from edge_daemon.config import Config
-from edge_daemon.config_sections import Detector
-from edge_daemon.event_feed import EventFeed
-from edge_daemon.heap import settle_heap, share_heap
-from edge_daemon.latest import Latest
-from edge_daemon.pictures import encode
-from edge_daemon.pipeline import Pipeline
-from edge_daemon.stage_builder import build_stages
-from edge_daemon.types import Frame, ImageBgr, View
+from edge_daemon.capture.camera import CameraStatus
+from edge_daemon.config.schema import Config
+from edge_daemon.config.sections import Detector
+from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import Frame, ImageBgr, View
+from edge_daemon.draw.annotate import public_picture
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.memory import settle_heap, share_heap
+from edge_daemon.pipeline.build import build_stages
+from edge_daemon.pipeline.pipeline import Pipeline
+from edge_daemon.web.encoder import encode
 
 FPS = 15  # of a composed frame, which comes again and again
 TIMEOUT_S = 10.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.clips import frames
 from benchmarks.contender import finish, player, serve
-from edge_daemon.types import ImageBgr
+from edge_daemon.core.types import ImageBgr
 from train.architectures import seed
 
 LABELS = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")

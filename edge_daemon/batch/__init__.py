@@ -1,0 +1,1 @@
+"""Classifies pictures, videos and folders."""

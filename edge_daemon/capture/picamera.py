@@ -1,0 +1,66 @@
+"""Raspberry Pi cameras through picamera2, where it is installed: a number in, pictures out.
+
+Written by the Picamera2 manual (https://datasheets.raspberrypi.com/camera/picamera2-manual.pdf,
+sections 4.2, 6.1 and 8.1). Not tested on a Pi yet.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+
+from edge_daemon.capture.sources import SourceAwayError, SourceError
+from edge_daemon.core.types import ImageBgr
+
+
+class PiCamera:
+    """A camera on the board's own connector. SourceAwayError while it is missing or in use."""
+
+    fps = None
+
+    def __init__(self, number: int, *, width: int, height: int, fps: float) -> None:
+        from picamera2 import Picamera2  # noqa: PLC0415 (takes a second, and is seldom there)
+
+        self.name = f"picamera:{number}"
+        self.mode = f"asked for {fps:g} fps"
+        # What picamera2 calls RGB888 lies blue first in memory.
+        main = {"size": (width, height), "format": "RGB888"}
+        try:
+            self._camera = Picamera2(number)
+        except (RuntimeError, IndexError) as error:
+            raise SourceAwayError(f"{self.name} cannot be opened: {error}") from error
+        try:
+            self._camera.configure(
+                self._camera.create_video_configuration(main=main, controls={"FrameRate": fps})
+            )
+            self._camera.start()
+        except RuntimeError as error:
+            self._camera.close()
+            raise SourceAwayError(f"{self.name} cannot be started: {error}") from error
+
+    def read(self) -> ImageBgr:
+        return np.ascontiguousarray(self._camera.capture_array("main"), np.uint8)
+
+    def close(self) -> None:
+        self._camera.stop()
+        self._camera.close()
+
+
+def check_installed() -> None:
+    """SourceError where picamera2 cannot be imported."""
+    if not find_spec("picamera2"):
+        raise SourceError(
+            "picamera: the package picamera2 cannot be imported; install Raspberry Pi OS's "
+            "python3-picamera2 and make the environment with --system-site-packages"
+        )
+
+
+def pi_cameras() -> list[str]:
+    """The names of the cameras that picamera2 sees, without those on USB, which V4L2 serves."""
+    if not find_spec("picamera2"):
+        return []
+    from picamera2 import Picamera2  # noqa: PLC0415
+
+    infos = Picamera2.global_camera_info()  # the board's own come first
+    return [f"picamera:{n}" for n, info in enumerate(infos) if "/usb" not in info["Id"]]

@@ -1,0 +1,1 @@
+"""The typed configuration: schema, sections and the file it is read from."""

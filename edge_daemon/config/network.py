@@ -1,0 +1,151 @@
+"""Who is let in and who is told: the configuration's sections about the network."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edge_daemon.config.sections import Section
+from edge_daemon.web.credentials import PASSWORD_FORM, TOKEN_FORM
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _need_both(section: str, certificate: str, key: str) -> None:
+    if bool(certificate) != bool(key):
+        raise ValueError(f"{section}.tls_certificate and {section}.tls_key are needed together")
+
+
+class Web(Section):
+    """The page and its endpoints."""
+
+    host: Annotated[str, Field(min_length=1)] = Field(
+        "127.0.0.1",
+        description="Address to listen on; others than 127.0.0.1 need a password or a token.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8080, description="Port to listen on; 0 takes any free one."
+    )
+    max_viewers: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="Streams served at once; further viewers are told to come back."
+    )
+    auth: Literal["auto", "none"] = Field(
+        "auto",
+        description="none lets everybody watch who reaches the address; auto never does that.",
+    )
+    password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
+        "", description="For people: what `python -m edge_daemon hash-password` prints."
+    )
+    token: Annotated[str, Field(pattern=TOKEN_FORM)] = Field(
+        "", description="For programs: the hash that `python -m edge_daemon new-token` prints."
+    )
+    hosts: list[str] = Field(
+        [], description="Names to be reached under, besides addresses and the machine's own name."
+    )
+    tls_certificate: str = Field("", description="PEM file of a certificate; https then.")
+    tls_key: str = Field("", description="PEM file of its key.")
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether others on the network may watch without a password."""
+        return not (self.password or self.token or _loopback(self.host))
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Web:
+        if self.auth == "none" and (self.password or self.token):
+            raise ValueError("web.auth is none, but there is a password or a token; remove either")
+        if self.unguarded and self.auth != "none":
+            raise ValueError(
+                f"web.host: {self.host} lets the network watch; set web.password "
+                "(`python -m edge_daemon hash-password`) or web.token (`… new-token`), "
+                "or web.auth: none"
+            )
+        _need_both("web", self.tls_certificate, self.tls_key)
+        return self
+
+
+class Models(Section):
+    """Signed model updates; see docs/updates.md."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
+        "", description="The address of the publisher's manifest; empty for no updates."
+    )
+    key: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43}=)?$")] = Field(
+        "", description="The publisher's public key, as `python -m edge_daemon sign` prints it."
+    )
+    folder: str = Field("fetched-models", description="Where models that were fetched are kept.")
+    every_h: Annotated[float, Field(ge=0.0001, le=8760)] = Field(
+        24.0, description="How often to look for a newer model, in hours."
+    )
+    probation_s: Annotated[float, Field(ge=1, le=86400)] = Field(
+        300.0, description="How long a new model must do well before it is kept."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Models:
+        if bool(self.url) != bool(self.key):
+            raise ValueError("models.url and models.key are needed together")
+        return self
+
+
+class Mqtt(Section):
+    """Events and state to an MQTT broker, and Home Assistant; see docs/mqtt.md."""
+
+    host: str = Field("", description="The broker's name or address; empty for no MQTT.")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        1883, description="The broker's port; with TLS it usually is 8883."
+    )
+    credentials: str = Field(
+        "",
+        description=(
+            "A file that only the daemon's user can read: the user name in its first line, the "
+            "password in its second."
+        ),
+    )
+    tls: bool = Field(False, description="Whether to speak TLS with the broker.")
+    tls_ca: str = Field(
+        "",
+        description="PEM file of who signed the broker's certificate; empty is the system's list.",
+    )
+    tls_certificate: str = Field(
+        "", description="PEM file of the daemon's own certificate, where the broker asks for one."
+    )
+    tls_key: str = Field("", description="PEM file of its key.")
+    topic: Annotated[str, Field(pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
+        "mien/{host}/{camera}",
+        description=(
+            "What the daemon's topics begin with, another for each daemon; {host} is the machine's "
+            "name, {camera} is camera.name."
+        ),
+    )
+    discovery: Annotated[str, Field(pattern=r"^([^/#+]([^#+]*[^/#+])?)?$")] = Field(
+        "homeassistant",
+        description="Home Assistant's discovery prefix; empty does not announce the device.",
+    )
+    commands: bool = Field(
+        False,
+        description="Whether whoever may publish on the broker can pause, blur and set the pace.",
+    )
+    snapshots: bool = Field(
+        False,
+        description="Whether the pictures of `snapshots`, which must be enabled, are sent too.",
+    )
+
+    @property
+    def shows_password(self) -> bool:
+        """Whether others on the network may read the password along."""
+        return bool(self.credentials) and not (self.tls or _loopback(self.host))
+
+    @model_validator(mode="after")
+    def _complete(self) -> Mqtt:
+        _need_both("mqtt", self.tls_certificate, self.tls_key)
+        if (self.tls_ca or self.tls_certificate) and not self.tls:
+            raise ValueError("mqtt.tls_ca and mqtt.tls_certificate need mqtt.tls: true")
+        return self

@@ -1,0 +1,1 @@
+"""What crosses subsystems: values, slots, threads and errors. Imports nothing of ours."""

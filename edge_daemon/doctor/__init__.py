@@ -1,0 +1,1 @@
+"""Examines the device and says how to fix what is wrong."""

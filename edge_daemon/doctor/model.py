@@ -1,0 +1,93 @@
+"""A model, a runtime and a detector in, whether they answer on this device as they should out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.doctor.finding import Finding, edit, error, ok, sudo_for, warning
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.detector import (
+    BLAZEFACE_FILES,
+    SHIPPED_MODELS,
+    Detector,
+    DetectorUnavailable,
+)
+from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
+from edge_daemon.vision.model_file import read_model_file
+
+SHIPPED = SHIPPED_MODELS / "expression.tflite"
+
+
+def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Finding]:
+    """Whether the model loads, and gives its golden answers here."""
+    remedy = "make convert"
+    if SHIPPED.is_file() and path.resolve() != SHIPPED:
+        remedy = edit(config_file, f"model: {SHIPPED}")
+    try:
+        classifier = Classifier(read_model_file(path), runtime=runtime)
+        model = classifier.model
+    except (ModelError, RuntimeUnavailable) as wrong:
+        yield error("model", str(wrong), remedy)
+        return
+    named = f"{path} ({model.name}), sha256 {model.sha256[:12]}, on {classifier.runtime}"
+    yield ok("model", named)
+    try:
+        said = check_goldens(classifier)
+    except ModelError as wrong:
+        yield error("goldens", str(wrong), remedy)
+        return
+    if model.goldens is None:
+        yield warning("goldens", said, "make convert")
+    else:
+        yield ok("goldens", said)
+
+
+def examine_detector(
+    build: Callable[[], Detector],
+    *,
+    backend: str,
+    face_range: str,
+    models_dir: Path,
+    config_file: Path,
+) -> Finding:
+    """Whether the detector that `build` gives finds the faces of the built-in demo."""
+    file = BLAZEFACE_FILES[face_range]
+    try:
+        detector = build()
+    except DetectorUnavailable as wrong:
+        return error("detector", str(wrong), edit(config_file, "detector.backend: auto"))
+    except (ModelError, RuntimeUnavailable) as wrong:
+        return error("detector", str(wrong), _fetch(file, models_dir))
+    try:
+        faces = len(detector.detect(Demo(640, 480).render(0.0)))
+    finally:
+        detector.close()
+    if backend == "auto" and detector.name == "haar":
+        return warning(
+            "detector",
+            f"{models_dir / file} is missing, so that OpenCV's Haar cascade finds the faces, "
+            "slower and fewer",
+            _fetch(file, models_dir),
+        )
+    if not faces:
+        return warning(
+            "detector",
+            f"{detector.name} finds no face in the demo's picture by this configuration",
+            edit(config_file, "detector.min_score: 0.5"),
+        )
+    return ok("detector", f"{detector.name} finds {faces} faces in the demo's picture")
+
+
+def _fetch(file: str, models_dir: Path) -> str:
+    """The command that brings BlazeFace's file, whole, to where it was looked for."""
+    fetch = shlex.join([sys.executable, str(SHIPPED_MODELS / "fetch_blazeface.py")])
+    commands = [sudo_for(SHIPPED_MODELS) + fetch]
+    if models_dir.resolve() != SHIPPED_MODELS:
+        copy = shlex.join(["cp", str(SHIPPED_MODELS / file), str(models_dir)])
+        commands.append(sudo_for(models_dir) + copy)
+    return " && ".join(commands)

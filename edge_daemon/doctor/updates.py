@@ -1,0 +1,41 @@
+"""The settings of model updates in, whether updates can come by them out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from edge_daemon.doctor.account import user_name
+from edge_daemon.doctor.finding import Finding, edit, ok, warning
+from edge_daemon.updates.fetch import FetchError, fetch
+from edge_daemon.updates.manifest import MANIFEST_BYTES, UpdateRefused, verified
+from edge_daemon.updates.store import ModelStore
+
+RESTART: Final = "sudo systemctl restart edge-daemon  # fetches it anew"
+
+
+def examine_updates(url: str, public: bytes, folder: Path, config_file: Path) -> Iterator[Finding]:
+    """Whether the publisher's manifest is there and signed, and a model could be kept."""
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        told = f"{folder} cannot be written by {user_name()}, so that no model can be kept"
+        yield warning("updates", told, edit(config_file, "models.folder: /var/lib/mien/models"))
+    store = ModelStore(folder, public)
+    try:
+        store.kept()
+    except UpdateRefused as wrong:
+        yield warning("updates", f"{wrong}; the configured model is used instead", RESTART)
+    try:
+        offered = verified(fetch(url, MANIFEST_BYTES), public).version
+    except FetchError as wrong:
+        yield warning("updates", str(wrong), f"curl -v {shlex.quote(url)}")
+    except UpdateRefused as wrong:
+        remedy = edit(config_file, "models.key: the key that `edge_daemon sign` printed")
+        yield warning("updates", f"{url}: {wrong}", remedy)
+    else:
+        seen = f"version {store.seen}" if store.seen else "none"
+        yield ok("updates", f"version {offered} is offered, the newest tried here is {seen}")

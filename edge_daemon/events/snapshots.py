@@ -1,0 +1,124 @@
+"""Pictures of events: an event and its view in, a JPEG file in a folder out, within a limit.
+
+This is the only place that writes a picture, and it is given none unless `snapshots.enabled`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import View
+from edge_daemon.draw.annotate import annotate
+from edge_daemon.events.events import Event
+from edge_daemon.events.retention import prune
+
+TICK_S = 1.0
+PRUNE_S = 3600.0  # how often old pictures are looked for when no new ones come
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """An event, and the view in which it happened."""
+
+    event: Event
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPolicy:
+    """All pictures together stay below `keep_bytes`, each is kept for `keep_s` (0: any time)."""
+
+    keep_bytes: float
+    keep_s: float
+
+
+class Snapshots:
+    """Writes shots to `folder` by `policy`, which may be replaced at any time.
+
+    The pictures are those of the stream, faces blurred where they are there. A disk that fails
+    costs pictures and nothing else; `reason` is "" or says why. What has been written also goes to
+    `pictures`, as JPEG.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        policy: SnapshotPolicy,
+        shots: Backlog[Shot],
+        pictures: Latest[bytes] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.written = 0  # since the start, as is the next
+        self.failed = 0
+        self.reason = ""
+        self._folder = folder
+        self._shots = shots
+        self._pictures = pictures
+        self._prune_at_s = 0.0
+
+    def run(self) -> None:
+        """Write shots until their backlog is closed and empty: the body of the thread."""
+        while not self._shots.drained:
+            shot = self._shots.get(TICK_S)
+            try:
+                if shot is not None:
+                    self._write(shot)
+                if shot is not None or time.monotonic() >= self._prune_at_s:
+                    self._prune()
+            except OSError as error:
+                self.failed += shot is not None
+                self._judge(f"snapshots cannot be kept in {self._folder}: {error.strerror}")
+            else:
+                self.written += shot is not None
+                self._judge("" if shot is not None else self.reason)
+
+    def _write(self, shot: Shot) -> None:
+        """A file appears under its name when it is whole; others than the user cannot read it."""
+        quality = [cv2.IMWRITE_JPEG_QUALITY, shot.view.drawing.quality]
+        ok, jpeg = cv2.imencode(".jpg", annotate(shot.view), quality)
+        if not ok:
+            raise RuntimeError("OpenCV could not encode the picture as JPEG")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self._folder / _name(shot.event)
+        part = target.with_suffix(".part")
+        try:
+            with open(part, "wb", opener=_private) as file:
+                file.write(jpeg.tobytes())
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        if self._pictures is not None:
+            self._pictures.put(jpeg.tobytes())
+
+    def _prune(self) -> None:
+        self._prune_at_s = time.monotonic() + PRUNE_S
+        for torn in self._folder.glob("*-face*.part"):
+            torn.unlink()
+        files = sorted(self._folder.glob("*-face*.jpg"), key=lambda file: file.stat().st_mtime_ns)
+        prune(files, keep_bytes=self.policy.keep_bytes, keep_s=self.policy.keep_s)
+
+    def _judge(self, reason: str) -> None:
+        if reason and not self.reason:
+            log.warning("%s", reason)
+        self.reason = reason
+
+
+def _name(event: Event) -> str:
+    """Of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
+    at = f"{event.at:%Y%m%dT%H%M%S}.{event.at.microsecond // 1000:03}Z"
+    return f"{at}-face{event.fields['face']}-{event.type}.jpg"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

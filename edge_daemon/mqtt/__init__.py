@@ -1,0 +1,1 @@
+"""Publishes events and state to an MQTT broker."""

@@ -1,0 +1,1 @@
+"""The frame path: detect, track, classify, smooth, report, draw."""

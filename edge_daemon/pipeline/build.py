@@ -1,0 +1,173 @@
+"""Builds what a frame goes through: a configuration in, stages out, and readers made of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_daemon.batch.reader import FileReader
+from edge_daemon.capture.camera import CameraStatus
+from edge_daemon.config.file import ConfigError
+from edge_daemon.config.schema import Config
+from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import Drawing
+from edge_daemon.events.events import EventMaker
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.pipeline.pipeline import Pipeline
+from edge_daemon.pipeline.privacy import WEAK_SCORE
+from edge_daemon.pipeline.stages import Stages
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.detector import BLAZEFACE_FILES, SHIPPED_MODELS, Detector, build_detector
+from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.schedule import Pace
+from edge_daemon.vision.smoothing import Smoother
+from edge_daemon.vision.still import BuildParts, StillReader
+from edge_daemon.vision.tracker import Tracker
+
+STILL_FACES = 32  # looked at in a single picture
+
+log = logging.getLogger(__name__)
+
+
+def build_stages(config: Config, run_id: str) -> Stages:
+    """Build what a frame goes through; the model must answer here as where it was converted."""
+    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
+    goldens = check_goldens(classifier)
+    min_score = config.detector.min_score
+    detector = configured_detector(
+        config, min(min_score, WEAK_SCORE) if config.privacy.blur_faces else min_score
+    )
+    log.info("goldens: %s", goldens)
+    return _stages(config, run_id, detector, classifier)
+
+
+def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
+    """`detector` and `classifier` among stages that have seen nothing yet."""
+    model = classifier.model
+    return Stages(
+        pace=_pace(config),
+        detector=detector,
+        tracker=Tracker(max_age_s=config.tracker.max_age_s),
+        classifier=classifier,
+        smoother=_smoother(config, model.labels),
+        maker=EventMaker(
+            labels=model.labels,
+            common={
+                "camera": config.camera.name,
+                "run": run_id,
+                "model": {"name": model.name, "sha256": model.sha256},
+            },
+            dwell_s=config.events.dwell_s,
+            cooldown_s=config.events.cooldown_s,
+            update_s=config.events.update_s,
+        ),
+        drawing=Drawing(
+            labels=model.labels,
+            quality=config.stream.quality,
+            blur=config.privacy.blur_faces,
+            show=config.privacy.stream,
+        ),
+        min_score=config.detector.min_score,
+        max_faces=config.detector.max_faces,
+        min_face_px=config.detector.min_face_px,
+        snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
+        paused=config.privacy.pause,
+    )
+
+
+def _pace(config: Config) -> Pace:
+    """Where faces are to be blurred, no frame is shown that was not searched.
+
+    A lossless file waits for its frames: there is no rate to keep, and runs are to be equal.
+    """
+    chosen = config.detector.interval
+    adapted = 1 if config.camera.lossless else None
+    interval = adapted if chosen == "auto" else chosen
+    return Pace(
+        interval=1 if config.privacy.blur_faces else interval,
+        max_gap_s=config.tracker.max_age_s / 2,
+    )
+
+
+def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
+    unknown = sorted(set(config.smoothing.label_min_scores) - set(labels))
+    if unknown:
+        raise ConfigError(
+            f"smoothing.label_min_scores: {config.model} has no label {unknown[0]!r}; "
+            f"its labels are {', '.join(labels)}."
+        )
+    return Smoother(
+        labels=labels,
+        half_life_s=config.smoothing.half_life_s,
+        min_score=config.smoothing.min_score,
+        label_min_scores=config.smoothing.label_min_scores,
+        min_margin=config.smoothing.min_margin,
+        hysteresis=config.smoothing.hysteresis,
+        dwell_s=config.smoothing.dwell_s,
+    )
+
+
+def configured_detector(config: Config, min_score: float) -> Detector:
+    """The detector that the configuration asks for; raises what `build_detector` raises."""
+    return build_detector(
+        config.detector.backend,
+        models_dir=detector_folder(config),
+        face_range=config.detector.range,
+        min_score=min_score,
+        runtime=config.runtime,
+    )
+
+
+def detector_folder(config: Config) -> Path:
+    """Where BlazeFace's file is: beside the model if it is there, else where it is shipped."""
+    beside = Path(config.model).parent
+    return beside if (beside / BLAZEFACE_FILES[config.detector.range]).is_file() else SHIPPED_MODELS
+
+
+def still_parts(config: Config, stages: Stages) -> BuildParts:
+    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
+    model = stages.classifier.model
+    return lambda: (
+        configured_detector(config, config.detector.min_score),
+        Classifier(model, runtime=config.runtime),
+    )
+
+
+def build_reader(config: Config) -> FileReader:
+    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
+    lossless = config.camera.model_copy(update={"lossless": True})
+    no_pictures = config.snapshots.model_copy(update={"enabled": False})
+    no_pause = config.privacy.model_copy(update={"pause": False})
+    config = config.model_copy(
+        update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
+    )
+    first = build_stages(config, "")
+    sure = configured_detector(config, config.detector.min_score)
+
+    def pipeline() -> Pipeline:
+        return Pipeline(
+            frames=Latest(),
+            views=Latest(),
+            events=EventFeed([]),
+            shots=Backlog(1),
+            stages=_stages(config, "", first.detector, first.classifier),
+            camera_status=lambda: CameraStatus("ok", "", "", None),
+            blank_size=(config.camera.width, config.camera.height),
+            stop=threading.Event(),
+        )
+
+    def close() -> None:
+        first.detector.close()
+        sure.close()
+
+    return FileReader(
+        drawing=first.drawing,
+        detect=first.detector.detect,
+        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
+        build_pipeline=pipeline,
+        close=close,
+    )

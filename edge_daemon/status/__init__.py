@@ -1,0 +1,1 @@
+"""Reports the state of the daemon for people and for Prometheus."""

@@ -1,0 +1,1 @@
+"""Fetches signed models and puts them in use."""

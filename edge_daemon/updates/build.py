@@ -1,0 +1,93 @@
+"""Puts model updates together: a configuration in, what looks for newer models out.
+
+The signatures' library is an extra, and imported only where updates are asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_daemon.config.schema import Config, overridden
+from edge_daemon.core.threads import Stop
+from edge_daemon.pipeline.pipeline import Pipeline
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
+from edge_daemon.vision.model_file import read_model_file
+
+if TYPE_CHECKING:
+    from edge_daemon.updates.store import ModelStore
+    from edge_daemon.updates.updater import Updater
+
+log = logging.getLogger(__name__)
+
+
+class UpdatesUnavailable(RuntimeError):
+    """The library that checks signatures is not installed; the message says what to do."""
+
+
+def with_kept_model(config: Config) -> Config:
+    """`config` with the fetched model that proved itself, if there is one and it still does."""
+    if not config.models.url:
+        return config
+    store = _store(config)
+    from edge_daemon.updates.manifest import UpdateRefused  # noqa: PLC0415
+
+    try:
+        path = store.kept()
+        if path is None:
+            return config
+        _prove(path, config.runtime)
+    except (UpdateRefused, ModelError, RuntimeUnavailable) as error:
+        log.warning("model update: %s; %s is used instead", error, config.model)
+        return config
+    return overridden(config, {"model": str(path)})
+
+
+def build_updater(
+    config: Config, *, pipeline: Pipeline, use: Callable[[Path], None], stop: Stop
+) -> Updater | None:
+    """None where no updates are asked for. Raises UpdatesUnavailable."""
+    models = config.models
+    if not models.url:
+        return None
+    store = _store(config)
+    from edge_daemon.updates.updater import Updater  # noqa: PLC0415
+
+    return Updater(
+        url=models.url,
+        public=_public(config),
+        store=store,
+        running=lambda: pipeline.stages.classifier.model.path,
+        prove=lambda path: _prove(path, config.runtime),
+        use=use,
+        progress=lambda: pipeline.progress,
+        every_s=models.every_h * 3600,
+        probation_s=models.probation_s,
+        stop=stop,
+    )
+
+
+def _store(config: Config) -> ModelStore:
+    if find_spec("cryptography") is None:
+        raise UpdatesUnavailable(
+            "models.url: updates need the package cryptography; "
+            "`pip install cryptography`, or leave models.url empty."
+        )
+    from edge_daemon.updates.store import ModelStore  # noqa: PLC0415
+
+    return ModelStore(Path(config.models.folder), _public(config))
+
+
+def _public(config: Config) -> bytes:
+    return base64.b64decode(config.models.key)
+
+
+def _prove(path: Path, runtime: str) -> None:
+    """Raises ModelError unless the model answers here as where it was converted."""
+    check_goldens(Classifier(read_model_file(path), runtime=runtime))

@@ -1,0 +1,1 @@
+"""Finds, follows and classifies faces."""

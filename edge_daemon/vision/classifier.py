@@ -1,0 +1,108 @@
+"""Scores one face: a frame and where the face is in, class probabilities out."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.core.types import Box, Eyes, ImageBgr, ImageGray, Scores
+from edge_daemon.vision.interpreter import Interpreter, ModelError
+from edge_daemon.vision.model_file import Crop, ModelFile
+
+MAX_OVERSAMPLING = 8
+
+
+class Classifier:
+    """The expression network on an interpreter; raises ModelError where the two don't fit."""
+
+    def __init__(self, model: ModelFile, *, runtime: str = "auto") -> None:
+        self._interpreter = Interpreter(model.content, runtime=runtime)
+        self.runtime = self._interpreter.runtime
+        self.model = model
+        self._check()
+
+    def classify(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> Scores:
+        """The probabilities of `model.labels` for the face at `box` in the whole frame `bgr`."""
+        return self.score(self.crop(bgr, box, eyes))
+
+    def crop(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> ImageGray:
+        """The face at `box` in the whole frame `bgr`, cut out as the network wants it."""
+        return crop_face(bgr, box, eyes, self.model.crop, self.model.size_px)
+
+    def score(self, face: ImageGray) -> Scores:
+        """The probabilities for a face already cut to the network's size, 0–255."""
+        dtype = self._interpreter.input.dtype
+        (scores,) = self._interpreter.run(face[None, :, :, None].astype(dtype))
+        return np.asarray(scores[0] / max(float(scores[0].sum()), 1e-6), dtype=np.float32)
+
+    def _check(self) -> None:
+        size, classes = self.model.size_px, len(self.model.labels)
+        found = [tuple(t.shape) for t in (self._interpreter.input, *self._interpreter.outputs)]
+        expected = [(1, size, size, 1), (1, classes)]
+        if found != expected:
+            raise ModelError(
+                f"{self.model.path}: has tensors of shape {found}, "
+                f"but its spec.json says {expected}; convert it again."
+            )
+
+
+def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
+    """Cut a face upright out of `bgr` as (size_px, size_px), the eyes where the network expects.
+
+    The eyes give place and turn, the box the size: the distance of the eyes shrinks as a head
+    turns aside, its box hardly does. Where the frame ends its edge pixels go on. Larger faces
+    are sampled finely and averaged down, so that nothing aliases.
+    """
+    side = crop.side * max(box.w, box.h)
+    anchor, target, angle = box.centre, crop.box, 0.0
+    if eyes is not None:
+        (lx, ly), (rx, ry) = eyes
+        anchor, target = type(anchor)((lx + rx) / 2, (ly + ry) / 2), crop.eyes
+        angle = math.atan2(ry - ly, rx - lx)
+    oversampling = min(max(round(side / size_px), 1), MAX_OVERSAMPLING)
+    fine_px = size_px * oversampling
+    step = side / fine_px
+    cos, sin = math.cos(angle) * step, math.sin(angle) * step
+    # Output pixel (u, v) is sampled at anchor + R·(u − target·fine); pixel centres are at +0.5.
+    u, v = target.x * fine_px - 0.5, target.y * fine_px - 0.5
+    inverse = np.array(
+        [
+            [cos, -sin, anchor.x - 0.5 - cos * u + sin * v],
+            [sin, cos, anchor.y - 0.5 - sin * u - cos * v],
+        ]
+    )
+    fine = cv2.warpAffine(
+        _gray_part(bgr, inverse, fine_px),
+        inverse,
+        (fine_px, fine_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if oversampling > 1:
+        fine = cv2.resize(fine, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(fine, dtype=np.uint8)
+
+
+def _gray_part(bgr: ImageBgr, inverse: NDArray[np.float64], fine_px: int) -> ImageGray:
+    """The part of `bgr` that a square of `fine_px` shows by way of `inverse`, in gray.
+
+    Moves the origin of `inverse` to the part's.
+    """
+    (cos, sin, x), (_, _, y) = inverse.tolist()
+    half = fine_px / 2
+    reach = (abs(cos) + abs(sin)) * half
+    height, width = bgr.shape[:2]
+    left, right = _within(x + (cos + sin) * half, reach, width)
+    top, bottom = _within(y + (cos - sin) * half, reach, height)
+    inverse[:, 2] -= left, top
+    part = cv2.cvtColor(bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
+    return np.asarray(part, dtype=np.uint8)
+
+
+def _within(middle: float, reach: float, size: int) -> tuple[int, int]:
+    """The pixels from `middle` − `reach` to `middle` + `reach`, with a margin; of 0 to `size`."""
+    first = min(max(math.floor(middle - reach) - 1, 0), size - 1)
+    return first, max(math.ceil(middle + reach) + 2, 1)

@@ -1,0 +1,139 @@
+"""Steady expressions: a face's scores frame by frame in, one label that does not flicker out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_daemon.core.types import Scores
+
+UNCERTAIN = "uncertain"
+FLOOR = 1e-3  # the least probability a class counts with: one frame must not rule a class out
+STALE_S = 2.0  # a face not scored for this long, too small or one too many, is uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A face's smoothed expression; `label` is "" until one has lasted the dwell time.
+
+    `score` is the label's, or the top class's while it is "" or "uncertain".
+    """
+
+    label: str
+    score: float
+    scores: tuple[float, ...]
+    since_s: float
+
+
+@dataclass(slots=True)
+class _State:
+    """Of one face: decayed sums of weighted log-probabilities and of weights, and its label."""
+
+    log_sum: list[float]
+    weight_sum: float
+    mean: tuple[float, ...]  # as probabilities
+    updated_s: float
+    label: str
+    since_s: float
+    candidate: str
+    candidate_since_s: float
+
+
+class Smoother:
+    """Smooths every face's log-probabilities over time and holds labels against flicker.
+
+    A frame counts with its weight, which halves every `half_life_s`. The label is the top class,
+    or "uncertain" where that scores under `min_score` (or under its own of `label_min_scores`) or
+    leads by less than `min_margin`. In these comparisons the label that holds has `hysteresis`
+    added to its score, and another one counts only once it has lasted `dwell_s`.
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str],
+        half_life_s: float,
+        min_score: float,
+        label_min_scores: Mapping[str, float],
+        min_margin: float,
+        hysteresis: float,
+        dwell_s: float,
+    ) -> None:
+        self._labels = tuple(labels)
+        self._half_life_s = half_life_s
+        self._min_scores = [label_min_scores.get(label, min_score) for label in labels]
+        self._min_margin = min_margin
+        self._dwell_s = dwell_s
+        self._hysteresis = hysteresis
+        self._states: dict[int, _State] = {}
+
+    def adopt(self, old: Smoother) -> None:
+        """Go on from where `old` stands, if its labels are the same."""
+        if old._labels == self._labels:
+            self._states = old._states
+
+    def update(self, face: int, scores: Scores, now_s: float, weight: float = 1.0) -> Reading:
+        """Take `scores` of the face with id `face` at `now_s` into account, weighing `weight`."""
+        state = self._states.get(face)
+        if state is None:
+            none = [0.0] * len(self._labels)
+            state = self._states[face] = _State(none, 0.0, (), now_s, "", now_s, "", now_s)
+        keep = self._keep(now_s - state.updated_s)
+        weight = max(weight, FLOOR)
+        fresh = [math.log(max(score, FLOOR)) for score in scores.tolist()]
+        state.log_sum = [
+            keep * old + weight * new for old, new in zip(state.log_sum, fresh, strict=True)
+        ]
+        state.weight_sum = keep * state.weight_sum + weight
+        state.updated_s = now_s
+        state.mean = _probabilities([value / state.weight_sum for value in state.log_sum])
+        self._settle(state, self._name(state), now_s)
+        return self._reading(state)
+
+    def last(self, face: int, now_s: float) -> Reading | None:
+        """The reading of `face` at `now_s`, None if it was never scored."""
+        state = self._states.get(face)
+        if state is None:
+            return None
+        if state.label and now_s - state.updated_s > STALE_S:
+            self._settle(state, UNCERTAIN, now_s)
+        return self._reading(state)
+
+    def keep_only(self, faces: Iterable[int]) -> None:
+        """Forget every face that is not in `faces`."""
+        alive = set(faces)
+        self._states = {face: s for face, s in self._states.items() if face in alive}
+
+    def _keep(self, age_s: float) -> float:
+        return 0.5 ** (age_s / self._half_life_s) if self._half_life_s > 0 else 0.0
+
+    def _name(self, state: _State) -> str:
+        """The label that the scores speak for."""
+        credited = list(state.mean)
+        if state.label in self._labels:
+            credited[self._labels.index(state.label)] += self._hysteresis
+        second, first = sorted(credited)[-2:]
+        top = credited.index(first)
+        if first < self._min_scores[top] or first - second < self._min_margin:
+            return UNCERTAIN
+        return self._labels[top]
+
+    def _settle(self, state: _State, name: str, now_s: float) -> None:
+        """Let `name` become the label once it has lasted the dwell time."""
+        if name != state.candidate:
+            state.candidate, state.candidate_since_s = name, now_s
+        if name != state.label and now_s - state.candidate_since_s >= self._dwell_s:
+            state.label, state.since_s = name, now_s
+
+    def _reading(self, state: _State) -> Reading:
+        scores, label = state.mean, state.label
+        score = scores[self._labels.index(label)] if label in self._labels else max(scores)
+        return Reading(label, score, scores, state.since_s)
+
+
+def _probabilities(logs: Sequence[float]) -> tuple[float, ...]:
+    most = max(logs)
+    odds = [math.exp(value - most) for value in logs]
+    total = sum(odds)
+    return tuple(value / total for value in odds)

@@ -1,0 +1,1 @@
+"""The web page, the stream and the HTTP API."""

@@ -1,0 +1,1 @@
+"""The HTTP server, an adapter for gevent."""

@@ -1,0 +1,248 @@
+"""The camera on real files and a real HTTP server: order, loss, recovery, end, stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.camera_bench import Bench, opener, until, write_images
+from support.mjpeg_server import MjpegServer, demo_jpegs
+
+from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.capture.sources import SourceAwayError
+from edge_daemon.core.types import ImageBgr
+
+CLIP = "signing-bird.mkv"  # 63 frames, 30 a second
+
+
+@pytest.fixture(scope="module")
+def jpegs() -> list[bytes]:
+    return demo_jpegs(320, 240)
+
+
+@pytest.fixture
+def server(jpegs: list[bytes]) -> Iterator[MjpegServer]:
+    server = MjpegServer(jpegs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_images(tmp_path)
+
+
+def all_of(clip: Path) -> list[ImageBgr]:
+    capture, pictures = cv2.VideoCapture(str(clip)), []
+    while (read := capture.read())[0]:
+        pictures.append(np.asarray(read[1], np.uint8))
+    return pictures
+
+
+def test_lossless_file_delivers_every_frame_once(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP)), lossless=True) as bench:
+        frames = bench.take(1000)
+        bench.wait_for("ended")
+    expected = all_of(media_dir / CLIP)
+    assert [f.id for f in frames] == list(range(1, len(expected) + 1))
+    assert all(np.array_equal(f.bgr, bgr) for f, bgr in zip(frames, expected, strict=True))
+    assert bench.frames.overwritten == 0
+    assert np.diff([f.captured_s for f in frames]) == pytest.approx(1 / 30)
+    ticks_s = [b.captured_at.timestamp() - a.captured_at.timestamp() for a, b in pairwise(frames)]
+    assert ticks_s == pytest.approx([1 / 30] * len(ticks_s), abs=1e-4)
+
+
+def test_looped_file_starts_again(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP), loop=True), lossless=True) as bench:
+        frames = bench.take(70)
+        assert bench.camera.status.state == "ok"
+    assert len(frames) == 70
+    assert np.array_equal(frames[0].bgr, frames[63].bgr)
+
+
+def test_file_is_played_at_its_pace(media_dir: Path) -> None:
+    with Bench(opener(str(media_dir / CLIP))) as bench:
+        frames = bench.take(12)
+    gone_s = frames[-1].captured_s - frames[0].captured_s
+    assert gone_s > 0.5 * (frames[-1].id - frames[0].id) / 30  # unpaced it takes far less
+
+
+def test_image_folder(images: Path) -> None:
+    with Bench(opener(str(images)), lossless=True) as bench:
+        shown = [int(f.bgr[0, 0, 0]) for f in bench.take(1000)]
+        bench.wait_for("ended")
+    assert shown == [50] * 15 + [100] * 15 + [200] * 15
+    with Bench(opener(str(images), loop=True), lossless=True) as bench:
+        assert int(bench.take(46)[-1].bgr[0, 0, 0]) == 50
+
+
+def test_single_image(images: Path) -> None:
+    with Bench(opener(str(images / "2.png"), loop=True), lossless=True) as bench:
+        assert len(bench.take(31)) == 31
+
+
+def test_folder_of_broken_images_ends(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"no")
+    with Bench(opener(str(tmp_path), loop=True)) as bench:
+        bench.wait_for("ended")
+
+
+def test_demo_source() -> None:
+    with Bench(opener("demo"), lossless=True) as bench:
+        frames = bench.take(3)
+        assert bench.camera.status.name == "demo"
+    assert np.array_equal(frames[2].bgr, Demo(320, 240).render(2 / 30))
+
+
+def test_server_that_closes_is_lost_and_comes_back(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        before = bench.camera.counts.captured
+        server.mode = "close"
+        assert "delivers no more" in bench.wait_for("lost")
+        server.mode = "ok"
+        assert bench.wait_for("ok") == ""
+        until(lambda: bench.camera.counts.captured > before + 5)
+        assert bench.camera.status.last_frame_at is not None
+
+
+def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "silent"
+        assert "silent for 1 s" in bench.wait_for("lost")
+        assert bench.camera.counts.abandoned == 1
+        server.mode = "ok"
+        bench.wait_for("ok", timeout_s=25)
+        ids = [f.id for f in bench.take(5)]
+        assert ids == sorted(set(ids))
+
+
+def test_camera_that_repeats_one_picture_is_lost_until_it_changes(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "still"
+        assert bench.wait_for("lost").endswith("cam.mjpg?… has repeated one picture for 1 s")
+        captured = bench.camera.counts.captured
+        until(lambda: bench.camera.counts.lost["frozen"] == 2)  # opened again, and still the same
+        assert bench.camera.counts.captured == captured
+        server.mode = "ok"
+        bench.wait_for("ok")
+        assert bench.story == ["frozen", "restored"]
+        assert bench.camera.counts.reopened >= 2
+
+
+def test_picture_broken_off_is_a_loss_and_not_a_picture(server: MjpegServer) -> None:
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.mode = "cut"
+        assert "broke off in the middle of a picture" in bench.wait_for("lost")
+        until(lambda: bench.camera.counts.lost["ended"] >= 2)
+        server.mode = "ok"
+        bench.wait_for("ok")
+        assert bench.story == ["ended", "restored"]
+
+
+def test_each_outage_is_told_once_and_logged_once_for_each_cause(
+    server: MjpegServer, jpegs: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with Bench(opener(server.url)) as bench:
+        bench.wait_for("ok")
+        server.stop()
+        until(lambda: bench.camera.counts.lost["absent"] >= 2)
+        anew = MjpegServer(jpegs, port=server.server_port)
+        bench.wait_for("ok")
+        anew.stop()
+    assert bench.story[:2] == ["ended", "restored"]
+    said = [record.getMessage() for record in caplog.records][:4]
+    expected = ("camera ok: http", "camera lost: http", "camera lost: http", "camera ok: http")
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
+    assert said[0].endswith("cam.mjpg?…, 320x240 MJPEG")
+    assert said[2].endswith("does not answer: Connection refused")
+
+
+def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
+    with Bench(opener(server.url), timeout_s=60) as bench:
+        bench.wait_for("ok")
+        server.mode = "silent"
+        count = -1
+        while bench.camera.counts.captured != count:  # until the read blocks
+            count = bench.camera.counts.captured
+            time.sleep(0.2)
+        bench.camera.stop()
+        until(lambda: bench.camera.counts.abandoned == 1)
+
+
+def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
+    parked = MjpegServer(jpegs)
+    url, port = parked.url, parked.server_port
+    parked.stop()
+    with Bench(opener(url)) as bench:
+        reason = bench.wait_for("lost")
+        assert reason.startswith(f"http://127.0.0.1:{port}/cam.mjpg?… does not answer")
+        late = MjpegServer(jpegs, port=port)
+        try:
+            bench.wait_for("ok")
+        finally:
+            late.stop()
+
+
+def test_missing_device_is_waited_for() -> None:
+    with Bench(opener(97)) as bench:
+        assert bench.wait_for("lost") == "/dev/video97 is not there"
+
+
+class FlakySource:
+    """Stands for a device whose driver hangs in its second read; the test ends the hang."""
+
+    name = "flaky"
+    fps = None
+    mode = ""
+
+    def __init__(self, hang: threading.Event) -> None:
+        self.hang = hang
+        self.reads = 0
+        self.closed = threading.Event()
+
+    def read(self) -> ImageBgr:
+        self.reads += 1
+        if self.reads > 1:
+            self.hang.wait(30)
+        return np.full((2, 2, 3), self.reads, np.uint8)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_frames_of_an_abandoned_read_are_discarded() -> None:
+    hang, opened = threading.Event(), list[FlakySource]()
+
+    def open_source() -> FlakySource:
+        if len(opened) == 2:
+            raise SourceAwayError("gone")
+        opened.append(FlakySource(hang))
+        return opened[-1]
+
+    with Bench(open_source, timeout_s=0.3) as bench:
+        until(lambda: bench.camera.status.reason == "gone")
+        hang.set()
+        until(lambda: all(source.closed.is_set() for source in opened))
+        assert bench.camera.counts.captured == 2
+        assert bench.camera.counts.abandoned == 2
+
+
+def test_unexpected_exception_is_reported() -> None:
+    def open_source() -> FlakySource:
+        raise ZeroDivisionError("a bug")
+
+    bench = Bench(open_source)
+    bench.camera.start()
+    until(lambda: bool(bench.failures))
+    assert isinstance(bench.failures[0], ZeroDivisionError)

@@ -1,0 +1,112 @@
+"""Which camera a setting means: `auto` among real and missing devices, and mistakes in it."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support.camera_bench import Bench, opener, until, write_images
+
+from edge_daemon.capture.opener import FirstCamera, OpenSource
+from edge_daemon.capture.sources import ImageFiles, SourceAwayError, SourceError, redacted
+from edge_daemon.capture.v4l2 import capture_devices
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_images(tmp_path)
+
+
+class Plugs:
+    """Stands for the machine's video devices: which there are, and which deliver."""
+
+    def __init__(self, image: Path, **delivers: bool) -> None:
+        self.image = image
+        self.delivers = delivers
+
+    def cameras(self) -> list[str]:
+        return [f"/dev/{name}" for name in self.delivers]
+
+    def open(self, path: str) -> ImageFiles:
+        if not self.delivers[Path(path).name]:
+            raise SourceAwayError(f"{path} is in use")
+        return ImageFiles(path, [self.image], loop=True)
+
+
+def auto(plugs: Plugs) -> OpenSource:
+    return FirstCamera(cameras=plugs.cameras, open_camera=plugs.open, otherwise=opener("demo"))
+
+
+def test_auto_takes_the_first_camera_that_delivers(images: Path) -> None:
+    assert (
+        auto(Plugs(images / "1.png", video0=False, video2=True, video4=True))().name
+        == "/dev/video2"
+    )
+
+
+def test_auto_without_a_camera_is_the_demo(images: Path) -> None:
+    assert auto(Plugs(images / "1.png", video0=False))().name == "demo"
+    assert capture_devices(images) == []
+
+
+def test_a_camera_plugged_in_takes_the_demos_place(images: Path) -> None:
+    plugs = Plugs(images / "1.png", video0=False)
+    with Bench(auto(plugs), timeout_s=0.5) as bench:
+        until(lambda: bench.camera.status.name == "demo")
+        plugs.delivers = {"video0": False, "video1": True}
+        until(lambda: bench.camera.status.name == "/dev/video1")
+        assert bench.camera.counts.lost["ended"] == 1
+
+
+def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
+    plugs = Plugs(images / "1.png", video0=True)
+    open_source = auto(plugs)
+    assert open_source().name == "/dev/video0"
+    plugs.delivers = {}
+    with pytest.raises(SourceAwayError, match="no camera on this machine"):
+        open_source()
+    plugs.delivers = {"video1": True}
+    assert open_source().name == "/dev/video1"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("no/such/file.mp4", "no/such/file.mp4 does not exist"),
+        ("ftp://host/clip", "ftp:// is no kind of camera known here"),
+        ("rtsp:///stream", "names no host"),
+        ("/dev/fd", "is not a camera device"),
+    ],
+)
+def test_mistakes_are_told_at_once(source: str, sentence: str) -> None:
+    with pytest.raises(SourceError, match=sentence):
+        opener(source)
+
+
+def test_empty_folder_and_non_video(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="has no image in it"):
+        opener(str(tmp_path))
+    text = tmp_path / "notes.mp4"
+    text.write_text("no video")
+    with pytest.raises(SourceError, match=r"notes\.mp4 is not a video"):
+        opener(str(text))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    with pytest.raises(SourceError, match=r"pipe\.mp4 is neither a file nor a folder"):
+        opener(str(pipe))
+
+
+@pytest.mark.skipif(find_spec("picamera2") is not None, reason="NOT TESTED: picamera2 is here")
+def test_picamera_without_its_package_is_told_at_once() -> None:
+    with pytest.raises(SourceError, match="install Raspberry Pi OS's python3-picamera2"):
+        opener("picamera:1")
+
+
+def test_secrets_are_not_shown() -> None:
+    url = "rtsp://admin:p@ss@10.0.0.7:554/live?token=abc"
+    assert redacted(url) == "rtsp://10.0.0.7:554/live?…"

@@ -1,0 +1,202 @@
+"""Real V4L2 devices under the installed service, in a guest with the kernel's virtual cameras.
+
+The steps depend on each other and run in this order: `make test-v4l2` stops at the first that
+fails and prints how long each took. `vivid` offers YUYV and other uncompressed formats but no MJPG,
+which comes from v4l2loopback.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.guest import CannotBoot, Guest, image, why_not
+from support.machine import UNIT, timed
+from support.paths import ROOT
+
+from edge_daemon.capture.demo.scene import Demo
+
+pytestmark = pytest.mark.long
+
+CONFIG = "/etc/mien/config.yaml"
+CAMERA, LOOPBACK = "/dev/video0", "/dev/video9"
+HOG, WRITER = "camera-hog", "loopback-writer"
+
+
+@pytest.fixture(scope="module")
+def guest() -> Iterator[Guest]:
+    if reason := why_not():
+        pytest.skip(f"NOT TESTED: {reason}")
+    try:
+        with timed("the guest's disk"):
+            disk = image(ROOT / "build")
+    except CannotBoot as error:
+        pytest.skip(f"NOT TESTED: no guest can be made here: {error}")
+    with Guest(disk) as booted:
+        try:
+            print(f"\n  booted: {booted.until_booted():.1f} s", end="")
+        except CannotBoot as error:
+            pytest.skip(f"NOT TESTED: no guest boots here: {error}")
+        install(booted)
+        # What an emulated processor can do, and patience for when it has to wait for ours.
+        configure(booted, fps="5.0", timeout_s="15.0")
+        yield booted
+
+
+def install(guest: Guest) -> None:
+    make = ["make", "--silent", "bundle", "ARCH=x86_64", "PYTHON=3.11"]
+    made = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    guest.put(ROOT / made.splitlines()[-1], "/root/bundle.tar.gz")
+    with timed("./install from the bundle"):
+        said = guest.shell("mkdir bundle; tar xf bundle.tar.gz -C bundle; bundle/*/install")
+    guest.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
+
+
+def configure(guest: Guest, **values: str) -> None:
+    """Change settings of `camera`, and start the service anew."""
+    for key, value in values.items():
+        guest.run("sed", "--in-place", f"s|^  {key}: [^ ]*|  {key}: {value}|", CONFIG)
+        assert f"  {key}: {value}" in guest.run("cat", CONFIG)
+    guest.run("systemctl", "restart", UNIT)
+
+
+def plug(guest: Guest) -> None:
+    guest.run("modprobe", "vivid", "n_devs=1", "node_types=0x1")
+    guest.run("udevadm", "settle")
+
+
+def unplug(guest: Guest) -> None:
+    """Take the device away from who has it open, as the bus does, then remove the module."""
+    guest.shell("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
+    guest.until(lambda: not guest.attempt("modprobe", "-r", "vivid").returncode, "nobody has it")
+    assert guest.attempt("test", "-e", CAMERA).returncode
+
+
+def told(guest: Guest, sentence: str, since: int = 0) -> bool:
+    return sentence in guest.journal()[since:]
+
+
+def lost(guest: Guest) -> bool:
+    return guest.status("/healthz") == 503 and guest.state()["camera"]["state"] == "lost"
+
+
+def processes(guest: Guest) -> None:
+    """Wait until pictures go through the pipeline."""
+    before = guest.state()["frames"]["processed"]
+    guest.until(lambda: guest.state()["frames"]["processed"] > before + 2, "pictures are looked at")
+
+
+def snapshot(guest: Guest) -> NDArray[np.uint8]:
+    with guest.get("/snapshot.jpg") as answer:
+        bgr = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    assert bgr.shape == (480, 640, 3)
+    return np.asarray(bgr, np.uint8)
+
+
+def test_a_camera_that_is_plugged_in_takes_the_demos_place(guest: Guest) -> None:
+    guest.until(lambda: guest.state()["camera"]["source"] == "demo", "it shows the demo")
+    plug(guest)
+    with timed("plugged in until its pictures come"):
+        guest.until(lambda: guest.state()["camera"]["source"] == CAMERA, "it is taken")
+    guest.until(guest.serving, "it delivers")
+    processes(guest)
+
+
+def test_yuyv(guest: Guest) -> None:
+    assert "MJPG" not in guest.run("v4l2-ctl", f"--device={CAMERA}", "--list-formats")
+    configure(guest, source=CAMERA, pixel_format="YUYV")
+    guest.until(lambda: told(guest, f"camera ok: {CAMERA}, 640x480 YUYV at 5 fps"), "it delivers")
+    processes(guest)
+    bars = snapshot(guest).mean(axis=0)
+    assert np.ptp(bars, axis=0).min() > 100, "colour bars, in all three colours"
+
+
+def test_unplugged_and_plugged_in_again(guest: Guest) -> None:
+    pid, before = guest.show("MainPID"), len(guest.events("camera_lost"))
+    for count in (1, 2):
+        with timed("unplugged until /healthz says so"):
+            unplug(guest)
+            guest.until(lambda: lost(guest), "the camera is lost")
+        plug(guest)
+        with timed("plugged in until /healthz says so"):
+            guest.until(guest.serving, "the camera is back")
+        lost_ones = guest.events("camera_lost")
+        assert len(lost_ones) == len(guest.events("camera_restored")) == before + count
+    assert {event["cause"] for event in lost_ones[before:]} <= {"ended", "absent"}
+    processes(guest)
+    assert guest.show("MainPID") == pid
+
+
+def test_a_busy_camera_is_waited_for(guest: Guest) -> None:
+    guest.run("systemctl", "stop", UNIT)
+    reads = ["v4l2-ctl", f"--device={CAMERA}", "--stream-mmap"]
+    guest.run("systemd-run", f"--unit={HOG}", *reads)
+    said = len(guest.journal())
+    guest.run("systemctl", "start", UNIT)
+    sentence = f"camera lost: {CAMERA} cannot be opened (in use?)"
+    guest.until(lambda: told(guest, sentence, said), "it says that the camera is in use")
+    assert lost(guest)
+    guest.run("systemctl", "stop", HOG)
+    with timed("given back until /healthz says so"):
+        guest.until(guest.serving, "it has the camera")
+
+
+def test_a_camera_it_may_not_open_is_told_as_such(guest: Guest) -> None:
+    guest.run("systemctl", "stop", UNIT)
+    guest.shell(f"chown root:root {CAMERA}; chmod 660 {CAMERA}")
+    said = len(guest.journal())
+    guest.run("systemctl", "start", UNIT)
+    sentence = f"camera lost: {CAMERA} may not be opened by this user (is it in the group video?)"
+    guest.until(lambda: told(guest, sentence, said), "it says that it may not")
+    assert lost(guest)
+    guest.run("chgrp", "video", CAMERA)
+    with timed("allowed until /healthz says so"):
+        guest.until(guest.serving, "it has the camera")
+
+
+def test_a_camera_that_is_plugged_in_starts_the_service(guest: Guest) -> None:
+    """By udev and mien-camera.target."""
+    guest.run("systemctl", "stop", UNIT)
+    unplug(guest)
+    assert guest.show("ActiveState") == "inactive"
+    plug(guest)
+    guest.until(lambda: guest.show("ActiveState") == "active", "udev has it started")
+    guest.until(guest.serving, "it has the camera")
+
+
+def test_mjpg(guest: Guest) -> None:
+    guest.run("modprobe", "v4l2loopback", "video_nr=9", "exclusive_caps=1")
+    guest.put(ROOT / "tests" / "support" / "loopback_writer.py", "/root/loopback_writer.py")
+    start_writer(guest)
+    configure(guest, source=LOOPBACK, pixel_format="MJPG")
+    guest.until(lambda: told(guest, f"camera ok: {LOOPBACK}, 640x480 MJPG at"), "it delivers")
+    processes(guest)
+    sent = Demo(640, 480).render(0).astype(int)
+    assert np.abs(snapshot(guest) - sent).mean() < 25, "the demo, but for what moves in it"
+
+
+def test_a_camera_that_falls_silent_comes_back(guest: Guest) -> None:
+    guest.run("systemctl", "kill", "--signal=SIGSTOP", WRITER)
+    guest.until(lambda: lost(guest), "the camera is lost")
+    guest.run("systemctl", "kill", "--signal=SIGCONT", WRITER)
+    guest.until(guest.serving, "the camera is back")
+
+
+def start_writer(guest: Guest) -> None:
+    code = "/opt/mien/current"
+    place = [f"--working-directory={code}", f"--setenv=PYTHONPATH={code}"]
+    program = [f"{code}/venv/bin/python", "/root/loopback_writer.py", LOOPBACK, "640", "480"]
+    guest.run("systemd-run", f"--unit={WRITER}", *place, *program)
+    formats = ["v4l2-ctl", f"--device={LOOPBACK}", "--list-formats"]
+    guest.until(lambda: "MJPG" in guest.attempt(*formats).stdout, "it shows pictures")
+
+
+def test_it_never_failed_meanwhile(guest: Guest) -> None:
+    assert "Traceback" not in guest.journal()
+    assert guest.show("NRestarts") == "0"

@@ -1,0 +1,174 @@
+"""The configuration: its sample file, its defaults, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from support.paths import ROOT
+
+from edge_daemon.config.file import ConfigError, load_config, parse_config, variable_of
+from edge_daemon.config.schema import Config, changed, keys, reloaded, value_of
+from edge_daemon.config.sections import Section
+
+
+def test_the_sample_file_is_the_schema_with_its_defaults() -> None:
+    text = (ROOT / "config.yaml").read_text()
+    assert load_config(ROOT / "config.yaml") == Config()
+    assert yaml.safe_load(text) == Config().model_dump()
+
+
+def test_every_key_says_what_it_is() -> None:
+    top = Config.model_fields.values()
+    sections = [type(f.default) for f in top if isinstance(f.default, Section)]
+    leaves = [f for s in sections for f in s.model_fields.values()]
+    leaves += [f for f in top if not isinstance(f.default, Section)]
+    assert leaves
+    assert all(f.description for f in leaves)
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert parse_config("", "c.yaml") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("camera:\n  sorce: demo\n", ["line 2", "camera.sorce", "did you mean 'camera.source'"]),
+        ("camera:\n  port: 80\n", ["line 2", "camera.port", "did you mean 'web.port'"]),
+        ("dwell_s: 1\n", ["line 1", "dwell_s", "did you mean 'smoothing.dwell_s'"]),
+        ("zzz: 1\n", ["line 1", "'zzz'", "see docs/configuration.md"]),
+        ("web:\n  port: 1\n  port: 2\n", ["line 3", "'port'", "twice", "line 2"]),
+        ("snapshots:\n  types: [smile]\n", ["line 2", "snapshots.types", "expression_start"]),
+        ("modle: x\n", ["line 1", "modle", "did you mean 'model'"]),
+        ("camera:\n  name: a\n  fps: fast\n", ["line 3", "camera.fps", "'fast'", "number"]),
+        ("web:\n  port: 99999\n", ["line 2", "web.port", "65535"]),
+        ("camera:\n  pixel_format: mjpeg\n", ["line 2", "camera.pixel_format", "'mjpeg'"]),
+        ("detector:\n  backend: foo\n", ["detector.backend", "blazeface"]),
+        ("camera: 3\n", ["line 1", "camera", "section"]),
+        ("camera:\n  source: [1]\n", ["line 2", "camera.source"]),
+        ("- 1\n", ["mapping"]),
+        ("a: [\n", ["not valid YAML"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(text: str, expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "c.yaml")
+    message = str(caught.value)
+    assert message.startswith("c.yaml")
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    text = "modle: x\ncamera:\n  fps: fast\n  source: [1]\nweb: 3\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "c.yaml")
+    lines = str(caught.value).splitlines()
+    places = [line.partition(":")[0] for line in lines]
+    assert sorted(places) == [
+        "c.yaml, line 1",
+        "c.yaml, line 3",
+        "c.yaml, line 4",
+        "c.yaml, line 5",
+    ]
+
+
+def test_a_section_whose_keys_are_all_commented_out_is_the_defaults() -> None:
+    assert parse_config("events:\n  # path: x\n", "c.yaml") == Config()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_overrides_take_yaml_values() -> None:
+    config = parse_config("web:\n  port: 1\n", "c", ["web.port=0", "camera.source=demo"])
+    assert (config.web.port, config.camera.source) == (0, "demo")
+
+
+@pytest.mark.parametrize("override", ["web.port", "model.x=1", "web.prt=1", "web.port=x", "a=["])
+def test_a_wrong_override_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_config("model: m\n", "c", [override])
+
+
+def test_a_threshold_for_a_label_the_model_has_not_is_refused(shipped_model: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "edge_daemon", "run"),
+            *("--set", f"model={shipped_model}", "--set", "detector.backend=haar"),
+            *("--set", "smoothing.label_min_scores={hapy: 0.5}"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "smoothing.label_min_scores" in done.stderr
+    assert "no label 'hapy'; its labels are angry, disgust" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_key_has_a_variable_of_its_own() -> None:
+    variables = [variable_of(key.name) for key in keys()]
+    assert len(set(variables)) == len(variables)
+    environment = {variable_of(key.name): _as_text(key.name) for key in keys()}
+    assert parse_config("", "c", environment=environment) == Config()
+
+
+def _as_text(name: str) -> str:
+    value = value_of(Config(), name)
+    return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True)
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both() -> None:
+    environment = {"MIEN_WEB_PORT": "2", "MIEN_CAMERA_FPS": "5.0", "MIEN_CAMERA_NAME": "007"}
+    config = parse_config("web:\n  port: 1\n", "c", ["camera.fps=6.0"], environment)
+    assert (config.web.port, config.camera.fps, config.camera.name) == (2, 6.0, "007")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("MIEN_WEB_PRT", "1", "MIEN_WEB_PRT: the environment sets an unknown key; did you mean MI"),
+        ("MIEN_WEB_PORT", "high", "MIEN_WEB_PORT: web.port is 'high', but"),
+        ("MIEN_CAMERA_FPS", "[", "MIEN_CAMERA_FPS: '[' is not a YAML value"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config("", "c.yaml", environment={variable: value})
+    assert str(caught.value).startswith(expected)
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    assert parse_config("", "c", environment={"MIEN_DATA": "x", "HOME": "y"}) == Config()
+
+
+def test_a_reload_changes_all_but_what_needs_a_restart() -> None:
+    running = Config()
+    wanted = parse_config("camera: {fps: 9.0}\nsmoothing: {dwell_s: 2.0}\nmodel: m\n", "c")
+    config = reloaded(running, wanted)
+    assert changed(running, config) == ["model", "smoothing.dwell_s"]
+    assert changed(config, wanted) == ["camera.fps"]
+
+
+def test_the_page_of_settings_is_generated() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/configuration.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (ROOT / "docs" / "configuration.md").read_text(), "run `make docs`"

@@ -1,0 +1,267 @@
+"""What the converter refuses: bad exports by name, bad models by the gate, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.stripes import LABELS, SPEC, keras, save_network, stripes, tiny_network
+
+from convert import __main__ as cli
+from convert import candidate, network, outputs, quantize, trials, variants, verify
+from convert import export_folder as exports
+from convert.errors import ConvertError, GateError
+
+# Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def cut_weights(folder: Path) -> None:
+    path = folder / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def edit_network(old: str, new: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        path = folder / "model.json"
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+def edit_spec(**changes: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / "spec.json").write_text(json.dumps(SPEC | changes), encoding="utf-8")
+
+    return edit
+
+
+def replace_network(**head: Any) -> Callable[[Path], None]:
+    return lambda folder: save_network(folder, tiny_network(**head))
+
+
+def foreign_weights(*units: int) -> Callable[[Path], None]:
+    """A network of one dense layer in model.json, the weights of another beside it."""
+
+    def dense(*units: int) -> Any:
+        layers = [keras.layers.Dense(n, activation="softmax") for n in units]
+        return keras.Sequential([keras.Input((48, 48, 1)), keras.layers.Flatten(), *layers])
+
+    def damage(folder: Path) -> None:
+        save_network(folder, dense(*units))
+        (folder / "model.json").write_text(dense(len(LABELS)).to_json(), encoding="utf-8")
+
+    return damage
+
+
+def add_operator(name: str) -> Callable[[Path], None]:
+    """A network with one of Keras's operations that has no int8 kernel."""
+
+    def damage(folder: Path) -> None:
+        inputs = keras.Input((48, 48, 1))
+        x = getattr(keras.ops, name)(keras.layers.Flatten()(inputs))
+        x = keras.layers.Dense(len(LABELS), activation="softmax")(x)
+        save_network(folder, keras.Model(inputs, x))
+
+    return damage
+
+
+def add_outlier_channel(folder: Path) -> None:
+    """The same function, but one channel's values are 300 times the others'.
+
+    ReLU lets a factor pass, so the next layer takes it out again; one scale for all channels of
+    the tensor between them cannot serve both (Nagel et al., arXiv:1906.04721).
+    """
+    model = keras.models.model_from_json((folder / "model.json").read_text(encoding="utf-8"))
+    model.load_weights(folder / "model.weights.h5")
+    first = next(x for x in model.layers if isinstance(x, keras.layers.BatchNormalization))
+    after = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)][1]
+    gamma, beta, *moving = first.get_weights()
+    (kernel,) = after.get_weights()
+    gamma[0], beta[0] = gamma[0] * 300, beta[0] * 300
+    kernel[:, :, 0] /= 300
+    first.set_weights([gamma, beta, *moving])
+    after.set_weights([kernel])
+    model.save_weights(folder / "model.weights.h5")
+
+
+def write_json_of_keras_2(folder: Path) -> None:
+    """A network as Keras 2.15's `to_json` writes it."""
+    inputs = {"batch_input_shape": [None, 48, 48, 1], "dtype": "float32", "name": "input_1"}
+    dense = {"name": "dense", "dtype": "float32", "units": 7, "activation": "softmax"}
+    layers = [
+        {"class_name": "InputLayer", "config": inputs, "name": "input_1", "inbound_nodes": []},
+        {
+            "module": "keras.layers",
+            "class_name": "Dense",
+            "config": dense,
+            "registered_name": None,
+            "name": "dense",
+            "inbound_nodes": [[["input_1", 0, 0, {}]]],
+        },
+    ]
+    ends = {"input_layers": [["input_1", 0, 0]], "output_layers": [["dense", 0, 0]]}
+    model = {
+        "class_name": "Functional",
+        "config": {"name": "model", "trainable": True, "layers": layers, **ends},
+        "keras_version": "2.15.0",
+        "backend": "tensorflow",
+    }
+    (folder / "model.json").write_text(json.dumps(model), encoding="utf-8")
+
+
+def save_arrays(name: str, **arrays: Any) -> Callable[[Path], None]:
+    return lambda folder: np.savez(folder / name, **arrays)
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "is not a folder"),
+    "no weights": (lambda d: (d / "model.weights.h5").unlink(), "lacks model.weights.h5"),
+    "no calibration": (lambda d: (d / "calibration.npz").unlink(), "lacks calibration.npz"),
+    "cut weights": (cut_weights, "not a readable weights file"),
+    "cut JSON": (lambda d: (d / "model.json").write_text('{"a'), "model.json cannot be rebuilt"),
+    "empty JSON": (lambda d: (d / "model.json").write_text("[]"), "not describe a Keras model"),
+    "unknown layer": (edit_network('"Conv2D"', '"Conv9D"'), "model.json cannot be rebuilt"),
+    "JSON of another Keras": (write_json_of_keras_2, "it is Keras 2.15.0's: Could not locate"),
+    "other widths": (foreign_weights(8), "does not fit model.json"),
+    "more layers": (foreign_weights(7, 7), "it holds 4 arrays, the network has 2"),
+    "no softmax": (replace_network(activation="linear"), "must be a softmax"),
+    "float operator": (add_operator("sin"), "cannot be all int8: DEQUANTIZE, SIN, QUANTIZE stayed"),
+    "no operator": (add_operator("erf"), "cannot be converted to int8"),
+    "bad spec": (lambda d: (d / "spec.json").write_text("{"), "not valid JSON"),
+    "no licence": (edit_spec(license=None), "'license' must be a string"),
+    "two labels alike": (edit_spec(labels=["a", "a"]), "'labels' must be two or more"),
+    "six labels": (edit_spec(labels=list(LABELS[:6])), "one class for each label"),
+    "eight labels": (edit_spec(labels=[*LABELS, "bored"]), "does not fit the 8 labels"),
+    "colour": (edit_spec(input={"height": 48, "width": 48, "channels": 3}), "1 channel"),
+    "black calibration": (
+        save_arrays("calibration.npz", x=np.zeros((100, 48, 48, 1), np.uint8)),
+        "cannot calibrate a model: 100 of its 100 samples are blank",
+    ),
+    "one face for all": (
+        save_arrays("calibration.npz", x=np.repeat(stripes(5, 1)[0], 20, axis=0)),
+        "cannot calibrate a model: only 5 of its 100 samples differ",
+    ),
+    "few samples": (save_arrays("calibration.npz", x=stripes(49, 1)[0]), "holds 49 samples"),
+    "float samples": (save_arrays("test.npz", x=np.zeros((9, 48, 48, 1))), "must be uint8"),
+    "no truth": (save_arrays("test.npz", x=stripes(9, 1)[0]), "lacks the array 'y'"),
+    "not arrays": (lambda d: (d / "test.npz").write_text("x"), "not a readable .npz"),
+}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("case", REFUSALS)
+    def test_bad_export_is_named_in_a_sentence(
+        self, case: str, broken_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        damage, sentence = REFUSALS[case]
+        damage(broken_dir)
+        target = tmp_path / "models" / "x.tflite"
+        assert cli.main([str(broken_dir), "-o", str(target)]) == 2
+        last = capfd.readouterr().err.splitlines()[-1]
+        assert last.startswith("python -m convert: ")
+        assert sentence in last
+        assert not list(target.parent.iterdir())
+
+    def test_gate_keeps_the_model_that_was_there_and_the_candidate_aside(
+        self, broken_dir: Path, converted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        add_outlier_channel(broken_dir)
+        target = Path(shutil.copy(converted, tmp_path / "x.tflite"))
+        assert cli.main([str(broken_dir), "-o", str(target)]) == 1
+        (sentence,) = capfd.readouterr().err.splitlines()
+        assert "the int8 model is not good enough: on the test images accuracy drops" in sentence
+        assert "; on the corrupted test images accuracy drops by" in sentence
+        assert f"it is kept as {target}.rejected" in sentence
+        assert target.read_bytes() == converted.read_bytes()
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert names == ["broken", "x.tflite", "x.tflite.rejected"]
+
+    def test_gate_itself_refuses_a_model_calibrated_on_black(self, export_dir: Path) -> None:
+        export = exports.read(export_dir)
+        model = network.load(export)
+        black = np.zeros((100, 48, 48, 1), np.uint8)
+        content = quantize.to_tflite(model, black, variants.INT8)
+        comparisons = [
+            verify.compare(
+                trial.name,
+                trial.keras,
+                candidate.probabilities(content, trial.images),
+                trial.truth,
+            )
+            for trial in trials.prepare(model, export)
+        ]
+        with pytest.raises(GateError, match="not good enough: on the test images accuracy drops"):
+            verify.refuse_broken("int8 model", comparisons, LABELS, verify.Limits())
+
+    def test_limits_are_options_and_a_success_clears_the_refused(
+        self, export_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        target = tmp_path / "x.tflite"
+        command = [str(export_dir), "-o", str(target)]
+        assert cli.main([*command, "--max-mean-kl", "0"]) == 1
+        assert "mean KL divergence is 0.0" in capfd.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["x.tflite.rejected"]
+        assert cli.main(command) == 0
+        assert not list(tmp_path.glob("*.rejected"))
+
+    @pytest.mark.parametrize(
+        ("damage", "sentence"),
+        [
+            (
+                edit_spec(labels=[*LABELS[1:], LABELS[0]], dataset={"name": "FER2013"}),
+                "the labels don't fit: class 0 of FER2013 is 'angry', spec.json calls it 'disgust'",
+            ),
+            (
+                save_arrays("test.npz", x=stripes(280, 2)[0], y=(stripes(280, 2)[1] + 2) % 7),
+                "the labels don't fit: of the 80 test images called 'angry' or",
+            ),
+            (
+                edit_spec(metrics={"accuracy": 0.5, "faces": 280}),
+                "of test.npz, training measured 50.00 %",
+            ),
+        ],
+        ids=["list", "truth", "accuracy"],
+    )
+    def test_shuffled_labels_are_named(
+        self,
+        damage: Callable[[Path], None],
+        sentence: str,
+        broken_dir: Path,
+        tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        damage(broken_dir)
+        assert cli.main([str(broken_dir), "-o", str(tmp_path / "x.tflite")]) == 1
+        assert sentence in capfd.readouterr().err
+        assert not list(tmp_path.glob("x.*"))
+
+    def test_dead_network_is_named(
+        self, broken_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        replace_network(kernel_initializer="zeros")(broken_dir)
+        assert cli.main([str(broken_dir), "-o", str(tmp_path / "x.tflite")]) == 1
+        assert "answers 'angry' to every test image" in capfd.readouterr().err
+
+    def test_unwritable_target_is_named_before_the_work(
+        self, export_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        for target in (tmp_path / "file" / "x.tflite", tmp_path, Path("/proc/x.tflite")):
+            assert cli.main([str(export_dir), "-o", str(target)]) == 2
+            said = capsys.readouterr()
+            assert f"python -m convert: {target}" in said.err
+            assert said.out == ""
+
+    def test_failed_write_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        good, bad = tmp_path / "good", tmp_path / "missing" / "bad"
+        good.write_bytes(b"old")
+        with pytest.raises(ConvertError, match="cannot be written"):
+            outputs.write_all({good: b"new", bad: b"new"})
+        assert good.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [good]

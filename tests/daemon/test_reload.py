@@ -1,0 +1,245 @@
+"""SIGHUP and a replaced model on the running daemon; nothing is lost and nothing bad gets in."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from support.daemon import Daemon, jpegs
+
+from edge_daemon.reload import FileWatch
+
+pytestmark = pytest.mark.usefixtures("blazeface_dir")
+
+Settings = dict[str, Any]
+
+
+class Site:
+    """A daemon on a real clip with a configuration and a model of its own to change."""
+
+    def __init__(self, folder: Path, clip: Path, models: Path) -> None:
+        self.config, self.folder = folder / "config.yaml", folder
+        self.model = folder / "models" / "expression.tflite"
+        shutil.copytree(models, self.model.parent)
+        self.settings: Settings = {
+            "model": str(self.model),
+            "camera": {"source": str(clip)},
+            "events": {"dwell_s": 0.0, "cooldown_s": 0.0},
+            "tracker": {"max_age_s": 60.0},  # a busy machine may pause for a while
+        }
+        self.write({})
+        self.daemon = Daemon(folder, config=self.config)
+
+    def write(self, changes: Settings) -> None:
+        """Write the settings, with `changes`, as the configuration."""
+        sections = {
+            name: self.settings.get(name, {}) | value if isinstance(value, dict) else value
+            for name, value in changes.items()
+        }
+        self.config.write_text(yaml.safe_dump(self.settings | sections))
+
+    def replace_model(self, content: bytes) -> None:
+        """Put another model there as `make convert` does: in one step."""
+        new = self.model.with_suffix(".new")
+        new.write_bytes(content)
+        new.replace(self.model)
+
+    def has_refused(self, times: int) -> bool:
+        return "\n".join(self.daemon.log).count("reload refused") >= times
+
+    def face(self) -> dict[str, Any]:
+        """The first face of the state, once it has a label."""
+        found = self.daemon.until(lambda: [f for f in self.daemon.state()["faces"] if f["label"]])
+        return dict(found[0])
+
+    def picture(self) -> np.ndarray:
+        picture = cv2.imdecode(np.frombuffer(self.daemon.get("/snapshot.jpg"), np.uint8), 1)
+        assert picture is not None
+        return picture
+
+
+@pytest.fixture
+def site(tmp_path: Path, media_dir: Path, blazeface_dir: Path) -> Iterator[Site]:
+    site = Site(tmp_path, media_dir / "signing-book.mkv", blazeface_dir)
+    with site.daemon:
+        yield site
+
+
+def other(model: bytes) -> bytes:
+    """The same network in another file: what follows the archive is its comment."""
+    comment = b"made again"
+    return model[:-2] + len(comment).to_bytes(2, "little") + comment
+
+
+def with_file(model: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """The same network with another file `name` in its archive."""
+    with zipfile.ZipFile(io.BytesIO(model)) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+        start = min(info.header_offset for info in archive.infolist())
+    made = io.BytesIO(model[:start])
+    with zipfile.ZipFile(made, "a") as archive:
+        for each, content in (files | {name: change(files[name])}).items():
+            archive.writestr(each, content)
+    return made.getvalue()
+
+
+def in_capitals(spec: bytes) -> bytes:
+    """A spec.json with other labels."""
+    values = json.loads(spec)
+    return json.dumps(values | {"labels": [each.upper() for each in values["labels"]]}).encode()
+
+
+def answered_otherwise(goldens: bytes) -> bytes:
+    """A goldens.npz with each face's answer given to the next."""
+    arrays = np.load(io.BytesIO(goldens))
+    made = io.BytesIO()
+    np.savez(made, faces=arrays["faces"], scores=np.roll(arrays["scores"], 1, axis=0))
+    return made.getvalue()
+
+
+def test_thresholds_change_and_the_face_stays(site: Site) -> None:
+    before = site.face()
+    assert before["label"] != "uncertain"
+    site.write({"smoothing": {"min_score": 1.0, "dwell_s": 0.0}, "camera": {"fps": 7.0}})
+    assert "smoothing.min_score, smoothing.dwell_s" in site.daemon.reload()
+    site.daemon.until(lambda: "camera.fps has changed, but needs a restart" in str(site.daemon.log))
+    uncertain = site.daemon.until(
+        lambda: [f for f in site.daemon.state()["faces"] if f["label"] == "uncertain"]
+    )
+    assert uncertain[0]["id"] == before["id"]
+    site.daemon.until(lambda: site.daemon.events()[-1]["type"] == "expression_end")
+    kinds = [event["type"] for event in site.daemon.events()]
+    assert (kinds.count("daemon_start"), kinds.count("face_start")) == (1, 1)
+
+
+BAD_FILES = {
+    "smoothing: {dwel_s: 1}\n": "did you mean 'smoothing.dwell_s'",
+    "smoothing: {dwell_s: -1}\n": "line 1: smoothing.dwell_s is -1",
+    "a: [\n": "not valid YAML",
+    "model: nowhere.tflite\nsmoothing: {min_score: 1.0}\n": "nowhere.tflite: the model cannot",
+}
+
+
+def test_a_bad_file_changes_nothing(site: Site) -> None:
+    before = site.daemon.state()["model"]
+    for content, expected in BAD_FILES.items():
+        site.config.write_text(content)
+        assert "refused" in site.daemon.reload()
+        assert expected in "\n".join(site.daemon.log)
+    assert site.face()["label"] != "uncertain"
+    assert site.daemon.state()["model"] == before
+
+
+def test_a_replaced_model_is_taken_by_itself_and_the_face_stays(site: Site) -> None:
+    face, before = site.face(), site.daemon.state()
+    site.replace_model(other(site.model.read_bytes()))
+    site.daemon.until(lambda: site.daemon.state()["model"]["sha256"] != before["model"]["sha256"])
+    after = site.daemon.state()
+    assert after["model"]["labels"] == before["model"]["labels"]
+    assert site.face()["id"] == face["id"]
+    assert site.daemon.stop() == 0
+    events = site.daemon.events()
+    assert events[-1]["model"]["sha256"] == after["model"]["sha256"]
+    assert [e["type"] for e in events].count("face_start") == 1
+
+
+def test_a_bad_model_is_refused_and_the_old_one_stays(site: Site) -> None:
+    site.face()
+    before = site.daemon.state()["model"]
+    wrong = with_file(site.model.read_bytes(), "goldens.npz", answered_otherwise)
+    for number, content in enumerate((b"nothing of the kind", wrong), 1):
+        site.replace_model(content)
+        site.daemon.until(partial(site.has_refused, number))
+    log = "\n".join(site.daemon.log)
+    assert "is not a TFLite model" in log
+    assert "differ by up to" in log
+    assert site.daemon.state()["model"] == before
+    assert site.face()["label"]
+
+
+def test_a_model_with_other_labels_ends_the_old_expressions(site: Site) -> None:
+    face = site.face()
+    site.replace_model(with_file(site.model.read_bytes(), "spec.json", in_capitals))
+    labels = site.daemon.until(
+        lambda: (m := site.daemon.state()["model"])["labels"][0] == "ANGRY" and m["labels"]
+    )
+    site.daemon.until(lambda: set(site.face()["scores"]) == set(labels))
+    assert site.face()["id"] == face["id"]
+    assert site.daemon.stop() == 0
+    open_labels: dict[int, str] = {}
+    for event in site.daemon.events():
+        if event["type"].startswith("expression"):
+            if event["type"] != "expression_start":
+                known = event.get("previous", event["label"])
+                assert open_labels.pop(event["face"]) == known
+            if event["type"] != "expression_end":
+                open_labels[event["face"]] = event["label"]
+    assert not open_labels
+
+
+def test_privacy_and_drawing_change_at_once_even_for_who_is_watching(site: Site) -> None:
+    box = [round(value) for value in site.face()["box"]]
+    with urllib.request.urlopen(site.daemon.url + "/stream.mjpg", timeout=30) as stream:
+        parts = jpegs(stream)
+        assert detail(next(parts), box) > 4
+        site.write({"privacy": {"blur_faces": True}, "stream": {"quality": 60}})
+        assert "stream.quality" in site.daemon.reload()
+        site.daemon.until(lambda: detail(next(parts), box) < 4)
+        site.write({"privacy": {"stream": False}})
+        site.daemon.reload()
+        site.daemon.until(lambda: np.median(decoded(next(parts))) < 3)
+    assert site.face()["label"]
+    assert np.median(site.picture()) < 3
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
+
+
+def detail(jpeg: bytes, box: list[int]) -> float:
+    """How much is to be seen in the middle of `box`: the mean step from pixel to pixel."""
+    x, y, w, h = box
+    part = decoded(jpeg)[y + h // 4 : y + 3 * h // 4, x + w // 4 : x + 3 * w // 4]
+    return float(np.abs(np.diff(part.astype(float), axis=1)).mean())
+
+
+def test_a_file_counts_as_changed_once_and_when_it_has_settled(tmp_path: Path) -> None:
+    path, new = tmp_path / "m", tmp_path / "new"
+    path.write_bytes(b"one")
+    watch = FileWatch(path)
+    assert not watch.changed()
+    path.write_bytes(b"in the making")
+    assert not watch.changed()
+    path.write_bytes(b"in the making, longer")
+    assert not watch.changed()
+    assert watch.changed()
+    assert not watch.changed()
+    path.unlink()
+    assert not watch.changed()
+    new.write_bytes(b"other")
+    new.replace(path)
+    assert [watch.changed() for _ in range(3)] == [False, True, False]
+
+
+def test_the_log_moves_on_when_logrotate_says_so(site: Site) -> None:
+    site.face()
+    old = site.daemon.events_path.with_suffix(".1")
+    site.daemon.events_path.rename(old)
+    site.daemon.reload()
+    assert site.daemon.stop() == 0
+    first, second = (path.read_text().splitlines() for path in (old, site.daemon.events_path))
+    assert json.loads(first[0])["type"] == "daemon_start"
+    assert json.loads(second[-1])["type"] == "daemon_stop"

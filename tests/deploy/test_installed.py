@@ -1,0 +1,416 @@
+"""From the README's commands to the last trace removed, in a booted Debian container.
+
+The steps depend on each other and run in this order: `make test-systemd` stops at the first that
+fails and prints how long each took. The container has no network but a cable to this machine: pip
+finds in a folder what it would otherwise fetch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.container import HOST, CannotBoot, Container, debian, why_not
+from support.daemon import jpegs
+from support.machine import UNIT, timed
+from support.mjpeg_server import MjpegServer, demo_jpegs
+from support.paths import ROOT
+from support.publisher import Publisher
+
+pytestmark = pytest.mark.long
+
+CONFIG = "/etc/mien/config.yaml"
+CAMERA_PORT = 8090
+CHECKOUT, BUNDLE = "/root/checkout", "/root/bundle"
+PASSING = (
+    *("/proc", "/sys", "/run", "/tmp", "/root"),  # noqa: S108
+    *("/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log/journal", "/var/tmp"),  # noqa: S108
+)
+README = (ROOT / "README.md").read_text()
+
+
+class Device(Container):
+    """The container as a device with the service on it."""
+
+    before: frozenset[str] = frozenset()  # the files there were before anything was installed
+
+    def files(self) -> frozenset[str]:
+        """Every file there is, but what the system's own services write in passing."""
+        words = [word for folder in PASSING for word in ("-not", "-path", f"{folder}/*")]
+        return frozenset(self.run("find", "/", "-xdev", *words).splitlines())
+
+    def edit(self, pattern: str, by: str) -> None:
+        """Change one place in the configuration."""
+        path = self.root / CONFIG[1:]
+        text, count = re.subn(pattern, by, path.read_text(), count=1, flags=re.M)
+        assert count == 1, pattern
+        path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    if reason := why_not():
+        pytest.skip(f"NOT TESTED: {reason}")
+    try:
+        base = debian(ROOT / "build" / "containers")
+        container = Device(base, tmp_path_factory.mktemp("device"))
+    except CannotBoot as error:
+        pytest.skip(f"NOT TESTED: no container boots here: {error}")
+    with container as booted:
+        try:
+            print(f"\n  booted: {booted.until_booted():.1f} s", end="")
+        except CannotBoot as error:
+            pytest.skip(f"NOT TESTED: no container boots here: {error}")
+        _bring_checkout(booted)
+        _bring_bundle(booted, tmp_path_factory.mktemp("bundle"))
+        booted.before = booted.files()
+        yield booted
+
+
+def _bring_checkout(device: Device) -> None:
+    """The working tree's tracked files and BlazeFace, as a clone after `make setup` has them."""
+    listing = [
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "-z",
+    ]
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    models = [str(path.relative_to(ROOT)) for path in ROOT.glob("models/face_*.tflite")]
+    for name in filter(None, [*names, *models]):
+        if (ROOT / name).is_file():
+            target = device.root / CHECKOUT[1:] / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+
+
+def made(target: str) -> Path:
+    """What `make bundle` or `make deb` writes for the container's machine."""
+    make = ["make", "--silent", target, "ARCH=x86_64", "PYTHON=3.11"]
+    with timed(f"make {target}"):
+        done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ROOT / done.stdout.splitlines()[-1]
+
+
+def _bring_bundle(device: Device, folder: Path) -> None:
+    """The bundle, and its wheels as all that pip finds without it."""
+    packed = made("bundle")
+    (device.root / BUNDLE[1:]).mkdir()
+    subprocess.run(["tar", "xf", packed, "-C", device.root / BUNDLE[1:]], check=True)
+    (unpacked,) = (device.root / BUNDLE[1:]).iterdir()
+    wheels = f"{BUNDLE}/{unpacked.name}/wheels"
+    (device.root / "etc/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+
+
+def commands_of_readme() -> str:
+    """The first block of commands in the README's section on the Raspberry Pi."""
+    section = README.partition("## On a Raspberry Pi")[2].partition("\n## ")[0]
+    found = re.search(r"(?:^    .+\n)+", section, re.M)
+    assert found
+    return found[0]
+
+
+def changed_checkout(device: Device, change: Callable[[Path], None]) -> str:
+    """A copy of the checkout with a change of code; its folder."""
+    folder = "/root/changed"
+    shutil.rmtree(device.root / folder[1:], ignore_errors=True)
+    copy = shutil.copytree(device.root / CHECKOUT[1:], device.root / folder[1:])
+    change(Path(copy))
+    return folder
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_readmes_commands_give_a_running_service(device: Device) -> None:
+    with timed("the README's commands"):
+        said = device.shell(commands_of_readme(), cwd=CHECKOUT)
+    found = re.search(r"http://\S+/\?token=(\S+)", said)
+    assert found, said
+    device.token = found[1]
+    assert device.show("ActiveState") == "active"
+    assert device.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    started, active = (
+        int(device.show(name)) / 1e6
+        for name in ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    )
+    print(f"\n  of them from the start of the process to active: {active - started:.1f} s", end="")
+    assert active - started <= 15
+
+
+def test_it_is_hardened(device: Device) -> None:
+    line = device.run("systemd-analyze", "security", "--no-pager", UNIT).splitlines()[-1]
+    print(f"\n  {line}", end="")
+    assert float(re.search(r"(\d\.\d)", line)[1]) <= 1.5  # type: ignore[index]
+    pid = device.show("MainPID")
+    assert device.run("ps", "-o", "user=", "-p", pid).strip() == "mien"
+    groups = device.run("id", "--name", "--groups", "mien").split()
+    assert set(groups) == {"mien", "video"}
+
+
+def test_stream_and_events_reach_the_network_for_who_has_the_token(device: Device) -> None:
+    device.until(device.serving, "it serves")
+    assert device.status("/state", token="") == 401
+    assert device.status("/state", token="not it") == 401  # noqa: S106
+    with device.get("/stream.mjpg") as stream:
+        pictures = jpegs(stream)
+        assert all(next(pictures)[:2] == b"\xff\xd8" for _ in range(5))
+        device.until(lambda: "viewers: 1" in device.show("StatusText"), "the status counts viewers")
+    device.until(lambda: device.events("expression_start"), "there are events")
+    assert re.fullmatch(
+        r"ok, \d+\.\d frames/s, faces: \d+, viewers: \d+", device.show("StatusText")
+    )
+
+
+def test_the_readmes_doctor_finds_no_error(device: Device) -> None:
+    (command,) = re.findall(r"^    (cd .+ doctor .+)$", README, re.M)
+    done = device.attempt("sh", "-c", command)
+    print(f"\n{done.stdout}", end="")
+    assert done.returncode in {0, 1}, done.stdout + done.stderr  # nothing sets the clock here
+    assert "the daemon at http://127.0.0.1:8080 has the camera" in done.stdout
+
+
+def restarted(device: Device, harm: str) -> None:
+    """Send a signal; wait until another process serves."""
+    pid, restarts = device.show("MainPID"), int(device.show("NRestarts"))
+    device.run("kill", harm, pid)
+    device.until(lambda: int(device.show("NRestarts")) > restarts, "systemd restarts it")
+    device.until(device.serving, "it serves again")
+    assert device.show("MainPID") != pid
+
+
+def test_a_killed_daemon_is_back_in_five_seconds(device: Device) -> None:
+    with timed("kill -9 until it serves again", at_most_s=5):
+        restarted(device, "-KILL")
+
+
+def test_a_stopped_process_is_restarted_by_the_watchdog(device: Device) -> None:
+    with timed("SIGSTOP until it serves again"):
+        restarted(device, "-STOP")
+    assert "Watchdog timeout" in device.journal()
+
+
+def test_a_reload_takes_a_good_configuration_and_refuses_a_bad_one(device: Device) -> None:
+    pid = device.show("MainPID")
+    device.edit(r"^  quality: 80", "  quality: 70")
+    with timed("reload"):
+        device.run("systemctl", "reload", UNIT)
+        device.until(lambda: "reloaded; changed: stream.quality" in device.journal(), "it reloads")
+    device.edit(r"^  quality: 70", "  qualty: 60")
+    with timed("reload of a bad configuration"):
+        device.run("systemctl", "reload", UNIT)
+        device.until(
+            lambda: "reload refused; all stays as it was" in device.journal(), "it refuses"
+        )
+    assert f"{CONFIG}, line" in device.journal()
+    device.edit(r"^  qualty: 60", "  quality: 70")
+    assert (device.show("MainPID"), device.show("ActiveState")) == (pid, "active")
+
+
+def test_a_lost_camera_is_waited_for_and_no_reason_to_restart(device: Device) -> None:
+    pictures = demo_jpegs(320, 240)
+
+    def camera() -> MjpegServer:
+        return MjpegServer(pictures, host=HOST, port=CAMERA_PORT, interval_s=0.1)
+
+    server = camera()
+    device.edit(r"^  source: auto", f"  source: http://{HOST}:{CAMERA_PORT}/cam.mjpg")
+    device.run("systemctl", "restart", UNIT)
+    device.until(lambda: device.status("/healthz") == 200, "the camera delivers")
+    restarts = device.show("NRestarts")
+    with timed("camera gone until /healthz says so"):
+        server.stop()
+        device.until(lambda: device.status("/healthz") == 503, "the camera is lost")
+    watchdog_s = int(device.show("WatchdogUSec").removesuffix("s"))
+    with timed("camera away for longer than the watchdog waits"):
+        time.sleep(watchdog_s + 5)
+    server = camera()
+    with timed("camera back until /healthz says so"):
+        device.until(device.serving, "the camera is back")
+    server.stop()
+    assert device.events("camera_lost")
+    assert device.events("camera_restored")
+    assert device.show("NRestarts") == restarts
+    device.edit(r"^  source: http://.+", "  source: auto      # a comment of my own")
+    device.run("systemctl", "restart", UNIT)
+
+
+def test_a_signed_model_is_fetched_and_kept_over_a_restart(
+    device: Device, tmp_path: Path, shipped_model: Path
+) -> None:
+    with Publisher(tmp_path, shipped_model, host=HOST) as publisher:
+        device.edit(r'^  url: ""', f"  url: {publisher.url}")
+        device.edit(r'^  key: ""', f'  key: "{publisher.key}"')
+        device.edit(r"^  probation_s: 300.0", "  probation_s: 5")
+        device.run("systemctl", "restart", UNIT)
+        with timed("model fetched, tried for 5 s and kept"):
+            device.until(device.serving, "it serves")
+            device.until(lambda: device.state()["update"]["state"] == "current", "it is kept")
+    fetched = hashlib.sha256(publisher.file.read_bytes()).hexdigest()
+    device.run("systemctl", "restart", UNIT)
+    device.until(device.serving, "it serves")
+    assert device.state()["model"]["sha256"] == fetched
+    assert device.run("ls", "/var/lib/mien/models").split() == ["1.tflite", "kept.json", "seen"]
+    device.edit(r"^  url: .+", '  url: ""')
+    device.edit(r"^  key: .+", '  key: ""')
+    device.run("systemctl", "restart", UNIT)
+
+
+def test_a_second_camera_has_its_own_port_and_logs(device: Device) -> None:
+    with timed("make camera"):
+        device.shell("sudo make camera NAME=door SOURCE=demo PORT=8081", cwd=CHECKOUT)
+    device.until(lambda: device.state(port=8081)["faces"], "it has faces")
+    assert device.state(port=8081)["camera"]["name"] == "door"
+    assert device.state(port=8081)["event_log"]["path"] == "/var/log/mien/door/events.jsonl"
+    assert device.show("ActiveState") == "active"
+
+
+def test_a_camera_that_is_plugged_in_starts_what_is_enabled(device: Device) -> None:
+    """Containers have no udev: the target is started as udev's device units would."""
+    rule = (device.root / "etc/udev/rules.d/70-mien.rules").read_text()
+    assert 'ENV{SYSTEMD_WANTS}+="mien-camera.target"' in rule
+    device.run("systemctl", "stop", UNIT)
+    device.run("systemctl", "start", "mien-camera.target")
+    device.until(lambda: device.show("ActiveState") == "active", "it has started")
+    device.run("systemctl", "disable", "--now", UNIT)
+    device.run("systemctl", "start", "mien-camera.target")
+    assert device.show("ActiveState") == "inactive", "who disabled it does not want it"
+    device.run("systemctl", "enable", "--now", UNIT)
+
+
+def test_it_runs_again_after_a_reboot(device: Device) -> None:
+    stops = len(device.events("daemon_stop"))
+    with timed("reboot until it serves"):
+        device.reboot()
+        device.until(device.serving, "it serves")
+    assert device.show("ActiveState") == device.show("ActiveState", "edge-daemon@door") == "active"
+    assert len(device.events("daemon_stop")) == stops + 1, "it ended cleanly"
+
+
+def test_its_journal_has_no_traceback(device: Device) -> None:
+    assert "Traceback" not in device.journal()
+
+
+def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -> None:
+    def newer(folder: Path) -> None:
+        replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.1.0"  # ')
+        replace(
+            folder / "config.yaml", "  quality: 80 ", "  colour: true   # in colour\n  quality: 80 "
+        )
+        key = '    colour: bool = Field(True, description="In colour.")\n'
+        replace(
+            folder / "edge_daemon/config/sections.py",
+            "    quality: Annotated",
+            f"{key}    quality: Annotated",
+        )
+
+    config = (device.root / CONFIG[1:]).read_text()
+    with timed("make upgrade"):
+        said = device.shell("sudo make upgrade", cwd=changed_checkout(device, newer))
+    assert "new setting stream.colour" in said
+    assert "token=" not in said
+    assert (device.root / CONFIG[1:]).read_text() == config
+    assert device.state()["version"] == device.state(port=8081)["version"] == "9.1.0"
+
+
+def test_a_failed_upgrade_goes_back_to_what_ran(device: Device) -> None:
+    def broken(folder: Path) -> None:
+        replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.2.0"  # ')
+        replace(folder / "edge_daemon/app.py", "    watch.run(signals, stop)", "    return 3")
+
+    folder = changed_checkout(device, broken)
+    with timed("make upgrade to a release that does not run, and back"):
+        done = device.attempt("make", "-C", folder, "upgrade")
+    assert done.returncode != 0
+    assert re.search(r"went back to 9\.1\.0-\w+, which runs", done.stderr), done.stderr
+    assert device.state()["version"] == device.state(port=8081)["version"] == "9.1.0"
+
+
+def test_an_upgrade_that_refuses_the_configuration_changes_nothing(device: Device) -> None:
+    def fewer_keys(folder: Path) -> None:
+        replace(
+            folder / "edge_daemon/config/sections.py",
+            "    quality: Annotated",
+            "    grade: Annotated",
+        )
+
+    pid = device.show("MainPID")
+    done = device.attempt("make", "-C", changed_checkout(device, fewer_keys), "upgrade")
+    assert done.returncode != 0
+    assert f"{CONFIG}, line" in done.stderr
+    assert device.show("MainPID") == pid
+
+
+def nothing_left(device: Device) -> None:
+    assert device.files() - device.before <= {"/etc/pip.conf", "/var/log/dpkg.log"}  # not ours
+    unseen = ["(", "-path", "/root", "-o", "-path", "/proc", "-o", "-path", "/sys", ")", "-prune"]
+    named = ["(", "-name", "*mien*", "-o", "-name", "*edge-daemon*", ")", "-print"]
+    assert not device.run("find", "/", *unseen, "-o", *named)
+    assert device.attempt("id", "mien").returncode != 0
+    assert "edge-daemon" not in device.run("systemctl", "list-unit-files")
+    assert not device.run("systemctl", "--failed", "--no-legend")
+
+
+def test_uninstalling_leaves_nothing(device: Device) -> None:
+    with timed("make uninstall"):
+        device.shell("sudo make uninstall", cwd=CHECKOUT)
+    nothing_left(device)
+
+
+def test_a_bundle_installs_without_a_network(device: Device) -> None:
+    (device.root / "etc/pip.conf").write_text("[global]\nno-index = true\n")
+    with timed("./install from the bundle"):
+        said = device.shell("cd mien-* && sudo ./install", cwd=BUNDLE)
+    device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
+    device.until(lambda: device.state()["faces"], "it has faces")
+    device.shell("sudo python3 -m deploy uninstall", cwd="/opt/mien/current")
+    nothing_left(device)
+
+
+def test_the_debian_package_installs_upgrades_and_is_purged(device: Device) -> None:
+    if missing := [
+        tool for tool in ("dpkg-buildpackage", "dh", "lintian") if not shutil.which(tool)
+    ]:
+        pytest.skip(
+            f"NOT TESTED: {', '.join(missing)} not found (apt install dpkg-dev debhelper lintian)"
+        )
+    package = made("deb")
+    with timed("lintian"):
+        subprocess.run(["lintian", "--fail-on", "error", package], check=True, timeout=300)
+    shutil.copy(package, device.root / "root")
+    with timed("dpkg --install"):
+        said = device.run("dpkg", "--install", f"/root/{package.name}")
+    device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
+    device.until(lambda: device.state()["faces"], "it has faces")
+    pid = device.show("MainPID")
+    device.run("dpkg", "--install", f"/root/{package.name}")
+    assert device.show("MainPID") == pid, "the same again changes nothing"
+    refused = device.attempt("make", "-C", CHECKOUT, "install")
+    assert "it was installed as a package" in refused.stderr
+    with timed("dpkg --purge"):
+        device.run("dpkg", "--purge", "mien")
+    nothing_left(device)
+
+
+def test_a_folder_takes_the_place_of_the_machine(device: Device) -> None:
+    with timed("make install DESTDIR="):
+        device.shell("cd mien-* && python3 -m deploy --destdir /root/image install", cwd=BUNDLE)
+    image = device.root / "root/image"
+    wanted = image / "etc/systemd/system/multi-user.target.wants/edge-daemon.service"
+    assert wanted.is_symlink()
+    assert (image / "opt/mien/current").readlink().parts[0] == "releases"
+    nothing_left(device)

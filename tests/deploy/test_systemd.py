@@ -1,0 +1,92 @@
+"""The unit: accepted by systemd, and what the daemon tells it over the notify socket."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from edge_daemon.systemd import Supervisor
+
+UNITS = ROOT / "systemd"
+UNIT, TEMPLATE = UNITS / "edge-daemon.service", UNITS / "edge-daemon@.service"
+
+analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="NOT TESTED: systemd-analyze is not installed"
+)
+
+
+@analyze
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    for unit in UNITS.glob("*.service"):
+        # Only the path of the interpreter is this machine's.
+        text = unit.read_text().replace("/opt/mien/current/venv/bin/python", sys.executable)
+        (tmp_path / unit.name.replace("@", "@door")).write_text(text)
+    shutil.copy(UNITS / "mien-camera.target", tmp_path)
+    names = sorted(tmp_path.iterdir())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, names)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_units = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert len(names) == 3
+    assert done.returncode == 0, done.stderr
+    assert not about_units
+
+
+@analyze
+@pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=lambda unit: unit.name)
+def test_the_units_are_locked_in(unit: Path, tmp_path: Path) -> None:
+    target = tmp_path / unit.name.replace("@", "@door")
+    shutil.copy(unit, target)
+    # The threshold is ten times the exposure that is shown.
+    words = ["systemd-analyze", "security", "--offline=yes", "--threshold=15", str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_template_is_the_unit_with_a_name() -> None:
+    def directives(unit: Path) -> list[str]:
+        return [line for line in unit.read_text().splitlines() if "=" in line and line[0] != "#"]
+
+    named = [
+        line.replace(" the camera %i", " a camera")
+        .replace("/etc/mien/%i.yaml", "/etc/mien/config.yaml")
+        .replace("mien/%i", "mien")
+        .replace("mien-%i", "mien")
+        for line in directives(TEMPLATE)
+    ]
+    assert named == directives(UNIT)
+
+
+def test_systemd_hears_of_readiness_progress_and_stop(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        supervisor = Supervisor({"NOTIFY_SOCKET": address})
+        supervisor.ready()
+        supervisor.alive("ok, 15.0 frames/s")
+        supervisor.reloading()
+        supervisor.stopping()
+        ready, alive, reloading, stopping = (systemd.recv(1000).decode() for _ in range(4))
+    assert (ready, stopping) == ("READY=1", "STOPPING=1")
+    assert alive == "WATCHDOG=1\nSTATUS=ok, 15.0 frames/s"
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+
+
+def test_the_units_reload_is_the_daemons() -> None:
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in UNIT.read_text()
+
+
+def test_without_systemd_nothing_is_sent() -> None:
+    supervisor = Supervisor({})
+    supervisor.ready()
+    supervisor.alive("ok")

@@ -1,0 +1,189 @@
+"""annotate: what is drawn on a picture, and what is left alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import edge_daemon
+from edge_daemon.core.types import Box, Drawing, Face, Frame, ImageBgr, View
+from edge_daemon.draw.annotate import COLOURS, UNSURE, annotate, colour_of
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+BACKGROUND = 90
+
+Mask = NDArray[np.bool_]
+
+
+def plain(width: int = 640, height: int = 480) -> ImageBgr:
+    return np.full((height, width, 3), BACKGROUND, np.uint8)
+
+
+def face(box: Box, label: str = "happy", score: float = 0.83, number: int = 1) -> Face:
+    rest = (1 - score) / 6
+    scores = tuple(score if name == label else rest for name in LABELS)
+    return Face(number, box, label, score, scores, since_s=0.0)
+
+
+def view(bgr: ImageBgr, *faces: Face, notice: str = "") -> View:
+    frame = Frame(1, bgr, captured_s=0.0, captured_at=datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))
+    return View(frame, faces, notice, drawing=Drawing(LABELS))
+
+
+def changed(bgr: ImageBgr) -> Mask:
+    """Where a drawing on `plain()` shows, as booleans of (height, width)."""
+    mask: Mask = np.any(bgr != BACKGROUND, axis=2)
+    return mask
+
+
+def inside(mask: Mask, box: Box, margin: int) -> Mask:
+    x, y, w, h = (round(value) for value in box)
+    return mask[y + margin : y + h - margin, x + margin : x + w - margin]
+
+
+def count_of(bgr: ImageBgr, colour: tuple[int, int, int]) -> int:
+    return int(np.all(bgr == colour, axis=2).sum())
+
+
+def test_the_frame_itself_is_not_written() -> None:
+    bgr = plain()
+    drawn = annotate(view(bgr, face(Box(200, 150, 120, 140))))
+    assert np.all(bgr == BACKGROUND)
+    assert drawn.shape == bgr.shape
+    assert changed(drawn).any()
+
+
+def test_a_view_without_faces_is_the_frame() -> None:
+    assert not changed(annotate(view(plain()))).any()
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (320, 240)])
+def test_a_face_with_room_around_it_is_not_covered(size: tuple[int, int]) -> None:
+    width, height = size
+    box = Box(width * 0.3, height * 0.3, height * 0.25, height * 0.3)
+    drawn = changed(annotate(view(plain(width, height), face(box))))
+    assert not inside(drawn, box, margin=5).any()
+    assert drawn.any()
+
+
+def test_scores_of_neighbours_do_not_cover_their_faces() -> None:
+    left, right = Box(200, 150, 90, 110), Box(300, 150, 90, 110)
+    drawn = changed(annotate(view(plain(), face(left), face(right, number=2))))
+    assert not inside(drawn, left, margin=5).any()
+    assert not inside(drawn, right, margin=5).any()
+
+
+def test_drawing_grows_with_the_picture() -> None:
+    small = changed(annotate(view(plain(640, 480), face(Box(100, 100, 90, 90)))))
+    large = changed(annotate(view(plain(1280, 960), face(Box(200, 200, 180, 180)))))
+    assert large.sum() == pytest.approx(4 * small.sum(), rel=0.2)
+
+
+@pytest.mark.parametrize("label", [*LABELS, "uncertain"])
+def test_the_outline_has_the_colour_of_the_expression(label: str) -> None:
+    box = Box(200, 150, 120, 140)
+    drawn = annotate(view(plain(), face(box, label)))
+    assert tuple(drawn[220, 200]) == colour_of(label)
+
+
+def test_uncertain_is_gray_and_expressions_are_not() -> None:
+    assert colour_of("uncertain") == UNSURE
+    assert len(set(UNSURE)) == 1
+    assert UNSURE not in COLOURS.values()
+
+
+def test_colours_can_be_told_apart() -> None:
+    for one, other in combinations([*COLOURS.values(), UNSURE], 2):
+        assert np.linalg.norm(np.subtract(one, other)) > 60
+
+
+def test_the_page_uses_the_same_colours() -> None:
+    css = (Path(edge_daemon.__file__).parent / "web/static/style.css").read_text()
+    rules = dict(re.findall(r'\[data-label="(\w+)"\] \{ --colour: #(\w{6}); \}', css))
+    as_bgr = {label: tuple(bytes.fromhex(rgb))[::-1] for label, rgb in rules.items()}
+    assert as_bgr == COLOURS
+
+
+def test_a_face_not_yet_classified_gets_only_a_box() -> None:
+    box = Box(200, 150, 120, 140)
+    drawn = changed(annotate(view(plain(), face(box, label=""))))
+    assert drawn.any()
+    drawn[145:296, 195:326] = False
+    assert not drawn.any()
+
+
+def test_a_higher_score_draws_a_longer_bar() -> None:
+    box = Box(200, 150, 120, 140)
+    low, high = (annotate(view(plain(), face(box, "sad", score))) for score in (0.4, 0.9))
+    assert count_of(high, COLOURS["sad"]) > count_of(low, COLOURS["sad"]) + 100
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(-60, 200, 120, 140),
+        Box(600, 430, 120, 140),
+        Box(250, -70, 120, 140),
+        Box(-50, -50, 900, 700),
+        Box(0.4, 0.4, 639.2, 479.2),
+    ],
+)
+def test_boxes_that_reach_beyond_the_frame_are_drawn(box: Box) -> None:
+    drawn = annotate(view(plain(), face(box)))
+    assert drawn.shape == (480, 640, 3)
+    assert count_of(drawn, COLOURS["happy"]) > 500  # the label stays in the picture
+
+
+def test_a_face_outside_the_frame_is_not_drawn() -> None:
+    assert not changed(annotate(view(plain(), face(Box(700, 100, 90, 90))))).any()
+
+
+def test_other_models_have_other_labels() -> None:
+    calm = Face(1, Box(200, 150, 120, 140), "calm", 0.7, (0.7, 0.3), since_s=0.0)
+    other = replace(view(plain(), calm), drawing=Drawing(("calm", "excited")))
+    drawn = annotate(other)
+    assert count_of(drawn, UNSURE) > 500
+
+
+def test_a_notice_darkens_the_picture_and_hides_the_faces() -> None:
+    shown = annotate(view(plain(), face(Box(200, 150, 120, 140)), notice="Camera lost"))
+    assert np.median(shown) < BACKGROUND / 2
+    assert shown.max() == 255
+    assert count_of(shown, COLOURS["happy"]) == 0
+
+
+def test_a_long_notice_is_wrapped() -> None:
+    long = (
+        "Camera lost: /dev/video0 does not answer – trying again in 30 seconds, or when it is back"
+    )
+    one, many = (annotate(view(plain(), notice=text)) for text in ("Camera lost", long))
+    bright: Mask = np.any(many > 200, axis=2)
+    assert not bright[:, :20].any()
+    assert not bright[:, -20:].any()
+    rows = [int((picture > 200).any(axis=(1, 2)).sum()) for picture in (one, many)]
+    assert rows[1] > 2 * rows[0]
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (160, 120)])
+def test_an_address_in_a_notice_is_broken_to_fit(width: int, height: int) -> None:
+    address = "http://192.168.100.200:8080/some/long/path/to/a/camera.mjpg?…"
+    drawn = annotate(view(plain(width, height), notice=f"{address} is away"))
+    bright: Mask = np.any(drawn > 150, axis=2)
+    assert bright.any()
+    assert not bright[:, :5].any()
+    assert not bright[:, -5:].any()
+
+
+def test_a_card_without_any_picture_says_so() -> None:
+    frame = Frame(0, plain(), captured_s=0.0, captured_at=datetime(2025, 3, 4, tzinfo=UTC))
+    never = annotate(View(frame, notice="Camera lost"))
+    once = annotate(view(plain(), notice="Camera lost"))
+    assert np.any(never != once)
+    assert np.any(never != annotate(View(frame, notice="Camera")))

@@ -1,0 +1,138 @@
+"""The board's files, as kernels write them, in a folder that stands for /sys; and the slow-down."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.board import pi, write
+
+from edge_daemon import wiring as builder
+from edge_daemon.config.schema import Config
+from edge_daemon.core.threads import Stop, Worker
+from edge_daemon.core.types import Frame
+from edge_daemon.pipeline.throttle import HOLD_S, SlowDown, least_gap_s, slow_until_s
+from edge_daemon.status.board import Board
+
+
+def test_a_pi_tells_its_temperature_and_what_holds_it_back(tmp_path: Path) -> None:
+    status = Board(pi(tmp_path, "50005\n")).status
+    assert status.temperatures_c == {"thermal_zone0 cpu-thermal": 61.835}
+    assert status.limits == ("under_voltage", "throttled")
+    assert status.limits_before == ("under_voltage", "throttled")
+
+
+def test_what_has_been_is_told_from_what_is(tmp_path: Path) -> None:
+    board = Board(pi(tmp_path, "e0008\n"))
+    hot = board.status
+    assert hot.limits == ("soft_temperature_limit",)
+    assert hot.limits_before == ("frequency_capped", "throttled", "soft_temperature_limit")
+    write(tmp_path / "devices/platform/soc/soc:firmware/get_throttled", "0\n")
+    fine = board.read()
+    assert (fine.limits, fine.limits_before) == ((), ())
+    assert board.status == fine
+
+
+def test_another_kernel_tells_of_the_voltage_alone(tmp_path: Path) -> None:
+    write(tmp_path / "class/hwmon/hwmon0/name", "cpu_thermal\n")
+    write(tmp_path / "class/hwmon/hwmon1/name", "rpi_volt\n")
+    write(tmp_path / "class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")
+    assert Board(tmp_path).status.limits == ("under_voltage",)
+
+
+def test_a_board_that_tells_nothing_is_no_fault(tmp_path: Path) -> None:
+    zone = tmp_path / "class/thermal/thermal_zone0"
+    write(zone / "type", "acpitz\n")
+    write(zone / "temp", "not known\n")
+    status = Board(tmp_path).status
+    assert (status.temperatures_c, status.limits, status.limits_before) == ({}, None, None)
+
+
+def test_slowness_goes_on_for_a_while_after_the_last_limit() -> None:
+    assert slow_until_s(0.0, (), 100.0) == 0.0
+    assert slow_until_s(0.0, None, 100.0) == 0.0
+    until_s = slow_until_s(0.0, ("throttled",), 100.0)
+    assert until_s == 100.0 + HOLD_S
+    assert slow_until_s(until_s, (), 101.0) == until_s
+
+
+def processed(slow_down: SlowDown, *, busy_s: float, camera_fps: float, seconds: float) -> int:
+    """How many frames a pipeline gets done that takes `busy_s` for each, always the newest."""
+    picture = np.zeros((2, 2, 3), np.uint8)
+    done, free_s = 0, 0.0
+    for number in range(int(seconds * camera_fps)):
+        captured_s = number / camera_fps
+        if captured_s < free_s:
+            continue
+        frame = Frame(number + 1, picture, captured_s, datetime.now(UTC))
+        if slow_down.due(frame):
+            slow_down.processed(frame, busy_s)
+            done, free_s = done + 1, captured_s + busy_s
+    return done
+
+
+@pytest.mark.parametrize(("busy_s", "usual"), [(0.01, 150), (0.199, 50)])
+def test_it_halves_the_rate_whether_camera_or_board_sets_it(busy_s: float, usual: int) -> None:
+    slow_down = SlowDown()
+    assert processed(slow_down, busy_s=busy_s, camera_fps=15, seconds=10) == usual
+    assert slow_down.skipped == 0
+    slow_down = SlowDown()
+    slow_down.judge(("throttled",), 100.0)
+    assert abs(processed(slow_down, busy_s=busy_s, camera_fps=15, seconds=10) - usual / 2) <= 1
+    assert slow_down.skipped > 0
+
+
+def test_the_gap_follows_whichever_is_slower() -> None:
+    assert least_gap_s(0.066, 0.01) == 2 * 0.066
+    assert least_gap_s(0.066, 0.2) == 0.4
+
+
+def test_the_pipeline_leaves_frames_out(
+    tmp_path: Path, media_dir: Path, blazeface_dir: Path
+) -> None:
+    settings = {
+        "model": str(blazeface_dir / "expression.tflite"),
+        "camera": {
+            "source": str(media_dir / "two-people-tilting.mp4"),
+            "loop": False,
+            "lossless": True,
+        },
+        "events": {"path": str(tmp_path / "events.jsonl")},
+    }
+    stop = Stop()
+    parts = builder.build(Config.model_validate(settings), stop, "test")
+    parts.slow_down.judge(("throttled",), time.monotonic())
+    worker = Worker("pipeline", parts.pipeline.run, stop)
+    worker.start()
+    parts.camera.start()
+    while parts.camera.status.state in {"starting", "ok"} and stop.failure is None:
+        stop.event.wait(0.02)
+    stop.request()
+    assert worker.join(60)
+    parts.camera.stop()
+    parts.backlog.close()
+    parts.event_log.run()
+    done, skipped = parts.pipeline.progress.frames, parts.slow_down.skipped
+    assert stop.failure is None
+    assert done + skipped == parts.camera.counts.captured
+    assert skipped >= done - 1 > 5
+
+
+def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    slow_down = SlowDown()
+    for at_s in (100.0, 101.0, 102.0):
+        slow_down.judge(("under_voltage", "throttled"), at_s)
+    active = []
+    for at_s in (101.0 + HOLD_S, 102.0 + HOLD_S, 103.0 + HOLD_S):
+        slow_down.judge((), at_s)
+        active.append(slow_down.active)
+    assert active == [True, False, False]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the board is held back (under_voltage, throttled): half the frames",
+        "the board is no longer held back: all frames",
+    ]

@@ -1,0 +1,82 @@
+"""A camera under test: started with its slot and watched, in a `with` block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_daemon.capture.camera import Camera
+from edge_daemon.capture.opener import OpenSource, source_opener
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import Frame
+
+
+def opener(source: str | int, *, loop: bool = False) -> OpenSource:
+    return source_opener(source, width=320, height=240, fps=30.0, loop=loop)
+
+
+class Bench:
+    """A camera under test, with the slot it fills and the failures it reports."""
+
+    def __init__(
+        self, open_source: OpenSource, *, timeout_s: float = 1.0, lossless: bool = False
+    ) -> None:
+        self.frames: Latest[Frame] = Latest()
+        self.failures: list[BaseException] = []
+        self.story: list[str] = []  # causes of losses, and "restored"
+        self.camera = Camera(
+            open_source=open_source,
+            frames=self.frames,
+            timeout_s=timeout_s,
+            lossless=lossless,
+            on_failure=self.failures.append,
+            on_lost=lambda loss: self.story.append(loss.cause),
+            on_restored=lambda at, gone_s: self.story.append("restored"),
+        )
+
+    def __enter__(self) -> Bench:
+        self.camera.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.camera.stop()
+        assert not self.failures
+
+    def wait_for(self, state: str, timeout_s: float = 15.0) -> str:
+        """Wait until the camera is in `state`; the reason."""
+        until(lambda: self.camera.status.state == state, timeout_s)
+        return self.camera.status.reason
+
+    def take(self, count: int) -> list[Frame]:
+        """The next `count` frames, fewer if the source ends before."""
+        taken: list[Frame] = []
+        seq, deadline_s = 0, time.monotonic() + 20
+        while len(taken) < count and time.monotonic() < deadline_s:
+            got = self.frames.get(after=seq, timeout_s=0.1)
+            if got is not None:
+                seq = got[0]
+                taken.append(got[1])
+            elif self.camera.status.state == "ended":
+                break
+        return taken
+
+
+def until(true: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)
+
+
+def write_images(folder: Path) -> Path:
+    """Three plain images, one of them broken, and a file that is none."""
+    for number, value in ((1, 50), (2, 100), (4, 200)):
+        plain = np.full((24, 32, 3), value, np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), plain)
+    (folder / "3.jpg").write_bytes(b"not an image")
+    (folder / "notes.txt").write_text("no image either")
+    return folder

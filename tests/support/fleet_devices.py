@@ -1,0 +1,109 @@
+"""Many devices, each a process with the daemon's own log and MQTT parts, and made-up events.
+
+Arguments: the broker's port, a folder, how many devices, for how many seconds, at how many events a
+second. Each ends when the broker has all its events; prints how many were made in all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.core.latest import Latest
+from edge_daemon.core.types import View
+from edge_daemon.events.events import Event
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.events.history import EventHistory
+from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.events.tail import EventTail
+from edge_daemon.mqtt.client import connector
+from edge_daemon.mqtt.delivery import EventDelivery
+from edge_daemon.mqtt.link import Mqtt
+from edge_daemon.mqtt.messages import Topics
+from edge_daemon.mqtt.position import PositionFile
+from edge_daemon.mqtt.states import StateTeller
+
+STATE: dict[str, Any] = {
+    "time": "2026-01-31T12:00:00.000Z",
+    "version": "0",
+    "model": {"name": "none"},
+    "camera": {"state": "ok", "notice": ""},
+    "fps": 15.0,
+    "latency_ms": 20.0,
+    "board": {"temperatures_c": {}, "limits": None},
+    "viewers": 0,
+    "uptime_s": 0.0,
+    "event_log": {"trouble": ""},
+    "controls": {"pause": False, "blur": False, "interval": "auto"},
+}
+
+
+def be_a_device(number: int, port: int, folder: Path, seconds: float, rate: float) -> None:
+    """Make events and send them until the broker has them all."""
+    log = RotatingLog(folder / f"{number:04}" / "events.jsonl", LogPolicy())
+    log.open()
+    feed = EventFeed([])
+    topics = Topics("mien/{host}/{camera}", host="fleet", camera=f"{number:04}")
+    views: Latest[View] = Latest()
+    mqtt = Mqtt(
+        broker_name="fleet",
+        connect=connector(
+            host="127.0.0.1",
+            port=port,
+            client_id=topics.device,
+            credentials="",
+            tls=False,
+            ca="",
+            certificate="",
+            key="",
+        ),
+        topics=topics,
+        events=EventDelivery(
+            topics=topics,
+            tail=EventTail(feed=feed, history=EventHistory(log.path)),
+            file=PositionFile(log.path.with_suffix(".mqtt")),
+        ),
+        states=StateTeller(
+            topics=topics, views=views, pictures=None, faces=lambda _: {}, state=lambda: STATE
+        ),
+        discovery=None,
+        commands=None,
+    )
+    feed.listen(mqtt.ring)
+    thread = threading.Thread(target=mqtt.run)
+    thread.start()
+    count = round(seconds * rate)
+    start_s = time.monotonic() + number % 100 / 100 / rate  # not all in the same moment
+    for n in range(count):
+        time.sleep(max(start_s + n / rate - time.monotonic(), 0))
+        event = Event(datetime.now(UTC), "n", {"camera": number, "n": n})
+        log.append(event.as_line().encode())
+        feed.put(event)
+    while mqtt.status.acknowledged < count:
+        time.sleep(0.1)
+    mqtt.close()
+    thread.join()
+    log.close()
+
+
+def main(port: int, folder: Path, devices: int, seconds: float, rate: float) -> int:
+    children = []
+    for number in range(devices):
+        child = os.fork()
+        if child == 0:
+            be_a_device(number, port, folder, seconds, rate)
+            os._exit(0)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(devices * round(seconds * rate))
+    return max(codes)
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    sys.exit(main(int(words[0]), Path(words[1]), int(words[2]), float(words[3]), float(words[4])))

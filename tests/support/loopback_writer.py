@@ -1,0 +1,40 @@
+"""`python loopback_writer.py NODE WIDTH HEIGHT`: the demo as MJPG on a v4l2loopback device.
+
+It runs in the guest, on what the service is installed with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import struct
+import sys
+import time
+
+import cv2
+
+from edge_daemon.capture.demo.scene import Demo
+
+# struct v4l2_format of linux/videodev2.h, for video output: its type, and of the picture width,
+# height, pixel format, field and the most bytes.
+S_FMT = 0xC0D05605
+FORMAT = struct.Struct("=I4xII4sIII176x")
+OUTPUT, NO_FIELD = 2, 1
+PICTURES, INTERVAL_S = 15, 0.2
+
+
+def main() -> None:
+    node, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    demo = Demo(width, height)
+    pictures = [cv2.imencode(".jpg", demo.render(n / 5))[1].tobytes() for n in range(PICTURES)]
+    device = os.open(node, os.O_RDWR)
+    wanted = FORMAT.pack(OUTPUT, width, height, b"MJPG", NO_FIELD, 0, width * height * 2)
+    fcntl.ioctl(device, S_FMT, wanted)
+    for jpeg in itertools.cycle(pictures):
+        os.write(device, jpeg)
+        time.sleep(INTERVAL_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Where the checkout and the test data are, and how Chromium is started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+
+
+def data_dir() -> Path:
+    """The folder of datasets and clips: $MIEN_DATA, or ../shared/data beside the checkout."""
+    return Path(os.environ.get("MIEN_DATA", ROOT / ".." / "shared" / "data")).resolve()

@@ -1,0 +1,189 @@
+"""Every published form of FER2013, drawn small by code, and the real one: what is read and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.dataset_forms import (
+    FORMS,
+    USAGES,
+    class_folders,
+    official_table,
+    pack_zip,
+    pictures,
+    png,
+    rerelease_table,
+)
+
+from train.dataset import (
+    LABELS,
+    OFFICIAL_COUNTS,
+    Split,
+    describe,
+    duplicates_of,
+    read_dataset,
+    stratified_split,
+)
+
+# --- the forms ---
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_gives_the_same_faces_by_file_and_by_folder(tmp_path: Path, name: str) -> None:
+    FORMS[name](tmp_path / name)
+    for path in (tmp_path / name, tmp_path):
+        splits = read_dataset(path)
+        assert tuple(splits) == USAGES
+        x = np.concatenate([split.x for split in splits.values()])
+        np.testing.assert_array_equal(x, pictures(21))
+        for split in splits.values():
+            assert split.x.dtype == np.uint8
+            assert split.y.dtype == np.int64
+            assert split.y.tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_of_the_challenges_archive_the_table_with_all_splits_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "challenge.zip"
+    pack_zip(path, example_submission_csv="a,b\n", icml_face_data_csv=rerelease_table())
+    assert tuple(read_dataset(path)) == USAGES
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + official_table().replace("\n", "\r\n").encode() + b"\r\n")
+    assert len(read_dataset(path)["Training"].y) == 7
+
+
+def test_class_folders_are_read_in_the_labels_order(tmp_path: Path) -> None:
+    splits = read_dataset(class_folders(tmp_path, "train", "test"))
+    assert {name: split.name for name, split in splits.items()} == {
+        "Training": "Training",
+        "PublicTest+PrivateTest": "PublicTest+PrivateTest",
+    }
+    training = splits["Training"]
+    assert training.x.shape == (7, 48, 48, 1)
+    assert training.x.dtype == np.uint8
+    assert training.y.dtype == np.int64
+    np.testing.assert_array_equal(training.x[:, 0, 0, 0], 30 * training.y)
+
+
+def test_class_folders_go_by_their_other_names_too(tmp_path: Path) -> None:
+    names = ("Angry", "Disgust", "fearful", "Happy", "Sad", "surprised", "Neutral")
+    root = class_folders(tmp_path, "train", "validation", names=names)
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    (root / "train" / "Angry" / "notes.txt").write_text("not a picture")
+    splits = read_dataset(root)
+    assert tuple(splits) == ("Training", "PublicTest")
+    training = splits["Training"]
+    np.testing.assert_array_equal(training.x[:, 0, 0, 0], 30 * training.y)
+
+
+def test_a_test_folder_that_mixes_the_tests_is_split_by_file_name(tmp_path: Path) -> None:
+    """As on Kaggle; only what its name does not tell stays in the mixture."""
+    root = class_folders(tmp_path, "train")
+    png(root / "train" / "sad" / "PrivateTest_9.png", np.full((48, 48), 9, np.uint8))
+    levels = {"PublicTest": 10, "PrivateTest": 20, "Training": 30, "other": 40}
+    for name in LABELS:
+        for prefix, level in levels.items():
+            png(root / "test" / name / f"{prefix}_{level}7.png", np.full((48, 48), level, np.uint8))
+    splits = read_dataset(root)
+    assert {name: sorted(set(split.x.ravel())) for name, split in splits.items()} == {
+        "Training": [0, 9, 30, 60, 90, 120, 150, 180],
+        "PublicTest": [10],
+        "PrivateTest": [20],
+        "PublicTest+PrivateTest": [30, 40],
+    }
+    assert {name: split.name for name, split in splits.items()} == {name: name for name in splits}
+    assert splits["PublicTest"].counts == splits["PrivateTest"].counts == (1,) * 7
+
+
+def test_beside_a_validation_folder_the_test_folder_stays_a_split_of_its_own(
+    tmp_path: Path,
+) -> None:
+    splits = read_dataset(class_folders(tmp_path, "train", "validation", "test"))
+    assert set(splits) == {"Training", "PublicTest", "PublicTest+PrivateTest"}
+
+
+def test_gray_pictures_saved_in_colour_are_read(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    gray = pictures(1)[0]
+    png(root / "train" / "angry" / "0.png", gray.repeat(3, axis=2))
+    png(root / "train" / "angry" / "1.png", np.dstack([gray, gray, gray, np.full_like(gray, 255)]))
+    png(root / "train" / "angry" / "2.jpg", gray.repeat(3, axis=2))
+    x = read_dataset(root)["Training"].x[:3].astype(int)
+    np.testing.assert_array_equal(x[:2], [gray, gray])
+    assert abs(x[2] - gray).mean() < 20
+
+
+# --- splitting ---
+
+
+def test_a_stratified_split_takes_its_share_of_every_class() -> None:
+    y = np.repeat(np.arange(7), [100, 20, 40, 60, 80, 200, 3])
+    np.random.default_rng(0).shuffle(y)
+    rest, held_out = stratified_split(y, 0.1, seed=1)
+    assert np.bincount(y[held_out]).tolist() == [10, 2, 4, 6, 8, 20, 1]
+    np.testing.assert_array_equal(np.sort(np.concatenate([rest, held_out])), np.arange(len(y)))
+
+
+def test_a_stratified_split_is_its_seeds() -> None:
+    y = np.arange(700) % 7
+    _, one = stratified_split(y, 0.1, seed=1)
+    _, again = stratified_split(y, 0.1, seed=1)
+    _, other = stratified_split(y, 0.1, seed=2)
+    np.testing.assert_array_equal(one, again)
+    assert set(one.tolist()) != set(other.tolist())
+
+
+def test_duplicates_are_equal_in_every_pixel() -> None:
+    x = pictures(5)
+    almost = x[3].copy()
+    almost[0, 0, 0] ^= 1
+    others = np.stack([x[1], almost, x[4], x[4]])
+    assert duplicates_of(x, others).tolist() == [False, True, False, False, True]
+
+
+# --- the real dataset ---
+
+
+def test_the_official_test_splits_are_recognised(fer2013: dict[str, Split]) -> None:
+    """The copy may lack PrivateTest, as the challenge's first download did."""
+    assert {"Training", "PublicTest"} <= set(fer2013) <= set(USAGES)
+    for name in set(fer2013) - {"Training"}:
+        assert fer2013[name].counts == OFFICIAL_COUNTS[name]
+        assert describe(fer2013[name]).endswith(": the official FER2013 " + name)
+
+
+def test_a_missing_face_is_said_plainly(fer2013: dict[str, Split]) -> None:
+    """The copy at hand lacks a Surprise of Training; a whole one loses it here."""
+    training = fer2013["Training"]
+    if training.counts == OFFICIAL_COUNTS["Training"]:
+        assert describe(training).endswith(": the official FER2013 Training")
+        training = training.take(np.delete(np.arange(28709), (training.y == 5).argmax()))
+    said = describe(training)
+    assert said.startswith("Training: 28708 faces (angry 3995, ")
+    assert said.endswith(
+        ": differs from the official FER2013 Training (28709): surprise 3170 instead of 3171"
+    )
+
+
+@pytest.mark.parametrize("name", OFFICIAL_COUNTS)
+def test_official_counts_alone_are_recognised(name: str) -> None:
+    """Of the class folders, test/ is both official tests together."""
+    y = np.repeat(np.arange(7), OFFICIAL_COUNTS[name])
+    split = Split("PublicTest", np.zeros((len(y), 1), np.uint8), y)
+    assert describe(split).endswith(f": the official FER2013 {name}")
+
+
+def test_another_dataset_is_not_taken_for_fer2013() -> None:
+    said = describe(Split("Training", pictures(14), np.arange(14) % 7))
+    assert said.startswith("Training: 14 faces (angry 2, ")
+    assert said.endswith("none of the official FER2013 splits")
+
+
+def test_the_known_leak_is_there(fer2013: dict[str, Split]) -> None:
+    """About 8 % of each evaluation split stands in Training too."""
+    leaked = duplicates_of(fer2013["PublicTest"].x, fer2013["Training"].x).mean()
+    assert 0.05 < leaked < 0.12

@@ -1,0 +1,198 @@
+"""Datasets that cannot be used: each is refused in a sentence that names what is wrong."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.dataset_forms import (
+    FORMS,
+    class_folders,
+    official_table,
+    pack_zip,
+    pictures,
+    pixels,
+    png,
+)
+
+from train.dataset import (
+    LABELS,
+    read_dataset,
+)
+from train.errors import DatasetError
+
+
+def refusal(path: Path) -> str:
+    """The one sentence with which `path` is refused; it names the path."""
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def refused_table(tmp_path: Path, *lines: str) -> str:
+    path = tmp_path / "fer2013.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return refusal(path)
+
+
+def test_missing_dataset_says_where_to_get_it(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "nowhere")
+    assert "kaggle.com" in message
+    assert "fer2013.csv" in message
+
+
+def test_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
+    assert "neither fer2013.csv nor class folders" in refusal(tmp_path)
+
+
+def test_wrong_columns_are_named(tmp_path: Path) -> None:
+    message = refused_table(tmp_path, "emotion,pixels", "0,1")
+    assert "no column 'usage' in line 1 (found: emotion, pixels)" in message
+    assert "kaggle.com" in message
+
+
+def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").touch()
+    assert "found: an empty line" in refusal(tmp_path / "fer2013.csv")
+
+
+def test_a_table_without_rows_has_no_training_split(tmp_path: Path) -> None:
+    assert "no Training split (found: no image" in refused_table(tmp_path, "emotion,pixels,Usage")
+
+
+def test_a_table_of_test_faces_has_no_training_split(tmp_path: Path) -> None:
+    message = refused_table(tmp_path, "emotion,pixels,Usage", f"0,{pixels(pictures(1))},PublicTest")
+    assert "no Training split (found: PublicTest)" in message
+
+
+GOOD = pixels(pictures(1))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("3", "only 1 columns"),
+        (f"3,{GOOD}", "only 2 columns"),
+        (f"3,{GOOD} 7,Training", "2305 pixels and emotion 3"),
+        ("3,1 2 3,Training", "3 pixels and emotion 3"),
+        (f"7,{GOOD},Training", "2304 pixels and emotion 7"),
+        (f"-1,{GOOD},Training", "emotion -1"),
+        (f"happy,{GOOD},Training", "'happy'"),
+        (f"3,{GOOD.replace(' ', ' x', 1)},Training", "'x"),
+        (f"3,256 {GOOD},Training", "256 out of bounds"),
+        (f"3,-4 {GOOD},Training", "-4 out of bounds"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(tmp_path: Path, row: str, said: str) -> None:
+    message = refused_table(tmp_path, "emotion,pixels,Usage", f"0,{GOOD},Training", row)
+    assert f"{tmp_path / 'fer2013.csv'}, line 3: " in message
+    assert said in message
+    assert "2304 pixels (48×48) from 0 to 255" in message
+    assert "download the file again" in message
+
+
+def test_a_stray_quote_that_swallows_the_rest_is_refused(tmp_path: Path) -> None:
+    table = official_table(21).replace("\n0,", '\n0,"', 1)
+    assert "cannot be read" in refused_table(tmp_path, table)
+
+
+@pytest.mark.parametrize("name", ["fer2013.csv.xz", "fer2013.csv.gz", "fer2013.tar.gz"])
+def test_a_download_cut_short_is_refused(tmp_path: Path, name: str) -> None:
+    FORMS[name](tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    message = refusal(tmp_path / name)
+    assert "cannot be read" in message
+    assert "download it again" in message
+
+
+@pytest.mark.parametrize("name", ["fer2013.csv.xz", "fer2013.csv.gz", "fer2013.csv.zip"])
+def test_a_damaged_download_is_refused(tmp_path: Path, name: str) -> None:
+    FORMS[name](tmp_path / name)
+    damaged = bytearray((tmp_path / name).read_bytes())
+    damaged[300:400] = bytes(100)
+    (tmp_path / name).write_bytes(damaged)
+    assert refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["fer2013.csv.xz", "fer2013.csv.gz", "fer2013.csv.zip"])
+def test_a_page_saved_in_place_of_the_download_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("<!doctype html><title>Sign in</title>")
+    assert "download it again" in refusal(tmp_path / name)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(b"\x89PNG\xff\xfe")
+    assert "download it again" in refusal(tmp_path / "fer2013.csv")
+
+
+def test_an_archive_without_a_table_says_to_unpack_it(tmp_path: Path) -> None:
+    path = tmp_path / "archive.zip"
+    pack_zip(path, train__angry__0="picture")
+    assert "unpack it and name the folder" in refusal(path)
+
+
+def test_an_archive_with_a_folder_for_a_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("fer2013.csv")
+        member.type = tarfile.DIRTYPE
+        archive.addfile(member)
+    assert "holds a folder named like" in refusal(path)
+
+
+def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    (root / "train" / "disgust" / "0.png").unlink()
+    message = refusal(root)
+    assert f"{root / 'train'}: no picture for disgust" in message
+
+
+def test_an_unknown_class_folder_is_named_with_the_seven(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    (root / "train" / "contempt").mkdir()
+    message = refusal(root)
+    assert str(root / "train" / "contempt") in message
+    assert ", ".join(LABELS) in message
+    assert "rename or remove" in message
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    picture = root / "train" / "sad" / "0.png"
+    whole = picture.read_bytes()
+    damaged = whole.replace(b"IDAT", b"IDAT\xff\xff\xff\xff\xff", 1)
+    header_only = whole[: whole.index(b"IDAT") - struct.calcsize(">I")]
+    for content in (b"", b"text", damaged, header_only):
+        picture.write_bytes(content)
+        message = refusal(root)
+        assert str(picture) in message
+        assert "download it again" in message
+
+
+def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    png(root / "train" / "sad" / "1.png", np.zeros((32, 64), np.uint8))
+    message = refusal(root)
+    assert f"{root / 'train' / 'sad' / '1.png'}: 64×32 pixels" in message
+    assert "48×48" in message
+
+
+def test_a_colour_picture_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    path = root / "train" / "happy" / "1.png"
+    skin = np.full((48, 48, 3), (200, 160, 140), np.uint8)
+    png(path, skin)
+    assert f"{path}: a colour picture; FER2013 pictures are gray" in refusal(root)
+
+
+def test_an_empty_test_folder_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    (root / "test" / "angry").mkdir(parents=True)
+    assert f"{root / 'test'}: no picture for angry, disgust" in refusal(root)

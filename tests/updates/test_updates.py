@@ -1,0 +1,466 @@
+"""Signed model updates: a real publisher on loopback, the real models, the daemon as a process."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import shutil
+import signal
+import socketserver
+import threading
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.broker import until
+from support.daemon import Daemon
+from support.publisher import Publisher
+
+from edge_daemon.__main__ import main
+from edge_daemon.core.threads import Stop
+from edge_daemon.doctor.updates import examine_updates
+from edge_daemon.pipeline.pipeline import Progress
+from edge_daemon.updates.manifest import UpdateRefused
+from edge_daemon.updates.publish import publish
+from edge_daemon.updates.store import ModelStore
+from edge_daemon.updates.updater import Updater
+from edge_daemon.updates.vitals import Vitals
+from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.model_file import read_model_file
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, shipped_model: Path) -> Iterator[Publisher]:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    with Publisher(folder, shipped_model) as running:
+        yield running
+
+
+class Device:
+    """An updater, what it put to use, and how the pipeline does."""
+
+    def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
+        self.used = [shipped]
+        self.look_s = 0.01  # what a fetched model makes of it
+        self.camera = True
+        self.stop = Stop()
+        self.public = base64.b64decode(publisher.key)
+        self.store = ModelStore(folder, self.public)
+        self.updater = self.started(publisher.url)
+        self._progress = Progress(turns=100, frames=100, look_s=0.01)
+
+    def started(self, url: str, use: Callable[[Path], None] | None = None) -> Updater:
+        """An updater as the daemon's next start makes it."""
+        return Updater(
+            url=url,
+            public=self.public,
+            store=self.store,
+            running=lambda: self.used[-1],
+            prove=lambda path: check_goldens(Classifier(read_model_file(path), runtime="auto")),
+            use=use or self.used.append,
+            progress=self.look,
+            every_s=3600.0,
+            probation_s=0.2,
+            stop=self.stop,
+            look_s=0.01,
+        )
+
+    def look(self) -> Progress:
+        before, fetched = self._progress, len(self.used) % 2 == 0
+        self._progress = Progress(
+            turns=before.turns + 1,
+            frames=before.frames + self.camera,
+            look_s=self.look_s if fetched else 0.01,
+        )
+        return self._progress
+
+    @property
+    def state(self) -> str:
+        return self.updater.status.state
+
+    @property
+    def told(self) -> str:
+        return self.updater.status.reason
+
+
+@pytest.fixture
+def device(tmp_path: Path, publisher: Publisher, shipped_model: Path) -> Device:
+    return Device(tmp_path / "fetched", publisher, shipped_model)
+
+
+def test_a_signed_model_is_used_and_kept(device: Device, publisher: Publisher) -> None:
+    device.updater.look()
+    assert device.used[1:] == [device.store.kept()]
+    assert device.used[-1].read_bytes() == publisher.file.read_bytes()
+    assert (device.updater.status.state, device.updater.status.version) == ("current", 1)
+
+
+def test_the_same_version_is_left_alone_and_a_newer_one_taken(
+    device: Device, publisher: Publisher
+) -> None:
+    device.updater.look()
+    device.updater.look()
+    assert len(device.used) == 2
+    publisher.publish(2)
+    device.updater.look()
+    assert [path.name for path in device.used[1:]] == ["1.tflite", "2.tflite"]
+    assert not device.used[1].exists()
+
+
+def test_an_older_version_is_refused(device: Device, publisher: Publisher) -> None:
+    publisher.publish(2)
+    device.updater.look()
+    publisher.publish(1)
+    device.updater.look()
+    assert device.state == "refused"
+    assert "version 1 is older than 2" in device.told
+    assert device.store.kept() == device.used[-1]
+    assert len(device.used) == 2
+
+
+def test_another_publishers_manifest_is_refused(
+    device: Device, publisher: Publisher, tmp_path: Path
+) -> None:
+    publish(publisher.file, 5, tmp_path / "other.key")
+    device.updater.look()
+    assert "not signed with the key in models.key" in device.told
+    assert len(device.used) == 1
+
+
+def test_a_changed_manifest_is_refused(device: Device, publisher: Publisher) -> None:
+    manifest = publisher.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 9'))
+    device.updater.look()
+    assert "not signed" in device.told
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"model": {}, "signature": ""}',
+        "<html>",
+        "[" * 9_000,
+        '{"model": [' + "9" * 9_000,
+    ],
+)
+def test_what_is_no_manifest_is_refused(device: Device, publisher: Publisher, content: str) -> None:
+    (publisher.folder / "manifest.json").write_text(content)
+    device.updater.look()
+    assert "no manifest of a model" in device.told
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda content: content[:-1] + b"?", "not what was signed"),
+        (lambda content: content[: len(content) // 2], "not what was signed"),
+        (lambda content: content + b"?", "has more than"),
+    ],
+    ids=["changed", "truncated", "grown"],
+)
+def test_another_file_than_was_signed_is_refused(
+    device: Device, publisher: Publisher, spoil: Callable[[bytes], bytes], sentence: str
+) -> None:
+    publisher.file.write_bytes(spoil(publisher.file.read_bytes()))
+    device.updater.look()
+    assert sentence in device.told
+    assert len(device.used) == 1
+
+
+def test_a_model_that_answers_otherwise_here_is_refused_and_not_fetched_again(
+    device: Device, publisher: Publisher
+) -> None:
+    def turn_answers(archive: zipfile.ZipFile) -> None:
+        with np.load(io.BytesIO(archive.read("goldens.npz"))) as goldens:
+            arrays = {"faces": goldens["faces"], "scores": goldens["scores"][:, ::-1]}
+        packed = io.BytesIO()
+        np.savez(packed, **arrays)
+        archive.writestr("goldens.npz", packed.getvalue())
+
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        publisher.publish(4, turn_answers)
+    device.updater.look()
+    assert "its answers differ" in device.told
+    assert device.store.seen == 4
+    device.updater.look()
+    assert len(device.used) == 1
+    assert "its answers differ" in device.told
+
+
+def test_a_model_that_slows_the_daemon_down_is_taken_back(device: Device) -> None:
+    device.look_s = 2.0
+    device.updater.look()
+    assert [path.name for path in device.used[1:]] == ["1.tflite", "expression.tflite"]
+    assert device.store.kept() is None
+    assert device.state == "refused"
+    assert "not well with version 1" in device.told
+    device.updater.look()
+    assert len(device.used) == 3
+
+
+def test_a_model_that_is_never_put_to_work_is_not_kept(
+    device: Device, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_daemon.updates.updater.USE_S", 0.1)
+    device.updater = device.started(publisher.url, use=lambda path: None)
+    device.updater.look()
+    assert device.state == "refused"
+    assert device.store.kept() is None
+
+
+def test_without_frames_nothing_is_tried_and_nothing_kept(device: Device) -> None:
+    vitals = Vitals(device.look)
+    assert vitals.look() == "well"
+    device.camera = False
+    assert vitals.look() == "idle"
+    still = Vitals(lambda: Progress(turns=9, frames=9))
+    assert still.look() == "unwell"
+
+
+def test_a_daemon_that_is_told_to_stop_meanwhile_tries_again_at_the_next_start(
+    device: Device, publisher: Publisher
+) -> None:
+    device.camera = False  # so that the probation does not end
+    trial = threading.Thread(target=device.updater.look)
+    trial.start()
+    until(lambda: device.state == "trying")
+    device.stop.request()
+    trial.join()
+    assert (device.store.seen, device.store.kept()) == (0, None)
+    device.stop, device.used, device.camera = Stop(), device.used[:1], True
+    device.updater = device.started(publisher.url)
+    device.updater.look()
+    assert device.state == "current"
+
+
+def test_a_daemon_that_fails_meanwhile_does_not_try_again(
+    device: Device, publisher: Publisher
+) -> None:
+    device.camera = False
+    trial = threading.Thread(target=device.updater.look)
+    trial.start()
+    until(lambda: device.state == "trying")
+    device.stop.failure = RuntimeError("what the model has brought about")
+    device.stop.request()
+    trial.join()
+    device.stop, device.used = Stop(), device.used[:1]
+    device.updater = device.started(publisher.url)
+    device.updater.look()
+    assert device.told == "version 1 was tried and did not work"
+    assert len(device.used) == 1
+
+
+def test_an_absent_publisher_is_waited_for(device: Device, publisher: Publisher) -> None:
+    publisher.file.unlink()
+    device.updater.look()
+    assert device.state == "failed"
+    assert device.store.seen == 0
+    publisher.publish(1)
+    device.updater.look()
+    assert device.state == "current"
+
+
+class _Babble(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(4096)
+        self.request.sendall(b"good morning\r\n\r\n")
+
+
+def test_what_speaks_no_http_is_waited_for(device: Device) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _Babble) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}/manifest.json"
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        updater = device.started(url)
+        updater.look()
+        answering.join()
+    assert updater.status.state == "failed"
+    assert updater.status.reason == f"{url}: good morning"
+
+
+def test_a_disk_that_takes_no_model_is_told_and_tried_again(
+    device: Device, publisher: Publisher, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fetched"
+    folder.write_text("in the way")
+    device.updater.look()
+    assert device.state == "failed"
+    assert str(folder) in device.told
+    folder.unlink()
+    device.updater.look()
+    assert device.state == "current"
+
+
+def test_a_kept_model_that_was_damaged_on_disk_is_not_trusted_and_fetched_again(
+    device: Device,
+) -> None:
+    device.updater.look()
+    kept = device.store.kept()
+    assert kept is not None
+    kept.write_bytes(b"")
+    with pytest.raises(UpdateRefused, match="not what was signed as version 1"):
+        device.store.kept()
+    device.updater.look()
+    assert device.store.kept() == kept
+
+
+class Site:
+    """The daemon with a publisher of its models."""
+
+    def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
+        self._folder, self.fetched = folder, folder / "fetched"
+        self._settings = (
+            "camera.source=demo",
+            f"model={shipped}",
+            f"models.url={publisher.url}",
+            f"models.key={publisher.key}",
+            f"models.folder={self.fetched}",
+            "models.every_h=0.0001",
+        )
+
+    def start(self, probation_s: float = 1.0) -> Daemon:
+        return Daemon(self._folder, *self._settings, f"models.probation_s={probation_s}")
+
+
+@pytest.fixture
+def site(publisher: Publisher, tmp_path: Path, shipped_model: Path, blazeface_dir: Path) -> Site:
+    return Site(tmp_path, publisher, shipped_model)
+
+
+def model_of(daemon: Daemon) -> str:
+    return str(daemon.state()["model"]["sha256"])
+
+
+def update_of(daemon: Daemon) -> dict[str, Any]:
+    return dict(daemon.state()["update"])
+
+
+def test_the_daemon_goes_over_while_its_stream_goes_on(site: Site, publisher: Publisher) -> None:
+    with site.start() as daemon:
+        with urllib.request.urlopen(daemon.url + "/stream.mjpg", timeout=30) as stream:
+            daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+            daemon.until(lambda: update_of(daemon)["state"] == "current")
+            publisher.publish(2)
+            daemon.until(lambda: update_of(daemon)["version"] == 2)
+            daemon.until(lambda: update_of(daemon)["state"] == "current")
+            assert model_of(daemon) == sha256_of(publisher.file)
+            assert daemon.state()["detector"] == "blazeface"
+            assert stream.read(200_000).count(b"Content-Type: image/jpeg") > 2
+        assert 'mien_update_state{state="current"} 1.0' in daemon.get("/metrics").decode()
+        assert "model update: version 2 is in use" in "\n".join(daemon.log)
+        assert daemon.stop() == 0
+    publisher.file.unlink()
+    with site.start() as again:
+        assert model_of(again) == sha256_of(site.fetched / "2.tflite")
+        assert again.state()["detector"] == "blazeface"
+        assert again.stop() == 0
+
+
+def test_the_daemon_refuses_what_is_old_or_changed_and_takes_what_is_right(
+    site: Site, publisher: Publisher, tmp_path: Path, shipped_model: Path
+) -> None:
+    third = tmp_path / "expression.tflite"
+    third.write_bytes(shipped_model.read_bytes() + b"third")
+    manifest, _ = publish(third, 3, publisher.key_file)
+    first = {path: path.read_bytes() for path in publisher.folder.iterdir()}
+    publisher.publish(2)
+    with site.start() as daemon:
+        daemon.until(lambda: update_of(daemon)["state"] == "current")
+        second = model_of(daemon)
+        for path, content in first.items():
+            path.write_bytes(content)
+        daemon.until(lambda: "version 1 is older than 2" in update_of(daemon)["reason"])
+        publisher.file.write_bytes(third.read_bytes()[:-1] + b"?")
+        shutil.copy(manifest, publisher.folder)
+        daemon.until(lambda: "not what was signed as version 3" in update_of(daemon)["reason"])
+        assert model_of(daemon) == second
+        shutil.copy(third, publisher.folder)
+        daemon.until(lambda: update_of(daemon) == {"state": "current", "version": 3, "reason": ""})
+        assert model_of(daemon) == sha256_of(third)
+        assert daemon.stop() == 0
+
+
+def test_a_daemon_killed_while_it_tries_a_model_starts_with_the_one_before(
+    site: Site, publisher: Publisher, shipped_model: Path
+) -> None:
+    with site.start(probation_s=600) as daemon:
+        daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+        assert update_of(daemon)["state"] == "trying"
+        daemon.stop(signal.SIGKILL)
+    with site.start() as again:
+        again.until(lambda: update_of(again)["state"] == "refused")
+        assert update_of(again)["reason"] == "version 1 was tried and did not work"
+        assert model_of(again) == sha256_of(shipped_model)
+        publisher.publish(2)
+        again.until(lambda: update_of(again)["state"] == "current")
+        assert again.stop() == 0
+
+
+def test_the_daemon_takes_back_a_model_that_makes_it_slow(
+    site: Site, publisher: Publisher, shipped_model: Path
+) -> None:
+    from support.slow_model import slow_model
+
+    publisher.publish_file(slow_model(shipped_model), 2)
+    with site.start(probation_s=600) as daemon:
+        daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
+        daemon.until(lambda: update_of(daemon)["state"] == "refused")
+        assert "not well with version 2" in update_of(daemon)["reason"]
+        daemon.until(lambda: model_of(daemon) == sha256_of(shipped_model))
+        daemon.until(lambda: daemon.state()["faces"])
+        assert daemon.stop() == 0
+
+
+def test_a_publisher_signs_with_a_key_that_others_cannot_read(
+    tmp_path: Path, shipped_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "expression.tflite"
+    model.write_bytes(shipped_model.read_bytes())
+    key = tmp_path / "k"
+    words = ["sign", str(model), "--version", "1", "--key", str(key)]
+    assert main(words) == 0
+    first = capsys.readouterr().out
+    assert key.stat().st_mode & 0o077 == 0
+    assert main(words) == 0
+    assert capsys.readouterr().out == first
+    key.write_text("nothing")
+    assert main(words) == 2
+    assert f"{key} holds no key" in capsys.readouterr().err
+
+
+def test_the_doctor_says_how_updates_are(
+    publisher: Publisher, tmp_path: Path, shipped_model: Path
+) -> None:
+    public, folder = base64.b64decode(publisher.key), tmp_path / "fetched"
+
+    def found(url: str = publisher.url, public: bytes = public) -> list[tuple[str, str]]:
+        findings = examine_updates(url, public, folder, Path("config.yaml"))
+        return [(each.verdict, each.sentence) for each in findings]
+
+    assert found() == [("ok", "version 1 is offered, the newest tried here is none")]
+    Device(folder, publisher, shipped_model).updater.look()
+    assert found() == [("ok", "version 1 is offered, the newest tried here is version 1")]
+    (folder / "1.tflite").unlink()
+    assert found()[0][1].endswith(
+        "cannot be read: No such file or directory; the configured model is used instead"
+    )
+    assert found(f"{publisher.url}.no")[1] == (
+        "warning",
+        f"{publisher.url}.no: HTTP Error 404: File not found",
+    )
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    assert found(public=bytes(32))[-1][1].endswith("is not signed with the key in models.key")
