@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from edge_daemon import __version__
-from edge_daemon.config.file import ConfigError, load_config
+from edge_daemon.config.file import load_config
 from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
 from edge_daemon.memory import share_heap
 from edge_daemon.web.credentials import hash_password, hash_token, new_token
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         config = load()
-    except ConfigError as error:
+    except UserError as error:
         return _refuse(error)
     if options.command == "check-config":
         print(f"{options.config}: valid")
@@ -66,7 +67,7 @@ def _run(config: Config, load: Callable[[], Config]) -> int:
 
     try:
         return app.run(config, load)
-    except app.USER_ERRORS as error:
+    except UserError as error:
         return _refuse(error)
 
 
@@ -87,7 +88,7 @@ def _classify(options: argparse.Namespace, config: Config) -> int:
     )
     try:
         return classify.run(request, config)
-    except classify.USER_ERRORS as error:
+    except UserError as error:
         return _refuse(error)
 
 
@@ -140,15 +141,13 @@ def _new_token(_: argparse.Namespace) -> int:
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from edge_daemon.vision.interpreter import ModelError  # noqa: PLC0415
-
     try:
         from edge_daemon.updates.publish import publish  # noqa: PLC0415
 
         manifest, public = publish(options.model, options.version, options.key)
     except ImportError:
         return _refuse(ValueError("signing needs the package cryptography: pip install it."))
-    except (ModelError, OSError, ValueError) as error:
+    except (UserError, OSError, ValueError) as error:
         return _refuse(error)
     print(f"{manifest}: {options.model.name} as version {options.version}")
     print(f"models.key, for the configuration: {public}")

@@ -10,21 +10,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from edge_daemon import __version__
-from edge_daemon.capture.sources import SourceError
-from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop, Worker
-from edge_daemon.events.writer import EventLogError
 from edge_daemon.main_loop import Watch, catch_signals
 from edge_daemon.memory import settle_heap
-from edge_daemon.mqtt.link import MqttError
 from edge_daemon.pipeline.build import build_stages, still_parts
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.reload import Reloader
 from edge_daemon.systemd import Supervisor
-from edge_daemon.updates.build import UpdatesUnavailable, with_kept_model
-from edge_daemon.vision.detector import DetectorUnavailable
-from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
+from edge_daemon.updates.build import with_kept_model
 from edge_daemon.web.app import WebServer
 from edge_daemon.web.server.server import CertificateError
 from edge_daemon.wiring import Parts, build, log_policy, snapshot_policy
@@ -34,29 +29,15 @@ JOIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class BindError(ValueError):
+class BindError(UserError):
     """The web server cannot listen where it should."""
-
-
-# What can never work until the user mends it; each message says how.
-USER_ERRORS = (
-    BindError,
-    ConfigError,
-    DetectorUnavailable,
-    EventLogError,
-    ModelError,
-    MqttError,
-    RuntimeUnavailable,
-    SourceError,
-    UpdatesUnavailable,
-)
 
 
 def run(config: Config, load: Callable[[], Config]) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; the exit code.
 
-    `load` reads the configuration again, for SIGHUP. Raises one of USER_ERRORS for what can never
-    work.
+    `load` reads the configuration again, for SIGHUP. Raises UserError for what can never work until
+    the user fixes it.
     """
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
     config = with_kept_model(config)
@@ -71,7 +52,6 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             load=lambda: with_kept_model(load()),
             build=lambda wanted: build_stages(wanted, run_id),
             apply=lambda wanted, stages: _apply(parts, wanted, stages),
-            errors=USER_ERRORS,
             commands=parts.commands,
         )
         watch = Watch(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_daemon.config.schema import Config, Mistakes, changed, needs_restart, overridden, reloaded
 from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.errors import UserError
 from edge_daemon.pipeline.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,8 @@ def _signature(path: Path) -> Signature | None:
 class Reloader:
     """Goes over to what `load` gives, or stays with what runs where anything is wrong with it.
 
-    `build` makes the stages of a configuration and raises one of `errors` if it cannot; `apply`
-    puts them to work. Neither is called before all is known to be right. Errors of `load` are
-    among `errors`. What `commands` ask for holds over reloads, whatever the file says.
+    `build` makes the stages of a configuration and raises UserError if it cannot, as `load` does;
+    `apply` puts them in use. What `commands` ask for holds over reloads, whatever the file says.
     """
 
     def __init__(
@@ -64,12 +64,10 @@ class Reloader:
         load: Callable[[], Config],
         build: Callable[[Config], Stages],
         apply: Callable[[Config, Stages], None],
-        errors: tuple[type[Exception], ...],
         commands: Backlog[Command],
     ) -> None:
         self._running = running
         self._load, self._build, self._apply = load, build, apply
-        self._errors = errors
         self._commands = commands
         self._commanded: dict[str, object] = {}
         self._model = FileWatch(Path(running.model))
@@ -80,7 +78,7 @@ class Reloader:
             wanted = overridden(self._load(), self._commanded)
             config = reloaded(self._running, wanted)
             stages = self._build(config)
-        except self._errors as error:
+        except UserError as error:
             self._refuse(error)
             return
         live, fixed = changed(self._running, config), changed(config, wanted)
@@ -99,7 +97,7 @@ class Reloader:
                 stages = self._build(config)
             except Mistakes as error:
                 log.warning("command refused: %s", error.mistakes[0].reason)
-            except self._errors as error:
+            except UserError as error:
                 self._refuse(error)
             else:
                 log.info("commanded: %s is %s", command.key, command.value)
@@ -112,7 +110,7 @@ class Reloader:
             return
         try:
             stages = self._build(self._running)
-        except self._errors as error:
+        except UserError as error:
             self._refuse(error)
             return
         self._use(self._running, stages)

@@ -14,27 +14,24 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 import cv2
 
-from edge_daemon import app
 from edge_daemon.batch.progress import ProgressBar
-from edge_daemon.batch.ray import RayUnavailable, read_on_ray
+from edge_daemon.batch.ray import read_on_ray
 from edge_daemon.batch.reader import VIDEO_SUFFIXES, FileReader, Job, Record, Result, Unreadable
 from edge_daemon.batch.workers import WorkersLost, read_in_processes
 from edge_daemon.capture.sources import IMAGE_SUFFIXES
 from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.types import Face
 from edge_daemon.pipeline import build as stage_builder
 from edge_daemon.updates.build import with_kept_model
 
 
-class ClassifyError(ValueError):
+class ClassifyError(UserError):
     """What was asked for cannot be done; the message says what to change."""
-
-
-USER_ERRORS: Final = (*app.USER_ERRORS, ClassifyError, RayUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Request:
 
 
 def run(request: Request, config: Config) -> int:
-    """Print what is in the files; 1 if one could not be read. Raises one of USER_ERRORS."""
+    """Print what is in the files; 1 if one could not be read. Raises UserError."""
     found = list(find(request.paths, request.out))
     jobs = [each for each in found if isinstance(each, Job)]
     refuse_overwriting(jobs)

@@ -12,9 +12,10 @@ from collections.abc import Generator, Iterable
 
 from edge_daemon.batch.reader import Job, Result
 from edge_daemon.batch.workers import AHEAD, in_order, read_file
+from edge_daemon.core.errors import UserError
 
 
-class RayUnavailable(RuntimeError):
+class RayUnavailable(UserError):
     """Ray is not installed, or no cluster answers; the message says what to do."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.capture.v4l2 import MJPG, frame_rates, prefers_mjpg
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.types import ImageBgr
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -27,7 +28,7 @@ _IMAGE_FPS, _IMAGE_FRAMES = 5.0, 15  # each image stands for 3 s, long enough to
 log = logging.getLogger(__name__)
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """A source that can never work as it is named: a mistake in the configuration."""
 
 

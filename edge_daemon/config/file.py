@@ -14,13 +14,14 @@ from pathlib import Path
 import yaml
 
 from edge_daemon.config.schema import SECRETS, Config, Mistake, Mistakes, keys, validated
+from edge_daemon.core.errors import UserError
 
 PREFIX = "MIEN_"
 NOTHING: Mapping[str, str] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """The configuration cannot be used; a line for each mistake names its place and what to do."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.errors import UserError
 from edge_daemon.events.events import Event
 
 TICK_S = 1.0  # how often it looks after the files, and after a disk that fails
@@ -21,7 +22,7 @@ PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno
 log = logging.getLogger(__name__)
 
 
-class EventLogError(ValueError):
+class EventLogError(UserError):
     """The log cannot be opened for writing; the message names the file."""
 
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from edge_daemon.core.backlog import Backlog
 from edge_daemon.core.backoff import BackOff
+from edge_daemon.core.errors import UserError
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.bell import Bell
@@ -30,7 +31,7 @@ BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth at once; each a
 log = logging.getLogger(__name__)
 
 
-class MqttError(ValueError):
+class MqttError(UserError):
     """MQTT can never work until the user mends something; the message says what."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_daemon.config.schema import Config, overridden
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.vision.classifier import Classifier
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class UpdatesUnavailable(RuntimeError):
+class UpdatesUnavailable(UserError):
     """The library that checks signatures is not installed; the message says what to do."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.blazeface import BlazeFace
 from edge_daemon.vision.interpreter import Interpreter, ModelError
@@ -25,7 +26,7 @@ FETCH_COMMAND = "python models/fetch_blazeface.py"
 BACKENDS = ("auto", "blazeface", "mediapipe", "haar")
 
 
-class DetectorUnavailable(RuntimeError):
+class DetectorUnavailable(UserError):
     """The library behind a backend is missing."""
 
 

@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.core.errors import UserError
+
 FloatArray = NDArray[np.float32]
 
 _IDENTIFIER = b"TFL3"  # file identifier of the TFLite schema, at byte 4 of every flatbuffer
 
 
-class RuntimeUnavailable(RuntimeError):
+class RuntimeUnavailable(UserError):
     """No TFLite runtime can be imported, or not the one that was asked for."""
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """The model is missing, is no TFLite file, or the runtime refuses it."""
 
 

@@ -26,6 +26,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import wait_write
 
+from edge_daemon.core.errors import UserError
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.server.request import HEADER_S, Body, Head, Refused
 
@@ -49,7 +50,7 @@ class Tls:
     key: Path
 
 
-class CertificateError(ValueError):
+class CertificateError(UserError):
     """The files for TLS cannot be used; the message names them."""
 
 
