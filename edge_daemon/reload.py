@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.config.schema import Config, Mistakes, changed, needs_restart, overridden, reloaded
-from edge_daemon.core.backlog import Backlog
 from edge_daemon.core.errors import UserError
+from edge_daemon.core.slots import Backlog
 from edge_daemon.pipeline.stages import Stages
 
 log = logging.getLogger(__name__)

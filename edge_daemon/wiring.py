@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from edge_daemon.capture.camera import Camera
 from edge_daemon.capture.opener import OpenSource, source_opener
 from edge_daemon.config.schema import Config
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Frame, View
 from edge_daemon.events.events import Event

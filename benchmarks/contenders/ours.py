@@ -22,8 +22,7 @@ from benchmarks.contender import Report, player, serve
 from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import Detector
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
 from edge_daemon.events.feed import EventFeed

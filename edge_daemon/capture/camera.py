@@ -19,7 +19,7 @@ from edge_daemon.capture.opener import OpenSource
 from edge_daemon.capture.reader import Reader
 from edge_daemon.capture.sources import Source, SourceAwayError, SourceError
 from edge_daemon.core.backoff import BackOff
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.threads import GiveUp
 from edge_daemon.core.types import Frame, ImageBgr
 

@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import TYPES, Event
 from edge_daemon.events.history import Entry, EventIds
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.events.events import Event

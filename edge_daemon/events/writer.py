@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from edge_daemon.core.backlog import Backlog
 from edge_daemon.core.errors import UserError
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
 
 TICK_S = 1.0  # how often it looks after the files, and after a disk that fails

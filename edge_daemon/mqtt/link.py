@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from edge_daemon.core.backlog import Backlog
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.errors import UserError
+from edge_daemon.core.slots import Backlog
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.bell import Bell

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Message, Topics

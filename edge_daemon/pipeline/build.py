@@ -11,8 +11,7 @@ from edge_daemon.batch.reader import FileReader
 from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Drawing
 from edge_daemon.events.events import EventMaker
 from edge_daemon.events.feed import EventFeed

@@ -15,8 +15,7 @@ from typing import Final
 import numpy as np
 
 from edge_daemon.capture.camera import CameraStatus
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Closed, Latest
+from edge_daemon.core.slots import Backlog, Closed, Latest
 from edge_daemon.core.types import Detection, Face, Frame, Track, View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot

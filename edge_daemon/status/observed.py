@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_daemon.capture.camera import Camera
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed

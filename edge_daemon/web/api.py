@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from flask import Response, request
 
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.events.events import rfc3339

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, request
 
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import cv2
 
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
 from edge_daemon.web.server.loop import PULSE_S, Loop, Signal

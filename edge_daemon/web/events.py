@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from edge_daemon.core.latest import Closed, Latest
+from edge_daemon.core.slots import Closed, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query

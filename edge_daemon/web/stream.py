@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from edge_daemon.core.latest import Closed
+from edge_daemon.core.slots import Closed
 from edge_daemon.web.encoder import Look, Picture, Pictures
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.server.server import Writable

@@ -8,7 +8,7 @@ from typing import Final
 
 from flask import Response, render_template, request
 
-from edge_daemon.core.latest import Closed
+from edge_daemon.core.slots import Closed
 from edge_daemon.web.answers import BadQuery, number, sentence
 from edge_daemon.web.encoder import Look, Picture, Pictures
 from edge_daemon.web.server.server import WRITABLE

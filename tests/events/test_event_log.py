@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support.daemon import Daemon
 
-from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
 from edge_daemon.events.log_file import repair_last_line
 from edge_daemon.events.rotating import LogPolicy, RotatingLog

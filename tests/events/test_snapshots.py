@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.daemon import Daemon
 
-from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Frame, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.snapshots import Shot, SnapshotPolicy, Snapshots

@@ -11,8 +11,7 @@ import pytest
 from edge_daemon.capture.camera import Camera
 from edge_daemon.capture.opener import source_opener
 from edge_daemon.config.sections import Smoothing
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, Track, View
 from edge_daemon.events.events import Event, EventMaker
 from edge_daemon.events.feed import EventFeed

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_daemon.capture.camera import Camera
 from edge_daemon.capture.opener import OpenSource, source_opener
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import Frame
 
 

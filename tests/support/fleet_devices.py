@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed

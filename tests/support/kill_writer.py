@@ -12,7 +12,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_daemon.core.backlog import Backlog
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
 from edge_daemon.events.ram import RamLog
 from edge_daemon.events.rotating import LogPolicy, RotatingLog

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Face, Frame, ImageBgr, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from edge_daemon.core.backlog import Backlog
-from edge_daemon.core.latest import Closed, Latest
+from edge_daemon.core.slots import Backlog, Closed, Latest
 
 
 def test_a_reader_gets_the_newest_and_what_it_missed_is_counted() -> None:
