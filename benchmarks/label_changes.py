@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 
 from edge_daemon.config.sections import Smoothing
-from edge_daemon.core.types import ImageBgr, Scores
+from edge_daemon.core.types import UNCERTAIN, ImageBgr, Scores
 from edge_daemon.pipeline.pipeline import side_of
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
 from edge_daemon.vision.quality import weight_of
-from edge_daemon.vision.smoothing import UNCERTAIN, Smoother
+from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
 
 REPO = Path(__file__).parents[1]

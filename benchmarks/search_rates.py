@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, clips, fitted
-from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import Detector
 from edge_daemon.core.slots import Backlog, Latest
@@ -96,7 +95,7 @@ def _pipeline(interval: int) -> Pipeline:
         events=EventFeed([]),
         shots=Backlog(1),
         stages=build_stages(config, "benchmark"),
-        camera_status=lambda: CameraStatus("ok", "", "", None),
+        notice=lambda: "",
         blank_size=(WIDTH, HEIGHT),
         stop=threading.Event(),
     )

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_daemon.config.schema import Config, Mistakes, changed, needs_restart, overridden, reloaded
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.slots import Backlog
+from edge_daemon.core.types import Command
 from edge_daemon.pipeline.stages import Stages
 
 log = logging.getLogger(__name__)
 
 Signature = tuple[int, int, int]  # inode, time of the last change in ns, bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """The wish that the key with the dotted name `key` have another `value` until the stop."""
-
-    key: str
-    value: object
 
 
 class FileWatch:

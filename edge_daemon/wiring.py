@@ -18,7 +18,7 @@ from edge_daemon.capture.opener import OpenSource, source_opener
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import Stop
-from edge_daemon.core.types import Frame, View
+from edge_daemon.core.types import Command, Frame, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
@@ -36,7 +36,6 @@ from edge_daemon.mqtt.states import StateTeller
 from edge_daemon.pipeline.build import STILL_FACES, build_stages, still_parts
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.throttle import SlowDown
-from edge_daemon.reload import Command
 from edge_daemon.status.board import Board
 from edge_daemon.status.metrics import Metrics, StageTimes
 from edge_daemon.status.observed import Observed
@@ -112,7 +111,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         events=feed,
         shots=shots,
         stages=stages,
-        camera_status=lambda: camera.status,
+        notice=lambda: camera.notice,
         blank_size=(config.camera.width, config.camera.height),
         stop=stop.event,
         slow_down=slow_down,
@@ -161,7 +160,8 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     )
     updater = build_updater(
         config,
-        pipeline=pipeline,
+        running=lambda: pipeline.stages.classifier.model.path,
+        progress=lambda: pipeline.progress,
         use=lambda path: commands.put(Command("model", str(path))),
         stop=stop,
     )

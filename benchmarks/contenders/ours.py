@@ -19,17 +19,16 @@ from pathlib import Path
 
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, Timed, composed, timed_frames
 from benchmarks.contender import Report, player, serve
-from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import Detector
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
+from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.memory import settle_heap, share_heap
 from edge_daemon.pipeline.build import build_stages
 from edge_daemon.pipeline.pipeline import Pipeline
-from edge_daemon.web.encoder import encode
 
 FPS = 15  # of a composed frame, which comes again and again
 TIMEOUT_S = 10.0
@@ -55,7 +54,7 @@ class Ours:
             events=EventFeed([]),
             shots=Backlog(1),
             stages=build_stages(config, "benchmark"),
-            camera_status=lambda: CameraStatus("ok", "", "", None),
+            notice=lambda: "",
             blank_size=(WIDTH, HEIGHT),
             stop=self._stop,
         )
@@ -73,7 +72,7 @@ class Ours:
             raise TimeoutError("the pipeline publishes no view")
         self.published_ms.append(1000 * (time.perf_counter() - start_s))
         self._seq, view = found
-        encode(public_picture(view), quality=view.drawing.quality)
+        encode_jpeg(public_picture(view), quality=view.drawing.quality)
         return len(view.faces)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import cv2
 
+from edge_daemon.batch.build import build_reader
 from edge_daemon.batch.progress import ProgressBar
 from edge_daemon.batch.ray import read_on_ray
 from edge_daemon.batch.reader import VIDEO_SUFFIXES, FileReader, Job, Record, Result, Unreadable
@@ -26,7 +27,6 @@ from edge_daemon.capture.sources import IMAGE_SUFFIXES
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.types import Face
-from edge_daemon.pipeline import build as stage_builder
 from edge_daemon.updates.build import with_kept_model
 
 
@@ -55,7 +55,7 @@ def run(request: Request, config: Config) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names come out as they are on the disk
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     config = with_kept_model(config)
-    with closing(stage_builder.build_reader(config)) as reader:
+    with closing(build_reader(config)) as reader:
         write = _writer(request.format, sys.stdout, reader.labels)
         bar = ProgressBar(sys.stderr, work(jobs) if sys.stderr.isatty() else 0)
         missing = [each for each in found if isinstance(each, Unreadable)]

@@ -13,9 +13,9 @@ from typing import Final, TypeVar
 
 import cv2
 
+from edge_daemon.batch.build import build_reader
 from edge_daemon.batch.reader import FileReader, Job, Result
 from edge_daemon.config.schema import Config
-from edge_daemon.pipeline import build as stage_builder
 
 AHEAD: Final = 8  # jobs handed out for each worker: none idles while a long video is waited for
 
@@ -80,7 +80,7 @@ def in_order(
 def _reader(settings: str) -> FileReader:
     """Built once in each process."""
     cv2.setNumThreads(1)  # there is a process for every core
-    return stage_builder.build_reader(Config.model_validate_json(settings))
+    return build_reader(Config.model_validate_json(settings))
 
 
 def _die_on_ctrl_c() -> None:

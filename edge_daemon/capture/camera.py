@@ -117,6 +117,12 @@ class Camera:
         return self._status
 
     @property
+    def notice(self) -> str:
+        """Why the camera is lost; "" while it is not."""
+        status = self._status
+        return status.reason if status.state == "lost" else ""
+
+    @property
     def counts(self) -> CameraCounts:
         return CameraCounts(
             captured=self._captured,

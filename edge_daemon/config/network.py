@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from edge_daemon.config.sections import Section
-from edge_daemon.web.credentials import PASSWORD_FORM, TOKEN_FORM
+
+# What the commands hash-password and new-token print.
+PASSWORD_FORM: Final = r"^(scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44})?$"  # noqa: S105
+TOKEN_FORM: Final = r"^(sha256:[0-9a-f]{64})?$"  # noqa: S105
 
 
 def _loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The values that cross a stage or a thread: frames, boxes, detections, faces, views.
+"""The values that pass between stages and threads: frames, boxes, detections, faces, views.
 
 All are frozen; their arrays are not written after hand-over. Coordinates are pixels of the
 captured frame, x to the right and y down, the origin at the top-left corner of the top-left
@@ -8,8 +8,8 @@ pixel. Times ending in `_s` are `time.monotonic()` seconds, times ending in `_at
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 ImageBgr = NDArray[np.uint8]  # (height, width, 3), blue first, as OpenCV has it
 ImageGray = NDArray[np.uint8]  # (height, width)
 Scores = NDArray[np.float32]  # (classes,), sums to 1
+
+UNCERTAIN: Final = "uncertain"  # the label of a face whose scores name no expression clearly
+
+# What is timed for /state and /metrics.
+STAGES: Final = ("detect", "track", "classify", "publish")
+ENCODE: Final = "encode"  # drawing a view and compressing it to JPEG
+FRAME: Final = "frame"  # a whole frame, from its capture to its view
 
 
 class Point(NamedTuple):
@@ -138,3 +145,39 @@ class View:
     notice: str = ""
     veil: tuple[Box, ...] = ()
     drawing: Drawing = Drawing()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the pipeline is doing: running averages, and counts since the start.
+
+    `turns` grows while the pipeline's thread lives, with or without frames. Every
+    `detector_interval`th frame is searched for faces, which takes `search_s`; `faces` are in the
+    newest frame.
+    """
+
+    turns: int = 0
+    frames: int = 0
+    interval_s: float = 0.0
+    latency_s: float = 0.0
+    search_s: float = 0.0
+    detector_interval: int = 1
+    faces: int = 0
+
+    @property
+    def fps(self) -> float:
+        """Processed frames per second, 0 before the second frame."""
+        return 1 / self.interval_s if self.interval_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request, made while the daemon runs, to set the configuration key `key` to `value`."""
+
+    key: str
+    value: object
+
+
+def rfc3339(at: datetime) -> str:
+    """UTC with milliseconds, as in 2026-01-31T12:00:00.250Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

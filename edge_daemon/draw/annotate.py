@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.core.types import Box, Face, ImageBgr, Point, View
-from edge_daemon.pipeline.privacy import blur
+from edge_daemon.draw.mosaic import blur
 
 Bgr = tuple[int, int, int]
 

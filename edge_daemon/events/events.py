@@ -12,11 +12,10 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from edge_daemon.core.types import Face, Frame
-from edge_daemon.vision.smoothing import UNCERTAIN
+from edge_daemon.core.types import UNCERTAIN, Face, Frame, rfc3339
 
 SCHEMA = 1
 TYPES: Final = (
@@ -41,11 +40,6 @@ class Event:
     def as_line(self) -> str:
         """The event as one line of JSON, its line feed included."""
         return json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def rfc3339(at: datetime) -> str:
-    """UTC with milliseconds, as in 2026-01-31T12:00:00.250Z."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)

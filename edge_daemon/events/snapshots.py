@@ -11,11 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
+from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.events import Event
 from edge_daemon.events.retention import prune
 
@@ -83,22 +82,19 @@ class Snapshots:
 
     def _write(self, shot: Shot) -> None:
         """A file appears under its name when it is whole; others than the user cannot read it."""
-        quality = [cv2.IMWRITE_JPEG_QUALITY, shot.view.drawing.quality]
-        ok, jpeg = cv2.imencode(".jpg", annotate(shot.view), quality)
-        if not ok:
-            raise RuntimeError("OpenCV could not encode the picture as JPEG")
+        jpeg = encode_jpeg(annotate(shot.view), quality=shot.view.drawing.quality)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self._folder / _name(shot.event)
         part = target.with_suffix(".part")
         try:
             with open(part, "wb", opener=_private) as file:
-                file.write(jpeg.tobytes())
+                file.write(jpeg)
             part.replace(target)
         except OSError:
             part.unlink(missing_ok=True)
             raise
         if self._pictures is not None:
-            self._pictures.put(jpeg.tobytes())
+            self._pictures.put(jpeg)
 
     def _prune(self) -> None:
         self._prune_at_s = time.monotonic() + PRUNE_S

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from edge_daemon.events.events import rfc3339
+from edge_daemon.core.types import rfc3339
 from edge_daemon.events.history import Entry
 from edge_daemon.events.tail import EventTail
 from edge_daemon.mqtt import messages as mqtt_messages

@@ -13,13 +13,13 @@ from typing import Final, Protocol
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.slots import Backlog
+from edge_daemon.core.types import Command
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.bell import Bell
 from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.messages import COMMANDS, OFFLINE, ONLINE, Message, Topics
 from edge_daemon.mqtt.states import StateTeller
-from edge_daemon.reload import Command
 
 TICK_S: Final = 1.0
 OTHERS: Final = 2  # messages that need the broker's acknowledgement, besides events

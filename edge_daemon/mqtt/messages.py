@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_daemon.core.types import Command
 from edge_daemon.events.history import Entry
-from edge_daemon.reload import Command
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_daemon.events.events import rfc3339
+from edge_daemon.core.types import rfc3339
 
 log = logging.getLogger(__name__)
 

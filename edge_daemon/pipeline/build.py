@@ -1,4 +1,4 @@
-"""Builds what a frame goes through: a configuration in, stages out, and readers made of them."""
+"""Builds the stages of the frame path from the configuration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_daemon.batch.reader import FileReader
-from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
@@ -24,7 +22,7 @@ from edge_daemon.vision.golden_check import check_goldens
 from edge_daemon.vision.model_file import read_model_file
 from edge_daemon.vision.schedule import Pace
 from edge_daemon.vision.smoothing import Smoother
-from edge_daemon.vision.still import BuildParts, StillReader
+from edge_daemon.vision.still import BuildParts
 from edge_daemon.vision.tracker import Tracker
 
 STILL_FACES = 32  # looked at in a single picture
@@ -136,37 +134,18 @@ def still_parts(config: Config, stages: Stages) -> BuildParts:
     )
 
 
-def build_reader(config: Config) -> FileReader:
-    """Build what reads pictures and videos, with the stages and the settings of the daemon."""
-    lossless = config.camera.model_copy(update={"lossless": True})
-    no_pictures = config.snapshots.model_copy(update={"enabled": False})
-    no_pause = config.privacy.model_copy(update={"pause": False})
-    config = config.model_copy(
-        update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
-    )
-    first = build_stages(config, "")
-    sure = configured_detector(config, config.detector.min_score)
+def build_file_pipeline(config: Config, stages: Stages) -> Pipeline:
+    """Build a pipeline for the frames of one file, with the detector and model of `stages`.
 
-    def pipeline() -> Pipeline:
-        return Pipeline(
-            frames=Latest(),
-            views=Latest(),
-            events=EventFeed([]),
-            shots=Backlog(1),
-            stages=_stages(config, "", first.detector, first.classifier),
-            camera_status=lambda: CameraStatus("ok", "", "", None),
-            blank_size=(config.camera.width, config.camera.height),
-            stop=threading.Event(),
-        )
-
-    def close() -> None:
-        first.detector.close()
-        sure.close()
-
-    return FileReader(
-        drawing=first.drawing,
-        detect=first.detector.detect,
-        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
-        build_pipeline=pipeline,
-        close=close,
+    It has no camera, logs no events and takes no snapshots; feed it with `Pipeline.process`.
+    """
+    return Pipeline(
+        frames=Latest(),
+        views=Latest(),
+        events=EventFeed([]),
+        shots=Backlog(1),
+        stages=_stages(config, "", stages.detector, stages.classifier),
+        notice=lambda: "",
+        blank_size=(config.camera.width, config.camera.height),
+        stop=threading.Event(),
     )

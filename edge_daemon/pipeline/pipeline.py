@@ -7,16 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Final
 
 import numpy as np
 
-from edge_daemon.capture.camera import CameraStatus
 from edge_daemon.core.slots import Backlog, Closed, Latest
-from edge_daemon.core.types import Detection, Face, Frame, Track, View
+from edge_daemon.core.types import FRAME, Detection, Face, Frame, Progress, Track, View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
 from edge_daemon.pipeline.privacy import HoldBack, Veil
@@ -24,34 +22,11 @@ from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import SlowDown
 from edge_daemon.vision.quality import weight_of
 
-IDLE_S = 0.25  # without a frame for this long, look at the camera's status
+IDLE_S = 0.25  # without a frame for this long, ask whether the camera is lost
 PAUSED = "Paused"
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
-STAGES: Final = ("detect", "track", "classify", "publish")
-FRAME: Final = "frame"  # all of a frame, from its capture to its view
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How the pipeline is doing: running averages, and a count that grows while it lives.
-
-    Every `detector_interval`th frame is searched for faces, which takes `look_s`; `faces` are in
-    the newest.
-    """
-
-    turns: int = 0
-    frames: int = 0
-    interval_s: float = 0.0
-    latency_s: float = 0.0
-    look_s: float = 0.0
-    detector_interval: int = 1
-    faces: int = 0
-
-    @property
-    def fps(self) -> float:
-        return 1 / self.interval_s if self.interval_s else 0.0
 
 
 class Pipeline:
@@ -61,8 +36,9 @@ class Pipeline:
     faces are. Of a frame's faces the `max_faces` largest are classified, but none under
     `min_face_px`.
 
-    `run` is the body of its thread and ends when `frames` is closed, or with `stop`. While the
-    camera is lost it publishes views whose notice says why, and its faces leave in their time.
+    `run` is the body of its thread and ends when `frames` is closed, or with `stop`. `notice` says
+    why the camera is lost, "" while it is not; meanwhile the views carry that notice, and the faces
+    leave in their time.
     Events that get a picture go to `shots` with their view. `slow_down` says which frames to leave
     out. `observe` hears how many seconds each of STAGES took, and a whole FRAME.
     """
@@ -75,7 +51,7 @@ class Pipeline:
         events: EventFeed,
         shots: Backlog[Shot],
         stages: Stages,
-        camera_status: Callable[[], CameraStatus],
+        notice: Callable[[], str],
         blank_size: tuple[int, int],
         stop: threading.Event,
         slow_down: SlowDown | None = None,
@@ -85,7 +61,7 @@ class Pipeline:
         self._events, self._shots = events, shots
         self._stages = stages
         self._offered: SimpleQueue[Stages] = SimpleQueue()
-        self._camera_status = camera_status
+        self._notice = notice
         self._stop = stop
         self._slow_down = slow_down or SlowDown()
         self._observe = observe
@@ -175,7 +151,7 @@ class Pipeline:
             self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
         took_s = time.monotonic() - started_s
         stages.pace.looked(frame, took_s)
-        self.progress = replace(self.progress, look_s=_average(self.progress.look_s, took_s))
+        self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
         return found, tracks
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
@@ -210,12 +186,12 @@ class Pipeline:
 
     def _idle(self) -> None:
         """No frame came: while the camera is lost, say so and let its faces go."""
-        status = self._camera_status()
-        if status.state != "lost":
+        notice = self._notice()
+        if not notice:
             return
         now = replace(self._last, captured_s=time.monotonic(), captured_at=datetime.now(UTC))
         faces = self._unseen(now)
-        self._views.put(View(self._last, faces, status.reason, drawing=self._stages.drawing))
+        self._views.put(View(self._last, faces, notice, drawing=self._stages.drawing))
 
     def _pause(self, frame: Frame) -> None:
         """Nothing of the frame is looked at or shown, and its faces leave."""

@@ -13,17 +13,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import cv2
-import numpy as np
-
-from edge_daemon.core.types import Box, Detection, ImageBgr, Track, View
+from edge_daemon.core.types import Box, Detection, Track, View
 
 HOLD_S = 2.0
 HINDSIGHT_S = 0.5  # what is found so soon after a frame is blurred in it, too
 WEAK_SCORE = 0.2  # of detections that are blurred, though they may not count as faces
 MARGIN = 0.35  # of the box on every side: hair, ears and chin
 MARGIN_PER_S = 1.0  # more for each second that a face is only predicted
-BLOCKS = 8  # across the largest area, its margins included: some five to the face itself
 
 
 class Veil:
@@ -72,24 +68,6 @@ class HoldBack:
     def _until(self, until_s: float, last: View) -> Iterator[View]:
         while self._views and self._views[0].frame.captured_s <= until_s:
             yield replace(self._views.popleft(), veil=last.veil, drawing=last.drawing)
-
-
-def blur(bgr: ImageBgr, areas: Sequence[Box]) -> None:
-    """Make `areas` of `bgr` a coarse mosaic, in place; they may reach beyond it.
-
-    One grid of blocks serves all areas, so that two that overlap do not show the same face twice.
-    """
-    height, width = bgr.shape[:2]
-    mask = np.zeros((height, width), np.uint8)
-    for x, y, w, h in areas:
-        cv2.rectangle(mask, (round(x), round(y)), (round(x + w), round(y + h)), 255, cv2.FILLED)
-    block = max((max(area.w, area.h) for area in areas), default=0.0) / BLOCKS
-    if block < 1:
-        return
-    size = max(round(width / block), 1), max(round(height / block), 1)
-    coarse = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    mosaic = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
-    cv2.copyTo(mosaic, mask, bgr)
 
 
 def _grown(box: Box, margin: float) -> Box:

@@ -15,11 +15,10 @@ from prometheus_client.registry import Collector
 
 from edge_daemon import __version__
 from edge_daemon.capture.camera import State
-from edge_daemon.pipeline.pipeline import FRAME, STAGES
+from edge_daemon.core.types import ENCODE, FRAME, STAGES
 from edge_daemon.status.board import LIMITS
 from edge_daemon.status.observed import Observed
 from edge_daemon.updates.status import UpdateState
-from edge_daemon.web.encoder import ENCODE
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
-from edge_daemon.core.types import Face, View
-from edge_daemon.events.events import rfc3339
+from edge_daemon.core.types import Face, View, rfc3339
 from edge_daemon.status.observed import Observed
 
 MEMORY: Final = Path("/proc/self/statm")  # in pages; the second number is what is in memory

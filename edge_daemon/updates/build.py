@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edge_daemon.config.schema import Config, overridden
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop
-from edge_daemon.pipeline.pipeline import Pipeline
+from edge_daemon.core.types import Progress
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.golden_check import check_goldens
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
@@ -51,7 +51,12 @@ def with_kept_model(config: Config) -> Config:
 
 
 def build_updater(
-    config: Config, *, pipeline: Pipeline, use: Callable[[Path], None], stop: Stop
+    config: Config,
+    *,
+    running: Callable[[], Path],
+    progress: Callable[[], Progress],
+    use: Callable[[Path], None],
+    stop: Stop,
 ) -> Updater | None:
     """None where no updates are asked for. Raises UpdatesUnavailable."""
     models = config.models
@@ -64,10 +69,10 @@ def build_updater(
         url=models.url,
         public=_public(config),
         store=store,
-        running=lambda: pipeline.stages.classifier.model.path,
+        running=running,
         prove=lambda path: _prove(path, config.runtime),
         use=use,
-        progress=lambda: pipeline.progress,
+        progress=progress,
         every_s=models.every_h * 3600,
         probation_s=models.probation_s,
         stop=stop,

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.threads import Stop
-from edge_daemon.pipeline.pipeline import Progress
+from edge_daemon.core.types import Progress
 from edge_daemon.updates.fetch import FetchError, fetch
 from edge_daemon.updates.manifest import MANIFEST_BYTES, Manifest, UpdateRefused, verified
 from edge_daemon.updates.status import UpdateStatus

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge_daemon.core.types import Scores
+from edge_daemon.core.types import UNCERTAIN, Scores
 
-UNCERTAIN = "uncertain"
 FLOOR = 1e-3  # the least probability a class counts with: one frame must not rule a class out
 STALE_S = 2.0  # a face not scored for this long, too small or one too many, is uncertain
 

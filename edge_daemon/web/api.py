@@ -12,15 +12,14 @@ from typing import Any, Final, Protocol
 from flask import Response, request
 
 from edge_daemon.core.slots import Latest
-from edge_daemon.core.types import View
+from edge_daemon.core.types import View, rfc3339
 from edge_daemon.draw.annotate import annotate
-from edge_daemon.events.events import rfc3339
+from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import Access
 from edge_daemon.web.answers import BadQuery, json_answer, number, sentence
-from edge_daemon.web.encoder import encode
 from edge_daemon.web.events import CONTENT_TYPE, EventStream
 from edge_daemon.web.photo import PhotoRefused, read_photo
 from edge_daemon.web.server.loop import Loop
@@ -139,7 +138,7 @@ class Api:
     def _look_at(self, content: bytes) -> tuple[View, bytes]:
         """The faces of an uploaded picture, and the picture with them drawn in."""
         view = self._stills.view(read_photo(content))
-        return view, encode(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
+        return view, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _state(self) -> dict[str, Any]:
         return self._report.state(self._viewers.count)

@@ -12,8 +12,6 @@ import hmac
 import secrets
 from typing import Final
 
-PASSWORD_FORM: Final = r"^(scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44})?$"  # noqa: S105
-TOKEN_FORM: Final = r"^(sha256:[0-9a-f]{64})?$"  # noqa: S105
 MIN_PASSWORD: Final = 8
 
 _COST: Final = {"n": 1 << 14, "r": 8, "p": 5, "maxmem": 1 << 25, "dklen": 32}

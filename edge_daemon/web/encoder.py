@@ -8,15 +8,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-import cv2
-
 from edge_daemon.core.slots import Latest
-from edge_daemon.core.types import ImageBgr, View
+from edge_daemon.core.types import ENCODE, View
 from edge_daemon.draw.annotate import public_picture
+from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.web.server.loop import PULSE_S, Loop, Signal
 
 KEPT: Final = 8  # encodings kept, each its newest picture only
-ENCODE: Final = "encode"  # drawing and compressing a view, in one look
 
 
 class Look(NamedTuple):
@@ -121,18 +119,6 @@ class _Encoding:
         started_s = time.monotonic()
         bgr = public_picture(view, overlay=self._look.overlay)
         quality = self._look.quality or view.drawing.quality
-        jpeg = encode(bgr, quality=quality, width=self._look.width)
+        jpeg = encode_jpeg(bgr, quality=quality, width=self._look.width)
         self._observe(ENCODE, time.monotonic() - started_s)
         return jpeg
-
-
-def encode(bgr: ImageBgr, *, quality: int, width: int | None = None) -> bytes:
-    """`bgr` as JPEG of `quality` 1 to 100, made smaller where it is wider than `width`."""
-    height, full = bgr.shape[:2]
-    if width is not None and width < full:
-        size = (width, max(1, round(height * width / full)))
-        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    ok, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise RuntimeError("OpenCV could not encode the picture as JPEG")
-    return jpeg.tobytes()

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from support.paths import ROOT
 
-from edge_daemon.core.types import Box, Face, Frame
-from edge_daemon.events.events import TYPES, Event, EventMaker, rfc3339
+from edge_daemon.core.types import Box, Face, Frame, rfc3339
+from edge_daemon.events.events import TYPES, Event, EventMaker
 
 LABELS = ("angry", "happy")
 START = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)

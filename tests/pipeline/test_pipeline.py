@@ -110,7 +110,7 @@ def played(
         events=EventFeed([backlog]),
         shots=Backlog(8),
         stages=first,
-        camera_status=lambda: camera.status,
+        notice=lambda: camera.notice,
         blank_size=(640, 480),
         stop=stop,
     )

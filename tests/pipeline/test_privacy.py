@@ -12,7 +12,8 @@ import pytest
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate, public_picture
-from edge_daemon.pipeline.privacy import BLOCKS, HOLD_S, Veil, blur
+from edge_daemon.draw.mosaic import BLOCKS, blur
+from edge_daemon.pipeline.privacy import HOLD_S, Veil
 from edge_daemon.vision.tracker import Tracker
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)

@@ -23,8 +23,8 @@ from support.publisher import Publisher
 
 from edge_daemon.__main__ import main
 from edge_daemon.core.threads import Stop
+from edge_daemon.core.types import Progress
 from edge_daemon.doctor.updates import examine_updates
-from edge_daemon.pipeline.pipeline import Progress
 from edge_daemon.updates.manifest import UpdateRefused
 from edge_daemon.updates.publish import publish
 from edge_daemon.updates.store import ModelStore
@@ -58,7 +58,7 @@ class Device:
         self.public = base64.b64decode(publisher.key)
         self.store = ModelStore(folder, self.public)
         self.updater = self.started(publisher.url)
-        self._progress = Progress(turns=100, frames=100, look_s=0.01)
+        self._progress = Progress(turns=100, frames=100, search_s=0.01)
 
     def started(self, url: str, use: Callable[[Path], None] | None = None) -> Updater:
         """An updater as the daemon's next start makes it."""
@@ -81,7 +81,7 @@ class Device:
         self._progress = Progress(
             turns=before.turns + 1,
             frames=before.frames + self.camera,
-            look_s=self.look_s if fetched else 0.01,
+            search_s=self.look_s if fetched else 0.01,
         )
         return self._progress
 

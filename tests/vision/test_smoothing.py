@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_daemon.config.sections import Smoothing
-from edge_daemon.core.types import Scores
-from edge_daemon.vision.smoothing import STALE_S, UNCERTAIN, Smoother
+from edge_daemon.core.types import UNCERTAIN, Scores
+from edge_daemon.vision.smoothing import STALE_S, Smoother
 
 LABELS = ("calm", "glad", "cross")
 FRAME_S = 1 / 15
