@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.core.types import Box, ImageBgr
-from edge_daemon.pipeline.privacy import HINDSIGHT_S, WEAK_SCORE, Veil
+from edge_daemon.pipeline.privacy import HINDSIGHT_S, WEAK_SCORE, BlurAreas
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.tracker import Tracker
 
@@ -64,12 +64,12 @@ def _entrances(bgr: ImageBgr, detector: Detector) -> Iterator[list[tuple[ImageBg
 
 def _shown(entrance: list[tuple[ImageBgr, Box]], detector: Detector, late: int) -> int:
     """How many frames show a face, when each is drawn `late` frames after it was taken."""
-    veil, tracker, shown = Veil(), Tracker(), 0
+    memory, tracker, shown = BlurAreas(), Tracker(), 0
     for number, (bgr, _) in enumerate(entrance):
         now_s = number / FPS
         found = detector.detect(bgr)
         sure = [each for each in found if each.score >= MIN_SCORE]
-        areas = veil.update(found, tracker.update(sure, now_s), now_s)
+        areas = memory.update(found, tracker.update(sure, now_s), now_s)
         if number >= late:
             shown += int(_is_seen(entrance[number - late][1], areas, bgr.shape[:2]))
     return shown

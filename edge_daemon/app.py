@@ -60,7 +60,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             web=parts.web,
             event_log=parts.event_log,
             board=parts.board,
-            slow_down=parts.slow_down,
+            throttle=parts.throttle,
             lossless=config.camera.lossless,
             reloader=reloader,
             supervisor=Supervisor(),

@@ -11,7 +11,7 @@ from edge_daemon.capture.camera import Camera
 from edge_daemon.core.threads import Stop
 from edge_daemon.events.writer import EventLog
 from edge_daemon.pipeline.pipeline import Pipeline
-from edge_daemon.pipeline.throttle import SlowDown
+from edge_daemon.pipeline.throttle import Throttle
 from edge_daemon.reload import Reloader
 from edge_daemon.status.board import Board
 from edge_daemon.systemd import Supervisor
@@ -47,14 +47,14 @@ class Watch:
         web: WebServer,
         event_log: EventLog,
         board: Board,
-        slow_down: SlowDown,
+        throttle: Throttle,
         lossless: bool,
         reloader: Reloader,
         supervisor: Supervisor,
     ) -> None:
         self._camera, self._pipeline, self._web = camera, pipeline, web
         self._event_log = event_log
-        self._board, self._slow_down, self._lossless = board, slow_down, lossless
+        self._board, self._throttle, self._lossless = board, throttle, lossless
         self._reloader, self._supervisor = reloader, supervisor
         self._turns = -1
 
@@ -79,7 +79,7 @@ class Watch:
     def _look_at_board(self) -> None:
         limits = self._board.read().limits
         if not self._lossless:
-            self._slow_down.judge(limits, time.monotonic())
+            self._throttle.update(limits, time.monotonic())
 
     def _reload(self) -> None:
         """SIGHUP: the log's file may have been moved away, the configuration been changed."""

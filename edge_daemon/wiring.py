@@ -35,7 +35,7 @@ from edge_daemon.mqtt.position import PositionFile
 from edge_daemon.mqtt.states import StateTeller
 from edge_daemon.pipeline.build import STILL_FACES, build_stages, still_parts
 from edge_daemon.pipeline.pipeline import Pipeline
-from edge_daemon.pipeline.throttle import SlowDown
+from edge_daemon.pipeline.throttle import Throttle
 from edge_daemon.status.board import Board
 from edge_daemon.status.metrics import Metrics, StageTimes
 from edge_daemon.status.observed import Observed
@@ -63,7 +63,7 @@ class Parts:
     camera: Camera
     pipeline: Pipeline
     board: Board
-    slow_down: SlowDown
+    throttle: Throttle
     feed: EventFeed
     backlog: Backlog[Event]
     disk: RotatingLog
@@ -86,7 +86,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     pictures: Latest[bytes] = Latest()
     commands: Backlog[Command] = Backlog(BACKLOG_COMMANDS)
     feed = EventFeed([backlog])
-    board, slow_down, times = Board(), SlowDown(), StageTimes()
+    board, throttle, times = Board(), Throttle(), StageTimes()
     stages = build_stages(config, run_id)
     disk = RotatingLog(Path(config.events.path), log_policy(config))
     event_log = EventLog(disk.path, _store(config, disk), backlog)
@@ -114,7 +114,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         notice=lambda: camera.notice,
         blank_size=(config.camera.width, config.camera.height),
         stop=stop.event,
-        slow_down=slow_down,
+        throttle=throttle,
         observe=times.observe,
     )
     observed = Observed(
@@ -128,7 +128,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         snapshots=snapshots,
         shots=shots,
         board=board,
-        slow_down=slow_down,
+        throttle=throttle,
         mqtt=lambda: mqtt.status if mqtt else None,
         update=lambda: updater.status if updater else None,
     )
@@ -169,7 +169,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         camera=camera,
         pipeline=pipeline,
         board=board,
-        slow_down=slow_down,
+        throttle=throttle,
         feed=feed,
         backlog=backlog,
         disk=disk,

@@ -20,7 +20,7 @@ from edge_daemon.capture.sources import IMAGE_SUFFIXES, SourceError, VideoFile
 from edge_daemon.core.types import Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.pipeline.pipeline import Pipeline
-from edge_daemon.pipeline.privacy import HoldBack, Veil
+from edge_daemon.pipeline.privacy import BlurAreas, ViewDelay
 from edge_daemon.vision.still import StillReader
 
 # What a folder is searched for beside images; a file that is named itself may be called anything.
@@ -108,7 +108,7 @@ class FileReader:
     def _drawn(self, view: View) -> View:
         """`view` with its drawing, and the areas to blur where faces are to be blurred."""
         found = self._detect(view.frame.bgr) if self._drawing.blur else ()
-        return replace(view, veil=Veil().update(found, (), 0.0), drawing=self._drawing)
+        return replace(view, blur_areas=BlurAreas().update(found, (), 0.0), drawing=self._drawing)
 
     def _video(self, job: Job) -> Iterator[Record]:
         job.path.open("rb").close()  # says why, if it cannot be read
@@ -176,10 +176,10 @@ class _VideoCopy:
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._held_back = HoldBack()
+        self._delay = ViewDelay()
 
     def put(self, view: View) -> None:
-        for shown in self._held_back.put(view):
+        for shown in self._delay.put(view):
             self._write(annotate(shown))
 
     def _write(self, bgr: ImageBgr) -> None:
@@ -191,7 +191,7 @@ class _VideoCopy:
         self._writer.write(bgr)
 
     def close(self) -> None:
-        for shown in self._held_back.rest():
+        for shown in self._delay.flush():
             self._write(annotate(shown))
         if self._writer is not None:
             self._writer.release()

@@ -137,13 +137,13 @@ class View:
     """One processed frame, ready to be drawn or described.
 
     `notice` is "" while the camera delivers; otherwise it says why it does not, and `frame`
-    holds the last picture, or a plain card. `veil` are the areas where faces may be.
+    holds the last picture, or a plain card. `blur_areas` are where faces may be.
     """
 
     frame: Frame
     faces: tuple[Face, ...] = ()
     notice: str = ""
-    veil: tuple[Box, ...] = ()
+    blur_areas: tuple[Box, ...] = ()
     drawing: Drawing = Drawing()
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.doctor.finding import Finding, edit, error, ok, sudo_for, warning
-from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.detector import (
     BLAZEFACE_FILES,
     SHIPPED_MODELS,
     Detector,
     DetectorUnavailable,
 )
-from edge_daemon.vision.golden_check import check_goldens
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.vision.model_file import read_model_file
 

@@ -1,7 +1,7 @@
-"""A view in, a picture out: boxes, labels and score bars drawn on a copy of the frame.
+"""Draws boxes, labels and score bars on a copy of a view's frame.
 
-Colours are the eight of Okabe and Ito (https://jfly.uni-koeln.de/color/), which stay apart for
-colour-blind readers; `static/style.css` uses the same. Sizes follow the frame's height.
+The colors are the eight of Okabe and Ito (https://jfly.uni-koeln.de/color/), which color-blind
+readers can tell apart; `static/style.css` uses the same. Sizes follow the frame's height.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_daemon.draw.mosaic import blur
 
 Bgr = tuple[int, int, int]
 
-COLOURS: Final[dict[str, Bgr]] = {
+COLORS: Final[dict[str, Bgr]] = {
     "angry": (0, 94, 213),
     "disgust": (115, 158, 0),
     "fear": (167, 121, 204),
@@ -28,7 +28,7 @@ COLOURS: Final[dict[str, Bgr]] = {
     "surprise": (0, 159, 230),
     "neutral": (233, 180, 86),
 }
-UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a label without a colour
+UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a label without a color
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
 FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
@@ -36,7 +36,7 @@ NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
 def public_picture(view: View, *, overlay: bool = True) -> ImageBgr:
-    """What anybody who watches gets to see of `view`: a plain card, if its picture is private."""
+    """Draw what viewers may see of `view`: a plain card if its picture is private."""
     if view.drawing.show:
         return annotate(view, overlay=overlay)
     blank = replace(view.frame, bgr=np.zeros_like(view.frame.bgr))
@@ -44,24 +44,24 @@ def public_picture(view: View, *, overlay: bool = True) -> ImageBgr:
 
 
 def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
-    """Draw `view` on a copy of its frame, faces blurred where its drawing says so.
+    """Draw `view` on a copy of its frame, with faces blurred if its drawing says so.
 
-    A view with a notice is darkened and shows the notice instead of its faces; the last picture
-    before a loss has no later ones to tell where faces are, so none of it is shown if they are to
-    be blurred. Without `overlay` nothing is drawn on the frame, but faces are blurred all the same.
+    A view with a notice is darkened and shows the notice instead of its faces. If faces are to be
+    blurred, none of that picture is shown, because no later frames tell where its faces are.
+    Without `overlay` nothing is drawn, but faces are still blurred.
     """
     bgr = view.frame.bgr.copy()
     if view.notice:
         return _notice_picture(np.zeros_like(bgr) if view.drawing.blur else bgr, view)
     if view.drawing.blur:
-        blur(bgr, view.veil)
+        blur(bgr, view.blur_areas)
     if not overlay:
         return bgr
     scale = _scale(bgr)
     frame = _frame_box(bgr)
     shown = [face for face in view.faces if _shared(face.box, frame).area > 0]
     for face in shown:
-        _draw_outline(bgr, face.box, colour_of(face.label), scale)
+        _draw_outline(bgr, face.box, color_of(face.label), scale)
     named = [face for face in shown if face.label]
     taken = [face.box for face in shown]
     taken += [_draw_tag(bgr, face, scale) for face in named]
@@ -70,13 +70,13 @@ def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
     return bgr
 
 
-def colour_of(label: str) -> Bgr:
-    """The colour of an expression, blue first; gray for whatever has none."""
-    return COLOURS.get(label, UNSURE)
+def color_of(label: str) -> Bgr:
+    """Return the color of an expression as BGR; gray for an unknown label."""
+    return COLORS.get(label, UNSURE)
 
 
 def _scale(bgr: ImageBgr) -> float:
-    """How large to draw, 1 at 480 rows; text below 0.8 cannot be read."""
+    """Return the scale of the drawing, 1 at 480 rows; text below 0.8 is illegible."""
     return max(int(bgr.shape[0]) / 480, 0.8)
 
 
@@ -85,7 +85,7 @@ def _frame_box(bgr: ImageBgr) -> Box:
 
 
 def _shared(a: Box, b: Box) -> Box:
-    """What `a` and `b` have in common; its area is 0 when they do not meet."""
+    """Return the intersection of `a` and `b`; its area is 0 if they do not meet."""
     x, y = max(a.x, b.x), max(a.y, b.y)
     w = min(a.x + a.w, b.x + b.w) - x
     h = min(a.y + a.h, b.y + b.h) - y
@@ -93,53 +93,53 @@ def _shared(a: Box, b: Box) -> Box:
 
 
 def _moved_inside(box: Box, frame: Box) -> Box:
-    """`box` moved by the least that brings it into `frame`; its top-left corner has precedence."""
+    """Return `box` moved into `frame` by the smallest shift; its top-left corner has priority."""
     x = max(min(box.x, frame.w - box.w), 0.0)
     y = max(min(box.y, frame.h - box.h), 0.0)
     return Box(x, y, box.w, box.h)
 
 
 def _overlap(box: Box, others: Sequence[Box]) -> float:
-    """The area in square pixels that `box` shares with `others`."""
+    """Return the area in square pixels that `box` shares with `others`."""
     return sum(_shared(box, other).area for other in others)
 
 
 def _text_size(text: str, size: float) -> tuple[int, int]:
-    """Width and height in pixels of a line of `text`, without what hangs below the base line."""
+    """Return width and height in pixels of a line of `text` above its baseline."""
     (w, h), _ = cv2.getTextSize(text, FONT, size, 1)
     return w, h
 
 
-def _put_text(bgr: ImageBgr, text: str, at: Point, size: float, colour: Bgr) -> None:
-    """Write `text` from `at` on, the left end of its base line; the font has ASCII only."""
+def _put_text(bgr: ImageBgr, text: str, at: Point, size: float, color: Bgr) -> None:
+    """Write `text` at `at`, the left end of its baseline; the font has only ASCII."""
     plain = text.replace("…", "...").encode("ascii", "replace").decode()
     thickness = max(1, round(size * 2.2))
-    cv2.putText(bgr, plain, (round(at.x), round(at.y)), FONT, size, colour, thickness, cv2.LINE_AA)
+    cv2.putText(bgr, plain, (round(at.x), round(at.y)), FONT, size, color, thickness, cv2.LINE_AA)
 
 
-def _fill(bgr: ImageBgr, box: Box, colour: Bgr) -> None:
+def _fill(bgr: ImageBgr, box: Box, color: Bgr) -> None:
     corner = (round(box.x), round(box.y))
     far = (round(box.x + box.w) - 1, round(box.y + box.h) - 1)
-    cv2.rectangle(bgr, corner, far, colour, cv2.FILLED)
+    cv2.rectangle(bgr, corner, far, color, cv2.FILLED)
 
 
 def _darken(bgr: ImageBgr, box: Box, keep: float) -> None:
-    """Multiply what lies in `box` by `keep`, 0 to 1."""
+    """Multiply the pixels in `box` by `keep`, 0 to 1."""
     x, y = max(round(box.x), 0), max(round(box.y), 0)
     part = bgr[y : round(box.y + box.h), x : round(box.x + box.w)]
     part[:] = (part * keep).astype(np.uint8)
 
 
-def _draw_outline(bgr: ImageBgr, box: Box, colour: Bgr, scale: float) -> None:
-    """A rectangle with a dark rim, so that it shows on any background."""
+def _draw_outline(bgr: ImageBgr, box: Box, color: Bgr, scale: float) -> None:
+    """Draw a rectangle with a dark rim, visible on any background."""
     corner, far = (round(box.x), round(box.y)), (round(box.x + box.w), round(box.y + box.h))
     line = max(2, round(2 * scale))
     cv2.rectangle(bgr, corner, far, BLACK, line + 2)
-    cv2.rectangle(bgr, corner, far, colour, line)
+    cv2.rectangle(bgr, corner, far, color, line)
 
 
 def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
-    """Write "#id label score" above the face, or below it at the top edge; returns its place."""
+    """Write "#id label score" above the face, or below it at the top edge; returns its box."""
     text = f"#{face.id} {face.label} {face.score:.2f}"
     size, pad = 0.5 * scale, 5 * scale
     w, h = _text_size(text, size)
@@ -147,16 +147,16 @@ def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
     above = face.box.y - tall - scale
     y = above if above >= 0 else face.box.y + face.box.h + scale
     tag = _moved_inside(Box(face.box.x - scale, y, w + 2 * pad, tall), _frame_box(bgr))
-    colour = colour_of(face.label)
-    _fill(bgr, tag, colour)
-    _put_text(bgr, text, Point(tag.x + pad, tag.y + pad + h), size, _ink_on(colour))
+    color = color_of(face.label)
+    _fill(bgr, tag, color)
+    _put_text(bgr, text, Point(tag.x + pad, tag.y + pad + h), size, _ink_on(color))
     return tag
 
 
 @cache
-def _ink_on(colour: Bgr) -> Bgr:
-    """Black or white, whichever reads better on `colour` (WCAG 2.2 relative luminance)."""
-    linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in colour]
+def _ink_on(color: Bgr) -> Bgr:
+    """Return black or white, whichever is more legible on `color` (WCAG 2.2 relative luminance)."""
+    linear = [(c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in color]
     luminance = 0.0722 * linear[0] + 0.7152 * linear[1] + 0.2126 * linear[2]
     return BLACK if luminance > 0.179 else WHITE
 
@@ -164,7 +164,7 @@ def _ink_on(colour: Bgr) -> Bgr:
 def _draw_scores(
     bgr: ImageBgr, face: Face, labels: Sequence[str], taken: Sequence[Box], scale: float
 ) -> Box:
-    """Draw a bar per score beside the face, where it covers least of `taken`; returns its place."""
+    """Draw a bar per score beside the face where it covers least of `taken`; returns its box."""
     panel = _panel(tuple(labels), scale)
     h, w = panel.keep.shape[:2]
     place = _beside(face.box, (w, h), _frame_box(bgr), taken, gap=4 * scale)
@@ -177,16 +177,16 @@ def _draw_scores(
         best = face.scores.index(max(face.scores))
         _put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
     for label, score, track in zip(labels, face.scores, panel.tracks, strict=False):
-        _fill(part, track._replace(w=max(track.w * score, 1.0)), colour_of(label))
+        _fill(part, track._replace(w=max(track.w * score, 1.0)), color_of(label))
     return place
 
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """What the bars of any face are drawn on, painted once: all that does not depend on scores.
+    """The parts of the score panel that do not depend on the scores, drawn once.
 
-    `keep` and `names` have its height and width: how much of the picture stays, of 255, and the
-    labels on black. `lines` are where each label is written, `tracks` where a score of 1 ends.
+    `keep` is how much of the picture stays visible, of 255, and `names` the labels on black; both
+    have the panel's size. `lines` are the labels' positions, `tracks` the boxes of full bars.
     """
 
     keep: ImageBgr
@@ -214,7 +214,7 @@ def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
 def _beside(
     face: Box, size: tuple[float, float], frame: Box, taken: Sequence[Box], gap: float
 ) -> Box:
-    """A place of `size` next to `face`: right, left, below or above, the first that is freest."""
+    """Return a box of `size` right of, left of, below or above `face`, the first free one."""
     w, h = size
     places = (
         Box(face.x + face.w + gap, face.y, w, h),
@@ -228,7 +228,7 @@ def _beside(
 
 
 def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:
-    """The last frame, dark, with the notice and its time across the middle; frame 0 is none."""
+    """Draw the last frame darkened, with notice and time across it; frame 0 means no frame."""
     _darken(bgr, _frame_box(bgr), 0.3)
     scale = _scale(bgr)
     size, small = 0.8 * scale, 0.5 * scale
@@ -240,15 +240,15 @@ def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:
     lines += [(line, small, UNSURE) for line in _wrapped(time, small, width)]
     step = 34 * scale
     y = (bgr.shape[0] - step * (len(lines) - 1)) / 2
-    for text, text_size, colour in lines:
+    for text, text_size, color in lines:
         w, h = _text_size(text, text_size)
-        _put_text(bgr, text, Point((bgr.shape[1] - w) / 2, y + h / 2), text_size, colour)
+        _put_text(bgr, text, Point((bgr.shape[1] - w) / 2, y + h / 2), text_size, color)
         y += step
     return bgr
 
 
 def _wrapped(text: str, size: float, width: float) -> list[str]:
-    """`text` in lines of at most `width` pixels, broken between words, or within a long one."""
+    """Break `text` into lines of at most `width` pixels, between words where possible."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -260,7 +260,7 @@ def _wrapped(text: str, size: float, width: float) -> list[str]:
 
 
 def _broken(word: str, size: float, width: float) -> list[str]:
-    """`word`, an address perhaps, in pieces of at most `width` pixels."""
+    """Break `word`, for instance an address, into pieces of at most `width` pixels."""
     pieces = [""]
     for letter in word:
         if pieces[-1] and _text_size(pieces[-1] + letter, size)[0] > width:

@@ -16,22 +16,24 @@ from edge_daemon.events.feed import EventFeed
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.privacy import WEAK_SCORE
 from edge_daemon.pipeline.stages import Stages
-from edge_daemon.vision.classifier import Classifier
+from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.detector import BLAZEFACE_FILES, SHIPPED_MODELS, Detector, build_detector
-from edge_daemon.vision.golden_check import check_goldens
 from edge_daemon.vision.model_file import read_model_file
-from edge_daemon.vision.schedule import Pace
+from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.still import BuildParts
 from edge_daemon.vision.tracker import Tracker
 
-STILL_FACES = 32  # looked at in a single picture
+STILL_FACES = 32  # classified in a single picture
 
 log = logging.getLogger(__name__)
 
 
 def build_stages(config: Config, run_id: str) -> Stages:
-    """Build what a frame goes through; the model must answer here as where it was converted."""
+    """Build the stages of `config`; events carry `run_id`.
+
+    Raises UserError, for instance if the model does not reproduce its golden answers here.
+    """
     classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
     goldens = check_goldens(classifier)
     min_score = config.detector.min_score
@@ -43,10 +45,10 @@ def build_stages(config: Config, run_id: str) -> Stages:
 
 
 def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
-    """`detector` and `classifier` among stages that have seen nothing yet."""
+    """Build new stages around `detector` and `classifier`."""
     model = classifier.model
     return Stages(
-        pace=_pace(config),
+        schedule=_schedule(config),
         detector=detector,
         tracker=Tracker(max_age_s=config.tracker.max_age_s),
         classifier=classifier,
@@ -76,15 +78,16 @@ def _stages(config: Config, run_id: str, detector: Detector, classifier: Classif
     )
 
 
-def _pace(config: Config) -> Pace:
-    """Where faces are to be blurred, no frame is shown that was not searched.
+def _schedule(config: Config) -> SearchSchedule:
+    """Build the search schedule.
 
-    A lossless file waits for its frames: there is no rate to keep, and runs are to be equal.
+    Every frame is searched if faces are blurred, because no unsearched frame may be shown, and in
+    a lossless file, because there is no frame rate to keep and runs must be repeatable.
     """
     chosen = config.detector.interval
     adapted = 1 if config.camera.lossless else None
     interval = adapted if chosen == "auto" else chosen
-    return Pace(
+    return SearchSchedule(
         interval=1 if config.privacy.blur_faces else interval,
         max_gap_s=config.tracker.max_age_s / 2,
     )
@@ -109,7 +112,7 @@ def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
 
 
 def configured_detector(config: Config, min_score: float) -> Detector:
-    """The detector that the configuration asks for; raises what `build_detector` raises."""
+    """Build the configured detector; raises UserError."""
     return build_detector(
         config.detector.backend,
         models_dir=detector_folder(config),
@@ -120,13 +123,13 @@ def configured_detector(config: Config, min_score: float) -> Detector:
 
 
 def detector_folder(config: Config) -> Path:
-    """Where BlazeFace's file is: beside the model if it is there, else where it is shipped."""
+    """Return the folder of BlazeFace's file: the model's folder, else the shipped one."""
     beside = Path(config.model).parent
     return beside if (beside / BLAZEFACE_FILES[config.detector.range]).is_file() else SHIPPED_MODELS
 
 
 def still_parts(config: Config, stages: Stages) -> BuildParts:
-    """A detector and a classifier for uploaded pictures: those of the stages are the pipeline's."""
+    """Return a function that builds a second detector and classifier, for other threads."""
     model = stages.classifier.model
     return lambda: (
         configured_detector(config, config.detector.min_score),

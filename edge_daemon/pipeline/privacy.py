@@ -1,9 +1,9 @@
-"""Where faces may be: detections and tracks of successive frames in, areas to blur out.
+"""Remembers where faces were, so that they stay blurred when the detector misses them.
 
-A face stays blurred where the detector does not find it: before it is sure (weak detections count,
-and a frame is shown only when `HINDSIGHT_S` of later ones have been searched), while it is only
-predicted (in a growing area), and for `HOLD_S` after it was found (where it was). What is never
-detected cannot be blurred. `benchmarks/blurred_entrances.py` measures what gets through.
+Three rules keep a face blurred: weak detections are blurred too, and a frame is shown only after
+the frames of the next `HINDSIGHT_S` were searched; a face that is only predicted is blurred in a
+growing area; and where a face was detected stays blurred for `HOLD_S`. A face that is never
+detected cannot be blurred. `benchmarks/blurred_entrances.py` measures how often one is shown.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import replace
 from edge_daemon.core.types import Box, Detection, Track, View
 
 HOLD_S = 2.0
-HINDSIGHT_S = 0.5  # what is found so soon after a frame is blurred in it, too
-WEAK_SCORE = 0.2  # of detections that are blurred, though they may not count as faces
+HINDSIGHT_S = 0.5
+WEAK_SCORE = 0.2  # lowest score of a detection that is blurred
 MARGIN = 0.35  # of the box on every side: hair, ears and chin
-MARGIN_PER_S = 1.0  # more for each second that a face is only predicted
+MARGIN_PER_S = 1.0  # added for each second that a face is only predicted
 
 
-class Veil:
-    """Remembers where faces were, as they move on."""
+class BlurAreas:
+    """Collects the areas to blur from successive frames."""
 
     def __init__(self) -> None:
         self._held: deque[tuple[float, Box]] = deque()
@@ -31,7 +31,7 @@ class Veil:
     def update(
         self, detections: Sequence[Detection], tracks: Sequence[Track], now_s: float
     ) -> tuple[Box, ...]:
-        """The areas to blur at `now_s`, which never goes back."""
+        """Return the areas to blur at `now_s`, which must not decrease between calls."""
         found = [_grown(detection.box, MARGIN) for detection in detections]
         self._held += [(now_s, box) for box in found]
         while self._held and now_s - self._held[0][0] > HOLD_S:
@@ -44,33 +44,33 @@ class Veil:
         return (*(box for _, box in self._held), *predicted)
 
 
-class HoldBack:
-    """Keeps views with blurred faces until what is found soon after them covers them, too."""
+class ViewDelay:
+    """Delays blurred views by `HINDSIGHT_S`, so that later detections cover them too."""
 
     def __init__(self) -> None:
         self._views: deque[View] = deque()
 
     def put(self, view: View) -> Iterator[View]:
-        """Take `view`; give those whose time has come, all as `view` is drawn and veiled."""
+        """Add `view` and yield the views that are due, with the blur areas of `view`."""
         self._views.append(view)
         hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
         yield from self._until(view.frame.captured_s - hindsight_s, view)
 
-    def rest(self) -> Iterator[View]:
-        """Give the others, as nothing comes after them."""
+    def flush(self) -> Iterator[View]:
+        """Yield the remaining views; call it after the last frame."""
         if self._views:
             yield from self._until(math.inf, self._views[-1])
 
     def clear(self) -> None:
-        """Forget them: they are not shown at all."""
+        """Discard the remaining views."""
         self._views.clear()
 
     def _until(self, until_s: float, last: View) -> Iterator[View]:
         while self._views and self._views[0].frame.captured_s <= until_s:
-            yield replace(self._views.popleft(), veil=last.veil, drawing=last.drawing)
+            yield replace(self._views.popleft(), blur_areas=last.blur_areas, drawing=last.drawing)
 
 
 def _grown(box: Box, margin: float) -> Box:
-    """`box` with `margin` of its size more on every side."""
+    """Return `box` grown by `margin` of its size on every side."""
     dx, dy = margin * box.w, margin * box.h
     return Box(box.x - dx, box.y - dy, box.w + 2 * dx, box.h + 2 * dy)

@@ -1,4 +1,4 @@
-"""What a frame goes through, as one value: it is swapped whole, between two frames."""
+"""The stages that a frame passes, as one value that is swapped between two frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_daemon.core.types import Drawing, Frame
 from edge_daemon.events.events import Event, EventMaker
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
-from edge_daemon.vision.schedule import Pace
+from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
 
@@ -17,12 +17,12 @@ from edge_daemon.vision.tracker import Tracker
 class Stages:
     """The parts of the frame path and their settings, built from one configuration.
 
-    Detections scored below `min_score` are blurred at most. At most `max_faces` are classified a
-    frame, none under `min_face_px`. Events of `snapshot_types` get a picture. Once
-    `paused`, frames are thrown away unseen.
+    Detections scored below `min_score` are blurred but never become faces. At most `max_faces`
+    faces are classified in a frame, and none whose longer side is below `min_face_px`. Events of
+    `snapshot_types` get a picture. While `paused`, frames are discarded without a search.
     """
 
-    pace: Pace
+    schedule: SearchSchedule
     detector: Detector
     tracker: Tracker
     classifier: Classifier
@@ -36,10 +36,10 @@ class Stages:
     paused: bool = False
 
     def adopt(self, old: Stages, frame: Frame) -> list[Event]:
-        """Go on from where `old`, which is not used again, stands after `frame`.
+        """Take over the state of `old`, which must not be used again, as it is after `frame`.
 
-        Faces keep their ids, their smoothed scores and what was announced of them; if the new
-        model has other labels, the expressions end, and these events are returned.
+        Faces keep their ids, their smoothed scores and what was announced about them. If the new
+        model has other labels, the announced expressions end; returns those events.
         """
         self.tracker.adopt(old.tracker)
         self.smoother.adopt(old.smoother)

@@ -108,7 +108,7 @@ class Metrics(Collector):
             "mien_frames_dropped",
             "Frames that were not: a newer one came first, or the board is held back.",
             "reason",
-            [("overwritten", counts.overwritten), ("slow_down", self._observed.slow_down.skipped)],
+            [("overwritten", counts.overwritten), ("slow_down", self._observed.throttle.skipped)],
         )
         yield _gauge("mien_frame_rate_hertz", "Processed frames a second, of late.", progress.fps)
 
@@ -202,7 +202,7 @@ class Metrics(Collector):
         yield _gauge(
             "mien_slow_down",
             "1 while half the frames are left out.",
-            self._observed.slow_down.active,
+            self._observed.throttle.active,
         )
 
     def _broker(self) -> Iterable[Metric]:

@@ -14,7 +14,7 @@ from edge_daemon.events.snapshots import Shot, Snapshots
 from edge_daemon.events.writer import EventLog
 from edge_daemon.mqtt.link import MqttStatus
 from edge_daemon.pipeline.pipeline import Pipeline
-from edge_daemon.pipeline.throttle import SlowDown
+from edge_daemon.pipeline.throttle import Throttle
 from edge_daemon.status.board import Board
 from edge_daemon.updates.status import UpdateStatus
 
@@ -33,6 +33,6 @@ class Observed:
     snapshots: Snapshots
     shots: Backlog[Shot]
     board: Board
-    slow_down: SlowDown
+    throttle: Throttle
     mqtt: Callable[[], MqttStatus | None]
     update: Callable[[], UpdateStatus | None]

@@ -61,7 +61,7 @@ class StateReport:
                 "captured": counts.captured,
                 "processed": progress.frames,
                 "overwritten": counts.overwritten,
-                "skipped": self._observed.slow_down.skipped,
+                "skipped": self._observed.throttle.skipped,
             },
             "event_counts": self._observed.feed.counts,
             "event_log": self._log_state(),
@@ -71,13 +71,13 @@ class StateReport:
             "controls": {
                 "pause": stages.paused,
                 "blur": stages.drawing.blur,
-                "interval": stages.pace.chosen or "auto",
+                "interval": stages.schedule.chosen or "auto",
             },
             "viewers": viewers,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
             "memory_mb": _memory_mb(),
             "board": asdict(self._observed.board.status)
-            | {"slowed_down": self._observed.slow_down.active},
+            | {"slowed_down": self._observed.throttle.active},
             "faces": [self._face(face, view) for face in view.faces] if view else [],
         }
 

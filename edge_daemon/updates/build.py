@@ -16,8 +16,7 @@ from edge_daemon.config.schema import Config, overridden
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Progress
-from edge_daemon.vision.classifier import Classifier
-from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.vision.model_file import read_model_file
 

@@ -1,4 +1,4 @@
-"""Scores one face: a frame and where the face is in, class probabilities out."""
+"""Classifies one face of a frame."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.core.types import Box, Eyes, ImageBgr, ImageGray, Scores
+from edge_daemon.vision.goldens import deviation
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.model_file import Crop, ModelFile
 
 MAX_OVERSAMPLING = 8
+# Allowed difference from a golden answer, in probability. tflite-runtime 2.14 and LiteRT differ by
+# up to 0.016 on the shipped architecture.
+MAX_DIFFERENCE = 0.05
 
 
 class Classifier:
-    """The expression network on an interpreter; raises ModelError where the two don't fit."""
+    """Runs the expression network; raises ModelError if its tensors do not fit its spec."""
 
     def __init__(self, model: ModelFile, *, runtime: str = "auto") -> None:
         self._interpreter = Interpreter(model.content, runtime=runtime)
@@ -25,15 +29,15 @@ class Classifier:
         self._check()
 
     def classify(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> Scores:
-        """The probabilities of `model.labels` for the face at `box` in the whole frame `bgr`."""
+        """Return the probabilities of `model.labels` for the face at `box` in the frame `bgr`."""
         return self.score(self.crop(bgr, box, eyes))
 
     def crop(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> ImageGray:
-        """The face at `box` in the whole frame `bgr`, cut out as the network wants it."""
+        """Cut the face at `box` out of the frame `bgr` in the network's size and geometry."""
         return crop_face(bgr, box, eyes, self.model.crop, self.model.size_px)
 
     def score(self, face: ImageGray) -> Scores:
-        """The probabilities for a face already cut to the network's size, 0–255."""
+        """Return the probabilities for a crop of the network's size, 0–255."""
         dtype = self._interpreter.input.dtype
         (scores,) = self._interpreter.run(face[None, :, :, None].astype(dtype))
         return np.asarray(scores[0] / max(float(scores[0].sum()), 1e-6), dtype=np.float32)
@@ -49,12 +53,34 @@ class Classifier:
             )
 
 
-def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
-    """Cut a face upright out of `bgr` as (size_px, size_px), the eyes where the network expects.
+def check_goldens(classifier: Classifier) -> str:
+    """Check that this runtime reproduces the model's golden answers; return one sentence on it.
 
-    The eyes give place and turn, the box the size: the distance of the eyes shrinks as a head
-    turns aside, its box hardly does. Where the frame ends its edge pixels go on. Larger faces
-    are sampled finely and averaged down, so that nothing aliases.
+    Raises ModelError if it does not.
+    """
+    model = classifier.model
+    if model.goldens is None:
+        return "the model has no golden answers, so this runtime is unchecked; convert it again"
+    found = deviation(model.goldens, classifier.score)
+    if not found.largest <= MAX_DIFFERENCE:  # true for NaN, too
+        raise ModelError(
+            f"{model.path}: on {classifier.runtime} its scores differ by up to "
+            f"{found.largest:.3f} from its golden answers (at most {MAX_DIFFERENCE} is "
+            f"allowed), the label on {found.faces - found.same_label} of {found.faces} faces; "
+            "set `runtime:` to another one, or convert the model again."
+        )
+    return (
+        f"this runtime reproduces the golden answers: the same label on {found.same_label} of "
+        f"{found.faces} faces, scores within {found.largest:.3f}"
+    )
+
+
+def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
+    """Cut a face out of `bgr` as (size_px, size_px), upright, eyes where the network expects them.
+
+    The eyes give position and rotation, the box gives the size: the distance of the eyes shrinks
+    when a head turns aside, its box hardly does. Beyond the frame its edge pixels are repeated.
+    Large faces are oversampled and averaged down to avoid aliasing.
     """
     side = crop.side * max(box.w, box.h)
     anchor, target, angle = box.centre, crop.box, 0.0
@@ -87,22 +113,22 @@ def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: i
 
 
 def _gray_part(bgr: ImageBgr, inverse: NDArray[np.float64], fine_px: int) -> ImageGray:
-    """The part of `bgr` that a square of `fine_px` shows by way of `inverse`, in gray.
+    """Return, in gray, the part of `bgr` that `inverse` maps a square of `fine_px` onto.
 
-    Moves the origin of `inverse` to the part's.
+    Moves the origin of `inverse` to that of the part.
     """
     (cos, sin, x), (_, _, y) = inverse.tolist()
     half = fine_px / 2
     reach = (abs(cos) + abs(sin)) * half
     height, width = bgr.shape[:2]
-    left, right = _within(x + (cos + sin) * half, reach, width)
-    top, bottom = _within(y + (cos - sin) * half, reach, height)
+    left, right = _clamped_range(x + (cos + sin) * half, reach, width)
+    top, bottom = _clamped_range(y + (cos - sin) * half, reach, height)
     inverse[:, 2] -= left, top
     part = cv2.cvtColor(bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
     return np.asarray(part, dtype=np.uint8)
 
 
-def _within(middle: float, reach: float, size: int) -> tuple[int, int]:
-    """The pixels from `middle` − `reach` to `middle` + `reach`, with a margin; of 0 to `size`."""
+def _clamped_range(middle: float, reach: float, size: int) -> tuple[int, int]:
+    """Return the pixel range `middle` ± `reach` with a margin, within 0 to `size`."""
     first = min(max(math.floor(middle - reach) - 1, 0), size - 1)
     return first, max(math.ceil(middle + reach) + 2, 1)

@@ -1,4 +1,4 @@
-"""The answers a model gave where it was converted, and how far a runtime is from them."""
+"""Golden answers: the scores a model gave when it was converted, to compare a runtime with."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FILE = "goldens.npz"
 
 
 class GoldensDamaged(ValueError):
-    """The goldens of a model file cannot be used; the message says why."""
+    """The golden answers of a model file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goldens:
-    """Drawn faces (n, size, size) and the scores (n, classes) the converter saw, rows sum to 1."""
+    """Drawn faces (n, size, size) and the converter's scores (n, classes); rows sum to 1."""
 
     faces: NDArray[np.uint8]
     scores: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Goldens:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """How a runtime's answers to `faces` faces differ from the goldens."""
+    """How far a runtime's scores of `faces` faces are from the golden answers."""
 
     faces: int
     same_label: int
@@ -37,7 +37,7 @@ class Deviation:
 
 
 def read_goldens(content: bytes, size_px: int, classes: int) -> Goldens:
-    """The content of a `goldens.npz`; GoldensDamaged if it does not fit the model."""
+    """Parse the content of a `goldens.npz`; raises GoldensDamaged if it does not fit the model."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             faces, scores = arrays["faces"], arrays["scores"]
@@ -50,7 +50,7 @@ def read_goldens(content: bytes, size_px: int, classes: int) -> Goldens:
 
 
 def deviation(goldens: Goldens, score: Callable[[ImageGray], Scores]) -> Deviation:
-    """Let `score` answer every golden face; `largest` is NaN where an answer is."""
+    """Compare `score` with every golden answer; `largest` is NaN if a score is."""
     answers = np.stack([score(face) for face in goldens.faces])
     same = answers.argmax(axis=1) == goldens.scores.argmax(axis=1)
     return Deviation(len(answers), int(same.sum()), float(np.abs(answers - goldens.scores).max()))

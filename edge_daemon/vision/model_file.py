@@ -1,4 +1,4 @@
-"""The contract inside a model file: `.tflite` in, labels, input size and crop out.
+"""Reads the contract inside a model file: labels, input size, crop and golden answers.
 
 The associated files of a TFLite model are a zip archive at the end of the file
 (https://ai.google.dev/edge/litert/conversion/tensorflow/metadata).
@@ -24,11 +24,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """How a face is cut out for the network, as the faces it was trained on were.
+    """How a face is cut out for the network; matches the faces it was trained on.
 
-    `side` is the crop's side in sides of the detector's face box; `eyes` is where the middle
-    between the eyes goes, and `box` where the centre of the box goes if no eyes are known, both
-    in fractions of the crop.
+    `side` is the crop's side as a multiple of the face box's longer side. `eyes` is where the
+    midpoint between the eyes goes and `box` where the center of the box goes if no eyes are known,
+    both as fractions of the crop.
     """
 
     side: float
@@ -38,7 +38,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's bytes, what its embedded `spec.json` says, and its golden answers if it has any."""
+    """A model's bytes, its embedded `spec.json`, and its golden answers if it has any."""
 
     path: Path
     content: bytes
@@ -51,7 +51,7 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read `path` and its embedded `spec.json`; raises ModelError with what is wrong."""
+    """Read `path` and its embedded `spec.json`; raises ModelError if either is unusable."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -88,7 +88,7 @@ def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _associated_file(content: bytes, name: str) -> bytes:
-    """Raises KeyError where there is none of that name, BadZipFile where it is damaged."""
+    """Return the associated file `name`; raises KeyError if absent, BadZipFile if damaged."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return archive.read(name)
 

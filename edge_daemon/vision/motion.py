@@ -1,4 +1,4 @@
-"""How a face moves: noisy positions in, its predicted place and how unsure that is out.
+"""Estimates how a face moves.
 
 A Kalman filter of constant velocity with white noise as acceleration (Bar-Shalom, Li and
 Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2). x and
@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from edge_daemon.core.types import Point
 
-# Standard deviations in face widths: of a detection's place, of the velocity (a second) of a face
-# just found, and of what the velocity gains or loses in a second.
+# Standard deviations in face widths: of a detected position, of the initial velocity per second,
+# and of the change of velocity within a second.
 PLACE_NOISE = 0.05
 FIRST_VELOCITY = 2.0
 VELOCITY_NOISE = 1.0
 
 
 class Motion(NamedTuple):
-    """Where a face `width` pixels wide is and where it is going, in pixels and seconds.
+    """Position and velocity of a face `width` pixels wide, in pixels and seconds.
 
     `place_var`, `cross_var` and `velocity_var` are the covariance of either coordinate.
     """
@@ -34,11 +34,11 @@ class Motion(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """The standard deviation of the place, in pixels."""
+        """The standard deviation of the position, in pixels."""
         return math.sqrt(self.place_var)
 
-    def after(self, seconds: float) -> Motion:
-        """The motion predicted for `seconds` later."""
+    def predicted(self, seconds: float) -> Motion:
+        """Return the motion predicted for `seconds` later."""
         dt, noise = seconds, (VELOCITY_NOISE * self.width) ** 2
         return Motion(
             self.width,
@@ -52,11 +52,11 @@ class Motion(NamedTuple):
             self.velocity_var + noise * dt,
         )
 
-    def seen(self, place: Point, width: float) -> Motion:
-        """This motion corrected by a face detected at `place`, `width` pixels wide.
+    def corrected(self, place: Point, width: float) -> Motion:
+        """Return this motion corrected by a detection at `place`, `width` pixels wide.
 
-        A box that shrinks or grows does so on one side when something covers the face, and its
-        centre is off by half of that.
+        When something covers part of a face, its box shrinks on one side and its center is off by
+        half of that; so a change of width adds to the noise.
         """
         noise = PLACE_NOISE * width + abs(width - self.width) / 2
         spread = self.place_var + noise**2
@@ -72,7 +72,7 @@ class Motion(NamedTuple):
         )
 
 
-def first_motion(place: Point, width: float) -> Motion:
-    """The motion of a face just found: as likely to go one way as the other."""
+def initial_motion(place: Point, width: float) -> Motion:
+    """Return the motion of a newly detected face, whose velocity is unknown."""
     place_var, velocity_var = (PLACE_NOISE * width) ** 2, (FIRST_VELOCITY * width) ** 2
     return Motion(width, place, Point(0.0, 0.0), place_var, 0.0, velocity_var)

@@ -1,4 +1,4 @@
-"""How much a picture of a face can be trusted: a face cut out for the network in, a weight out."""
+"""Weighs a face crop by its size and sharpness."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import cv2
 
 from edge_daemon.core.types import ImageGray
 
-# Sharpness at which half of what the network knows of sharp faces is left; fitted to PublicTest's
-# faces scaled down and blurred (benchmarks/face_quality.md).
+# Sharpness at which half of the accuracy above chance is left, fitted to PublicTest's faces scaled
+# down and blurred (benchmarks/face_quality.md).
 HALF_SHARPNESS = 0.008
 
 
 def weight_of(face: ImageGray, side_px: float) -> float:
-    """How much to trust the scores of `face` (n, n), 0 to 1, by its size and sharpness.
+    """Return the weight of the scores of `face` (n, n), 0 to 1.
 
-    `side_px` is the side it had in the frame: fewer pixels than the network takes count less.
+    `side_px` is the side of the crop in the frame; below n pixels the weight falls.
     """
     sharp = sharpness(face)
     size = min(side_px / face.shape[0], 1.0)
@@ -24,9 +24,9 @@ def weight_of(face: ImageGray, side_px: float) -> float:
 
 
 def sharpness(face: ImageGray) -> float:
-    """Energy of the second differences over the variance, the smaller of x and y.
+    """Return the energy of the second differences over the variance, whatever the contrast.
 
-    Free of the picture's contrast; the smaller one, because motion blurs in one direction.
+    Takes the smaller of the two directions, because motion blurs in one.
     """
     across = cv2.Sobel(face, cv2.CV_32F, 2, 0, ksize=1)
     down = cv2.Sobel(face, cv2.CV_32F, 0, 2, ksize=1)

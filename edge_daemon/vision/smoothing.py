@@ -1,4 +1,4 @@
-"""Steady expressions: a face's scores frame by frame in, one label that does not flicker out."""
+"""Smooths a face's scores over time and keeps its label from flickering."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from edge_daemon.core.types import UNCERTAIN, Scores
 
-FLOOR = 1e-3  # the least probability a class counts with: one frame must not rule a class out
-STALE_S = 2.0  # a face not scored for this long, too small or one too many, is uncertain
+FLOOR = 1e-3  # lowest probability used, so that one frame cannot rule a class out
+STALE_S = 2.0  # a face that was not classified for this long becomes uncertain
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A face's smoothed expression; `label` is "" until one has lasted the dwell time.
+class SmoothedExpression:
+    """A face's smoothed scores and label; `label` is "" until one has lasted the dwell time.
 
-    `score` is the label's, or the top class's while it is "" or "uncertain".
+    `score` is the label's score, or the highest score while the label is "" or "uncertain".
     """
 
     label: str
@@ -26,8 +26,8 @@ class Reading:
 
 
 @dataclass(slots=True)
-class _State:
-    """Of one face: decayed sums of weighted log-probabilities and of weights, and its label."""
+class _FaceState:
+    """One face's decayed sums of weighted log-probabilities and of weights, and its label."""
 
     log_sum: list[float]
     weight_sum: float
@@ -40,12 +40,12 @@ class _State:
 
 
 class Smoother:
-    """Smooths every face's log-probabilities over time and holds labels against flicker.
+    """Averages every face's log-probabilities over time and chooses a stable label.
 
-    A frame counts with its weight, which halves every `half_life_s`. The label is the top class,
-    or "uncertain" where that scores under `min_score` (or under its own of `label_min_scores`) or
-    leads by less than `min_margin`. In these comparisons the label that holds has `hysteresis`
-    added to its score, and another one counts only once it has lasted `dwell_s`.
+    A frame's weight halves every `half_life_s`. The label is the class with the highest score, or
+    "uncertain" if that score is below `min_score` (or the class's entry in `label_min_scores`) or
+    leads by less than `min_margin`. For these comparisons the current label's score is raised by
+    `hysteresis`, and a new label is adopted only after it has lasted `dwell_s`.
     """
 
     def __init__(
@@ -65,50 +65,52 @@ class Smoother:
         self._min_margin = min_margin
         self._dwell_s = dwell_s
         self._hysteresis = hysteresis
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, _FaceState] = {}
 
     def adopt(self, old: Smoother) -> None:
-        """Go on from where `old` stands, if its labels are the same."""
+        """Take over the state of `old` if it has the same labels."""
         if old._labels == self._labels:
             self._states = old._states
 
-    def update(self, face: int, scores: Scores, now_s: float, weight: float = 1.0) -> Reading:
-        """Take `scores` of the face with id `face` at `now_s` into account, weighing `weight`."""
+    def update(
+        self, face: int, scores: Scores, now_s: float, weight: float = 1.0
+    ) -> SmoothedExpression:
+        """Add `scores` of the face with id `face` at `now_s` with `weight`."""
         state = self._states.get(face)
         if state is None:
             none = [0.0] * len(self._labels)
-            state = self._states[face] = _State(none, 0.0, (), now_s, "", now_s, "", now_s)
-        keep = self._keep(now_s - state.updated_s)
+            state = self._states[face] = _FaceState(none, 0.0, (), now_s, "", now_s, "", now_s)
+        decay = self._decay(now_s - state.updated_s)
         weight = max(weight, FLOOR)
         fresh = [math.log(max(score, FLOOR)) for score in scores.tolist()]
         state.log_sum = [
-            keep * old + weight * new for old, new in zip(state.log_sum, fresh, strict=True)
+            decay * old + weight * new for old, new in zip(state.log_sum, fresh, strict=True)
         ]
-        state.weight_sum = keep * state.weight_sum + weight
+        state.weight_sum = decay * state.weight_sum + weight
         state.updated_s = now_s
         state.mean = _probabilities([value / state.weight_sum for value in state.log_sum])
-        self._settle(state, self._name(state), now_s)
-        return self._reading(state)
+        self._adopt_label(state, self._choose_label(state), now_s)
+        return self._smoothed(state)
 
-    def last(self, face: int, now_s: float) -> Reading | None:
-        """The reading of `face` at `now_s`, None if it was never scored."""
+    def current(self, face: int, now_s: float) -> SmoothedExpression | None:
+        """Return the smoothed expression of `face` at `now_s`; None if it was never classified."""
         state = self._states.get(face)
         if state is None:
             return None
         if state.label and now_s - state.updated_s > STALE_S:
-            self._settle(state, UNCERTAIN, now_s)
-        return self._reading(state)
+            self._adopt_label(state, UNCERTAIN, now_s)
+        return self._smoothed(state)
 
     def keep_only(self, faces: Iterable[int]) -> None:
-        """Forget every face that is not in `faces`."""
+        """Discard every face that is not in `faces`."""
         alive = set(faces)
         self._states = {face: s for face, s in self._states.items() if face in alive}
 
-    def _keep(self, age_s: float) -> float:
+    def _decay(self, age_s: float) -> float:
         return 0.5 ** (age_s / self._half_life_s) if self._half_life_s > 0 else 0.0
 
-    def _name(self, state: _State) -> str:
-        """The label that the scores speak for."""
+    def _choose_label(self, state: _FaceState) -> str:
+        """Return the label that the smoothed scores support."""
         credited = list(state.mean)
         if state.label in self._labels:
             credited[self._labels.index(state.label)] += self._hysteresis
@@ -118,17 +120,17 @@ class Smoother:
             return UNCERTAIN
         return self._labels[top]
 
-    def _settle(self, state: _State, name: str, now_s: float) -> None:
-        """Let `name` become the label once it has lasted the dwell time."""
+    def _adopt_label(self, state: _FaceState, name: str, now_s: float) -> None:
+        """Make `name` the label once it has lasted the dwell time."""
         if name != state.candidate:
             state.candidate, state.candidate_since_s = name, now_s
         if name != state.label and now_s - state.candidate_since_s >= self._dwell_s:
             state.label, state.since_s = name, now_s
 
-    def _reading(self, state: _State) -> Reading:
+    def _smoothed(self, state: _FaceState) -> SmoothedExpression:
         scores, label = state.mean, state.label
         score = scores[self._labels.index(label)] if label in self._labels else max(scores)
-        return Reading(label, score, scores, state.since_s)
+        return SmoothedExpression(label, score, scores, state.since_s)
 
 
 def _probabilities(logs: Sequence[float]) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
-"""Follow faces from frame to frame: detections in, `Track`s with stable ids out.
+"""Follows faces from frame to frame and gives them stable ids.
 
-The scheme is SORT's (Bewley et al., 2016, https://arxiv.org/abs/1602.00763): a Kalman filter says
-where each face should be, and detections go to the faces they fit best by overlap and distance.
-In place of the Hungarian method the best pair goes first: faces are few and far apart
+The method is SORT's (Bewley et al., 2016, https://arxiv.org/abs/1602.00763): a Kalman filter
+predicts where each face is, and detections are assigned by overlap and distance. The best pair is
+assigned first instead of by the Hungarian method, because faces are few and far apart
 (docs/adr/0005-closest-pair-first.md).
 """
 
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_daemon.core.types import Box, Detection, Eyes, Point, Track
-from edge_daemon.vision.motion import Motion, first_motion
+from edge_daemon.vision.motion import Motion, initial_motion
 
-SPREADS = 2.0  # standard deviations of the prediction by which a face may be off
-MAX_GROWTH = 2.0  # a box this many times as wide, or as narrow, is another face
+SPREADS = 2.0  # standard deviations of the prediction that a face may be off
+MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
 
 
 @dataclass(slots=True)
-class _Followed:
-    """A face that is followed; `id` is 0 until it is confirmed."""
+class _FaceState:
+    """A face being followed; `id` is 0 until it is confirmed."""
 
     last: Detection
     motion: Motion
@@ -32,15 +32,15 @@ class _Followed:
 
 
 class Tracker:
-    """Gives every face an id that it keeps while detections follow one another.
+    """Gives every face an id that it keeps from detection to detection.
 
-    A new face is shown once `confirm_hits` successive updates found it, so that a flickering
-    false detection stays out. A shown face that is not found is predicted for `max_age_s` and
-    then forgotten; found again later, it is a new one. `max_shift` is how far from its predicted
-    place, in face widths, a detection may lie and still be the same face, on top of what the
-    prediction itself is unsure of.
+    A new face becomes a track after `confirm_hits` successive updates detected it, so that
+    flickering false detections are dropped. A track without a detection is predicted for
+    `max_age_s` and then ends; the same face gets a new id later. `max_shift` is the distance from
+    the predicted position, in face widths, that a detection may have, on top of the uncertainty of
+    the prediction.
 
-    The ids depend on the detections and their times alone: no clock, no chance.
+    The ids depend on the detections and their times alone.
     """
 
     def __init__(
@@ -49,34 +49,34 @@ class Tracker:
         self._max_age_s = max_age_s
         self._confirm_hits = confirm_hits
         self._max_shift = max_shift
-        self._followed: list[_Followed] = []
+        self._followed: list[_FaceState] = []
         self._ids = 0
 
     def adopt(self, old: Tracker) -> None:
-        """Go on with the faces and ids of `old`."""
+        """Take over the faces and ids of `old`."""
         self._followed, self._ids = old._followed, old._ids
 
     def update(self, detections: Sequence[Detection], now_s: float) -> list[Track]:
-        """The tracks at `now_s`, which never goes back, in the order of their ids."""
+        """Return the tracks at `now_s`, which must not decrease, ordered by id."""
         known = [each for each in self._followed if now_s - each.last_seen_s <= self._max_age_s]
-        motions = [each.motion.after(now_s - each.last_seen_s) for each in known]
+        motions = [each.motion.predicted(now_s - each.last_seen_s) for each in known]
         fits = [
-            [_fit(each.last.box, motion, found.box, self._max_shift) for found in detections]
+            [_similarity(each.last.box, motion, found.box, self._max_shift) for found in detections]
             for each, motion in zip(known, motions, strict=True)
         ]
         pairs = self._assign(fits)
         for k, d in pairs.items():
-            _see(known[k], motions[k], detections[d], now_s)
+            _correct(known[k], motions[k], detections[d], now_s)
         self._followed = [each for k, each in enumerate(known) if k in pairs or each.id]
         taken = set(pairs.values())
         self._followed += [
-            _found(detection, now_s) for d, detection in enumerate(detections) if d not in taken
+            _new_face(detection, now_s) for d, detection in enumerate(detections) if d not in taken
         ]
         self._confirm()
         return self._tracks(now_s)
 
     def predict(self, now_s: float) -> list[Track]:
-        """The tracks at `now_s`, a moment at which nobody looked for faces."""
+        """Return the tracks predicted for `now_s`, when no search was made."""
         return self._tracks(now_s)
 
     def _tracks(self, now_s: float) -> list[Track]:
@@ -84,7 +84,7 @@ class Tracker:
         return [_track(each, now_s) for each in shown]
 
     def _assign(self, fits: Sequence[Sequence[float]]) -> dict[int, int]:
-        """Which face each detection continues, as indices into `fits`, the best pairs first."""
+        """Assign detections to faces, best pairs first; returns face index → detection index."""
         ranked = sorted(
             (
                 (fit, k, d)
@@ -107,15 +107,15 @@ class Tracker:
                 each.id = self._ids
 
 
-def _found(detection: Detection, now_s: float) -> _Followed:
-    motion = first_motion(detection.box.centre, detection.box.w)
-    return _Followed(detection, motion, now_s, now_s)
+def _new_face(detection: Detection, now_s: float) -> _FaceState:
+    motion = initial_motion(detection.box.centre, detection.box.w)
+    return _FaceState(detection, motion, now_s, now_s)
 
 
-def _fit(before: Box, motion: Motion, box: Box, max_shift: float) -> float:
-    """How well `box` continues a face last seen as `before` and predicted by `motion`.
+def _similarity(before: Box, motion: Motion, box: Box, max_shift: float) -> float:
+    """Return how well `box` matches a face last detected as `before` and predicted by `motion`.
 
-    IoU less the distance of the centres in face widths; −inf if they cannot be one face.
+    IoU minus the distance of the centers in face widths; −inf if it must be another face.
     """
     if min(before.w, box.w) * MAX_GROWTH <= max(before.w, box.w):
         return -math.inf
@@ -126,9 +126,9 @@ def _fit(before: Box, motion: Motion, box: Box, max_shift: float) -> float:
     return _moved(before, motion.place).iou(box) - shift / width
 
 
-def _see(followed: _Followed, motion: Motion, detection: Detection, now_s: float) -> None:
-    """Continue `followed`, predicted by `motion`, with `detection`."""
-    followed.motion = motion.seen(detection.box.centre, detection.box.w)
+def _correct(followed: _FaceState, motion: Motion, detection: Detection, now_s: float) -> None:
+    """Update `followed`, predicted by `motion`, with `detection`."""
+    followed.motion = motion.corrected(detection.box.centre, detection.box.w)
     followed.last = detection
     followed.last_seen_s = now_s
     followed.hits += 1
@@ -138,8 +138,8 @@ def _moved(box: Box, centre: Point) -> Box:
     return Box(centre.x - box.w / 2, centre.y - box.h / 2, box.w, box.h)
 
 
-def _track(followed: _Followed, now_s: float) -> Track:
-    """`followed` as it was detected, moved on by the time since at its velocity."""
+def _track(followed: _FaceState, now_s: float) -> Track:
+    """Return `followed` as last detected, moved by its velocity since then."""
     unseen_s, velocity = now_s - followed.last_seen_s, followed.motion.velocity
     dx, dy = velocity.x * unseen_s, velocity.y * unseen_s
     box, eyes = followed.last.box, followed.last.eyes

@@ -24,7 +24,7 @@ from support.machine import timed
 from support.paths import ROOT
 
 from deploy.bundle import download_wheels
-from edge_daemon.vision.golden_check import MAX_DIFFERENCE
+from edge_daemon.vision.classifier import MAX_DIFFERENCE
 
 pytestmark = pytest.mark.long
 

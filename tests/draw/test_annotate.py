@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import edge_daemon
 from edge_daemon.core.types import Box, Drawing, Face, Frame, ImageBgr, View
-from edge_daemon.draw.annotate import COLOURS, UNSURE, annotate, colour_of
+from edge_daemon.draw.annotate import COLORS, UNSURE, annotate, color_of
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 BACKGROUND = 90
@@ -48,8 +48,8 @@ def inside(mask: Mask, box: Box, margin: int) -> Mask:
     return mask[y + margin : y + h - margin, x + margin : x + w - margin]
 
 
-def count_of(bgr: ImageBgr, colour: tuple[int, int, int]) -> int:
-    return int(np.all(bgr == colour, axis=2).sum())
+def count_of(bgr: ImageBgr, color: tuple[int, int, int]) -> int:
+    return int(np.all(bgr == color, axis=2).sum())
 
 
 def test_the_frame_itself_is_not_written() -> None:
@@ -87,28 +87,28 @@ def test_drawing_grows_with_the_picture() -> None:
 
 
 @pytest.mark.parametrize("label", [*LABELS, "uncertain"])
-def test_the_outline_has_the_colour_of_the_expression(label: str) -> None:
+def test_the_outline_has_the_color_of_the_expression(label: str) -> None:
     box = Box(200, 150, 120, 140)
     drawn = annotate(view(plain(), face(box, label)))
-    assert tuple(drawn[220, 200]) == colour_of(label)
+    assert tuple(drawn[220, 200]) == color_of(label)
 
 
 def test_uncertain_is_gray_and_expressions_are_not() -> None:
-    assert colour_of("uncertain") == UNSURE
+    assert color_of("uncertain") == UNSURE
     assert len(set(UNSURE)) == 1
-    assert UNSURE not in COLOURS.values()
+    assert UNSURE not in COLORS.values()
 
 
-def test_colours_can_be_told_apart() -> None:
-    for one, other in combinations([*COLOURS.values(), UNSURE], 2):
+def test_colors_can_be_told_apart() -> None:
+    for one, other in combinations([*COLORS.values(), UNSURE], 2):
         assert np.linalg.norm(np.subtract(one, other)) > 60
 
 
-def test_the_page_uses_the_same_colours() -> None:
+def test_the_page_uses_the_same_colors() -> None:
     css = (Path(edge_daemon.__file__).parent / "web/static/style.css").read_text()
     rules = dict(re.findall(r'\[data-label="(\w+)"\] \{ --colour: #(\w{6}); \}', css))
     as_bgr = {label: tuple(bytes.fromhex(rgb))[::-1] for label, rgb in rules.items()}
-    assert as_bgr == COLOURS
+    assert as_bgr == COLORS
 
 
 def test_a_face_not_yet_classified_gets_only_a_box() -> None:
@@ -122,7 +122,7 @@ def test_a_face_not_yet_classified_gets_only_a_box() -> None:
 def test_a_higher_score_draws_a_longer_bar() -> None:
     box = Box(200, 150, 120, 140)
     low, high = (annotate(view(plain(), face(box, "sad", score))) for score in (0.4, 0.9))
-    assert count_of(high, COLOURS["sad"]) > count_of(low, COLOURS["sad"]) + 100
+    assert count_of(high, COLORS["sad"]) > count_of(low, COLORS["sad"]) + 100
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_higher_score_draws_a_longer_bar() -> None:
 def test_boxes_that_reach_beyond_the_frame_are_drawn(box: Box) -> None:
     drawn = annotate(view(plain(), face(box)))
     assert drawn.shape == (480, 640, 3)
-    assert count_of(drawn, COLOURS["happy"]) > 500  # the label stays in the picture
+    assert count_of(drawn, COLORS["happy"]) > 500  # the label stays in the picture
 
 
 def test_a_face_outside_the_frame_is_not_drawn() -> None:
@@ -156,7 +156,7 @@ def test_a_notice_darkens_the_picture_and_hides_the_faces() -> None:
     shown = annotate(view(plain(), face(Box(200, 150, 120, 140)), notice="Camera lost"))
     assert np.median(shown) < BACKGROUND / 2
     assert shown.max() == 255
-    assert count_of(shown, COLOURS["happy"]) == 0
+    assert count_of(shown, COLORS["happy"]) == 0
 
 
 def test_a_long_notice_is_wrapped() -> None:

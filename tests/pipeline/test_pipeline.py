@@ -20,7 +20,7 @@ from edge_daemon.pipeline.stages import Stages
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
-from edge_daemon.vision.schedule import Pace
+from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
 
@@ -75,7 +75,7 @@ def stages(
     classifier = Classifier(read_model_file(model))
     labels = classifier.model.labels
     return Stages(
-        pace=Pace(interval=interval, max_gap_s=0.5),
+        schedule=SearchSchedule(interval=interval, max_gap_s=0.5),
         detector=detector,
         tracker=Tracker(),
         classifier=classifier,
@@ -215,7 +215,7 @@ def test_blurred_views_come_late_under_what_was_found_since(
     assert [told(view) for view in views] == [told(view) for view in plain[:-late]]
     assert [e.type for e in same_events] == [e.type for e in events]
     for view, later in zip(views, plain[late:], strict=True):
-        assert set(later.veil) == set(view.veil)
+        assert set(later.blur_areas) == set(view.blur_areas)
 
 
 def told(view: View) -> list[tuple[int, str, tuple[float, ...]]]:

@@ -13,7 +13,7 @@ from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate, public_picture
 from edge_daemon.draw.mosaic import BLOCKS, blur
-from edge_daemon.pipeline.privacy import HOLD_S, Veil
+from edge_daemon.pipeline.privacy import HOLD_S, BlurAreas
 from edge_daemon.vision.tracker import Tracker
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -41,27 +41,27 @@ def covered(box: Box, areas: Iterable[Box], size: tuple[int, int] = (640, 480)) 
 
 
 def test_a_face_is_covered_from_its_first_detection_on() -> None:
-    veil, tracker = Veil(), Tracker()
+    memory, tracker = BlurAreas(), Tracker()
     found = [Detection(FACE, 0.9)]
     tracks = tracker.update(found, 0.0)
     assert not tracks  # the tracker waits for more before it calls it a face
-    assert covered(FACE, veil.update(found, tracks, 0.0))
+    assert covered(FACE, memory.update(found, tracks, 0.0))
 
 
 def test_a_moving_face_that_is_missed_stays_covered() -> None:
-    veil, tracker = Veil(), Tracker()
+    memory, tracker = BlurAreas(), Tracker()
     for n in range(30):
         at_s = n / 15
         box = moved(FACE, 8 * n)  # one and a half face widths a second
         found = [] if 10 <= n < 18 else [Detection(box, 0.9)]
-        assert covered(box, veil.update(found, tracker.update(found, at_s), at_s)), n
+        assert covered(box, memory.update(found, tracker.update(found, at_s), at_s)), n
 
 
 def test_where_a_face_was_stays_covered_for_a_while_and_then_no_longer() -> None:
-    veil = Veil()
-    veil.update([Detection(FACE, 0.9)], [], 0.0)
-    assert covered(FACE, veil.update([], [], HOLD_S))
-    assert not veil.update([], [], HOLD_S + 0.1)
+    memory = BlurAreas()
+    memory.update([Detection(FACE, 0.9)], [], 0.0)
+    assert covered(FACE, memory.update([], [], HOLD_S))
+    assert not memory.update([], [], HOLD_S + 0.1)
 
 
 @pytest.mark.parametrize("box", [FACE, Box(-50, -50, 120, 120), Box(600, 440, 100, 100)])
@@ -94,10 +94,10 @@ def test_areas_outside_the_picture_and_none_at_all_change_nothing() -> None:
 
 def view(**changes: object) -> View:
     frame = Frame(1, Demo().render(1.0), 0.0, AT)
-    return replace(View(frame, veil=(FACE,), drawing=Drawing(blur=True)), **changes)  # type: ignore[arg-type]
+    return replace(View(frame, blur_areas=(FACE,), drawing=Drawing(blur=True)), **changes)  # type: ignore[arg-type]
 
 
-def test_a_view_is_blurred_where_its_veil_lies() -> None:
+def test_a_view_is_blurred_where_its_areas_lies() -> None:
     blurred, plain = annotate(view()), annotate(view(drawing=Drawing()))
     differs = np.any(blurred != plain, axis=2)
     x, y, w, h = (round(value) for value in FACE)
@@ -107,7 +107,7 @@ def test_a_view_is_blurred_where_its_veil_lies() -> None:
 
 
 def test_of_the_last_picture_before_a_loss_nothing_is_shown() -> None:
-    lost = {"notice": "the camera is lost", "veil": ()}
+    lost = {"notice": "the camera is lost", "blur_areas": ()}
     noisy = Frame(1, noise(), 0.0, AT)
     card, dark = annotate(view(**lost, frame=noisy)), annotate(view(**lost))
     assert np.median(card) == np.median(dark) == 0

@@ -15,7 +15,7 @@ from edge_daemon import wiring as builder
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop, Worker
 from edge_daemon.core.types import Frame
-from edge_daemon.pipeline.throttle import HOLD_S, SlowDown, least_gap_s, slow_until_s
+from edge_daemon.pipeline.throttle import HOLD_S, Throttle, min_gap_s, throttled_until_s
 from edge_daemon.status.board import Board
 
 
@@ -53,14 +53,14 @@ def test_a_board_that_tells_nothing_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_slowness_goes_on_for_a_while_after_the_last_limit() -> None:
-    assert slow_until_s(0.0, (), 100.0) == 0.0
-    assert slow_until_s(0.0, None, 100.0) == 0.0
-    until_s = slow_until_s(0.0, ("throttled",), 100.0)
+    assert throttled_until_s(0.0, (), 100.0) == 0.0
+    assert throttled_until_s(0.0, None, 100.0) == 0.0
+    until_s = throttled_until_s(0.0, ("throttled",), 100.0)
     assert until_s == 100.0 + HOLD_S
-    assert slow_until_s(until_s, (), 101.0) == until_s
+    assert throttled_until_s(until_s, (), 101.0) == until_s
 
 
-def processed(slow_down: SlowDown, *, busy_s: float, camera_fps: float, seconds: float) -> int:
+def processed(throttle: Throttle, *, busy_s: float, camera_fps: float, seconds: float) -> int:
     """How many frames a pipeline gets done that takes `busy_s` for each, always the newest."""
     picture = np.zeros((2, 2, 3), np.uint8)
     done, free_s = 0, 0.0
@@ -69,26 +69,26 @@ def processed(slow_down: SlowDown, *, busy_s: float, camera_fps: float, seconds:
         if captured_s < free_s:
             continue
         frame = Frame(number + 1, picture, captured_s, datetime.now(UTC))
-        if slow_down.due(frame):
-            slow_down.processed(frame, busy_s)
+        if throttle.due(frame):
+            throttle.processed(frame, busy_s)
             done, free_s = done + 1, captured_s + busy_s
     return done
 
 
 @pytest.mark.parametrize(("busy_s", "usual"), [(0.01, 150), (0.199, 50)])
 def test_it_halves_the_rate_whether_camera_or_board_sets_it(busy_s: float, usual: int) -> None:
-    slow_down = SlowDown()
-    assert processed(slow_down, busy_s=busy_s, camera_fps=15, seconds=10) == usual
-    assert slow_down.skipped == 0
-    slow_down = SlowDown()
-    slow_down.judge(("throttled",), 100.0)
-    assert abs(processed(slow_down, busy_s=busy_s, camera_fps=15, seconds=10) - usual / 2) <= 1
-    assert slow_down.skipped > 0
+    throttle = Throttle()
+    assert processed(throttle, busy_s=busy_s, camera_fps=15, seconds=10) == usual
+    assert throttle.skipped == 0
+    throttle = Throttle()
+    throttle.update(("throttled",), 100.0)
+    assert abs(processed(throttle, busy_s=busy_s, camera_fps=15, seconds=10) - usual / 2) <= 1
+    assert throttle.skipped > 0
 
 
 def test_the_gap_follows_whichever_is_slower() -> None:
-    assert least_gap_s(0.066, 0.01) == 2 * 0.066
-    assert least_gap_s(0.066, 0.2) == 0.4
+    assert min_gap_s(0.066, 0.01) == 2 * 0.066
+    assert min_gap_s(0.066, 0.2) == 0.4
 
 
 def test_the_pipeline_leaves_frames_out(
@@ -105,7 +105,7 @@ def test_the_pipeline_leaves_frames_out(
     }
     stop = Stop()
     parts = builder.build(Config.model_validate(settings), stop, "test")
-    parts.slow_down.judge(("throttled",), time.monotonic())
+    parts.throttle.update(("throttled",), time.monotonic())
     worker = Worker("pipeline", parts.pipeline.run, stop)
     worker.start()
     parts.camera.start()
@@ -116,7 +116,7 @@ def test_the_pipeline_leaves_frames_out(
     parts.camera.stop()
     parts.backlog.close()
     parts.event_log.run()
-    done, skipped = parts.pipeline.progress.frames, parts.slow_down.skipped
+    done, skipped = parts.pipeline.progress.frames, parts.throttle.skipped
     assert stop.failure is None
     assert done + skipped == parts.camera.counts.captured
     assert skipped >= done - 1 > 5
@@ -124,15 +124,15 @@ def test_the_pipeline_leaves_frames_out(
 
 def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    slow_down = SlowDown()
+    throttle = Throttle()
     for at_s in (100.0, 101.0, 102.0):
-        slow_down.judge(("under_voltage", "throttled"), at_s)
+        throttle.update(("under_voltage", "throttled"), at_s)
     active = []
     for at_s in (101.0 + HOLD_S, 102.0 + HOLD_S, 103.0 + HOLD_S):
-        slow_down.judge((), at_s)
-        active.append(slow_down.active)
+        throttle.update((), at_s)
+        active.append(throttle.active)
     assert active == [True, False, False]
     assert [record.getMessage() for record in caplog.records] == [
-        "the board is held back (under_voltage, throttled): half the frames",
-        "the board is no longer held back: all frames",
+        "the board is throttled (under_voltage, throttled): half the frames",
+        "the board is no longer throttled: all frames",
     ]

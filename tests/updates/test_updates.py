@@ -30,8 +30,7 @@ from edge_daemon.updates.publish import publish
 from edge_daemon.updates.store import ModelStore
 from edge_daemon.updates.updater import Updater
 from edge_daemon.updates.vitals import Vitals
-from edge_daemon.vision.classifier import Classifier
-from edge_daemon.vision.golden_check import check_goldens
+from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.model_file import read_model_file
 
 
@@ -193,11 +192,11 @@ def test_a_model_that_answers_otherwise_here_is_refused_and_not_fetched_again(
     with pytest.warns(UserWarning, match="Duplicate name"):
         publisher.publish(4, turn_answers)
     device.updater.look()
-    assert "its answers differ" in device.told
+    assert "its scores differ" in device.told
     assert device.store.seen == 4
     device.updater.look()
     assert len(device.used) == 1
-    assert "its answers differ" in device.told
+    assert "its scores differ" in device.told
 
 
 def test_a_model_that_slows_the_daemon_down_is_taken_back(device: Device) -> None:

@@ -153,7 +153,7 @@ class TestGoldens:
         assert f"{model.path} (tiny), sha256 {model.sha256[:12]}" in said
         verdict, said = found["goldens"]
         assert verdict == "ok"
-        assert "this runtime computes what the converter saw: the same label on 14 of 14" in said
+        assert "this runtime reproduces the golden answers: the same label on 14 of 14" in said
 
     def test_answers_that_are_off_are_refused_by_doctor_and_daemon(
         self, model: ModelFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -164,7 +164,7 @@ class TestGoldens:
         scores[0, top[0]] -= 0.06
         scores[0, top[0] - 1] += 0.06
         path = with_goldens(model, tmp_path / "off.tflite", {"faces": faces, "scores": scores})
-        sentence = "its answers differ by up to 0.060 from what the converter saw (at most 0.05"
+        sentence = "its scores differ by up to 0.060 from its golden answers (at most 0.05"
         verdict, said = doctor(path, capsys)["goldens"]
         assert verdict == "error"
         assert sentence in said
@@ -186,7 +186,7 @@ class TestGoldens:
         path = with_goldens(model, tmp_path / "bare.tflite", None)
         verdict, said = doctor(path, capsys)["goldens"]
         assert verdict == "warning"
-        assert "none in the model, so its answers here are unchecked" in said
+        assert "the model has no golden answers, so this runtime is unchecked" in said
 
     @pytest.mark.parametrize(
         "arrays",

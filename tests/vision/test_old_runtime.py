@@ -24,7 +24,7 @@ from convert.errors import GateError
 from convert.runtime_study import TENSORFLOW, Bench, tflite_runtime
 from convert.variants import Variant
 from convert.verify import Limits
-from edge_daemon.vision.golden_check import MAX_DIFFERENCE
+from edge_daemon.vision.classifier import MAX_DIFFERENCE
 from edge_daemon.vision.model_file import read_model_file
 
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.

@@ -85,8 +85,8 @@ def test_faces_are_apart_and_forgotten() -> None:
     subject.update(1, scores(1), 0.0)
     subject.update(2, scores(2), 0.0)
     subject.keep_only([2])
-    assert subject.last(1, 0.0) is None
-    assert subject.last(2, 0.0) is not None
+    assert subject.current(1, 0.0) is None
+    assert subject.current(2, 0.0) is not None
 
 
 def settled(subject: Smoother, given: Scores, *, start_s: float = 0.0) -> str:
@@ -167,7 +167,7 @@ def test_a_face_no_longer_scored_is_uncertain() -> None:
     scored_s = 29 * FRAME_S
     labels = []
     for number in range(60):
-        reading = subject.last(1, scored_s + number * FRAME_S)
+        reading = subject.current(1, scored_s + number * FRAME_S)
         assert reading is not None
         labels.append(reading.label)
     assert labels[0] == "glad"

@@ -143,7 +143,9 @@ def test_a_stream_is_as_asked_for(site: Site) -> None:
 @pytest.mark.parametrize("overlay", [0, 1])
 def test_a_blurred_face_is_blurred_without_overlay_too(site: Site, overlay: int) -> None:
     plain = noise(1)
-    site.views.put(replace(plain, veil=(Box(160, 120, 320, 240),), drawing=Drawing(blur=True)))
+    site.views.put(
+        replace(plain, blur_areas=(Box(160, 120, 320, 240),), drawing=Drawing(blur=True))
+    )
     with site.watch(f"/stream?quality=100&overlay={overlay}") as response:
         streamed = decoded(read_part(response)[1])
     still = decoded(site.get(f"/snapshot.jpg?quality=100&overlay={overlay}").body)
