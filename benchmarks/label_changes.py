@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_daemon.config.sections import Smoothing
+from edge_daemon.config.sections import SmoothingConfig
 from edge_daemon.core.types import UNCERTAIN, ImageBgr, Scores
 from edge_daemon.pipeline.pipeline import side_of
 from edge_daemon.vision.classifier import Classifier
@@ -35,12 +35,12 @@ REPO = Path(__file__).parents[1]
 FPS = 15
 MINUTE = 60 * FPS
 HALF = 10 * FPS
-DEFAULT = Smoothing()
+DEFAULT = SmoothingConfig()
 BARE = DEFAULT.model_copy(
     update={"half_life_s": 0.0, "dwell_s": 0.0, "hysteresis": 0.0, "min_margin": 0.0}
     | {"min_score": 0.0}
 )
-VARIANTS: dict[str, Smoothing] = {
+VARIANTS: dict[str, SmoothingConfig] = {
     "raw: each frame's top class": BARE,
     "only smoothed": BARE.model_copy(update={"half_life_s": DEFAULT.half_life_s}),
     "and uncertain where in doubt": DEFAULT.model_copy(update={"dwell_s": 0.0, "hysteresis": 0.0}),
@@ -92,7 +92,7 @@ def played(shots: list[Shot], frames: int) -> list[Shot]:
     return list(islice(cycle([*shots, *shots[-2:0:-1]]), frames))
 
 
-def shown(shots: list[Shot], labels: tuple[str, ...], setting: Smoothing) -> list[str]:
+def shown(shots: list[Shot], labels: tuple[str, ...], setting: SmoothingConfig) -> list[str]:
     """The label after each of `shots`."""
     smoother = Smoother(labels=labels, **setting.model_dump())
     return [

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, clips, fitted
 from edge_daemon.config.schema import Config
-from edge_daemon.config.sections import Detector
+from edge_daemon.config.sections import DetectorConfig
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.events.feed import EventFeed
@@ -87,7 +87,7 @@ def _frames(pictures: Sequence[ImageBgr], fps: float) -> Iterator[Frame]:
 
 def _pipeline(interval: int) -> Pipeline:
     config = Config(
-        model=str(ROOT / "models" / "expression.tflite"), detector=Detector(interval=interval)
+        model=str(ROOT / "models" / "expression.tflite"), detector=DetectorConfig(interval=interval)
     )
     return Pipeline(
         frames=Latest(),

@@ -76,28 +76,28 @@ def _start(parts: Parts, config: Config, stop: Stop, running: ExitStack) -> None
         ("event-log", parts.event_log.run, parts.backlog),
         ("snapshots", parts.snapshots.run, parts.shots),
     ):
-        writer = Worker(name, body, stop)
+        writer = Worker(name, body, stop.fail)
         writer.start()
         running.callback(writer.join, JOIN_S)
         running.callback(backlog.close)
     _bind(parts.web, config)
     running.callback(parts.web.stop)
     if parts.mqtt is not None:
-        link = Worker("mqtt", parts.mqtt.run, stop)
+        link = Worker("mqtt", parts.mqtt.run, stop.fail)
         link.start()
         running.callback(link.join, JOIN_S)
         running.callback(parts.mqtt.close)
     started_s = time.monotonic()
     _put_note(parts, "daemon_start", version=__version__)
     running.callback(_note_stop, parts, started_s)
-    pipeline = Worker("pipeline", parts.pipeline.run, stop)
+    pipeline = Worker("pipeline", parts.pipeline.run, stop.fail)
     pipeline.start()
     running.callback(pipeline.join, JOIN_S)
     running.callback(stop.request)
     parts.camera.start()
     running.callback(parts.camera.stop)
     if parts.updater is not None:
-        updates = Worker("updates", parts.updater.run, stop)
+        updates = Worker("updates", parts.updater.run, stop.fail)
         updates.start()
         running.callback(updates.join, JOIN_S)
         running.callback(stop.request)

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_daemon.capture.build import configured_source
 from edge_daemon.capture.camera import Camera
-from edge_daemon.capture.opener import OpenSource, source_opener
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import Stop
@@ -181,18 +181,6 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         commands=commands,
         mqtt=mqtt,
         updater=updater,
-    )
-
-
-def configured_source(config: Config) -> OpenSource:
-    """What opens the camera that the configuration names; raises SourceError."""
-    return source_opener(
-        config.camera.source,
-        width=config.camera.width,
-        height=config.camera.height,
-        fps=config.camera.fps,
-        loop=config.camera.loop,
-        pixel_format=config.camera.pixel_format,
     )
 
 

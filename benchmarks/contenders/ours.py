@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, Timed, composed, timed_frames
 from benchmarks.contender import Report, player, serve
 from edge_daemon.config.schema import Config
-from edge_daemon.config.sections import Detector
+from edge_daemon.config.sections import DetectorConfig
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
@@ -43,7 +43,7 @@ class Ours:
     def __init__(self, interval: int | None, max_faces: int) -> None:
         config = Config(
             model=str(ROOT / "models" / "expression.tflite"),
-            detector=Detector(interval=interval or "auto", max_faces=max_faces),
+            detector=DetectorConfig(interval=interval or "auto", max_faces=max_faces),
         )
         self._frames: Latest[Frame] = Latest()
         self._views: Latest[View] = Latest()

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 
 from edge_daemon.batch.reader import Job, Result
 from edge_daemon.batch.workers import AHEAD, in_order, read_file
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
 
 
 class RayUnavailable(UserError):
@@ -40,8 +40,9 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
             logging_level=logging.WARNING,
         )
     except Exception as error:  # Ray raises nothing more special where its processes do not start
-        why = str(error).strip().partition("\n")[0]
-        raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {why}") from error
+        raise RayUnavailable(
+            f"--ray {address}: no Ray cluster answers there: {reason_of(error)}"
+        ) from error
     task = ray.remote(num_cpus=1)(read_file)
     try:
         yield from in_order(

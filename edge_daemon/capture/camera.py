@@ -20,7 +20,7 @@ from edge_daemon.capture.reader import Reader
 from edge_daemon.capture.sources import Source, SourceAwayError, SourceError
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.slots import Latest
-from edge_daemon.core.threads import GiveUp
+from edge_daemon.core.threads import RestartNeeded, Worker
 from edge_daemon.core.types import Frame, ImageBgr
 
 State = Literal["starting", "ok", "lost", "ended"]
@@ -77,7 +77,7 @@ class Camera:
 
     `on_lost` and `on_restored` (its time, and how long the outage was in seconds) are called once
     for each outage, in the capture thread. `on_failure` is called there with the exception that
-    ended it: GiveUp once a read has blocked for `hang_limit_s` and the camera is lost.
+    ended it: RestartNeeded once a read has blocked for `hang_limit_s` and the camera is lost.
     """
 
     def __init__(
@@ -97,10 +97,9 @@ class Camera:
         self._frames = frames
         self._timeout_s = timeout_s
         self._lossless = lossless
-        self._on_failure = on_failure
         self._hang_limit_s = hang_limit_s
         self._on_lost, self._on_restored = on_lost, on_restored
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread = Worker("capture", self._keep_running, on_failure)
         self._stop = threading.Event()
         self._status = CameraStatus("starting", "", "", None)
         self._freshness = Freshness(
@@ -138,14 +137,7 @@ class Camera:
     def stop(self) -> None:
         """End the capture thread, within half a second even when the driver hangs."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(2 * _POLL_S + 0.1)
-
-    def _run(self) -> None:
-        try:
-            self._keep_running()
-        except BaseException as error:
-            self._on_failure(error)
+        self._thread.join(2 * _POLL_S + 0.1)
 
     def _keep_running(self) -> None:
         """Open the source again and again until it ends or the camera is stopped."""
@@ -209,7 +201,7 @@ class Camera:
             self._on_restored(frame.captured_at, gone_s)
 
     def _lose(self, loss: Loss) -> None:
-        """Take note of an opening that is over; GiveUp if reads of it block for too long."""
+        """Take note of an opening that is over; RestartNeeded if reads of it block for too long."""
         self._lost[loss.cause] += 1
         self._change("lost", cause=loss.cause, reason=loss.reason)
         if self._outage is None:
@@ -217,7 +209,7 @@ class Camera:
             self._on_lost(loss)
         hung_s = max((reader.hung_s for reader in self._hanging), default=0.0)
         if hung_s > self._hang_limit_s:
-            raise GiveUp(
+            raise RestartNeeded(
                 f"a read of the camera has hung in the driver for {hung_s:.0f} s: ending, so that "
                 "the process can be started anew"
             )

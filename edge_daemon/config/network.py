@@ -26,7 +26,7 @@ def _need_both(section: str, certificate: str, key: str) -> None:
         raise ValueError(f"{section}.tls_certificate and {section}.tls_key are needed together")
 
 
-class Web(Section):
+class WebConfig(Section):
     """The page and its endpoints."""
 
     host: Annotated[str, Field(min_length=1)] = Field(
@@ -61,7 +61,7 @@ class Web(Section):
         return not (self.password or self.token or _loopback(self.host))
 
     @model_validator(mode="after")
-    def _guarded(self) -> Web:
+    def _guarded(self) -> WebConfig:
         if self.auth == "none" and (self.password or self.token):
             raise ValueError("web.auth is none, but there is a password or a token; remove either")
         if self.unguarded and self.auth != "none":
@@ -74,7 +74,7 @@ class Web(Section):
         return self
 
 
-class Models(Section):
+class ModelsConfig(Section):
     """Signed model updates; see docs/updates.md."""
 
     url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
@@ -92,13 +92,13 @@ class Models(Section):
     )
 
     @model_validator(mode="after")
-    def _complete(self) -> Models:
+    def _complete(self) -> ModelsConfig:
         if bool(self.url) != bool(self.key):
             raise ValueError("models.url and models.key are needed together")
         return self
 
 
-class Mqtt(Section):
+class MqttConfig(Section):
     """Events and state to an MQTT broker, and Home Assistant; see docs/mqtt.md."""
 
     host: str = Field("", description="The broker's name or address; empty for no MQTT.")
@@ -147,7 +147,7 @@ class Mqtt(Section):
         return bool(self.credentials) and not (self.tls or _loopback(self.host))
 
     @model_validator(mode="after")
-    def _complete(self) -> Mqtt:
+    def _complete(self) -> MqttConfig:
         _need_both("mqtt", self.tls_certificate, self.tls_key)
         if (self.tls_ca or self.tls_certificate) and not self.tls:
             raise ValueError("mqtt.tls_ca and mqtt.tls_certificate need mqtt.tls: true")

@@ -12,17 +12,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from edge_daemon.config.network import Models, Mqtt, Web
+from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig
 from edge_daemon.config.sections import (
-    Camera,
-    Detector,
-    Events,
-    Privacy,
+    CameraConfig,
+    DetectorConfig,
+    EventsConfig,
+    PrivacyConfig,
     Section,
-    Smoothing,
-    Snapshots,
-    Stream,
-    Tracker,
+    SmoothingConfig,
+    SnapshotsConfig,
+    StreamConfig,
+    TrackerConfig,
 )
 
 # What a reload leaves as it is: a section or a key. All else changes between two frames.
@@ -49,17 +49,17 @@ class Config(Section):
     runtime: Literal["auto", "litert", "tflite-runtime", "tensorflow"] = Field(
         "auto", description="The interpreter; auto takes the first of these that is installed."
     )
-    camera: Camera = Camera()
-    detector: Detector = Detector()
-    tracker: Tracker = Tracker()
-    smoothing: Smoothing = Smoothing()
-    events: Events = Events()
-    privacy: Privacy = Privacy()
-    snapshots: Snapshots = Snapshots()
-    stream: Stream = Stream()
-    web: Web = Web()
-    mqtt: Mqtt = Mqtt()
-    models: Models = Models()
+    camera: CameraConfig = CameraConfig()
+    detector: DetectorConfig = DetectorConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    smoothing: SmoothingConfig = SmoothingConfig()
+    events: EventsConfig = EventsConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
+    stream: StreamConfig = StreamConfig()
+    web: WebConfig = WebConfig()
+    mqtt: MqttConfig = MqttConfig()
+    models: ModelsConfig = ModelsConfig()
 
 
 class Key(NamedTuple):

@@ -21,7 +21,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Camera(Section):
+class CameraConfig(Section):
     """Where pictures come from."""
 
     name: Annotated[str, Field(min_length=1)] = Field(
@@ -67,7 +67,7 @@ class Camera(Section):
     )
 
 
-class Detector(Section):
+class DetectorConfig(Section):
     """How faces are found."""
 
     backend: Literal["auto", "blazeface", "mediapipe", "haar"] = Field(
@@ -98,7 +98,7 @@ class Detector(Section):
     )
 
 
-class Tracker(Section):
+class TrackerConfig(Section):
     """How faces are followed from frame to frame."""
 
     max_age_s: Annotated[float, Field(gt=0, le=60)] = Field(
@@ -106,7 +106,7 @@ class Tracker(Section):
     )
 
 
-class Smoothing(Section):
+class SmoothingConfig(Section):
     """How scores of single frames become a steady expression."""
 
     half_life_s: Annotated[float, Field(ge=0, le=60)] = Field(
@@ -129,7 +129,7 @@ class Smoothing(Section):
     )
 
 
-class Events(Section):
+class EventsConfig(Section):
     """What is reported, and the log it is written to."""
 
     path: Annotated[str, Field(min_length=1)] = Field(
@@ -191,7 +191,7 @@ class Events(Section):
     )
 
 
-class Privacy(Section):
+class PrivacyConfig(Section):
     """What of the people in front of the camera may be shown."""
 
     blur_faces: bool = Field(
@@ -211,7 +211,7 @@ class Privacy(Section):
     )
 
 
-class Snapshots(Section):
+class SnapshotsConfig(Section):
     """Pictures of events on disk. Nothing else ever writes a picture."""
 
     enabled: bool = Field(False, description="Whether pictures are written at all.")
@@ -230,7 +230,7 @@ class Snapshots(Section):
     )
 
 
-class Stream(Section):
+class StreamConfig(Section):
     """The annotated MJPEG stream."""
 
     quality: Annotated[int, Field(ge=1, le=100)] = Field(80, description="JPEG quality.")

@@ -1,4 +1,4 @@
-"""The base class of all errors that a user can fix."""
+"""The base class of all errors that a user can fix, and the reason in an exception."""
 
 from __future__ import annotations
 
@@ -9,3 +9,9 @@ class UserError(Exception):
     The message is shown as it is, without a traceback: one sentence a line, which names the file,
     key or device and says what to do.
     """
+
+
+def reason_of(error: BaseException) -> str:
+    """Why, in a few words: the system's text for an OSError, else the first line of the message."""
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).strip().partition("\n")[0] or type(error).__name__

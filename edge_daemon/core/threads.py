@@ -1,4 +1,4 @@
-"""Threads whose unexpected exception ends the process: systemd restarts it clean."""
+"""Threads, and the request to stop; a thread that fails stops the daemon for systemd to restart."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class GiveUp(RuntimeError):
-    """What went wrong is known, and only a new process can mend it; the message says so."""
+class RestartNeeded(RuntimeError):
+    """A known failure that only a new process can recover from; the message says which."""
 
 
 class Stop:
-    """The one wish to stop, with the failure that caused it, if it was one."""
+    """The request to stop the daemon, and the failure that caused it, if one did."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.failure: BaseException | None = None
 
     def request(self) -> None:
+        """Stop the daemon."""
         self.event.set()
 
     def fail(self, error: BaseException) -> None:
-        """Stop because a thread's work ended with `error`; the first one counts."""
-        if isinstance(error, GiveUp):
+        """Stop the daemon because a thread raised `error`; the first failure is kept."""
+        if isinstance(error, RestartNeeded):
             log.critical("%s", error)
         else:
             log.critical("unexpected failure", exc_info=error)
@@ -35,22 +36,34 @@ class Stop:
 
 
 class Worker:
-    """A named thread that runs `body` and reports what it raises to `stop`."""
+    """A named thread that runs `body`.
 
-    def __init__(self, name: str, body: Callable[[], None], stop: Stop) -> None:
-        self._body, self._stop = body, stop
+    `on_failure` is called in that thread with what `body` raises, `Stop.fail` for instance.
+    """
+
+    def __init__(
+        self, name: str, body: Callable[[], None], on_failure: Callable[[BaseException], None]
+    ) -> None:
+        self._body, self._on_failure = body, on_failure
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; False if it has not come after `timeout_s`."""
-        self._thread.join(timeout_s)
+        """Wait until the thread has ended, if it was started; False after `timeout_s`."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             self._body()
         except BaseException as error:  # the thread's boundary
-            self._stop.fail(error)
+            self._on_failure(error)

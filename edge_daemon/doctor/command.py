@@ -63,13 +63,13 @@ def _software(config: Config) -> Iterator[Finding]:
 
 def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
     """The model, the detector and the camera; the last is left to the daemon at `daemon_url`."""
+    from edge_daemon.capture.build import configured_source  # noqa: PLC0415
     from edge_daemon.capture.picamera import pi_cameras  # noqa: PLC0415
     from edge_daemon.capture.v4l2 import capture_devices, video_nodes  # noqa: PLC0415
     from edge_daemon.doctor import camera as doctor_camera  # noqa: PLC0415 - imports OpenCV
     from edge_daemon.doctor import model as doctor_model  # noqa: PLC0415
     from edge_daemon.pipeline.build import configured_detector, detector_folder  # noqa: PLC0415
     from edge_daemon.updates.build import with_kept_model  # noqa: PLC0415
-    from edge_daemon.wiring import configured_source  # noqa: PLC0415
 
     config = with_kept_model(config)
     model, source = Path(config.model), str(config.camera.source)

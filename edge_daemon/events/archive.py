@@ -7,16 +7,15 @@ newest file would look like the oldest.
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_daemon.core.files import PART, part_of, replacing
 from edge_daemon.events.retention import prune
 
 CHUNK = 65536
-PART = ".part"  # a compressed file in the making
 
 
 class Archive:
@@ -66,18 +65,11 @@ class Archive:
 def _compress(file: Path) -> Iterator[None]:
     """Make `file` a .gz, which appears under its name only when it is whole and on the disk."""
     target = file.with_name(f"{file.name}.gz")
-    part = target.with_name(f"{target.name}{PART}")
-    try:
-        with file.open("rb") as plain, part.open("wb") as raw:
-            with gzip.GzipFile(filename=file.name, mode="wb", fileobj=raw) as packed:
-                while chunk := plain.read(CHUNK):
-                    packed.write(chunk)
-                    yield
-            raw.flush()
-            os.fsync(raw.fileno())
-        shutil.copystat(file, part)
-        part.replace(target)
-        file.unlink(missing_ok=True)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    with file.open("rb") as plain, replacing(target) as raw:
+        with gzip.GzipFile(filename=file.name, mode="wb", fileobj=raw) as packed:
+            while chunk := plain.read(CHUNK):
+                packed.write(chunk)
+                yield
+        raw.flush()
+        shutil.copystat(file, part_of(target))
+    file.unlink(missing_ok=True)

@@ -6,11 +6,11 @@ This is the only place that writes a picture, and it is given none unless `snaps
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_daemon.core.files import PART, replace_file
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
@@ -85,20 +85,13 @@ class Snapshots:
         jpeg = encode_jpeg(annotate(shot.view), quality=shot.view.drawing.quality)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self._folder / _name(shot.event)
-        part = target.with_suffix(".part")
-        try:
-            with open(part, "wb", opener=_private) as file:
-                file.write(jpeg)
-            part.replace(target)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        replace_file(target, jpeg, mode=0o600, sync=False)
         if self._pictures is not None:
             self._pictures.put(jpeg)
 
     def _prune(self) -> None:
         self._prune_at_s = time.monotonic() + PRUNE_S
-        for torn in self._folder.glob("*-face*.part"):
+        for torn in self._folder.glob(f"*-face*{PART}"):
             torn.unlink()
         files = sorted(self._folder.glob("*-face*.jpg"), key=lambda file: file.stat().st_mtime_ns)
         prune(files, keep_bytes=self.policy.keep_bytes, keep_s=self.policy.keep_s)
@@ -113,7 +106,3 @@ def _name(event: Event) -> str:
     """Of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
     at = f"{event.at:%Y%m%dT%H%M%S}.{event.at.microsecond // 1000:03}Z"
     return f"{at}-face{event.fields['face']}-{event.type}.jpg"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from edge_daemon.core.errors import reason_of
 from edge_daemon.mqtt.bell import Bell
 from edge_daemon.mqtt.link import MqttError
 from edge_daemon.mqtt.messages import Message
@@ -227,4 +228,4 @@ def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
 def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the broker's certificate: {error.verify_message}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return reason_of(error)

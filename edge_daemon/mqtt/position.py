@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_daemon.core.files import replace_file
 from edge_daemon.core.types import rfc3339
 
 log = logging.getLogger(__name__)
@@ -55,10 +56,8 @@ class PositionFile:
     def save(self, position: Position, *, connected: bool) -> None:
         """Replace what was saved. A disk that fails costs repeated events, not the daemon."""
         values = asdict(position) | ({"sent": None} if connected else {})
-        part = self._path.with_name(f"{self._path.name}.part")
         try:
-            part.write_text(json.dumps(values) + "\n")
-            part.replace(self._path)
+            replace_file(self._path, f"{json.dumps(values)}\n".encode(), sync=False)
         except OSError as error:
             if not self._reported:
                 log.warning("%s: cannot be written: %s", self._path, error.strerror)

@@ -7,6 +7,8 @@ from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError
 
+from edge_daemon.core.errors import reason_of
+
 TIMEOUT_S: Final = 30.0
 
 
@@ -29,4 +31,4 @@ def fetch(url: str, most_bytes: int) -> bytes:
 def _reason(error: Exception) -> str:
     """urllib wraps the error of the connection into one of its own."""
     cause = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
-    return str(getattr(cause, "strerror", None) or cause).strip() or type(error).__name__
+    return reason_of(cause if isinstance(cause, BaseException) else error)

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from edge_daemon.core.files import replace_file
 from edge_daemon.updates.manifest import Manifest, UpdateRefused, verified
 
 
@@ -52,17 +52,17 @@ class ModelStore:
         """Write a model that is to be tried, and that it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(manifest)
-        _replace(path, content)
+        replace_file(path, content)
         self.see(manifest.version)
         return path
 
     def see(self, version: int) -> None:
         """Have `version` be the highest ever tried."""
-        _replace(self.folder / "seen", str(version).encode())
+        replace_file(self.folder / "seen", str(version).encode())
 
     def keep(self, manifest: Manifest, signed: bytes) -> None:
         """Have the model of `signed`, which is `manifest`, be the one in use from now on."""
-        _replace(self._manifest, signed)
+        replace_file(self._manifest, signed)
         for path in self.folder.glob("*.tflite"):
             if path != self._path(manifest):
                 path.unlink()
@@ -76,12 +76,3 @@ class ModelStore:
 
     def _path(self, manifest: Manifest) -> Path:
         return self.folder / f"{manifest.version}.tflite"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

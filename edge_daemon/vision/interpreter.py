@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
 
 FloatArray = NDArray[np.float32]
 
@@ -64,8 +64,9 @@ class Interpreter:
         try:
             self._interpreter = _build(interpreter_class, content, num_threads)
         except (ValueError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelError(f"{name} does not run on {self.runtime}: {reason}") from error
+            raise ModelError(
+                f"{name} does not run on {self.runtime}: {reason_of(error)}"
+            ) from error
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise ModelError(f"{name} has {len(inputs)} inputs; one is expected")

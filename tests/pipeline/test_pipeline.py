@@ -10,7 +10,7 @@ import pytest
 
 from edge_daemon.capture.camera import Camera
 from edge_daemon.capture.opener import source_opener
-from edge_daemon.config.sections import Smoothing
+from edge_daemon.config.sections import SmoothingConfig
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, Track, View
 from edge_daemon.events.events import Event, EventMaker
@@ -79,7 +79,7 @@ def stages(
         detector=detector,
         tracker=Tracker(),
         classifier=classifier,
-        smoother=Smoother(labels=labels, **Smoothing().model_dump()),
+        smoother=Smoother(labels=labels, **SmoothingConfig().model_dump()),
         maker=EventMaker(labels=labels, common={}),
         drawing=drawing,
         min_score=0.5,

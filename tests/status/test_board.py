@@ -106,7 +106,7 @@ def test_the_pipeline_leaves_frames_out(
     stop = Stop()
     parts = builder.build(Config.model_validate(settings), stop, "test")
     parts.throttle.update(("throttled",), time.monotonic())
-    worker = Worker("pipeline", parts.pipeline.run, stop)
+    worker = Worker("pipeline", parts.pipeline.run, stop.fail)
     worker.start()
     parts.camera.start()
     while parts.camera.status.state in {"starting", "ok"} and stop.failure is None:

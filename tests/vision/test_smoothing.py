@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_daemon.config.sections import Smoothing
+from edge_daemon.config.sections import SmoothingConfig
 from edge_daemon.core.types import UNCERTAIN, Scores
 from edge_daemon.vision.smoothing import STALE_S, Smoother
 
@@ -23,7 +23,9 @@ def scores(top: int, value: float = 0.9) -> Scores:
     return out
 
 
-SETTING = Smoothing(half_life_s=0.2, min_score=0.4, min_margin=0.1, hysteresis=0.0, dwell_s=0.5)
+SETTING = SmoothingConfig(
+    half_life_s=0.2, min_score=0.4, min_margin=0.1, hysteresis=0.0, dwell_s=0.5
+)
 
 
 def smoother(**changed: Any) -> Smoother:

@@ -1,0 +1,18 @@
+"""Builds what opens the camera from the configuration."""
+
+from __future__ import annotations
+
+from edge_daemon.capture.opener import OpenSource, source_opener
+from edge_daemon.config.schema import Config
+
+
+def configured_source(config: Config) -> OpenSource:
+    """Return what opens the source that the configuration names; raises SourceError."""
+    return source_opener(
+        config.camera.source,
+        width=config.camera.width,
+        height=config.camera.height,
+        fps=config.camera.fps,
+        loop=config.camera.loop,
+        pixel_format=config.camera.pixel_format,
+    )
