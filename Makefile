@@ -1,178 +1,244 @@
 # Mien: train on FER2013, convert to TFLite, run the daemon. `make` lists the targets.
+#
+# A value given as NAME=VALUE is never pasted into a recipe. It reaches the shell as an environment
+# variable, exactly as typed, so blanks, quotes, `;`, `&` and `$` are safe, and nothing is echoed.
 
-PYTHON   ?= python3
-NAME     ?= expression
-ARCH     ?= compact
-DATA     ?= data/fer2013
-CONFIG   ?= config.yaml
-# make run SOURCE=demo, SOURCE=/dev/video0, SOURCE=clip.mp4, DETECTOR=haar, PORT=9000
-SETTINGS := $(if $(SOURCE),--set camera.source=$(SOURCE)) \
-            $(if $(DETECTOR),--set detector.backend=$(DETECTOR)) \
-            $(if $(PORT),--set web.port=$(PORT))
+.DEFAULT_GOAL := help
+MAKEOVERRIDES :=
 
-TRAINING := --name $(NAME) $(if $(EPOCHS),--epochs $(EPOCHS)) \
-            $(if $(RATE),--learning-rate $(RATE)) \
-            $(if $(PRECISION),--precision $(PRECISION)) $(if $(DEVICES),--devices $(DEVICES))
+# The variables each target takes. PYTHON is the Python that Mien will run on.
+TAKES_setup := PYTHON DETECTOR
+TAKES_run := PYTHON SOURCE MODEL DETECTOR HOST PORT PASSWORD CONFIG
+TAKES_classify := PYTHON FILE OUT CONFIG
+TAKES_doctor := PYTHON CONFIG
+TAKES_explore := PYTHON DATA
+TAKES_train := PYTHON DATA NAME NETWORK EPOCHS RATE PRECISION DEVICES START
+TAKES_distil := PYTHON DATA NAME EPOCHS RATE PRECISION DEVICES TEACHER TEACHERS
+TAKES_convert := PYTHON NAME VARIANTS
+TAKES_evaluate := PYTHON DATA NAME
+TAKES_install := PYTHON DESTDIR
+TAKES_upgrade := PYTHON DESTDIR
+TAKES_uninstall := PYTHON DESTDIR
+TAKES_camera := PYTHON NAME SOURCE PORT
+TAKES_bundle := ARCH PYTHON
+TAKES_deb := ARCH PYTHON
+TAKES_test-faults := PYTHON CYCLES
+TAKES_test-fleet := PYTHON FLEET DURATION_S
+TAKES_test-kill := PYTHON KILLS
+TAKES_test-api := PYTHON EXAMPLES
+TAKES_bench := PYTHON FRAMES
+TAKES_bench-soak := PYTHON MINUTES
+TAKES_bench-viewers := PYTHON CLIP
+TAKES_bench-architectures := PYTHON DATA EPOCHS
+TAKES_help :=
+TAKES_clean :=
 
-# One environment for each need, made once; a target installs only what it uses.
+GOALS := $(or $(MAKECMDGOALS),help)
+VARIABLES := $(sort $(foreach target,$(filter TAKES_%,$(.VARIABLES)),$($(target))) PYTHON)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+GIVEN := $(filter-out MAKEFLAGS MAKEOVERRIDES SHELL CURDIR GNUMAKEFLAGS -%,$(GIVEN))
+TAKEN := $(sort $(foreach goal,$(GOALS),$(if $(filter undefined,$(origin TAKES_$(goal))),PYTHON,$(TAKES_$(goal)))))
+UNKNOWN := $(filter-out $(TAKEN),$(GIVEN))
+ifneq ($(UNKNOWN),)
+    $(error `make $(GOALS)` takes no $(firstword $(UNKNOWN))=; it takes: $(or $(TAKEN:=$(EMPTY)=),no variables))
+endif
+
+# Keep each value as it was typed, and hand it to the recipes' shells. Only PYTHON and PASSWORD may
+# also come from the environment: others, such as NAME or HOST, are set there for other reasons.
+FROM_ENVIRONMENT := PYTHON PASSWORD
+typed = $(if $(filter command,$(firstword $(origin $1))),yes,$(if $(filter $1,$(FROM_ENVIRONMENT)),yes))
+$(foreach name,$(VARIABLES),$(eval override $(name) := $(if $(call typed,$(name)),$$(value $(name)))))
+export GOALS PYTHON $(foreach name,$(VARIABLES),$(if $($(name)),$(name)))
+ifeq ($(PYTHON),)
+    override PYTHON := python3
+endif
+
 EDGE  := .venv/edge
 TRAIN := .venv/train
 DEV   := .venv/dev
-OLD   := .venv/tflite-runtime
-FER   := .venv/fer
-READER := .venv/metadata-reader
-TASKS := .venv/mediapipe
+MIEN  := $(EDGE)/bin/python -m edge_daemon
+TEST  := $(DEV)/bin/python -m pytest
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
+# The options common to both ways to train.
+TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RATE:+--learning-rate "$$RATE"} \
+            $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
-.PHONY: help setup run install upgrade uninstall camera bundle deb explore train distil convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet check format bench bench-soak bench-servers bench-viewers picture docs test-kill test-train test-ray test-api bench-architectures clean
-.DEFAULT_GOAL := help
+.PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
+        convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill \
+        test-ray test-api check format picture docs lock bench bench-soak bench-servers bench-viewers \
+        bench-architectures clean python edge dev training other-runtimes
 
-help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help:
+	@awk -F ' *## ' ' \
+	    /^TAKES_/ { split($$0, part, " := *"); sub(/^PYTHON ?/, "", part[2]); takes[substr(part[1], 7)] = part[2]; next } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5); next } \
+	    /^[a-z0-9-]+:.* ## / { split($$1, part, ":"); printf "  make %-20s %s\n", part[1], $$2; \
+	        list = takes[part[1]]; gsub(/[A-Z_]+/, "&=", list); if (list) printf "  %25s %s\n", "", list }' Makefile
 
-setup: $(EDGE)/.done $(BLAZEFACE) $(if $(filter mediapipe,$(DETECTOR)),$(EDGE)/.mediapipe)  ## install what the daemon needs, and no more
+##@ Start here
+run: setup  ## run the daemon; without SOURCE= it takes the first camera, or else the demo
+	@set -- --config "$${CONFIG:-config.yaml}" \
+	    $${SOURCE:+--set "camera.source=$$SOURCE"} $${MODEL:+--set "model=$$MODEL"} \
+	    $${DETECTOR:+--set "detector.backend=$$DETECTOR"} \
+	    $${HOST:+--set "web.host=$$HOST"} $${PORT:+--set "web.port=$$PORT"}; \
+	if [ -n "$$PASSWORD" ]; then \
+	    MIEN_WEB_PASSWORD=$$(printf '%s\n' "$$PASSWORD" | $(MIEN) hash-password) || exit 2; \
+	    export MIEN_WEB_PASSWORD; \
+	elif [ -n "$$HOST" ] && ! $(MIEN) check-config "$$@" >/dev/null 2>&1; then \
+	    made=$$($(MIEN) new-token) || exit 2; \
+	    MIEN_WEB_TOKEN=$${made##* }; export MIEN_WEB_TOKEN; \
+	    if $(MIEN) check-config "$$@" >/dev/null 2>&1; then \
+	        token=$$(printf '%s\n' "$$made" | sed -n '1s/.* //p'); \
+	        echo "Others need this token to watch; it is shown only now. Add it to the page's address: ?token=$$token"; \
+	    else unset MIEN_WEB_TOKEN; fi; \
+	fi; \
+	unset PASSWORD; exec $(MIEN) run "$$@"
 
-run: setup  ## run the daemon (SOURCE=, DETECTOR=, PORT=, CONFIG=)
-	exec $(EDGE)/bin/python -m edge_daemon run --config $(CONFIG) $(SETTINGS)
+classify: setup  ## print the faces and expressions of a picture, a video or a folder
+	@if [ -z "$$FILE" ]; then echo "make: name a picture, a video or a folder: make classify FILE=party.jpg" >&2; exit 2; fi; \
+	exec $(MIEN) classify --config "$${CONFIG:-config.yaml}" $${OUT:+--out "$$OUT"} -- "$$FILE"
 
-# sudo make install. DESTDIR= puts it into a folder that is to become another machine's root.
-INSTALL = $(PYTHON) -B -m deploy --destdir '$(or $(DESTDIR),/)'
-install: $(BLAZEFACE)  ## install and start the service, by sudo (DESTDIR=)
-	@$(INSTALL) install
+doctor: setup  ## examine this device and say how to fix what is wrong
+	@exec $(MIEN) doctor --config "$${CONFIG:-config.yaml}"
 
-upgrade: $(BLAZEFACE)  ## go over to this version, by sudo, and back if it does not run
-	@$(INSTALL) upgrade
+train: training  ## train a network on FER2013 or a folder of pictures
+	@exec $(TRAIN)/bin/python -m train fit $(TRAINING) --arch "$${NETWORK:-compact}" \
+	    $${START:+--start "$$START"} -- "$${DATA:-data/fer2013}"
 
-uninstall:  ## remove the service, by sudo, with its configuration and events (DESTDIR=)
-	@$(INSTALL) uninstall
+convert: training other-runtimes  ## convert exports/NAME to models/NAME.tflite and check the result
+	@exec $(TRAIN)/bin/python -m convert --output "models/$${NAME:-expression}.tflite" \
+	    $${VARIANTS:+--variants "$$VARIANTS"} -- "exports/$${NAME:-expression}"
 
-camera:  ## watch one more camera, by sudo (NAME=door SOURCE=/dev/video2 PORT=8081)
-	@$(INSTALL) camera $(NAME) $(if $(SOURCE),--source $(SOURCE)) --port $(PORT)
+test: dev other-runtimes $(BLAZEFACE)  ## run all tests, two files at a time
+	$(TEST) -n 2 --dist loadfile --durations=20
 
-bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz to install without a network (ARCH=aarch64 PYTHON=3.13)
-	python3 -B -m deploy.bundle $(BUNDLE)
+##@ On a device
+DEPLOY = "$$PYTHON" -B -m deploy --destdir "$${DESTDIR:-/}"
+install: python $(BLAZEFACE)  ## install and start the service, with sudo
+	@$(DEPLOY) install
 
-deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package (ARCH=aarch64 PYTHON=3.13)
-	python3 -B -m deploy.deb $(BUNDLE)
-# Here ARCH and PYTHON are the other machine's, not a network's and this one's.
-bundle deb: BUNDLE := --arch $(ARCH:compact=aarch64) --python $(PYTHON:python3=3.13)
-bundle deb: override PYTHON := python3
+upgrade: python $(BLAZEFACE)  ## upgrade the service to this version, with sudo; goes back if it fails
+	@$(DEPLOY) upgrade
 
-explore: $(TRAIN)/.done  ## write a page about the dataset (DATA=)
-	$(TRAIN)/bin/python -m train explore $(DATA)
+uninstall: python  ## remove the service, its configuration and events, with sudo
+	@$(DEPLOY) uninstall
 
-train: $(TRAIN)/.done  ## train on FER2013 (DATA=, ARCH=compact|seed, NAME=, EPOCHS=, PRECISION=, DEVICES=all, START=model.tflite, RATE=)
-	$(TRAIN)/bin/python -m train fit $(DATA) --arch $(ARCH) $(TRAINING) $(if $(START),--start $(START))
+camera: python  ## add a camera with a service of its own, with sudo
+	@if [ -z "$$NAME" ] || [ -z "$$PORT" ]; then \
+	    echo "make: name the camera and its port: sudo make camera NAME=door SOURCE=/dev/video2 PORT=8081" >&2; exit 2; fi; \
+	$(DEPLOY) camera --source "$${SOURCE:-auto}" --port "$$PORT" -- "$$NAME"
 
-distil: $(TRAIN)/.done  ## train teachers, then the compact student from their answers (TEACHER=, TEACHERS=)
-	$(TRAIN)/bin/python -m train distil $(DATA) $(TRAINING) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(TEACHERS),--teachers $(TEACHERS))
+bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz, to install without a network
+	@python3 -B -m deploy.bundle --arch "$${ARCH:-aarch64}" --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
 
-convert: $(TRAIN)/.done $(OLD)/.done  ## convert exports/NAME to models/NAME.tflite (VARIANTS=all: float32, float16, dynamic too)
-	$(TRAIN)/bin/python -m convert exports/$(NAME) --output models/$(NAME).tflite $(if $(VARIANTS),--variants $(VARIANTS))
+deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package
+	@python3 -B -m deploy.deb --arch "$${ARCH:-aarch64}" --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
 
-evaluate: $(TRAIN)/.done  ## write all figures of models/NAME.tflite to its card, models/NAME.md (DATA=, NAME=)
-	$(TRAIN)/bin/python -m train evaluate models/$(NAME).tflite $(DATA) --card models/$(NAME).md
+##@ More about training
+explore: training  ## write a page about a dataset and its problems
+	@exec $(TRAIN)/bin/python -m train explore -- "$${DATA:-data/fer2013}"
 
-test: $(DEV)/.done $(OLD)/.done $(READER)/.done $(BLAZEFACE)  ## run the tests, two files at a time
-	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
+distil: training  ## train teachers, then the compact network from their answers
+	@exec $(TRAIN)/bin/python -m train distil $(TRAINING) $${TEACHER:+--teacher "$$TEACHER"} \
+	    $${TEACHERS:+--teachers "$$TEACHERS"} -- "$${DATA:-data/fer2013}"
 
-test-systemd: $(DEV)/.done $(BLAZEFACE)  ## install, fail, upgrade and uninstall in a booted container, by root
-	$(DEV)/bin/python -m pytest tests/deploy/test_installed.py -m long -x -s -o timeout=1800
+evaluate: training  ## write every figure of models/NAME.tflite to its card, models/NAME.md
+	@name="models/$${NAME:-expression}"; \
+	exec $(TRAIN)/bin/python -m train evaluate --card "$$name.md" -- "$$name.tflite" "$${DATA:-data/fer2013}"
 
-test-v4l2: $(DEV)/.done $(BLAZEFACE)  ## real V4L2 devices, in a QEMU guest made by root (20 minutes)
-	$(DEV)/bin/python -m pytest tests/capture/test_v4l2_guest.py -m long -x -s -o timeout=3600
+##@ For developers
+setup: edge $(BLAZEFACE)  ## install what the daemon needs, and no more
+	@if [ "$$DETECTOR" = mediapipe ]; then $(ENVIRONMENT) edge mediapipe; fi
 
-test-arm64: $(DEV)/.done $(BLAZEFACE)  ## install and run on arm64, in user-mode emulation, by root (20 minutes)
-	$(DEV)/bin/python -m pytest tests/deploy/test_arm64.py -m long -s -o timeout=3600
-
-test-faults: $(DEV)/.done $(BLAZEFACE)  ## take a camera away and give it back 200 times (CYCLES=)
-	CYCLES=$(or $(CYCLES),200) $(DEV)/bin/python -m pytest tests/daemon/test_faults.py -m long -s
-
-test-fleet: $(DEV)/.done  ## 200 devices at 5 events a second on one mosquitto (DEVICES=, SECONDS=)
-	MIEN_DEVICES=$(or $(DEVICES),200) MIEN_SECONDS=$(or $(SECONDS),60) $(DEV)/bin/python -m pytest tests/mqtt/test_fleet.py -m long -s -o timeout=1200
-
-check: $(DEV)/.done  ## lint, format check and types
+check: dev  ## lint, check the formatting and the types
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/hadolint Dockerfile
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 
-format: $(DEV)/.done  ## format the code
+format: dev  ## format the code
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-test-train: $(DEV)/.done  ## train on several devices and hosts, and compare with one
-	$(DEV)/bin/python -m pytest tests/train/test_train_devices.py -m long
-
-test-kill: $(DEV)/.done $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
-	MIEN_KILLS=50 $(DEV)/bin/python -m pytest -o timeout=1200 tests/events/test_kill.py
-
-test-ray: $(DEV)/.ray $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and compare
-	$(DEV)/bin/python -m pytest tests/batch/test_classify.py -m long
-
-test-api: $(DEV)/.done $(BLAZEFACE)  ## ask the daemon what docs/openapi.yaml allows, 300 times a path (EXAMPLES=)
-	MIEN_EXAMPLES=$(or $(EXAMPLES),300) $(DEV)/bin/python -m pytest -o timeout=1200 tests/web/test_openapi.py
-
-picture: $(DEV)/.done $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
-	MIEN_PICTURE=docs/page.png $(DEV)/bin/python -m pytest tests/web/test_page_picture.py
-
-docs: $(DEV)/.done  ## write docs/configuration.md from the schema
+docs: dev  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
 
-bench: $(DEV)/.done $(EDGE)/.done $(FER)/.done $(TASKS)/.done $(BLAZEFACE)  ## compare with other ways, side by side (FRAMES=480)
-	$(DEV)/bin/python -m benchmarks.compare $(FRAMES)
+lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
+	$(DEV)/bin/python -B -m deploy.lock
 
-bench-soak: $(EDGE)/.done $(BLAZEFACE)  ## watch the daemon's memory over many frames (MINUTES=30)
-	$(EDGE)/bin/python -m benchmarks.soak $(or $(MINUTES),30)
+picture: dev $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
+	MIEN_PICTURE=docs/page.png $(TEST) tests/web/test_page_picture.py
 
-bench-servers: $(DEV)/.done  ## compare the web servers of docs/adr/0003 (two minutes)
+test-systemd: dev $(BLAZEFACE)  ## install, break, upgrade and uninstall in a booted container, as root
+	$(TEST) tests/deploy/test_installed.py -m long -x -s -o timeout=1800
+
+test-v4l2: dev $(BLAZEFACE)  ## use real V4L2 devices in a QEMU guest, as root (20 minutes)
+	$(TEST) tests/capture/test_v4l2_guest.py -m long -x -s -o timeout=3600
+
+test-arm64: dev $(BLAZEFACE)  ## install and run on emulated arm64, as root (20 minutes)
+	$(TEST) tests/deploy/test_arm64.py -m long -s -o timeout=3600
+
+test-faults: dev $(BLAZEFACE)  ## take a camera away and give it back 200 times
+	@CYCLES="$${CYCLES:-200}" $(TEST) tests/daemon/test_faults.py -m long -s
+
+test-fleet: dev  ## run 200 devices at 5 events a second on one broker
+	@MIEN_DEVICES="$${FLEET:-200}" MIEN_SECONDS="$${DURATION_S:-60}" \
+	    $(TEST) tests/mqtt/test_fleet.py -m long -s -o timeout=1200
+
+test-train: dev  ## train on several devices and hosts, and compare with one
+	$(TEST) tests/train/test_train_devices.py -m long
+
+test-kill: dev $(BLAZEFACE)  ## kill the daemon and its log 50 times and count the lines
+	@MIEN_KILLS="$${KILLS:-50}" $(TEST) -o timeout=1200 tests/events/test_kill.py
+
+test-ray: dev $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and compare
+	@$(ENVIRONMENT) dev ray
+	$(TEST) tests/batch/test_classify.py -m long
+
+test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a path
+	@MIEN_EXAMPLES="$${EXAMPLES:-300}" $(TEST) -o timeout=1200 tests/web/test_openapi.py
+
+bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
+	@$(ENVIRONMENT) fer
+	@$(ENVIRONMENT) mediapipe
+	@$(DEV)/bin/python -m benchmarks.compare $${FRAMES:+"$$FRAMES"}
+
+bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
+	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"
+
+bench-servers: dev  ## compare the web servers of docs/adr/0003 (two minutes)
 	$(DEV)/bin/python -m benchmarks.servers
 
-bench-viewers: $(DEV)/.done $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (CLIP=, needs motion and ffmpeg)
-	$(DEV)/bin/python -m benchmarks.viewers $(CLIP)
+bench-viewers: dev $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (needs motion and ffmpeg)
+	@$(DEV)/bin/python -m benchmarks.viewers $${CLIP:+"$$CLIP"}
 
-bench-architectures: $(DEV)/.done  ## train and compare candidates for the compact network, for hours (DATA=, EPOCHS=12)
-	$(DEV)/bin/python -m benchmarks.architectures $(DATA) $(if $(EPOCHS),--epochs $(EPOCHS))
+bench-architectures: dev  ## train and compare candidates for the compact network, for hours
+	@$(DEV)/bin/python -m benchmarks.architectures $${EPOCHS:+--epochs "$$EPOCHS"} -- "$${DATA:-data/fer2013}"
 
-clean:  ## remove the environments and caches (models, exports and events stay)
+clean:  ## remove environments and caches; models, exports and events stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 
-$(EDGE)/.done: EXTRAS = edge,mqtt,updates
-$(TRAIN)/.done: EXTRAS = train
-$(DEV)/.done: EXTRAS = edge,train,dev
-.venv/%/.done: pyproject.toml
-	$(PYTHON) -m venv .venv/$*
-	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
-	.venv/$*/bin/python -m compileall -q edge_daemon
-	@touch $@
+# Environments, one for each need (deploy/environment.py); each is made once and again when
+# pyproject.toml or the Python changes.
+ENVIRONMENT = "$$PYTHON" -B -m deploy.environment
+edge: python
+	@$(ENVIRONMENT) edge
+training: python
+	@$(ENVIRONMENT) train
+dev: python
+	@$(ENVIRONMENT) dev
+other-runtimes: python
+	@$(ENVIRONMENT) tflite-runtime
+	@$(ENVIRONMENT) metadata-reader
 
-# tflite-runtime's last wheels are for Python 3.11 on Linux; where it cannot be had, conversion and
-# tests go on without it and say so.
-PYTHON_311 ?= $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON) || echo python3.11)
-$(OLD)/.done:
-	-$(PYTHON_311) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 numpy==1.26.4 && touch $@
+python:
+	@version=$$("$$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || version=none; \
+	case "$$version" in \
+	    3.11|3.12|3.13) exit 0 ;; \
+	    none) is="cannot be run" ;; \
+	    *) is="is Python $$version" ;; \
+	esac; \
+	echo "make: PYTHON=$$PYTHON $$is; install Python 3.11, 3.12 or 3.13 and name it: make $$GOALS PYTHON=python3.13" >&2; exit 2
 
-# 0.10.21 is the last MediaPipe whose wheel has all that its metadata reader imports.
-$(READER)/.done:
-	-$(PYTHON) -m venv $(READER) && $(READER)/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.26.4 'flatbuffers>=25,<26' 'absl-py>=2,<3' attrs matplotlib 'protobuf>=4,<5' opencv-python-headless==4.10.0.84 && $(READER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21 && touch $@
-
-# `make bench` compares with these, and says so where one cannot be had. fer names PyTorch too, of
-# which it uses nothing with its default settings.
-$(FER)/.done:
-	-$(PYTHON) -m venv $(FER) && $(FER)/bin/python -m pip install --quiet --disable-pip-version-check 'tensorflow-cpu>=2.21,<2.22' 'opencv-python-headless>=4.10,<5' requests pillow 'setuptools<81' && $(FER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fer==25.10.3 && touch $@
-$(TASKS)/.done: pyproject.toml
-	-$(PYTHON) -m venv $(TASKS) && $(TASKS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[edge,mediapipe]' && $(TASKS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'mediapipe>=1.2,<2' && touch $@
-
-# MediaPipe without the OpenCV it names, which would replace the headless one; at run time it also
-# needs Debian's libegl1 and libgles2.
-$(EDGE)/.mediapipe: $(EDGE)/.done
-	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mediapipe]'
-	$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'mediapipe>=1.2,<2'
-	@touch $@
-
-$(DEV)/.ray: $(DEV)/.done
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
-	@touch $@
-
-$(BLAZEFACE):
-	$(PYTHON) models/fetch_blazeface.py
+$(BLAZEFACE): | python
+	@"$$PYTHON" models/fetch_blazeface.py
