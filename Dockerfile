@@ -1,6 +1,6 @@
 # The daemon without systemd: the release that `sudo make install` makes, in /opt/mien.
 #   docker build --tag mien .
-# For amd64 and arm64. BASE is any image with Python 3.11 to 3.13, pip and venv.
+# For amd64 and arm64. BASE can be any image with Python 3.11 to 3.13, pip and venv.
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
@@ -9,7 +9,7 @@ COPY . .
 RUN python3 -B models/fetch_blazeface.py && python3 -B -m deploy build
 
 FROM ${BASE}
-# Members of `video`, whose number is Debian's, may open cameras.
+# Members of `video`, which has Debian's group number, may open cameras.
 RUN useradd --system --uid 10001 --user-group --groups video --home-dir /var/lib/mien --create-home mien \
     && install --directory --owner=mien --group=mien /var/log/mien
 COPY --from=build /opt/mien /opt/mien
@@ -22,7 +22,7 @@ WORKDIR /opt/mien/current
 VOLUME ["/var/log/mien", "/var/lib/mien"]
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD ["venv/bin/python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+    CMD ["venv/bin/python", "-m", "deploy.health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["venv/bin/python", "-m", "edge_daemon"]
 CMD ["run", "--config", "config.yaml"]

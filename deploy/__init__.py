@@ -1,1 +1,1 @@
-"""Puts the daemon on a machine and takes it off again; the system's Python, nothing else needed."""
+"""Installs the daemon on a machine and removes it; needs nothing but the system's Python."""

@@ -1,7 +1,7 @@
-"""`python3 -m deploy`: install, upgrade or uninstall the service, or add a camera to it.
+"""`python3 -m deploy`: install, upgrade or uninstall the service, or add a camera.
 
-It is run in a checkout, in an unpacked bundle or in an installed release; `make install` and the
-like, and the bundle's `./install`, call it.
+It runs in a checkout, an unpacked bundle or an installed release. `make install` and the bundle's
+`./install` call it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from deploy.layout import DeployError, Layout, check_machine, check_systemd
 from deploy.service import stop
 
 COMMANDS = {
-    "build": (build, "make the release without a service, for a container"),
+    "build": (build, "build the release without a service, for a container"),
     "install": (install, "install and start the service, or upgrade it"),
-    "upgrade": (upgrade, "go over to this release, and back if it does not run"),
-    "stop": (stop, "stop the service and forget that it is started at boot"),
-    "uninstall": (uninstall, "remove everything, configuration and events too"),
+    "upgrade": (upgrade, "switch to this release, and back if it does not run"),
+    "stop": (stop, "stop the service and disable it"),
+    "uninstall": (uninstall, "remove everything, including configuration and events"),
 }
 
 
 def main() -> int:
-    """The exit code: 0 done, 1 not done, with a sentence that says why."""
+    """Run the command; the exit code is 0, or 1 after a sentence that says why it failed."""
     os.umask(0o022)
     options = _parser().parse_args()
     try:
@@ -45,15 +45,15 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m deploy", description=__doc__)
     parser.add_argument(
-        "--destdir", type=Path, default=Path("/"), help="the root of another machine's files"
+        "--destdir", type=Path, default=Path("/"), help="root folder of another machine's files"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, what) in COMMANDS.items():
         commands.add_parser(name, help=what, description=what)
-    what = "have one more camera watched, by a service of its own"
+    what = "add a camera, with a service of its own"
     camera = commands.add_parser("camera", help=what, description=what)
     camera.add_argument("name")
-    camera.add_argument("--source", default="auto", help="as camera.source in the configuration")
+    camera.add_argument("--source", default="auto", help="as in camera.source (default: auto)")
     camera.add_argument("--port", type=int, required=True)
     return parser
 

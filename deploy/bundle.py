@@ -1,13 +1,14 @@
-"""`python3 -m deploy.bundle`: all that a machine without a network needs, in one .tar.gz.
+"""`python3 -m deploy.bundle`: everything a machine without a network needs, in one .tar.gz.
 
-It holds what a release is made of, the wheels for one architecture and Python, and `install`.
-The same content gives the same file to the last bit.
+It holds the files of a release, the wheels for one architecture and Python, and `install`. The
+same content always gives the same file, byte for byte; its SHA-256 is written next to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import shutil
 import sys
 import tarfile
@@ -16,21 +17,34 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.layout import DeployError, run
-from deploy.release import contents, requirements, version
+from deploy.release import LOCKS, contents, version
 
 SOURCE = Path(__file__).resolve().parent.parent
 ARCHITECTURES = ("aarch64", "x86_64")
 PYTHONS = ("3.11", "3.12", "3.13")
-GLIBC = range(36, 16, -1)  # Debian 12 has 2.36; what wheels are built against, the newest first
+GLIBC = range(36, 16, -1)  # versions that wheels are built for, newest first; Debian 12 has 2.36
 INSTALL = """\
 #!/bin/sh
-# Installs the service on this machine, without a network.
-cd "$(dirname "$0")" && exec python3 -B -m deploy install "$@"
+# Installs the service on this machine, without a network: sudo ./install
+# PYTHON=python3.11 names another Python; DESTDIR=folder installs into a folder.
+for word in "$@"; do
+    case "$word" in
+        PYTHON=*) PYTHON=${word#*=} ;;
+        DESTDIR=*) DESTDIR=${word#*=} ;;
+        *) echo "install: unknown argument $word; it takes PYTHON= and DESTDIR=" >&2; exit 2 ;;
+    esac
+done
+PYTHON=${PYTHON:-python3}
+if ! command -v "$PYTHON" >/dev/null; then
+    echo "install: PYTHON=$PYTHON cannot be run; name the Python that this bundle is for" >&2
+    exit 2
+fi
+cd "$(dirname "$0")" && exec "$PYTHON" -B -m deploy --destdir "${DESTDIR:-/}" install
 """
 
 
 def pack(name: str, description: str | None, make: Callable[[Path, str, str], Path]) -> int:
-    """The command `name`: `make` of the options given, a folder, an architecture, a Python."""
+    """Run the command `name`, whose `make` takes a folder, an architecture and a Python version."""
     wanted = _options(description)
     try:
         print(make(wanted.output, wanted.arch, wanted.python))
@@ -41,7 +55,7 @@ def pack(name: str, description: str | None, make: Callable[[Path, str, str], Pa
 
 
 def bundle(output: Path, arch: str, python: str) -> Path:
-    """Write the bundle for a machine of the architecture `arch` with `python` into `output`."""
+    """Write the bundle for machines of architecture `arch` and Python `python`."""
     name = f"mien-{version(SOURCE)}-{arch}-py{python}"
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output) as scratch:
@@ -49,33 +63,36 @@ def bundle(output: Path, arch: str, python: str) -> Path:
         fill(folder, arch, python)
         packed = folder.with_suffix(".partial")
         _pack(folder, packed)
-        return packed.replace(output / f"{name}.tar.gz")
+        made = packed.replace(output / f"{name}.tar.gz")
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    (output / f"{made.name}.sha256").write_text(f"{digest}  {made.name}\n", encoding="utf-8")
+    return made
 
 
 def fill(folder: Path, arch: str, python: str) -> None:
-    """Put everything into `folder`, the wheels into its `wheels`."""
+    """Copy a release's files into `folder` and download its wheels into `folder`/wheels."""
     for file in contents(SOURCE):
         target = folder / file.relative_to(SOURCE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     (folder / "install").write_text(INSTALL, encoding="utf-8")
     (folder / "install").chmod(0o755)
-    wanted = requirements(SOURCE / "pyproject.toml")
-    download_wheels(folder / "wheels", arch, python, wanted)
+    lock = SOURCE / LOCKS / f"{arch}-{python}.txt"
+    download_wheels(folder / "wheels", arch, python, ["--require-hashes", "-r", str(lock)])
+    (folder / "wheels/platform").write_text(f"{arch} {python}\n", encoding="utf-8")
 
 
 def download_wheels(folder: Path, arch: str, python: str, wanted: Sequence[str]) -> None:
-    """Have pip fetch what is wanted there, and say in `platform` what it is for."""
+    """Download wheels for that machine into `folder`; `wanted` are arguments of `pip download`."""
     platforms = [f"--platform=manylinux_2_{minor}_{arch}" for minor in GLIBC]
     platforms.append(f"--platform=manylinux2014_{arch}")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     run([*pip, *target, *platforms, f"--dest={folder}", *wanted])
-    (folder / "platform").write_text(f"{arch} {python}\n", encoding="utf-8")
 
 
 def _pack(folder: Path, target: Path) -> None:
-    """Write `folder` as .tar.gz, owned by root and without times."""
+    """Write `folder` as .tar.gz, owned by root and without timestamps."""
     with (
         target.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=1) as packed,
@@ -95,10 +112,10 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _options(what: str | None) -> argparse.Namespace:
-    """The options given: `arch` and `python` of the machine to be, `output`, a folder."""
     parser = argparse.ArgumentParser(description=what)
-    parser.add_argument("--arch", choices=ARCHITECTURES, default="aarch64")
-    parser.add_argument("--python", choices=PYTHONS, default="3.13")
+    what = "of the machine to install on (default: %(default)s)"
+    parser.add_argument("--arch", choices=ARCHITECTURES, default="aarch64", help=what)
+    parser.add_argument("--python", choices=PYTHONS, default="3.13", help=what)
     parser.add_argument("--output", type=Path, default=Path("dist"))
     return parser.parse_args()
 

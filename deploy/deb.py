@@ -1,7 +1,7 @@
 """`python3 -m deploy.deb`: the bundle as a Debian package, by debhelper.
 
-The package holds the bundle and makes the environment when it is configured (see ADR 14). It can
-be made for another architecture than this machine's: nothing is compiled.
+The package holds the files of a bundle and makes the virtual environment when it is configured
+(ADR 14). It can be built for another architecture, because nothing is compiled.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import tempfile
 from pathlib import Path
 
 from deploy.bundle import SOURCE, fill, pack
-from deploy.layout import run
+from deploy.layout import DeployError, run
 from deploy.release import version
 
+TOOLS = ("dpkg-buildpackage", "dh")
 DEBIAN_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 
 def package(output: Path, arch: str, python: str) -> Path:
-    """Write the .deb for the architecture `arch` and `python` into `output`."""
+    """Write the .deb for machines of architecture `arch` with Python `python`; return its path."""
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        raise DeployError(
+            f"{' and '.join(missing)} not found; fix: sudo apt install dpkg-dev debhelper"
+        )
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output) as scratch:
         folder = Path(scratch) / "mien"

@@ -1,4 +1,4 @@
-"""The whole installation: made, gone over to another release, given a camera more, removed."""
+"""Installs, upgrades and removes the service, and adds cameras to it."""
 
 from __future__ import annotations
 
@@ -11,66 +11,64 @@ from typing import NoReturn
 
 from deploy import release, service
 from deploy.layout import MAIN, DeployError, Layout, run
-from deploy.settings import new_settings, settings, with_values
+from deploy.settings import new_settings, quoted, settings, with_values
 
 SOURCE = Path(__file__).resolve().parent.parent
 PACKAGED = Path("/usr/lib/mien")
 LOG = "journalctl -u 'edge-daemon*' -n 30"
-DOCTOR = (
-    "cd /opt/mien/current && "
-    "sudo -u mien venv/bin/python -m edge_daemon doctor --config /etc/mien/config.yaml"
-)
-NOT_INSTALLED = "nothing is installed here yet: sudo make install."
+DOCTOR = "sudo mien doctor"
+NOT_INSTALLED = "Mien is not installed here; fix: sudo make install."
 
 
 def install(layout: Layout, *, also_main: bool = True) -> None:
-    """Install this release, or upgrade to it; what ran runs again, on failure as it was before.
+    """Install this release or upgrade to it, and restart the units that ran.
 
-    `also_main` starts edge-daemon.service and has it started at boot whether it ran or not.
+    If a unit does not start, the release before runs again. `also_main` starts edge-daemon.service
+    and enables it, whether it ran or not.
     """
     if layout.packaged and SOURCE != PACKAGED:
-        raise DeployError("it was installed as a package: upgrade it with apt, or apt purge mien.")
+        raise DeployError("Mien is installed as a package; upgrade it with apt, or apt purge mien.")
     before = layout.running_release()
     new = release.build(SOURCE, layout)
     token = "" if layout.config.exists() else _write_config(new, layout)
     try:
         _check_configs(new, layout)
-        _go_over(new, before, layout, also_main=also_main)
+        _switch(new, before, layout, also_main=also_main)
         _report(new, before, layout)
     finally:
         if token:
-            print("Watch here; the address has the access token in it and is shown only now:")
+            print("Watch here; this address contains the access token and is shown only now:")
             print(f"    {_url(layout, token)}")
 
 
 def build(layout: Layout) -> None:
-    """Make this release and no service, for a container."""
+    """Build this release without a service, for a container."""
     release.link(release.build(SOURCE, layout), layout)
 
 
 def upgrade(layout: Layout) -> None:
-    """Go over to this release; what did not run stays as it is."""
+    """Switch to this release; units that did not run stay stopped."""
     if layout.running_release() is None:
         raise DeployError(NOT_INSTALLED)
     install(layout, also_main=False)
 
 
 def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
-    """Write /etc/mien/NAME.yaml, with what config.yaml has for all; start edge-daemon@NAME."""
+    """Write /etc/mien/NAME.yaml with the settings all cameras share; start edge-daemon@NAME."""
     new = layout.running_release()
     path = layout.settings / f"{name}.yaml"
     if new is None or not layout.config.exists():
         raise DeployError(NOT_INSTALLED)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or name == "config":
-        raise DeployError(f"{name!r} is no name for a camera: letters a to z, digits and '-' are.")
+        raise DeployError(f"{name!r} cannot name a camera; use the letters a to z, digits and '-'.")
     if path.exists():
         raise DeployError(
-            f"{path} is there already; edit it, then: systemctl restart edge-daemon@{name}"
+            f"{path} exists already; edit it, then: sudo systemctl restart edge-daemon@{name}"
         )
     text = with_values(
         (new / "config.yaml").read_text(encoding="utf-8"),
         _paths(f"/{name}")
-        | {"camera.name": name, "camera.source": source, "web.port": str(port)}
+        | {"camera.name": quoted(name), "camera.source": quoted(source), "web.port": str(port)}
         | _shared(layout.config.read_text(encoding="utf-8")),
     )
     _write_private(path, text)
@@ -79,13 +77,16 @@ def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
     service.enable(unit, layout)
     if not layout.staged:
         service.start([unit])
-    print(f"{unit} runs by {path}, on port {port}, with the token or password of {layout.config}.")
+    print(
+        f"{unit} serves port {port}; its configuration is {path}, its token or password that of "
+        f"{layout.config}."
+    )
 
 
 def uninstall(layout: Layout) -> None:
-    """Remove all of it: service, code, configuration, events, snapshots and the account."""
+    """Remove the service, its code, configuration, events, snapshots and account."""
     if layout.packaged:
-        raise DeployError("it was installed as a package: sudo apt purge mien.")
+        raise DeployError("Mien is installed as a package; remove it with: sudo apt purge mien.")
     service.stop(layout)
     gone = [*layout.system_files.values(), layout.home, layout.settings, *layout.data]
     gone += (layout.root / "run").glob("mien-*")
@@ -94,15 +95,15 @@ def uninstall(layout: Layout) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for folder in {place.parent for place in layout.system_files.values()}:
-        with suppress(OSError):  # it holds something of others
+    for folder in {place.parent for place in layout.system_files.values() if place.suffix}:
+        with suppress(OSError):  # it still holds files of others
             folder.rmdir()
     service.forget_user(layout)
     service.reload_after_removal(layout)
-    print("mien is removed, its configuration, events and account too.")
+    print("removed Mien, its configuration, events and account.")
 
 
-def _go_over(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:
+def _switch(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:
     release.switch(new, layout)
     service.prepare(layout)
     if also_main:
@@ -113,7 +114,7 @@ def _go_over(new: Path, before: Path | None, layout: Layout, *, also_main: bool)
 
 
 def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:
-    """Start on the new release; go back to the one before where it does not run."""
+    """Start the units on the new release; go back to the one before if one does not run."""
     units = service.running()
     if also_main and MAIN not in units:
         units.append(MAIN)
@@ -124,9 +125,9 @@ def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -
             service.restart(units)
     except DeployError as error:
         if before is None or before == new:
-            raise DeployError(f"{error}; see: {LOG}; what may mend it: {DOCTOR}") from error
+            raise DeployError(f"{error}; see: {LOG}; examine with: {DOCTOR}") from error
         _go_back(before, layout, units, f"{new.name} does not run: {error}")
-    print("\n".join(f"{unit} runs" for unit in units) or "no unit ran, so that none was started")
+    print("\n".join(f"{unit} runs" for unit in units) or "no unit ran, so none was started")
 
 
 def _go_back(before: Path, layout: Layout, units: list[str], why: str) -> NoReturn:
@@ -135,12 +136,14 @@ def _go_back(before: Path, layout: Layout, units: list[str], why: str) -> NoRetu
     try:
         service.restart(units)
     except DeployError as error:
-        raise DeployError(f"{why}; nor does {before.name} any more: {error}; see: {LOG}") from error
+        raise DeployError(
+            f"{why}; {before.name} does not run any more either: {error}; see: {LOG}"
+        ) from error
     raise DeployError(f"{why}; went back to {before.name}, which runs; see: {LOG}")
 
 
 def _check_configs(new: Path, layout: Layout) -> None:
-    """Nothing is touched where the new release does not take a configuration that is used."""
+    """Raise DeployError where the new release refuses a configuration in use."""
     for path in sorted(layout.settings.glob("*.yaml")):
         run(
             [new / "venv/bin/python", "-m", "edge_daemon", "check-config", "--config", path],
@@ -149,7 +152,7 @@ def _check_configs(new: Path, layout: Layout) -> None:
 
 
 def _write_config(new: Path, layout: Layout) -> str:
-    """Write the first configuration: for the network, with a token of its own. The token."""
+    """Write the first configuration, which serves the network; return its new token."""
     printed = run([new / "venv/bin/python", "-m", "edge_daemon", "new-token"], cwd=new)
     token, stored = (line.split()[-1] for line in printed.splitlines())
     sample = (new / "config.yaml").read_text(encoding="utf-8")
@@ -167,7 +170,7 @@ def _paths(instance: str) -> dict[str, str]:
 
 
 def _shared(text: str) -> dict[str, str]:
-    """The settings a further camera takes over: who may watch, the broker, whose updates."""
+    """The settings that all cameras share: access, broker and updates."""
     return {
         setting.key: setting.value
         for setting in settings(text)
@@ -177,19 +180,19 @@ def _shared(text: str) -> dict[str, str]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file for root alone; the group that reads it comes by mien.tmpfiles."""
+    """Write a file that only root can read; mien.tmpfiles gives it the service's group."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o640)
     path.write_text(text, encoding="utf-8")
 
 
 def _report(new: Path, before: Path | None, layout: Layout) -> None:
-    print(f"{new.name} is installed in {layout.home}, its configuration is {layout.config}")
+    print(f"installed {new.name} in {layout.home}; its configuration is {layout.config}")
     if before is None or before == new:
         return
     samples = [(folder / "config.yaml").read_text(encoding="utf-8") for folder in (before, new)]
     for setting in new_settings(*samples):
-        print(f"new setting {setting.key}, at its default until you set it:  {setting.line}")
+        print(f"new setting {setting.key}; it has its default until you set it:  {setting.line}")
 
 
 def _url(layout: Layout, token: str) -> str:
@@ -198,10 +201,10 @@ def _url(layout: Layout, token: str) -> str:
 
 
 def _address() -> str:
-    """This machine's address on its network, else its name."""
+    """This machine's address on its network, or else its name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; asks which way it would go
+            probe.connect(("192.0.2.1", 9))  # sends nothing; only chooses a route
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()

@@ -1,8 +1,9 @@
-"""Where everything lies on a device, and what may keep it from being put there."""
+"""Where the files are on a device, and the checks before anything is installed."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -15,23 +16,23 @@ USER = "mien"
 
 
 class DeployError(RuntimeError):
-    """It cannot be done; one sentence says why and what to do."""
+    """The installation cannot be done; one sentence says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The places, all below `root`: "/", or a folder that is to become another machine's."""
+    """The paths, all below `root`: "/", or a folder that will be another machine's root."""
 
     root: Path = Path("/")
 
     @property
     def staged(self) -> bool:
-        """Whether this is not the running system."""
+        """Whether `root` is a folder instead of the running system."""
         return self.root != Path("/")
 
     @property
     def packaged(self) -> bool:
-        """Whether dpkg brings what systemd and udev read, and takes it away."""
+        """Whether dpkg installs and removes the files outside /opt/mien."""
         return (self.root / "usr/lib/systemd/system" / MAIN).exists()
 
     @property
@@ -57,35 +58,37 @@ class Layout:
 
     @property
     def data(self) -> tuple[Path, ...]:
-        """What the service makes for itself."""
+        """The folders that the service writes to."""
         return tuple(self.root / name for name in ("var/lib/mien", "var/log/mien", "run/mien"))
 
     @property
     def system_files(self) -> dict[str, Path]:
-        """What systemd and udev read: the name in `systemd/` of a release, and its place."""
+        """The files outside /opt/mien: path in a release, and path on the machine."""
         folder = self.root / ("usr/lib" if self.packaged else "etc")
+        commands = self.root / ("usr/bin" if self.packaged else "usr/local/bin")
         return {
-            "edge-daemon.service": folder / "systemd/system/edge-daemon.service",
-            "edge-daemon@.service": folder / "systemd/system/edge-daemon@.service",
-            "mien-camera.target": folder / "systemd/system/mien-camera.target",
-            "mien.sysusers": folder / "sysusers.d/mien.conf",
-            "mien.tmpfiles": folder / "tmpfiles.d/mien.conf",
-            "mien.rules": folder / "udev/rules.d/70-mien.rules",
+            "systemd/edge-daemon.service": folder / "systemd/system/edge-daemon.service",
+            "systemd/edge-daemon@.service": folder / "systemd/system/edge-daemon@.service",
+            "systemd/mien-camera.target": folder / "systemd/system/mien-camera.target",
+            "systemd/mien.sysusers": folder / "sysusers.d/mien.conf",
+            "systemd/mien.tmpfiles": folder / "tmpfiles.d/mien.conf",
+            "systemd/mien.rules": folder / "udev/rules.d/70-mien.rules",
+            "deploy/mien.sh": commands / "mien",
         }
 
     def running_release(self) -> Path | None:
-        """The release that `current` leads to, if there is one."""
+        """The release that `current` links to, if there is one."""
         return self.current.resolve() if self.current.exists() else None
 
 
 def run(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
-    """What a command prints; DeployError with what it complained of where it fails."""
+    """Run a command and return what it prints; raises DeployError with its error output."""
     try:
         done = subprocess.run(  # noqa: S603
             [str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise DeployError(f"{words[0]} is not on this machine.") from error
+        raise DeployError(f"{words[0]} is not installed on this machine.") from error
     if done.returncode:
         reason = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
         raise DeployError(f"`{' '.join(map(str, words))}` failed: {reason}")
@@ -93,25 +96,28 @@ def run(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
 
 
 def check_machine(layout: Layout) -> None:
-    """Raises DeployError where the daemon may not be installed, or would not run."""
+    """Raise DeployError where the daemon cannot be installed or would not run."""
     if os.geteuid() and not layout.staged:
-        raise DeployError("this takes root: put sudo before it.")
+        raise DeployError("root is needed; run the command with sudo.")
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        raise DeployError(f"Python 3.11 to 3.13 is needed, {sys.executable} is {sys.version[:6]}.")
-    if hidden := _home_of_somebody(Path(sys.base_prefix)):
         raise DeployError(
-            f"{sys.executable} lies in {hidden}, which the service must not see; take the "
-            "system's: PYTHON=/usr/bin/python3."
+            f"{sys.executable} is Python {platform.python_version()}; Mien needs 3.11, 3.12 or "
+            "3.13: name it with PYTHON=/usr/bin/python3.13."
+        )
+    if private := _private_folder(Path(sys.base_prefix)):
+        raise DeployError(
+            f"{sys.executable} is in {private}, which the service cannot read; use the system's "
+            "Python: PYTHON=/usr/bin/python3."
         )
 
 
 def check_systemd(layout: Layout) -> None:
-    """Raises DeployError where there is no systemd to run a service by."""
+    """Raise DeployError where systemd does not run."""
     if not layout.staged and not Path("/run/systemd/system").is_dir():
-        raise DeployError("this machine was not booted with systemd; `make run` needs none.")
+        raise DeployError("systemd does not run on this machine; use `make run` instead.")
     if shutil.which("systemctl") is None:
-        raise DeployError("systemctl is not on this machine.")
+        raise DeployError("systemctl is not installed on this machine.")
 
 
-def _home_of_somebody(path: Path) -> Path | None:
+def _private_folder(path: Path) -> Path | None:
     return next((p for p in map(Path, ("/home", "/root", "/tmp")) if path.is_relative_to(p)), None)  # noqa: S108

@@ -1,7 +1,7 @@
-"""A checkout or an unpacked bundle in, a release in /opt/mien/releases out.
+"""Builds releases in /opt/mien/releases from a checkout or an unpacked bundle.
 
-A release is named by its version and its content, so that the same content is never built twice
-and two releases never share a file.
+A release is named after its version and content, so the same content is never built twice and two
+releases never share a file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from deploy.layout import DeployError, Layout, run
 CONTENT = (
     "edge_daemon/**/*",
     "deploy/*.py",
+    "deploy/mien.sh",
+    "deploy/locks/*.txt",
     "systemd/*",
     "models/*.tflite",
     "models/fetch_blazeface.py",
@@ -31,30 +33,31 @@ CONTENT = (
     "docs/install.md",
     "docs/configuration.md",
 )
-BUILT = "built"  # a file that a release has once it is whole
+LOCKS = "deploy/locks"
+BUILT = "built"  # marks a release that is complete
 
 
 def build(source: Path, layout: Layout) -> Path:
-    """Make a release of what lies in `source`, unless it is there; DeployError if it cannot be."""
+    """Build the release of `source` unless it exists; raises DeployError."""
     _check_bundle(source / "wheels")
     release = layout.releases / _name(source)
     if (release / BUILT).exists():
         return release
-    print(f"building {release.name}, for a minute or more …", flush=True)
+    print(f"building {release.name}; this takes a minute or more …", flush=True)
     shutil.rmtree(release, ignore_errors=True)
     for file in contents(source):
         target = release / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        target.chmod(0o644)
+        target.chmod(0o755 if file.suffix == ".sh" else 0o644)
     _make_environment(release, source / "wheels")
     (release / BUILT).touch()
-    os.sync()  # before a link leads to it
+    os.sync()  # before a link points to it
     return release
 
 
 def contents(source: Path) -> Iterator[Path]:
-    """The files a release is made of."""
+    """List the files of a release; raises DeployError where some are missing."""
     for pattern in CONTENT:
         found = [p for p in sorted(source.glob(pattern)) if p.is_file()]
         if not found:
@@ -63,7 +66,7 @@ def contents(source: Path) -> Iterator[Path]:
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """What the daemon needs of Python packages."""
+    """The requirements of the daemon in `pyproject`, with MQTT and updates."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     return [*extras["edge"], *extras["mqtt"], *extras["updates"]]
@@ -73,25 +76,25 @@ def version(source: Path) -> str:
     """The version of the code in `source`."""
     found = re.search(r'__version__ = "(.+?)"', (source / "edge_daemon/__init__.py").read_text())
     if not found:
-        raise DeployError(f"{source}/edge_daemon/__init__.py names no version.")
+        raise DeployError(f"{source}/edge_daemon/__init__.py has no __version__.")
     return found[1]
 
 
 def platform_name() -> str:
-    """What decides which wheels fit, as in `make bundle`: "aarch64 3.13"."""
+    """The architecture and Python of this machine, as in "aarch64 3.13"."""
     return f"{platform.machine()} {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def switch(release: Path, layout: Layout) -> None:
-    """Make `release` the one that runs from the next start on, with what systemd reads of it."""
+    """Make `release` the one that starts next, and install its system files."""
     for name, place in ({} if layout.packaged else layout.system_files).items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(release / "systemd" / name, place)
+        shutil.copy(release / name, place)
     link(release, layout)
 
 
 def link(release: Path, layout: Layout) -> None:
-    """Have `current` lead to `release`, in one step."""
+    """Point `current` to `release`, atomically."""
     following = layout.home / "next"
     following.unlink(missing_ok=True)
     following.symlink_to(release.relative_to(layout.home))
@@ -99,7 +102,7 @@ def link(release: Path, layout: Layout) -> None:
 
 
 def prune(layout: Layout, *keep: Path | None) -> None:
-    """Delete all releases but those to keep."""
+    """Delete all releases except those to keep."""
     for release in layout.releases.iterdir():
         if release not in keep:
             shutil.rmtree(release)
@@ -114,7 +117,7 @@ def _name(source: Path) -> str:
 
 
 def _check_bundle(wheels: Path) -> None:
-    """A bundle says in `wheels/platform` what it is for; a checkout has none."""
+    """Raise DeployError where a bundle's `wheels/platform` names another kind of machine."""
     made_for = wheels / "platform"
     if made_for.exists() and made_for.read_text().strip() != platform_name():
         raise DeployError(
@@ -123,10 +126,14 @@ def _check_bundle(wheels: Path) -> None:
 
 
 def _make_environment(release: Path, wheels: Path) -> None:
-    """A virtual environment with what the daemon needs, from the bundle's wheels if there are any.
+    """Make the release's virtual environment, from the bundle's wheels if there are any.
 
-    Where the system has picamera2, which is no wheel, the environment sees the system's packages.
+    pip installs only the wheels in the lock, by hash, so no package's build script runs as root.
+    Where the system has picamera2, which has no wheel, the environment sees the system's packages.
     """
+    lock = release / LOCKS / f"{platform_name().replace(' ', '-')}.txt"
+    if not lock.exists():
+        raise DeployError(f"there is no list of packages for {platform_name()}: {lock.name}.")
     python = release / "venv/bin/python"
     shared = ["--system-site-packages"] if importlib.util.find_spec("picamera2") else []
     try:
@@ -135,5 +142,9 @@ def _make_environment(release: Path, wheels: Path) -> None:
         raise DeployError(f"{error}\nOn Debian: sudo apt install python3-venv") from error
     offline = ["--no-index", f"--find-links={wheels}"] if wheels.is_dir() else []
     pip = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check"]
-    run([python, *pip, *offline, *requirements(release / "pyproject.toml")])
+    pinned = ["--only-binary=:all:", "--require-hashes", "--no-deps", "-r", str(lock)]
+    run([python, *pip, *offline, *pinned])
+    (packages,) = (release / "venv/lib").glob("python3.*/site-packages")
+    # Puts the release itself on the path, relative to this folder.
+    (packages / "mien.pth").write_text("../../../..\n", encoding="utf-8")
     run([python, "-m", "compileall", "-q", release / "edge_daemon"])

@@ -1,4 +1,4 @@
-"""The running units: started, watched while they settle, stopped, through systemctl."""
+"""Starts, watches and stops the units through systemctl."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import suppress
 from deploy.layout import MAIN, USER, DeployError, Layout, run
 
 INSTANCES = "edge-daemon@*.service"
-SETTLE_S = 5.0  # a unit that runs for this long after its start is taken to be well
+SETTLE_S = 5.0  # a unit that still runs after this long has started well
 
 
 def prepare(layout: Layout) -> None:
-    """Make the account and its folder's rights, and have systemd and udev read what is new."""
+    """Make the account and the folders, and reload systemd and udev."""
     if layout.staged:
-        return  # the other machine does so when it boots
+        return  # the other machine does this at boot
     run(["systemd-sysusers", layout.system_files["mien.sysusers"]])
     run(["systemd-tmpfiles", "--create", layout.system_files["mien.tmpfiles"]])
     run(["systemctl", "daemon-reload"])
@@ -22,31 +22,31 @@ def prepare(layout: Layout) -> None:
 
 
 def enable(unit: str, layout: Layout) -> None:
-    """Have `unit` start at boot and when a camera is plugged in."""
+    """Start `unit` at boot and when a camera is plugged in."""
     run(["systemctl", f"--root={layout.root}", "--quiet", "enable", unit])
     if not layout.staged:
         run(["systemctl", "daemon-reload"])
 
 
 def running() -> list[str]:
-    """The daemon's units that run, or try to."""
+    """List the daemon's units that run or are starting."""
     listing = ["systemctl", "list-units", "--plain", "--no-legend"]
     states = "--state=active,activating,reloading,deactivating"
     return [line.split()[0] for line in run([*listing, states, MAIN, INSTANCES]).splitlines()]
 
 
 def start(units: list[str]) -> None:
-    """Start what does not run yet; DeployError for what does not come up and stay."""
+    """Start units; raises DeployError for one that does not start and keep running."""
     _bring_up("start", units)
 
 
 def restart(units: list[str]) -> None:
-    """Start anew; DeployError for what does not come up and stay."""
+    """Restart units; raises DeployError for one that does not start and keep running."""
     _bring_up("restart", units)
 
 
 def stop(layout: Layout) -> None:
-    """Stop all units, and have none started at boot; what they made stays."""
+    """Stop and disable all units; their files stay."""
     if layout.staged:
         return
     listing = ["systemctl", "list-units", "--all", "--plain", "--no-legend"]
@@ -58,7 +58,7 @@ def stop(layout: Layout) -> None:
 
 
 def forget_user(layout: Layout) -> None:
-    """Delete the account; its group goes with it."""
+    """Delete the account and its group."""
     if layout.staged:
         return
     try:
@@ -69,7 +69,7 @@ def forget_user(layout: Layout) -> None:
 
 
 def reload_after_removal(layout: Layout) -> None:
-    """Have systemd and udev notice that the files are gone."""
+    """Reload systemd and udev after the files were removed."""
     if layout.staged:
         return
     run(["systemctl", "daemon-reload"])
@@ -79,8 +79,9 @@ def reload_after_removal(layout: Layout) -> None:
 
 def _bring_up(verb: str, units: list[str]) -> None:
     for unit in units:
-        with suppress(DeployError):  # it may not have been loaded yet,
-            run(["systemctl", "reset-failed", unit])  # or have failed too often to be started
+        # A unit that failed too often cannot be started; one that was never loaded has no state.
+        with suppress(DeployError):
+            run(["systemctl", "reset-failed", unit])
         try:
             run(["systemctl", verb, unit])
         except DeployError as error:
@@ -89,7 +90,7 @@ def _bring_up(verb: str, units: list[str]) -> None:
 
 
 def _settle(units: list[str]) -> None:
-    """Watch them for a while: a daemon may say that it is ready and end."""
+    """Watch the units for SETTLE_S: a daemon may report that it is ready and then exit."""
     restarts = {unit: _property(unit, "NRestarts") for unit in units}
     until_s = time.monotonic() + SETTLE_S
     while time.monotonic() < until_s:
@@ -99,7 +100,7 @@ def _settle(units: list[str]) -> None:
                 state not in {"active", "reloading"}
                 or _property(unit, "NRestarts") != restarts[unit]
             ):
-                raise DeployError(f"{unit} starts and does not stay")
+                raise DeployError(f"{unit} starts and then stops")
         time.sleep(0.5)
 
 
@@ -108,6 +109,5 @@ def _property(unit: str, name: str) -> str:
 
 
 def _reload_udev() -> None:
-    """Containers have no udev."""
-    with suppress(DeployError):
+    with suppress(DeployError):  # containers have no udev
         run(["udevadm", "control", "--reload"])

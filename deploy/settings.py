@@ -1,17 +1,23 @@
-"""Configuration files as text, comments and all: values put in, keys compared."""
+"""Reads and edits configuration files as text, so that comments stay."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-# "  host: 127.0.0.1   # 0.0.0.0 for the network", or a section's name alone.
-LINE = re.compile(r"(?P<indent> *)(?P<name>\w+):(?P<gap> *)(?P<value>[^#]*?)(?P<comment> *(#.*)?)")
+# "  host: 127.0.0.1   # 0.0.0.0 for the network", or only a section's name.
+LINE = re.compile(
+    r"(?P<indent> *)(?P<name>\w+):(?P<gap> *)"
+    r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|.*?)(?P<comment> +#.*| *)"""
+)
+RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+PLAIN = re.compile(r"[\w./][\w./ -]*")  # text that YAML reads as it is
 
 
 class Setting(NamedTuple):
-    """A key of the file: its dotted name, its value as text and its whole line."""
+    """A key of the file: its dotted name, its value as written and its whole line."""
 
     key: str
     value: str
@@ -19,14 +25,14 @@ class Setting(NamedTuple):
 
 
 def settings(text: str) -> Iterator[Setting]:
-    """The keys in a file written as the sample is, one a line."""
+    """List the keys of a file written like the sample, one per line."""
     for key, found, line in _lines(text):
         if key and found and found["value"]:
             yield Setting(key, found["value"], line.strip())
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """`text` with other values for some of its keys; KeyError for one that it does not have."""
+    """Return `text` with new values, as written in YAML; raises KeyError for an unknown key."""
     missing = dict(values)
     lines = []
     for key, found, line in _lines(text):
@@ -41,14 +47,20 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def quoted(text: str) -> str:
+    """Write `text` as a YAML string, with quotes only where they are needed."""
+    plain = PLAIN.fullmatch(text) and text.strip() == text and not text[:1].isdigit()
+    return text if plain and text.lower() not in RESERVED else json.dumps(text, ensure_ascii=False)
+
+
 def new_settings(before: str, after: str) -> list[Setting]:
-    """The keys that only the sample `after` has."""
+    """List the keys that the sample `after` has and `before` does not."""
     known = {setting.key for setting in settings(before)}
     return [setting for setting in settings(after) if setting.key not in known]
 
 
 def _lines(text: str) -> Iterator[tuple[str, re.Match[str] | None, str]]:
-    """Each line with its key, "" for none."""
+    """Yield each line with its key, "" for none."""
     section = ""
     for line in text.splitlines():
         found = LINE.fullmatch(line)

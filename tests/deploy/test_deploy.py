@@ -1,17 +1,26 @@
-"""Installing, as far as it goes without a machine; `make test-systemd` has the rest."""
+"""Installing, as far as it can be tested without a machine; `make test-systemd` does the rest."""
 
 from __future__ import annotations
 
 import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 from support.paths import ROOT
 
 from deploy import release
+from deploy.bundle import ARCHITECTURES, INSTALL, PYTHONS
+from deploy.health import address
 from deploy.installation import add_camera, upgrade
 from deploy.layout import DeployError, Layout
-from deploy.settings import new_settings, settings, with_values
+from deploy.settings import new_settings, quoted, settings, with_values
 from edge_daemon.config.file import parse_config
 from edge_daemon.config.schema import keys
 
@@ -38,6 +47,32 @@ def test_new_keys_are_found_with_their_line() -> None:
     (new,) = new_settings(before, SAMPLE)
     assert new.key == "camera.loop"
     assert new.line.startswith("loop: true  ")
+
+
+SOURCES = [
+    "/dev/video2", "demo", "0", "rtsp://u:p@cam/a?channel=1&subtype=0#t", "my clip #1.mp4",
+    "it's \"so\": [x]", "yes", "-1", "back\\slash", " blanks ", "~", "@home", "*.jpg", "a: b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_is_written_so_that_yaml_reads_it_back(source: str) -> None:
+    text = with_values(SAMPLE, {"camera.source": quoted(source)})
+    assert yaml.safe_load(text)["camera"]["source"] == source
+    (setting,) = [each for each in settings(text) if each.key == "camera.source"]
+    assert yaml.safe_load(setting.value) == source
+    assert text.count("#") == SAMPLE.count("#") + source.count("#")
+
+
+def test_every_requirement_of_a_device_is_locked_for_every_machine() -> None:
+    """Renew the locks with `make lock`."""
+    wanted = [Requirement(text) for text in release.requirements(ROOT / "pyproject.toml")]
+    for arch in ARCHITECTURES:
+        for python in PYTHONS:
+            lines = (ROOT / release.LOCKS / f"{arch}-{python}.txt").read_text().splitlines()[1:]
+            pins = dict(line.split(" --hash=sha256:")[0].split("==") for line in lines)
+            for requirement in wanted:
+                assert requirement.specifier.contains(pins[requirement.name]), requirement
 
 
 def test_a_release_is_the_daemon_its_models_and_its_units() -> None:
@@ -71,20 +106,129 @@ def test_a_bundle_for_another_machine_is_refused(tmp_path: Path) -> None:
 def test_going_over_is_one_step_and_can_be_taken_back(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     for name in ("1", "2"):
-        shutil.copytree(ROOT / "systemd", layout.releases / name / "systemd")
+        for folder in ("systemd", "deploy"):
+            shutil.copytree(ROOT / folder, layout.releases / name / folder)
         (layout.releases / name / "systemd/edge-daemon.service").write_text(name)
         release.switch(layout.releases / name, layout)
         assert layout.running_release() == layout.releases / name
     release.switch(layout.releases / "1", layout)
-    assert layout.system_files["edge-daemon.service"].read_text() == "1"
+    assert layout.system_files["systemd/edge-daemon.service"].read_text() == "1"
     release.prune(layout, layout.releases / "1")
     assert [path.name for path in layout.releases.iterdir()] == ["1"]
 
 
+def test_the_command_is_installed_and_can_be_run(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    made = layout.releases / "1"
+    for folder in ("systemd", "deploy"):
+        shutil.copytree(ROOT / folder, made / folder)
+    release.switch(made, layout)
+    command = tmp_path / "usr/local/bin/mien"
+    assert command.stat().st_mode & 0o111 == 0o111
+    subprocess.run(["sh", "-n", command], check=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "expected"),
+    [
+        (SAMPLE, {}, "http://127.0.0.1:8080/healthz"),
+        ("", {}, "http://127.0.0.1:8080/healthz"),
+        (with_values(SAMPLE, {"web.port": "9000"}), {}, "http://127.0.0.1:9000/healthz"),
+        (SAMPLE, {"MIEN_WEB_PORT": "81"}, "http://127.0.0.1:81/healthz"),
+        (SAMPLE, {"MIEN_WEB_TLS_CERTIFICATE": "/c"}, "https://127.0.0.1:8080/healthz"),
+        (
+            with_values(SAMPLE, {"web.tls_certificate": "/etc/c.pem"}),
+            {},
+            "https://127.0.0.1:8080/healthz",
+        ),
+    ],
+)
+def test_the_health_check_follows_port_and_tls(
+    config: str, environment: dict[str, str], expected: str
+) -> None:
+    assert address(config, environment) == expected
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_health_check_reports_what_the_daemon_answers(tls: bool, tmp_path: Path) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if healthy else 503)
+            self.end_headers()
+            self.wfile.write(b"ok" if healthy else b"failing")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        environment = {"MIEN_WEB_PORT": str(server.server_port), "PYTHONPATH": str(ROOT)}
+        if tls:
+            words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+            words += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=camera"]
+            if shutil.which("openssl") is None:
+                pytest.skip("NOT TESTED: openssl is not installed")
+            subprocess.run(words, check=True, capture_output=True)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            environment["MIEN_WEB_TLS_CERTIFICATE"] = str(certificate)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        check = [sys.executable, "-m", "deploy.health"]
+        codes = []
+        for healthy in (True, False):  # noqa: B007 - the server reads it
+            codes.append(
+                subprocess.run(check, cwd=tmp_path, env=environment, check=False).returncode
+            )
+        server.shutdown()
+        thread.join()
+    assert codes == [0, 1]
+    assert subprocess.run(check, cwd=tmp_path, env=environment, check=False).returncode == 1
+
+
+def test_a_package_without_debhelper_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.deb", "--output", str(tmp_path / "dist")],
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "deb: dpkg-buildpackage and dh not found; fix: sudo apt install dpkg-dev debhelper\n"
+    )
+    assert not (tmp_path / "dist").exists()
+
+
+def test_the_bundles_installer_takes_a_python_and_refuses_the_rest(tmp_path: Path) -> None:
+    bundle = tmp_path / "my bundle"
+    bundle.mkdir()
+    (bundle / "install").write_text(INSTALL)
+    (bundle / "install").chmod(0o755)
+    python = tmp_path / "python 3"
+    python.write_text('#!/bin/sh\nfor word; do echo "<$word>"; done\n')
+    python.chmod(0o755)
+
+    def install(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [bundle / "install", *words], capture_output=True, text=True, check=False
+        )
+
+    done = install(f"PYTHON={python}", "DESTDIR=/a b")
+    assert done.stdout.split("\n")[:-1] == [
+        *("<-B>", "<-m>", "<deploy>", "<--destdir>", "</a b>", "<install>")
+    ]
+    for word in ("python=x", "PYTHON=/nowhere/python"):
+        assert install(word).returncode == 2
+        assert word.partition("=")[2] in install(word).stderr
+
+
 def test_what_is_not_installed_is_not_upgraded_nor_given_a_camera(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="nothing is installed here yet"):
+    with pytest.raises(DeployError, match="is not installed here"):
         upgrade(Layout(tmp_path))
-    with pytest.raises(DeployError, match="nothing is installed here yet"):
+    with pytest.raises(DeployError, match="is not installed here"):
         add_camera(Layout(tmp_path), "door", "demo", 8081)
     assert not list(tmp_path.iterdir())
 
@@ -94,7 +238,8 @@ def test_a_further_camera_has_what_is_the_same_for_all(tmp_path: Path) -> None:
     made = layout.releases / "1.0.0-abc"
     made.mkdir(parents=True)
     shutil.copy(ROOT / "config.yaml", made)
-    shutil.copytree(ROOT / "systemd", made / "systemd")
+    for folder in ("systemd", "deploy"):
+        shutil.copytree(ROOT / folder, made / folder)
     release.switch(made, layout)
     key = "A" * 43 + "="
     values = {"mqtt.host": "broker", "models.url": "https://models.example/m.json"}
