@@ -24,6 +24,7 @@ from edge_daemon.web.credentials import hash_password, hash_token, new_token
 # threads for large matrices, of which there are none.
 LIBRARY_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_IO_MAX_IMAGE_PIXELS": "40000000",
     "OPENCV_LOG_LEVEL": "ERROR",
     "OPENCV_FFMPEG_LOGLEVEL": "8",
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
@@ -51,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "check-config":
         print(f"{options.config}: valid")
         return 0
+    if options.command == "classify":  # the largest photos that telephones take
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "256000000")
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if options.command == "classify":

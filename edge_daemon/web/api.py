@@ -21,7 +21,7 @@ from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import Access
 from edge_daemon.web.answers import BadQuery, json_answer, number, sentence
 from edge_daemon.web.events import CONTENT_TYPE, EventStream
-from edge_daemon.web.photo import PhotoRefused, read_photo
+from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.server.server import WRITABLE
 from edge_daemon.web.stream import Viewers
@@ -128,17 +128,18 @@ class Api:
     def _classified(self) -> Response:
         with self._uploads:
             content = request.get_data()
-            with self._reading:
-                view, jpeg = self._loop.offload(self._look_at, content)
+            faces, jpeg = self._loop.offload_in(self._reading, self._classify_photo, content)
         if request.accept_mimetypes.best == "image/jpeg":
             return Response(jpeg, mimetype="image/jpeg")
         picture = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-        return json_answer({**self._report.faces(view), "picture": picture})
+        return json_answer({**faces, "picture": picture})
 
-    def _look_at(self, content: bytes) -> tuple[View, bytes]:
-        """The faces of an uploaded picture, and the picture with them drawn in."""
-        view = self._stills.view(read_photo(content))
-        return view, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
+    def _classify_photo(self, content: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return the faces in an uploaded picture, in its own pixels, and the annotated picture."""
+        photo = read_photo(content)
+        view = self._stills.view(photo.bgr)
+        faces = in_own_pixels(self._report.faces(view), photo)
+        return faces, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _state(self) -> dict[str, Any]:
         return self._report.state(self._viewers.count)

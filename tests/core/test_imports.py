@@ -20,6 +20,8 @@ ADAPTERS = {
     "tensorflow": {"edge_daemon": {"vision/interpreter.py"}},
     "mediapipe": {"edge_daemon": {"vision/detector.py"}},
     "prometheus_client": {"edge_daemon": {"status/metrics.py"}},
+    "PIL": {"edge_daemon": {"core/picture.py"}},
+    "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -19,6 +19,16 @@ WORKERS: Final = 3  # native threads for what would hold up everybody: encoding,
 PULSE_S: Final = 1.0  # so often the loop rings by itself: waits need no timers of their own
 
 T = TypeVar("T")
+
+
+class Places(AbstractContextManager[Any], Protocol):
+    """A number of places, of which each `with` block and each `acquire` takes one."""
+
+    def acquire(self) -> object:
+        """Wait for a place and take it."""
+
+    def release(self) -> None:
+        """Give the place back."""
 
 
 class Signal:
@@ -60,14 +70,32 @@ class Loop:
         """Let other requests go on for so long."""
         gevent.sleep(duration_s)
 
-    def places(self, count: int) -> AbstractContextManager[Any]:
+    def places(self, count: int) -> Places:
         """Lets `count` requests at a time into its `with` blocks; the others wait."""
-        guard: AbstractContextManager[Any] = BoundedSemaphore(count)
-        return guard
+        places: Places = BoundedSemaphore(count)
+        return places
 
     def offload(self, work: Callable[..., T], *values: Any) -> T:
         """What `work(*values)` gives or raises, in a native thread while others are served."""
         result, error = self._workers.apply(_outcome, (work, values))
+        if error is not None:
+            raise error
+        done: T = result
+        return done
+
+    def offload_in(self, places: Places, work: Callable[..., T], *values: Any) -> T:
+        """As `offload`, in one of `places`, which is free again only when the thread has finished.
+
+        A deadline ends the wait, but no native work: without this, others would start beside it.
+        """
+        places.acquire()
+        try:
+            job = self._workers.spawn(_outcome, work, values)
+        except BaseException:
+            places.release()
+            raise
+        job.rawlink(lambda _: places.release())
+        result, error = job.get()
         if error is not None:
             raise error
         done: T = result

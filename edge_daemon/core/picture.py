@@ -1,0 +1,224 @@
+"""Decodes pictures that anybody may have made: the one guard before every picture decoder.
+
+Format, size and cost come from the header. What is too large is refused before it is decoded, and
+whatever the decoder does with a damaged picture ends that picture only. The second wall is
+`OPENCV_IO_MAX_IMAGE_PIXELS`, which `__main__` sets before OpenCV is loaded.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from edge_daemon.core.picture_header import (
+    AVIF,
+    HEIC,
+    JPEG,
+    BadHeader,
+    PictureHeader,
+    picture_format,
+    read_header,
+)
+from edge_daemon.core.types import ImageBgr
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS: Final = 40_000_000  # of an upload; decoding then takes 230 MB at most
+MAX_FRAME_PIXELS: Final = 16_000_000  # of a frame, of which the daemon holds several
+MAX_SCANS: Final = 32  # of a JPEG: each is a pass over all pixels
+MAX_SCANNED: Final = 10  # times the limit of pixels, for all scans together
+MAX_COEFFICIENT_BYTES: Final = 5  # for each pixel of the limit
+LONGEST_SIDE_PX: Final = 32_766  # OpenCV's warps count pixels in 16 bits
+
+_BY_OPENCV: Final = frozenset({JPEG, "PNG", "WebP", "BMP", "TIFF", "PNM"})
+_BY_PILLOW: Final = {"GIF": "GIF", AVIF: "AVIF", "JPEG 2000": "JPEG2000", HEIC: "HEIF"}
+FORMATS: Final = _BY_OPENCV | _BY_PILLOW.keys()
+_JPEG_REDUCTIONS: Final = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+class Refusal(Enum):
+    """Why a picture is refused."""
+
+    UNKNOWN_FORMAT = "unknown format"
+    TOO_LARGE = "too large"
+    DAMAGED = "damaged"
+
+
+class PictureRefused(ValueError):
+    """A picture that is not decoded; the text is a clause that begins with "the picture" or so."""
+
+    def __init__(self, refusal: Refusal, sentence: str) -> None:
+        super().__init__(sentence)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture, upright by its EXIF.
+
+    `size` is the file's own width and height in pixels, also upright. `bgr` may be smaller, by the
+    same factor in both directions.
+    """
+
+    bgr: ImageBgr
+    size: tuple[int, int]
+    format: str
+
+    @property
+    def scale(self) -> float:
+        """How many of the file's pixels one pixel of `bgr` stands for."""
+        height, width = self.bgr.shape[:2]
+        scale: float = max(self.size) / max(height, width)
+        return scale
+
+
+def decode_picture(
+    content: bytes,
+    *,
+    formats: frozenset[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    longest_px: int = LONGEST_SIDE_PX,
+) -> Picture:
+    """Decode the first picture in `content`; it must be in one of `formats`.
+
+    It is reduced by 2, 4, 8 and so on until its longer side has at most `longest_px`. Of an
+    animated picture this is the first frame. Raises PictureRefused.
+    """
+    kind = picture_format(content)
+    if kind is None or kind not in formats:
+        raise PictureRefused(Refusal.UNKNOWN_FORMAT, _unknown_format(kind, formats))
+    try:
+        if kind in _BY_OPENCV:
+            return _decoded_by_opencv(content, kind, max_pixels, longest_px)
+        return _decoded_by_pillow(content, kind, max_pixels, longest_px)
+    except MemoryError as error:
+        sentence = "the picture needs more memory than is free"
+        raise PictureRefused(Refusal.TOO_LARGE, sentence) from error
+
+
+def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
+    *first, last = sorted(formats)
+    names = f"{', '.join(first)} or {last}"
+    return f"the picture is {kind}, not {names}" if kind else f"this is not a {names} picture"
+
+
+def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, longest_px: int) -> Picture:
+    try:
+        header = read_header(content)
+    except BadHeader as error:
+        raise PictureRefused(Refusal.DAMAGED, f"the picture is damaged: {error}") from error
+    _check_cost(header, max_pixels)
+    factor = _reduction(header, longest_px)
+    by_decoder = min(factor, 8) if kind == JPEG else 1
+    try:
+        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), _JPEG_REDUCTIONS[by_decoder])
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        bgr = None
+    if bgr is None:
+        raise PictureRefused(Refusal.DAMAGED, "the picture is damaged and cannot be decoded")
+    return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
+
+
+def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, longest_px: int) -> Picture:
+    """Pillow reads what not every build of OpenCV can; imported where such a picture comes."""
+    from PIL import Image, ImageOps  # noqa: PLC0415
+
+    if kind == HEIC:
+        _register_heif()
+    Image.MAX_IMAGE_PIXELS = None  # our limit counts
+    try:
+        with Image.open(io.BytesIO(content), formats=[_BY_PILLOW[kind]]) as image:
+            header = PictureHeader(*image.size)
+            _check_cost(header, max_pixels)
+            bgr = _bgr(ImageOps.exif_transpose(image))
+    except (PictureRefused, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
+        raise PictureRefused(
+            Refusal.DAMAGED, "the picture is damaged and cannot be decoded"
+        ) from error
+    factor = _reduction(header, longest_px)
+    return _picture(bgr, header, kind, factor, factor)
+
+
+def _register_heif() -> None:
+    try:
+        import pillow_heif  # noqa: PLC0415
+    except ImportError:
+        raise PictureRefused(
+            Refusal.UNKNOWN_FORMAT,
+            "the picture is HEIC, which needs one more package: pip install pillow-heif",
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
+def _bgr(image: Image) -> ImageBgr:
+    """Convert to 8 bits a channel; 16 bits are scaled, and transparency is dropped."""
+    if image.mode.startswith("I"):
+        gray = np.clip(np.asarray(image, np.float32) / 257, 0, 255).astype(np.uint8)
+        return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8)[:, :, ::-1])
+
+
+def _check_cost(header: PictureHeader, max_pixels: int) -> None:
+    """Raises PictureRefused where decoding would take too much memory or time."""
+    width, height = header.width, header.height
+    if min(width, height) < 1:
+        raise PictureRefused(Refusal.DAMAGED, "the picture is damaged: it has no pixels")
+    if header.is_reduced:
+        raise PictureRefused(
+            Refusal.UNKNOWN_FORMAT,
+            "the picture is a camera's raw file; export it as JPEG",
+        )
+    if max(width * height, header.tile_pixels) > max_pixels:
+        raise PictureRefused(
+            Refusal.TOO_LARGE,
+            f"the picture is {width}×{height} pixels; the limit is "
+            f"{max_pixels // 1_000_000} megapixels",
+        )
+    if (
+        header.scans > MAX_SCANS
+        or header.scans * width * height > MAX_SCANNED * max_pixels
+        or header.coefficient_bytes > MAX_COEFFICIENT_BYTES * max_pixels
+    ):
+        raise PictureRefused(
+            Refusal.TOO_LARGE,
+            f"the picture is a JPEG of {width}×{height} pixels in {header.scans} scans, which "
+            "takes too much memory or time; save it as a baseline JPEG",
+        )
+
+
+def _reduction(header: PictureHeader, longest_px: int) -> int:
+    """The smallest power of two that brings the longer side down to `longest_px`."""
+    factor = 1
+    while max(header.width, header.height) > longest_px * factor:
+        factor *= 2
+    return factor
+
+
+def _picture(
+    bgr: ImageBgr, header: PictureHeader, kind: str, factor: int, still_to_reduce: int
+) -> Picture:
+    """Reduce `bgr` by what the decoder did not, and turn the header's size as EXIF did `bgr`."""
+    height, width = bgr.shape[:2]
+    size = (header.width, header.height)
+    expected = tuple(-(-side * still_to_reduce // factor) for side in size)
+    if (width, height) != expected and (height, width) == expected:
+        size = (header.height, header.width)
+    if still_to_reduce > 1:
+        smaller = (-(-width // still_to_reduce), -(-height // still_to_reduce))
+        bgr = np.asarray(cv2.resize(bgr, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    return Picture(bgr, size, kind)
