@@ -147,4 +147,22 @@ def _make_environment(release: Path, wheels: Path) -> None:
     (packages,) = (release / "venv/lib").glob("python3.*/site-packages")
     # Puts the release itself on the path, relative to this folder.
     (packages / "mien.pth").write_text("../../../..\n", encoding="utf-8")
+    _write_metadata(packages, release)
     run([python, "-m", "compileall", "-q", release / "edge_daemon"])
+
+
+def _write_metadata(packages: Path, release: Path) -> None:
+    """Describe the release as an installed distribution, which the doctor reads."""
+    project = tomllib.loads((release / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = ["Metadata-Version: 2.1", "Name: mien", f"Version: {version(release)}"]
+    lines.append(f"Requires-Python: {project['requires-python']}")
+    for extra, wanted in project["optional-dependencies"].items():
+        lines.append(f"Provides-Extra: {extra}")
+        for requirement in wanted:
+            name, _, marker = (part.strip() for part in requirement.partition(";"))
+            markers = f'({marker}) and extra == "{extra}"' if marker else f'extra == "{extra}"'
+            lines.append(f"Requires-Dist: {name}; {markers}")
+    folder = packages / f"mien-{version(release)}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "INSTALLER").write_text("mien\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Accounts and groups: what the system's lists say of this process in, names out."""
+"""Names of accounts and groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def user_name() -> str:
-    """The account this runs as; its number where it has no name."""
+    """Return the account of this process, or its number where it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -17,7 +17,7 @@ def user_name() -> str:
 
 
 def has_account(name: str) -> bool:
-    """Whether this machine has an account of that name."""
+    """Whether this machine has an account called `name`."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -26,7 +26,7 @@ def has_account(name: str) -> bool:
 
 
 def group_name(gid: int) -> str:
-    """The group's name, or its number."""
+    """Return the name of a group, or its number where it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -34,7 +34,7 @@ def group_name(gid: int) -> str:
 
 
 def members(gid: int) -> Sequence[str]:
-    """Whom the system's list puts in the group, from their next login on."""
+    """Return the members of a group; membership takes effect at their next login."""
     try:
         return grp.getgrgid(gid).gr_mem
     except KeyError:

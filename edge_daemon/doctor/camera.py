@@ -1,4 +1,4 @@
-"""Video nodes and the configured source in, what they are and a test picture out."""
+"""Checks the cameras of this machine and takes a test picture from the configured source."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from edge_daemon.core.types import ImageBgr
 from edge_daemon.doctor.account import group_name, members, user_name
 from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 
-PATIENCE_S: Final = 15.0  # for the first picture; "auto" tries several devices
+TIMEOUT_S: Final = 15.0  # for the first picture; "auto" tries several devices
 POLL_S: Final = 0.2
-LOOK: Final = "lsusb  # should list the camera; else plug it in again, or somewhere else"
+PLUG_IN: Final = "lsusb  # should list the camera; if not, plug it in again or use another port"
 
 
 def examine_cameras(
     nodes: Sequence[Path], pi_cameras: Sequence[str], *, source: str, width: int, height: int
 ) -> Iterator[Finding]:
-    """What cameras there are and which formats they have; whether they may be opened."""
+    """List the cameras and their formats; report those that may not be opened."""
     found = [*_nodes(nodes, source=source, width=width, height=height)]
-    found += [ok("camera", f"{name}, by picamera2") for name in pi_cameras]
-    yield from found or [ok("camera", "none is attached to this machine")]
+    found += [ok("camera", f"{name}, through picamera2") for name in pi_cameras]
+    yield from found or [ok("camera", "no camera is connected to this machine")]
 
 
 def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> It
             yield _forbidden(node, needed=source in {"auto", str(node)})
         except OSError as wrong:
             if wrong.errno not in {errno.ENODEV, errno.ENXIO, errno.ENOTTY}:
-                yield warning("camera", f"{node}: {wrong.strerror}", LOOK)
+                yield warning("camera", f"{node}: {wrong.strerror}", PLUG_IN)
         else:
             if device.captures:
                 formats = _formats(node, device.formats, width, height)
@@ -49,7 +49,7 @@ def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> It
 def examine_picture(
     build: Callable[[], OpenSource], *, source: str, others: Sequence[Path], config_file: Path
 ) -> Finding:
-    """Whether the configured `source` gives a picture; `others` are cameras there are."""
+    """Check that `source` delivers a picture; `others` are cameras of this machine."""
     shown = redacted(source) if "://" in source else source
     try:
         bgr, name, mode = _first_picture(build())
@@ -58,19 +58,19 @@ def examine_picture(
     except SourceAwayError as wrong:
         return error("picture", str(wrong), _remedy(source, others, config_file))
     if bgr is None:
-        why = f"{shown} gave no picture within {PATIENCE_S:g} s, or none at all"
+        why = f"{shown} delivered no picture within {TIMEOUT_S:g} s"
         return error("picture", why, _remedy(source, others, config_file))
     if source == "auto" and name == "demo":
-        why = "no camera delivers a picture; the built-in demo is shown until one does"
-        return warning("picture", why, LOOK)
+        why = "no camera delivers pictures; the built-in demo is shown until one does"
+        return warning("picture", why, PLUG_IN)
     height, width = bgr.shape[:2]
-    return ok("picture", f"{name} gives {width}×{height} {mode}".rstrip())
+    return ok("picture", f"{name} delivers {width}×{height} {mode}".rstrip())
 
 
 def _first_picture(open_source: OpenSource) -> tuple[ImageBgr | None, str, str]:
-    """The picture, and the source's name and mode; None where there is none in time."""
+    """Return a picture, and the name and mode of its source; None on timeout."""
     reader = Reader(open_source)
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + TIMEOUT_S
     try:
         while time.monotonic() < until_s:
             bgr = reader.next(POLL_S)
@@ -87,34 +87,34 @@ def _remedy(source: str, others: Sequence[Path], config_file: Path) -> str:
     path = Path(source)
     if path.is_relative_to("/dev"):
         if path.exists():
-            return f"sudo fuser -v {shlex.quote(source)}  # shows who has it: end that"
+            return f"sudo fuser -v {shlex.quote(source)}  # shows which program uses it; stop that"
         another = next((str(node) for node in others), "")
-        return edit(config_file, f"camera.source: {another}") if another else LOOK
+        return edit(config_file, f"camera.source: {another}") if another else PLUG_IN
     if "://" in source:
-        return edit(config_file, "camera.source: the address that a player shows it under")
-    return LOOK
+        return edit(config_file, "camera.source: an address that plays in ffplay or VLC")
+    return PLUG_IN
 
 
 def _forbidden(node: Path, *, needed: bool) -> Finding:
-    """Who may open `node`, and how this user comes to."""
+    """Report who may open `node`, and how this user gets the permission."""
     status = node.stat()
     group, user = group_name(status.st_gid), user_name()
     if status.st_gid == 0 or status.st_mode & 0o060 != 0o060:
-        why = f"{node} belongs to the group {group}, and its mode is {status.st_mode & 0o777:o}"
+        why = f"{node} has the group {group} and the mode {status.st_mode & 0o777:o}"
         quoted = shlex.quote(str(node))
         remedy = f"sudo chgrp video {quoted} && sudo chmod g+rw {quoted}"
     elif user in members(status.st_gid):
-        why = f"{node} is for the group {group}, which {user} is in only from the next login on"
+        why = f"{node} needs the group {group}; {user} is a member only after the next login"
         remedy = f"exec su - {user}"
     else:
-        why = f"{node} is for the group {group}, which {user} is not in"
-        remedy = f"sudo usermod -aG {group} {user}  # then log in anew"
+        why = f"{node} needs the group {group}; {user} is not a member"
+        remedy = f"sudo usermod -aG {group} {user}  # then log in again"
     make = error if needed else warning
     return make("permission", why, remedy)
 
 
 def _formats(node: Path, formats: Sequence[str], width: int, height: int) -> str:
-    """The formats, with the rate of those that there are at this size."""
+    """List the formats, with their frame rates at this size."""
     rates = frame_rates(node, width, height)
     told = [
         f"{each} {rates[each]:g} frames/s" if each in rates else f"{each} —" for each in formats

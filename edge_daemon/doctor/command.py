@@ -1,6 +1,6 @@
-"""A configuration in, findings on this device out, each with what mends it.
+"""The command `doctor`: runs every check and prints the findings.
 
-It opens no camera that a running daemon holds, and writes nothing.
+It writes nothing, and does not open a camera that a running daemon uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_daemon.status.board import Board
 
 
 def run(config: Config, *, config_file: Path, as_json: bool) -> int:
-    """Print what was found; the exit code says the worst: 0 ok, 1 a warning, 2 an error."""
+    """Print the findings; the exit code is that of the worst: 0 ok, 1 warning, 2 error."""
     findings = []
     for finding in examine(config, config_file):
         findings.append(finding)
@@ -37,7 +37,7 @@ def run(config: Config, *, config_file: Path, as_json: bool) -> int:
 
 
 def examine(config: Config, config_file: Path) -> Iterator[Finding]:
-    """Every check in turn; those that need the packages only where these are well."""
+    """Run every check; those that need the packages only where the packages are in order."""
     software = list(_software(config))
     yield from software
     yield doctor_machine.examine_user(config_file)
@@ -58,11 +58,12 @@ def _software(config: Config) -> Iterator[Finding]:
     found = list(doctor_software.examine(versions, runtime=config.runtime, extras=extras))
     yield from found
     if worst(found) != "error":
-        yield from doctor_software.load(versions)
+        needed = doctor_software.requirements(versions, runtime=config.runtime, extras=extras)
+        yield from doctor_software.load(versions, needed)
 
 
 def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
-    """The model, the detector and the camera; the last is left to the daemon at `daemon_url`."""
+    """Check model, detector and camera; a daemon at `daemon_url` keeps its camera."""
     from edge_daemon.capture.build import configured_source  # noqa: PLC0415
     from edge_daemon.capture.picamera import pi_cameras  # noqa: PLC0415
     from edge_daemon.capture.v4l2 import capture_devices, video_nodes  # noqa: PLC0415
@@ -90,7 +91,7 @@ def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Findi
         height=config.camera.height,
     )
     if daemon_url:
-        yield ok("picture", f"the daemon at {daemon_url} has the camera, which is left alone")
+        yield ok("picture", f"the daemon at {daemon_url} uses the camera; it was not opened")
         return
     yield doctor_camera.examine_picture(
         lambda: configured_source(config),
@@ -125,4 +126,4 @@ def _machine(config: Config, config_file: Path) -> Iterator[Finding]:
 
 def _text(finding: Finding) -> str:
     line = f"{finding.verdict:<7}  {finding.check + ':':<12} {finding.sentence}"
-    return f"{line}\n         mend it with: {finding.remedy}" if finding.remedy else line
+    return f"{line}\n         fix: {finding.remedy}" if finding.remedy else line

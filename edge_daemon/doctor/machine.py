@@ -1,4 +1,4 @@
-"""The account, the disk, the clock and the board in, whether the daemon can live with them out."""
+"""Checks the account, the disk, the clock and the board."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 from edge_daemon.events.archive import Archive
 from edge_daemon.status.board import BoardStatus
 
-SERVICE_USER: Final = "mien"  # whom `make install` makes the service run as
-LEAST_BYTES: Final = 1_000_000  # of room; below it the next lines may not be written
-TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
-# Where a Raspberry Pi begins to slow down.
+SERVICE_USER: Final = "mien"  # the account that `make install` makes for the service
+MIN_FREE_BYTES: Final = 1_000_000  # with less, the next lines may not fit
+TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronized
+# A Raspberry Pi slows down from this temperature.
 # https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#frequency-management-and-thermal-control
 HOT_C: Final = 80.0
 COOL: Final = "watch cat /sys/class/thermal/thermal_zone*/temp  # while a fan or a heat sink helps"
@@ -29,20 +29,20 @@ POWER: Final = "vcgencmd get_throttled  # after a reboot on a stronger power sup
 
 
 def examine_user(config_file: Path) -> Finding:
-    """Whether this examines for the account that the service runs as."""
+    """Check that the doctor runs as the service's account."""
     groups = sorted({group_name(gid) for gid in (os.getegid(), *os.getgroups())})
     if os.geteuid() == 0 and has_account(SERVICE_USER):
         words = [sys.executable, "-m", "edge_daemon", "doctor", "--config", str(config_file)]
         return warning(
             "user",
-            f"root may do everything, and the service runs as {SERVICE_USER}",
+            f"root has every permission, but the service runs as {SERVICE_USER}",
             shlex.join(["sudo", "-u", SERVICE_USER, *words]),
         )
-    return ok("user", f"{user_name()}, in the groups {', '.join(groups)}")
+    return ok("user", f"{user_name()}, a member of {', '.join(groups)}")
 
 
 def examine_log(path: Path, *, keep_bytes: float, config_file: Path) -> Finding:
-    """Whether the event log at `path` can be written and grow to `keep_bytes`."""
+    """Check that the event log at `path` can be written and grow to `keep_bytes`."""
     if path.exists() and not os.access(path, os.W_OK):
         return error(
             "disk", f"{path} cannot be written", f"sudo chown {user_name()} {_quoted(path)}"
@@ -52,27 +52,27 @@ def examine_log(path: Path, *, keep_bytes: float, config_file: Path) -> Finding:
 
 
 def examine_snapshots(folder: Path, *, keep_bytes: float, config_file: Path) -> Finding:
-    """Whether pictures can be written to `folder` until there are `keep_bytes` of them."""
+    """Check that `folder` can be written and snapshots can grow to `keep_bytes`."""
     growth = _Growth("snapshots.keep_mb", keep_bytes, folder.iterdir)
     return _folder(folder, growth, config_file)
 
 
 def examine_clock(state: int) -> Finding:
-    """Judge what `clock_state` gave."""
+    """Check what `clock_state` returned."""
     now = datetime.now().astimezone().isoformat(" ", "seconds")
     if state == TIME_ERROR:
         return warning(
             "clock",
-            f"the clock says {now}, but nothing synchronises it, and events carry its time",
+            f"the clock says {now}, but nothing synchronizes it; events carry its time",
             "sudo apt-get install -y systemd-timesyncd && sudo timedatectl set-ntp true",
         )
     if state < 0:
-        return ok("clock", f"{now}; whether it is synchronised cannot be told here")
-    return ok("clock", f"synchronised, {now}")
+        return ok("clock", f"{now}; this system does not say whether it is synchronized")
+    return ok("clock", f"synchronized, {now}")
 
 
 def clock_state() -> int:
-    """What adjtimex(2) says of the kernel's clock; -1 where it says nothing."""
+    """Return the state of the kernel's clock by adjtimex(2), or -1 where it is unknown."""
     try:
         return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))
     except (OSError, AttributeError):
@@ -80,34 +80,34 @@ def clock_state() -> int:
 
 
 def examine_board(status: BoardStatus) -> Iterator[Finding]:
-    """Judge the temperatures, and what holds the processor back."""
+    """Check the temperatures, and whether the board is throttled."""
     if not status.temperatures_c:
-        yield ok("temperature", "this machine tells none")
+        yield ok("temperature", "this machine has no sensor")
     else:
         zone, hottest_c = max(status.temperatures_c.items(), key=lambda each: each[1])
-        told = f"{hottest_c:.1f} °C ({zone})"
+        reading = f"{hottest_c:.1f} °C ({zone})"
         if hottest_c < HOT_C:
-            yield ok("temperature", told)
+            yield ok("temperature", reading)
         else:
-            yield warning("temperature", f"{told}; boards slow down from {HOT_C:g} °C on", COOL)
+            yield warning("temperature", f"{reading}; boards slow down from {HOT_C:g} °C", COOL)
     yield _throttling(status)
 
 
 def _throttling(status: BoardStatus) -> Finding:
     if status.limits is None or status.limits_before is None:
-        return ok("throttling", "this machine does not tell of any")
+        return ok("throttling", "this machine does not report it")
     if not status.limits and not status.limits_before:
-        return ok("throttling", "none since the start")
+        return ok("throttling", "none since boot")
     limits = status.limits or status.limits_before
-    when = "now" if status.limits else "since the start, not now"
+    when = "now" if status.limits else "earlier since boot, not now"
     names = ", ".join(limit.replace("_", " ") for limit in limits)
     remedy = POWER if "under_voltage" in limits else COOL
-    return warning("throttling", f"the board holds its processor back ({when}): {names}", remedy)
+    return warning("throttling", f"the board throttles its processor ({when}): {names}", remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class _Growth:
-    """What the setting `key` lets some files grow to, all together."""
+    """The total size that the setting `key` allows some files."""
 
     key: str
     keep_bytes: float
@@ -122,7 +122,7 @@ class _Growth:
 
 
 def _folder(folder: Path, growth: _Growth, config_file: Path) -> Finding:
-    """Whether `folder`, or that in which it will be made, can be written and has the room."""
+    """Check that `folder`, or its nearest existing parent, is writable and has room."""
     whole = folder.absolute()
     there = next(place for place in (whole, *whole.parents) if place.exists())
     if os.statvfs(there).f_flag & os.ST_RDONLY:
@@ -137,18 +137,18 @@ def _folder(folder: Path, growth: _Growth, config_file: Path) -> Finding:
 def _room(folder: Path, free_bytes: int, growth: _Growth, config_file: Path) -> Finding:
     used_bytes = growth.used_bytes
     more_bytes = max(growth.keep_bytes - used_bytes, 0.0)
-    told = f"{_mb(free_bytes)} MB free for {folder}"
-    if free_bytes < min(LEAST_BYTES, more_bytes):
+    room = f"{_mb(free_bytes)} MB free for {folder}"
+    if free_bytes < min(MIN_FREE_BYTES, more_bytes):
         clean = "sudo apt-get clean && sudo journalctl --vacuum-size=50M"
-        return error("disk", f"{told}: too little to write", clean)
+        return error("disk", f"{room}: too little to write", clean)
     if free_bytes < more_bytes:
         fits = max((free_bytes + used_bytes) / 2e6, 0.1)
         return warning(
             "disk",
-            f"{told}, less than the {_mb(more_bytes)} MB by which {growth.key} lets it grow",
+            f"{room}, less than the {_mb(more_bytes)} MB that {growth.key} lets it grow by",
             edit(config_file, f"{growth.key}: {fits:.1f}"),
         )
-    return ok("disk", f"{told}; {growth.key} lets it grow by {_mb(more_bytes)} MB")
+    return ok("disk", f"{room}; {growth.key} lets it grow by {_mb(more_bytes)} MB")
 
 
 def _mb(size: float) -> str:

@@ -1,4 +1,4 @@
-"""A model, a runtime and a detector in, whether they answer on this device as they should out."""
+"""Checks that the model and the detector work on this device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHIPPED = SHIPPED_MODELS / "expression.tflite"
 
 
 def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Finding]:
-    """Whether the model loads, and gives its golden answers here."""
+    """Check that the model loads and reproduces its golden answers on this device."""
     remedy = "make convert"
     if SHIPPED.is_file() and path.resolve() != SHIPPED:
         remedy = edit(config_file, f"model: {SHIPPED}")
@@ -33,8 +33,8 @@ def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Fi
     except (ModelError, RuntimeUnavailable) as wrong:
         yield error("model", str(wrong), remedy)
         return
-    named = f"{path} ({model.name}), sha256 {model.sha256[:12]}, on {classifier.runtime}"
-    yield ok("model", named)
+    runtime = classifier.runtime
+    yield ok("model", f"{path} ({model.name}), sha256 {model.sha256[:12]}, on {runtime}")
     try:
         said = check_goldens(classifier)
     except ModelError as wrong:
@@ -54,7 +54,7 @@ def examine_detector(
     models_dir: Path,
     config_file: Path,
 ) -> Finding:
-    """Whether the detector that `build` gives finds the faces of the built-in demo."""
+    """Check that the detector made by `build` finds the faces of the built-in demo."""
     file = BLAZEFACE_FILES[face_range]
     try:
         detector = build()
@@ -69,21 +69,21 @@ def examine_detector(
     if backend == "auto" and detector.name == "haar":
         return warning(
             "detector",
-            f"{models_dir / file} is missing, so that OpenCV's Haar cascade finds the faces, "
-            "slower and fewer",
+            f"{models_dir / file} is missing; OpenCV's Haar cascade is used instead, which is "
+            "slower and finds fewer faces",
             _fetch(file, models_dir),
         )
     if not faces:
         return warning(
             "detector",
-            f"{detector.name} finds no face in the demo's picture by this configuration",
+            f"{detector.name} finds no face in the demo's picture with this configuration",
             edit(config_file, "detector.min_score: 0.5"),
         )
     return ok("detector", f"{detector.name} finds {faces} faces in the demo's picture")
 
 
 def _fetch(file: str, models_dir: Path) -> str:
-    """The command that brings BlazeFace's file, whole, to where it was looked for."""
+    """Return the command that fetches BlazeFace's file into `models_dir`."""
     fetch = shlex.join([sys.executable, str(SHIPPED_MODELS / "fetch_blazeface.py")])
     commands = [sudo_for(SHIPPED_MODELS) + fetch]
     if models_dir.resolve() != SHIPPED_MODELS:

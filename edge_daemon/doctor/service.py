@@ -1,4 +1,4 @@
-"""An address to serve on in; whether it is free, or how the daemon that serves there is, out."""
+"""Checks the web server's address: whether it is free, or whether the daemon there works."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from typing import Final, NamedTuple
 from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 
 TIMEOUT_S: Final = 3.0
-MOST_BYTES: Final = 1 << 20  # of an answer; a picture begins far before
+MAX_BYTES: Final = 1 << 20  # of an answer; a picture begins long before
 JPEG: Final = b"\xff\xd8\xff"
 LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 JOURNAL: Final = "journalctl -u 'edge-daemon*' -n 30"
 
 
 class Answer(NamedTuple):
+    """The status and the beginning of the body of an HTTP answer."""
+
     status: int
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the daemon serves by its configuration."""
+    """The address that the configuration gives the web server."""
 
     host: str
     port: int
@@ -41,7 +43,7 @@ class Address:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def obstacle(self) -> OSError | None:
-        """What keeps a server from it; the port is taken for an instant, without listening."""
+        """Return why no server can listen there; the port is bound for an instant."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -52,10 +54,10 @@ class Address:
         return None
 
     def get(self, path: str, until: bytes = b"") -> Answer | None:
-        """What a GET answers, as far as `until` in its body; None for no answer."""
+        """Send a GET and read the body up to `until`; None without an answer."""
         host = LOOPBACK.get(self.host, self.host)
         connection: http.client.HTTPConnection
-        if self.tls:  # asked is whether it answers, not who it is
+        if self.tls:  # whether it answers matters here, not who it is
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection = http.client.HTTPSConnection(
@@ -67,7 +69,7 @@ class Address:
             connection.request("GET", path, headers={"Accept": "text/html, */*"})
             answer = connection.getresponse()
             body = b""
-            while (part := answer.read1(65536)) and len(body) < MOST_BYTES:
+            while (part := answer.read1(65536)) and len(body) < MAX_BYTES:
                 body += part
                 if until and until in body:
                     break
@@ -79,7 +81,7 @@ class Address:
 
 
 def serves(address: Address) -> bool:
-    """Whether a daemon of ours answers there."""
+    """Whether a Mien daemon answers at `address`."""
     obstacle = address.obstacle()
     if obstacle is None or obstacle.errno != errno.EADDRINUSE:
         return False
@@ -88,7 +90,7 @@ def serves(address: Address) -> bool:
 
 
 def examine_service(address: Address, *, running: bool, config_file: Path) -> Iterator[Finding]:
-    """Judge the port and, where the daemon is `running` there, its health and its stream."""
+    """Check the port and, where the daemon is `running`, its health and its stream."""
     if running:
         yield ok("port", f"a daemon serves {address.url}")
         yield _health(address)
@@ -100,7 +102,7 @@ def examine_service(address: Address, *, running: bool, config_file: Path) -> It
 def _port(address: Address, config_file: Path) -> Finding:
     name = f"{address.host}:{address.port}"
     if address.port == 0:
-        return ok("port", "any free one will be taken, as web.port is 0")
+        return ok("port", "web.port is 0, so any free port will be used")
     obstacle = address.obstacle()
     if obstacle is None:
         return ok("port", f"{name} is free")
@@ -108,9 +110,9 @@ def _port(address: Address, config_file: Path) -> Finding:
     if obstacle.errno == errno.EACCES:
         setting = "web.port: 8080"
     if obstacle.errno == errno.EADDRINUSE:
-        why += ", and who has it does not answer as this daemon does"
+        why += "; another program uses it"
         see = f"sudo ss -ltnp 'sport = :{address.port}'"
-        setting = f"web.port: {_next_free(address)}; or end who has it: {see}"
+        setting = f"web.port: {_next_free(address)}; or stop that program: {see}"
     return error("port", why, edit(config_file, setting))
 
 
@@ -131,12 +133,12 @@ def _stream(address: Address, config_file: Path) -> Finding:
     path = "/stream.mjpg"
     answer = address.get(path, until=JPEG)
     if answer is not None and answer.status == 401:
-        return ok("stream", f"{address.url}{path} asks for the password or the token")
+        return ok("stream", f"{address.url}{path} requires the password or the token")
     if answer is not None and answer.status == 200 and JPEG in answer.body:
-        return ok("stream", f"{address.url}{path} gives pictures")
+        return ok("stream", f"{address.url}{path} delivers pictures")
     if answer is not None and answer.status == 503:
         said = answer.body.decode(errors="replace").strip()
         return warning("stream", f"{path} says: {said}", edit(config_file, "web.max_viewers: 64"))
-    what = f"answers {answer.status} and no picture" if answer else "does not answer"
+    what = f"answers {answer.status} without a picture" if answer else "does not answer"
     address_word = shlex.quote(address.url + path)
     return error("stream", f"{address.url}{path} {what}", f"curl -v {address_word} | head -c 200")

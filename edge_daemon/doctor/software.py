@@ -1,6 +1,7 @@
-"""Versions of Python and of the installed packages in, whether they fit together out.
+"""Checks that Python and the installed packages fit together.
 
-It imports none of them before it has judged their versions: some bring the process down.
+The requirements are those of the installed distribution `mien`. No package is imported before its
+version has been checked, because some wrong combinations crash the process.
 """
 
 from __future__ import annotations
@@ -9,180 +10,190 @@ import importlib
 import importlib.metadata
 import platform
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from edge_daemon.doctor.finding import Finding, error, ok, pip_install, pip_uninstall, warning
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
+DISTRIBUTION: Final = "mien"
+LITERT, TFLITE_RUNTIME = "edge", "edge-tflite-runtime"  # extras, one for each runtime
+MQTT, UPDATES = "mqtt", "updates"
 
-Version = tuple[int, ...]
-
-
-class Package(NamedTuple):
-    """What pyproject.toml asks for, and the module that comes with it."""
-
-    requirement: str
-    module: str
-
-    @property
-    def name(self) -> str:
-        return re.split("[>=<]", self.requirement, maxsplit=1)[0]
-
-    def takes(self, version: str) -> bool:
-        """Whether `version` is one that is asked for; "" is one that is not known, and may be."""
-        for sign, limit in re.findall(r"(>=|==|<)([\d.]+)", self.requirement):
-            found, wanted = _numbers(version), _numbers(limit)
-            fits = {">=": found >= wanted, "<": found < wanted, "==": found == wanted}
-            if version and not fits[sign]:
-                return False
-        return True
-
-
-# As the extras `edge`, `edge-tflite-runtime`, `mqtt` and `updates` of pyproject.toml have them.
-LITERT: Final = (
-    Package("ai-edge-litert>=2.0,<3", "ai_edge_litert"),
-    Package("numpy>=2,<3", "numpy"),
-    Package("opencv-python-headless>=4.10,<5", "cv2"),
-)
-NUMPY_1: Final = Package("numpy>=1.26,<2", "numpy")
-TFLITE_RUNTIME: Final = (
-    Package("tflite-runtime==2.14.0", "tflite_runtime"),
-    NUMPY_1,
-    Package("opencv-python-headless>=4.10,<4.12", "cv2"),
-)
-COMMON: Final = (
-    Package("flask>=3,<4", "flask"),
-    Package("gevent>=24.10,<27", "gevent"),
-    Package("prometheus-client>=0.21,<1", "prometheus_client"),
-    Package("pydantic>=2.9,<3", "pydantic"),
-    Package("pyyaml>=6,<7", "yaml"),
-)
-MQTT: Final = Package("paho-mqtt>=2,<3", "paho")
-UPDATES: Final = Package("cryptography>=43,<51", "cryptography")
-
+# The module of each package whose name differs.
+MODULES: Final = {"opencv-python-headless": "cv2", "paho-mqtt": "paho", "pyyaml": "yaml"}
+# Loaded by the daemon with TensorFlow's interpreter instead.
+RUNTIMES: Final = ("ai-edge-litert", "tflite-runtime")
 OPENCV: Final = re.compile("opencv-(contrib-)?python(-headless)?")
 
 
-def installed() -> dict[str, str]:
-    """The versions of the packages that are installed, by their normalised names (PEP 503).
+def examine(
+    versions: Mapping[str, str], *, runtime: str, extras: Sequence[str]
+) -> Iterator[Finding]:
+    """Check Python and `versions` for `runtime` and `extras`, which the configuration needs."""
+    try:
+        needed = requirements(versions, runtime=runtime, extras=extras)
+        python = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"]
+    except importlib.metadata.PackageNotFoundError:
+        yield error(
+            "packages",
+            "Mien is not installed in this environment, so its requirements are unknown",
+            pip_install("--editable", ".[edge,mqtt,updates]"),
+        )
+        return
+    yield check_python(Version(platform.python_version()), SpecifierSet(python))
+    yield from check_packages(versions, needed)
 
-    Those of ours that something else than pip put there, as apt does, have the version "".
+
+def installed() -> dict[str, str]:
+    """Return the version of each installed package by its normalized name (PEP 503).
+
+    Packages of ours that are there without metadata, as from apt, have the version "".
     """
     versions: dict[str, str] = {}
-    for dist in importlib.metadata.distributions():  # in the order of sys.path: the first counts
-        if name := dist.metadata["Name"]:
-            versions.setdefault(re.sub("[-_.]+", "-", name).lower(), dist.version)
-    for package in (*LITERT, *TFLITE_RUNTIME, *COMMON, MQTT, UPDATES):
-        if _version(package, versions) is None and find_spec(package.module):
-            versions[package.name] = ""
+    for found in importlib.metadata.distributions():  # in the order of sys.path: the first counts
+        if name := found.metadata["Name"]:
+            versions.setdefault(canonicalize_name(name), found.version)
+    for name in _names():
+        if _version(name, versions) is None and find_spec(_module(name)):
+            versions[name] = ""
     return versions
 
 
-def examine(
-    versions: Mapping[str, str], *, runtime: str, extras: Sequence[Package]
-) -> Iterator[Finding]:
-    """Judge Python, and `versions` for the `runtime` and `extras` that the configuration takes."""
-    yield _python(sys.version_info[:2])
-    yield from judge(versions, runtime=runtime, extras=extras)
+def requirements(
+    versions: Mapping[str, str], *, runtime: str, extras: Sequence[str]
+) -> list[Requirement]:
+    """List the requirements of the runtime that will be used, and of `extras`.
+
+    Raises importlib.metadata.PackageNotFoundError where Mien is not installed.
+    """
+    litert_first = "ai-edge-litert" in versions or "tflite-runtime" not in versions
+    old = runtime == "tflite-runtime" or (runtime == "auto" and not litert_first)
+    wanted = [TFLITE_RUNTIME if old else LITERT, *extras]
+    found = [each for extra in wanted for each in _of_extra(extra)]
+    if runtime == "tensorflow":
+        return [each for each in found if each.name not in RUNTIMES]
+    return found
 
 
-def judge(
-    versions: Mapping[str, str], *, runtime: str, extras: Sequence[Package]
-) -> Iterator[Finding]:
-    """Say of `versions` what is missing, unknown or in each other's way."""
-    core = _core(versions, runtime)
-    needed = [*core, *COMMON, *extras]
-    wrong = [finding for each in needed if (finding := _package(each, versions))]
-    wrong += _two_opencvs(versions, core[-1])
+def check_python(version: Version, supported: SpecifierSet) -> Finding:
+    """Check the version of Python against the one that Mien requires."""
+    name = f"Python {version} on {platform.machine()}"
+    if supported.contains(version, prereleases=True):
+        return ok("python", name)
+    return warning(
+        "python", f"{name} is untested; use 3.11 to 3.13", "make setup PYTHON=python3.13"
+    )
+
+
+def check_packages(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator[Finding]:
+    """Report packages that are missing, untested or in conflict with each other."""
+    wrong = [found for each in needed if (found := _check_package(each, versions, needed))]
+    wrong += _check_opencv(versions, needed)
     if not wrong:
-        names = [f"{each.name} {_version(each, versions)}".rstrip() for each in core]
-        yield ok("packages", f"{', '.join(names)} and what else is needed fit together")
+        core = [each for each in needed if _module(each.name) in {"numpy", "cv2"}]
+        core += [each for each in needed if each.name in RUNTIMES]
+        names = [f"{each.name} {_version(each.name, versions)}".rstrip() for each in core]
+        yield ok("packages", f"{', '.join(names)} and all other packages fit together")
     yield from wrong
 
 
-def load(versions: Mapping[str, str]) -> Iterator[Finding]:
-    """Import what everything else needs, for the libraries of the system that may be missing."""
-    for package in (*LITERT[1:], *COMMON):
+def load(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator[Finding]:
+    """Import the packages, because libraries of the system that they use may be missing."""
+    for requirement in needed:
+        if requirement.name in RUNTIMES:
+            continue  # loaded with the model
         try:
-            importlib.import_module(package.module)
+            importlib.import_module(_module(requirement.name))
         except ImportError as reason:
             yield error(
                 "packages",
-                f"{package.name} {_version(package, versions)} does not load: {reason}",
-                pip_install("--force-reinstall", package.requirement),
+                f"{requirement.name} {_version(requirement.name, versions)} cannot be loaded: "
+                f"{reason}",
+                pip_install("--force-reinstall", _text(requirement)),
             )
 
 
-def _python(version: Sequence[int]) -> Finding:
-    name = f"Python {platform.python_version()} on {platform.machine()}"
-    if OLDEST_PYTHON <= tuple(version) <= NEWEST_PYTHON:
-        return ok("python", name)
-    return warning(
-        "python",
-        f"{name} is none that this was tried with: 3.11 to 3.13 are",
-        "make setup PYTHON=python3.13",
-    )
+def _of_extra(extra: str) -> Iterator[Requirement]:
+    """Yield the requirements that apply to this machine with one extra."""
+    for text in importlib.metadata.requires(DISTRIBUTION) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        # Without the extra the marker is false: what every installation needs is not of the extra.
+        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+            yield requirement
 
 
-def _core(versions: Mapping[str, str], runtime: str) -> tuple[Package, ...]:
-    """What the runtime needs that will be taken: with "auto" the first that is installed."""
-    if runtime == "tensorflow":
-        return LITERT[1:]
-    litert_first = "ai-edge-litert" in versions or "tflite-runtime" not in versions
-    if runtime == "litert" or (runtime == "auto" and litert_first):
-        return LITERT
-    return TFLITE_RUNTIME
+def _names() -> set[str]:
+    try:
+        extras = (LITERT, TFLITE_RUNTIME, MQTT, UPDATES)
+        return {each.name for extra in extras for each in _of_extra(extra)}
+    except importlib.metadata.PackageNotFoundError:
+        return set()
 
 
-def _package(package: Package, versions: Mapping[str, str]) -> Finding | None:
-    """What is wrong with one package by itself."""
-    version = _version(package, versions)
-    remedy = pip_install(package.requirement)
+def _check_package(
+    requirement: Requirement, versions: Mapping[str, str], needed: Sequence[Requirement]
+) -> Finding | None:
+    """Report what is wrong with one package by itself."""
+    name, version = requirement.name, _version(requirement.name, versions)
+    fix = pip_install(_text(requirement))
     if version is None:
-        return error("packages", f"{package.name} is not installed", remedy)
-    if package.takes(version):
+        return error("packages", f"{name} is not installed", fix)
+    if _fits(requirement, version):
         return None
-    if package is NUMPY_1 and _numbers(version) >= (2,):
+    old = [each for each in needed if each.name == "tflite-runtime"]
+    if name == "numpy" and old and not _fits(Requirement("numpy<2"), version):
+        opencv = [each for each in needed if _module(each.name) == "cv2"]
         return error(
             "packages",
-            f"tflite-runtime is built for NumPy 1 and does not load beside NumPy {version}",
-            pip_install(*(each.requirement for each in TFLITE_RUNTIME)),
+            f"tflite-runtime needs NumPy 1 and cannot be loaded with NumPy {version}",
+            pip_install(*map(_text, [*old, requirement, *opencv])),
         )
-    return warning(
-        "packages",
-        f"{package.name} {version} is none that this was tried with: {package.requirement} is",
-        remedy,
-    )
+    return warning("packages", f"{name} {version} is untested; use {_text(requirement)}", fix)
 
 
-def _version(package: Package, versions: Mapping[str, str]) -> str | None:
-    """The version installed; OpenCV comes in four packages, any of which will do."""
-    if package.module == "cv2":
-        return next((versions[name] for name in _opencvs(versions)), None)
-    return versions.get(package.name)
-
-
-def _two_opencvs(versions: Mapping[str, str], wanted: Package) -> list[Finding]:
+def _check_opencv(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator[Finding]:
+    """Report several packages of OpenCV, which overwrite each other's files."""
     found = _opencvs(versions)
-    if len(found) < 2:
-        return []
-    return [
-        warning(
+    if len(found) > 1:
+        wanted = [_text(each) for each in needed if _module(each.name) == "cv2"]
+        yield warning(
             "packages",
-            f"{' and '.join(found)} are installed over each other, each in parts",
-            f"{pip_uninstall(*found)} && {pip_install(wanted.requirement)}",
+            f"{' and '.join(found)} are both installed and overwrite each other's files",
+            f"{pip_uninstall(*found)} && {pip_install(*wanted)}",
         )
-    ]
+
+
+def _fits(requirement: Requirement, version: str) -> bool:
+    """Whether `version` is one that is asked for; "" is unknown, and may be."""
+    try:
+        return not version or requirement.specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _version(name: str, versions: Mapping[str, str]) -> str | None:
+    """Return the installed version; any of OpenCV's four packages will do."""
+    if _module(name) == "cv2":
+        return next((versions[found] for found in _opencvs(versions)), None)
+    return versions.get(canonicalize_name(name))
 
 
 def _opencvs(versions: Mapping[str, str]) -> list[str]:
     return sorted(name for name in versions if OPENCV.fullmatch(name))
 
 
-def _numbers(version: str) -> Version:
-    """The numbers a version begins with: "2.5.0rc1" is (2, 5, 0)."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+def _module(name: str) -> str:
+    return MODULES.get(canonicalize_name(name), name.replace("-", "_"))
+
+
+def _text(requirement: Requirement) -> str:
+    """Return "numpy>=2,<3", without the marker and in the order of versions."""
+    order = sorted(requirement.specifier, key=lambda each: Version(each.version))
+    return requirement.name + ",".join(map(str, order))

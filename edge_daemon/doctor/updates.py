@@ -1,4 +1,4 @@
-"""The settings of model updates in, whether updates can come by them out."""
+"""Checks the settings of model updates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edge_daemon.updates.fetch import FetchError, fetch
 from edge_daemon.updates.manifest import MANIFEST_BYTES, UpdateRefused, verified
 from edge_daemon.updates.store import ModelStore
 
-RESTART: Final = "sudo systemctl restart edge-daemon  # fetches it anew"
+RESTART: Final = "sudo systemctl restart edge-daemon  # fetches it again"
 
 
 def examine_updates(url: str, public: bytes, folder: Path, config_file: Path) -> Iterator[Finding]:
-    """Whether the publisher's manifest is there and signed, and a model could be kept."""
+    """Check the publisher's manifest and its signature, and that a model can be stored."""
     whole = folder.absolute()
     there = next(place for place in (whole, *whole.parents) if place.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        told = f"{folder} cannot be written by {user_name()}, so that no model can be kept"
-        yield warning("updates", told, edit(config_file, "models.folder: /var/lib/mien/models"))
+        why = f"{user_name()} cannot write to {folder}, so no model can be stored"
+        yield warning("updates", why, edit(config_file, "models.folder: /var/lib/mien/models"))
     store = ModelStore(folder, public)
     try:
         store.kept()
@@ -34,8 +34,10 @@ def examine_updates(url: str, public: bytes, folder: Path, config_file: Path) ->
     except FetchError as wrong:
         yield warning("updates", str(wrong), f"curl -v {shlex.quote(url)}")
     except UpdateRefused as wrong:
-        remedy = edit(config_file, "models.key: the key that `edge_daemon sign` printed")
+        remedy = edit(config_file, "models.key: the key that `mien sign` printed")
         yield warning("updates", f"{url}: {wrong}", remedy)
     else:
         seen = f"version {store.seen}" if store.seen else "none"
-        yield ok("updates", f"version {offered} is offered, the newest tried here is {seen}")
+        yield ok(
+            "updates", f"the publisher offers version {offered}; the newest tried here is {seen}"
+        )
