@@ -135,7 +135,7 @@ def checked(
 ) -> list[Finding]:
     """The findings on `versions` beside the packages that are installed here, less some."""
     others = {name: version for name, version in software.installed().items() if name not in CORE}
-    there = {name: found for name, found in (others | versions).items() if name not in without}
+    there = {name: found for name, found in {**others, **versions}.items() if name not in without}
     needed = software.requirements(there, runtime="auto", extras=extras)
     return list(software.check_packages(there, needed))
 
