@@ -88,20 +88,20 @@ def decode_picture(
     *,
     formats: frozenset[str] = FORMATS,
     max_pixels: int = MAX_PIXELS,
-    longest_px: int = LONGEST_SIDE_PX,
+    reduced_pixels: int | None = None,
 ) -> Picture:
     """Decode the first picture in `content`; it must be in one of `formats`.
 
-    It is reduced by 2, 4, 8 and so on until its longer side has at most `longest_px`. Of an
-    animated picture this is the first frame. Raises PictureRefused.
+    It is reduced by 2, 4, 8 and so on until it has at most `reduced_pixels`, and no side is longer
+    than LONGEST_SIDE_PX. Of an animated picture this is the first frame. Raises PictureRefused.
     """
     kind = picture_format(content)
     if kind is None or kind not in formats:
         raise PictureRefused(Refusal.UNKNOWN_FORMAT, _unknown_format(kind, formats))
     try:
         if kind in _BY_OPENCV:
-            return _decoded_by_opencv(content, kind, max_pixels, longest_px)
-        return _decoded_by_pillow(content, kind, max_pixels, longest_px)
+            return _decoded_by_opencv(content, kind, max_pixels, reduced_pixels or max_pixels)
+        return _decoded_by_pillow(content, kind, max_pixels, reduced_pixels or max_pixels)
     except MemoryError as error:
         sentence = "the picture needs more memory than is free"
         raise PictureRefused(Refusal.TOO_LARGE, sentence) from error
@@ -113,13 +113,13 @@ def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
     return f"the picture is {kind}, not {names}" if kind else f"this is not a {names} picture"
 
 
-def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, longest_px: int) -> Picture:
+def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, reduced_pixels: int) -> Picture:
     try:
         header = read_header(content)
     except BadHeader as error:
         raise PictureRefused(Refusal.DAMAGED, f"the picture is damaged: {error}") from error
     _check_cost(header, max_pixels)
-    factor = _reduction(header, longest_px)
+    factor = _reduction(header, reduced_pixels)
     by_decoder = min(factor, 8) if kind == JPEG else 1
     try:
         bgr = cv2.imdecode(np.frombuffer(content, np.uint8), _JPEG_REDUCTIONS[by_decoder])
@@ -132,7 +132,7 @@ def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, longest_px: i
     return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
 
 
-def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, longest_px: int) -> Picture:
+def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, reduced_pixels: int) -> Picture:
     """Pillow reads what not every build of OpenCV can; imported where such a picture comes."""
     from PIL import Image, ImageOps  # noqa: PLC0415
 
@@ -150,7 +150,7 @@ def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, longest_px: i
         raise PictureRefused(
             Refusal.DAMAGED, "the picture is damaged and cannot be decoded"
         ) from error
-    factor = _reduction(header, longest_px)
+    factor = _reduction(header, reduced_pixels)
     return _picture(bgr, header, kind, factor, factor)
 
 
@@ -201,10 +201,10 @@ def _check_cost(header: PictureHeader, max_pixels: int) -> None:
         )
 
 
-def _reduction(header: PictureHeader, longest_px: int) -> int:
-    """The smallest power of two that brings the longer side down to `longest_px`."""
-    factor = 1
-    while max(header.width, header.height) > longest_px * factor:
+def _reduction(header: PictureHeader, reduced_pixels: int) -> int:
+    """Return the smallest power of two by which both sides have to be divided."""
+    factor, pixels, longest_px = 1, header.width * header.height, max(header.width, header.height)
+    while pixels > reduced_pixels * factor**2 or longest_px > LONGEST_SIDE_PX * factor:
         factor *= 2
     return factor
 

@@ -8,7 +8,7 @@ from edge_daemon.core.picture import Picture, PictureRefused, Refusal, decode_pi
 
 MAX_BYTES: Final = 10_000_000
 FORMATS: Final = frozenset({"JPEG", "PNG", "WebP"})
-LONGEST_PX: Final = 2048  # larger pictures are reduced; faces are found from 2 % of the longer side
+REDUCED_PIXELS: Final = 2048 * 2048  # larger pictures are reduced before they are searched
 STATUS: Final = {
     Refusal.UNKNOWN_FORMAT: 415,
     Refusal.TOO_LARGE: 413,
@@ -29,7 +29,7 @@ def read_photo(content: bytes) -> Picture:
     if len(content) > MAX_BYTES:
         raise PhotoRefused(413, f"The picture is larger than {MAX_BYTES // 1_000_000} MB.")
     try:
-        return decode_picture(content, formats=FORMATS, longest_px=LONGEST_PX)
+        return decode_picture(content, formats=FORMATS, reduced_pixels=REDUCED_PIXELS)
     except PictureRefused as error:
         text = str(error)
         raise PhotoRefused(STATUS[error.refusal], f"{text[0].upper()}{text[1:]}.") from error
