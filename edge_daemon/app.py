@@ -13,6 +13,7 @@ from edge_daemon import __version__
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop, Worker
+from edge_daemon.events.build import log_policy, snapshot_policy
 from edge_daemon.main_loop import Watch, catch_signals
 from edge_daemon.memory import settle_heap
 from edge_daemon.pipeline.build import build_stages, still_parts
@@ -22,7 +23,7 @@ from edge_daemon.systemd import Supervisor
 from edge_daemon.updates.build import with_kept_model
 from edge_daemon.web.app import WebServer
 from edge_daemon.web.server.server import CertificateError
-from edge_daemon.wiring import Parts, build, log_policy, snapshot_policy
+from edge_daemon.wiring import Parts, build
 
 JOIN_S = 1.0
 
@@ -116,7 +117,7 @@ def _bind(web: WebServer, config: Config) -> None:
 
 
 def _put_note(parts: Parts, kind: str, **fields: object) -> None:
-    parts.feed.put(parts.pipeline.stages.maker.note(kind, datetime.now(UTC), **fields))
+    parts.feed.put(parts.pipeline.stages.maker.make(kind, datetime.now(UTC), **fields))
 
 
 def _note_stop(parts: Parts, started_s: float) -> None:
@@ -125,7 +126,7 @@ def _note_stop(parts: Parts, started_s: float) -> None:
 
 def _apply(parts: Parts, config: Config, stages: Stages) -> None:
     """Put a configuration that has proved itself to work, all but what needs a restart."""
-    parts.disk.policy = log_policy(config)
+    parts.event_log.adopt(log_policy(config))
     parts.snapshots.policy = snapshot_policy(config)
     parts.stills.build = still_parts(config, stages)
     parts.pipeline.swap(stages)

@@ -6,8 +6,6 @@ With `stage_builder` this is the only place where parts are put together.
 from __future__ import annotations
 
 import logging
-import socket
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,20 +17,14 @@ from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Command, Frame, View
+from edge_daemon.events.build import build_event_log, build_history, build_snapshot_writer
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
-from edge_daemon.events.ram import RamLog
-from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.events.snapshots import Shot, SnapshotPolicy, Snapshots
-from edge_daemon.events.tail import EventTail
+from edge_daemon.events.snapshots import Shot, SnapshotWriter
 from edge_daemon.events.writer import EventLog
-from edge_daemon.mqtt import home_assistant
-from edge_daemon.mqtt.delivery import EventDelivery
-from edge_daemon.mqtt.link import Discovery, Mqtt
-from edge_daemon.mqtt.messages import Topics
-from edge_daemon.mqtt.position import PositionFile
-from edge_daemon.mqtt.states import StateTeller
+from edge_daemon.mqtt.build import build_mqtt
+from edge_daemon.mqtt.link import MqttLink
 from edge_daemon.pipeline.build import STILL_FACES, build_stages, still_parts
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.throttle import Throttle
@@ -51,7 +43,6 @@ if TYPE_CHECKING:
 BACKLOG_EVENTS = 10_000
 BACKLOG_SHOTS = 8  # each holds a whole picture
 BACKLOG_COMMANDS = 8
-DAY_S = 86400.0
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +57,13 @@ class Parts:
     throttle: Throttle
     feed: EventFeed
     backlog: Backlog[Event]
-    disk: RotatingLog
     event_log: EventLog
     shots: Backlog[Shot]
-    snapshots: Snapshots
+    snapshots: SnapshotWriter
     stills: StillReader
     web: WebServer
     commands: Backlog[Command]
-    mqtt: Mqtt | None
+    mqtt: MqttLink | None
     updater: Updater | None
 
 
@@ -85,15 +75,14 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     shots: Backlog[Shot] = Backlog(BACKLOG_SHOTS)
     pictures: Latest[bytes] = Latest()
     commands: Backlog[Command] = Backlog(BACKLOG_COMMANDS)
-    feed = EventFeed([backlog])
+    event_log, history = build_event_log(config, backlog), build_history(config)
+    feed = EventFeed([backlog], history.last_id())
     board, throttle, times = Board(), Throttle(), StageTimes()
     stages = build_stages(config, run_id)
-    disk = RotatingLog(Path(config.events.path), log_policy(config))
-    event_log = EventLog(disk.path, _store(config, disk), backlog)
-    snapshots = Snapshots(Path(config.snapshots.path), snapshot_policy(config), shots, pictures)
+    snapshots = build_snapshot_writer(config, shots, pictures)
 
     def put_note(kind: str, at: datetime, **fields: object) -> None:
-        feed.put(pipeline.stages.maker.note(kind, at, **fields))
+        feed.put(pipeline.stages.maker.make(kind, at, **fields))
 
     camera = Camera(
         open_source=configured_source(config),
@@ -139,24 +128,22 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         config,
         views=views,
         feed=feed,
+        history=history,
         report=report,
         stills=stills,
         metrics=metrics,
         times=times,
         stop=stop,
     )
-    mqtt = _mqtt(
+    mqtt = build_mqtt(
         config,
         feed=feed,
-        states=lambda topics: StateTeller(
-            topics=topics,
-            views=views,
-            pictures=pictures if config.mqtt.snapshots else None,
-            faces=report.faces,
-            state=lambda: report.state(web.viewers),
-        ),
+        views=views,
+        pictures=pictures,
+        faces=report.faces,
+        state=lambda: report.state(web.viewers),
         labels=lambda: pipeline.stages.classifier.model.labels,
-        commands=commands if config.mqtt.commands else None,
+        commands=commands,
     )
     updater = build_updater(
         config,
@@ -172,7 +159,6 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
         throttle=throttle,
         feed=feed,
         backlog=backlog,
-        disk=disk,
         event_log=event_log,
         shots=shots,
         snapshots=snapshots,
@@ -184,33 +170,12 @@ def build(config: Config, stop: Stop, run_id: str) -> Parts:
     )
 
 
-def _store(config: Config, disk: RotatingLog) -> RotatingLog | RamLog:
-    folder = config.events.ram_dir
-    return RamLog(Path(folder), disk) if folder else disk
-
-
-def log_policy(config: Config) -> LogPolicy:
-    events = config.events
-    return LogPolicy(
-        rotate_bytes=events.rotate_mb * 1e6,
-        rotate_s=events.rotate_h * 3600,
-        keep_bytes=events.keep_mb * 1e6,
-        keep_s=events.keep_days * DAY_S,
-        fsync=events.fsync,
-        flush_s=events.ram_flush_s,
-    )
-
-
-def snapshot_policy(config: Config) -> SnapshotPolicy:
-    snapshots = config.snapshots
-    return SnapshotPolicy(keep_bytes=snapshots.keep_mb * 1e6, keep_s=snapshots.keep_days * DAY_S)
-
-
 def _web(
     config: Config,
     *,
     views: Latest[View],
     feed: EventFeed,
+    history: EventHistory,
     report: StateReport,
     stills: StillReader,
     metrics: Metrics,
@@ -228,69 +193,10 @@ def _web(
         max_viewers=web.max_viewers,
         views=views,
         feed=feed,
-        history=_history(config),
+        history=history,
         report=report,
         stills=stills,
         metrics=metrics.text,
         observe=times.observe,
         on_failure=stop.fail,
     )
-
-
-def _history(config: Config) -> EventHistory:
-    path, folder = Path(config.events.path), config.events.ram_dir
-    return EventHistory(path, ram=Path(folder) / path.name if folder else None)
-
-
-def _mqtt(
-    config: Config,
-    *,
-    feed: EventFeed,
-    states: Callable[[Topics], StateTeller],
-    labels: Callable[[], Sequence[str]],
-    commands: Backlog[Command] | None,
-) -> Mqtt | None:
-    """None without a broker; then its library is not even imported."""
-    settings = config.mqtt
-    if not settings.host:
-        return None
-    from edge_daemon.mqtt.client import connector  # noqa: PLC0415 (an extra, not always there)
-
-    if settings.shows_password:
-        log.warning("mqtt: the password goes to %s in the clear; set mqtt.tls", settings.host)
-    topics = Topics(settings.topic, host=socket.gethostname(), camera=config.camera.name)
-    discovery = Discovery(
-        settings.discovery,
-        lambda: home_assistant.announcement(
-            settings.discovery,
-            topics,
-            name=config.camera.name,
-            labels=labels(),
-            has_commands=settings.commands,
-            has_snapshots=settings.snapshots,
-        ),
-    )
-    mqtt = Mqtt(
-        broker_name=f"{settings.host}:{settings.port}",
-        connect=connector(
-            host=settings.host,
-            port=settings.port,
-            client_id=topics.device,
-            credentials=settings.credentials,
-            tls=settings.tls,
-            ca=settings.tls_ca,
-            certificate=settings.tls_certificate,
-            key=settings.tls_key,
-        ),
-        topics=topics,
-        events=EventDelivery(
-            topics=topics,
-            tail=EventTail(feed=feed, history=_history(config)),
-            file=PositionFile(Path(config.events.path).with_suffix(".mqtt")),
-        ),
-        states=states(topics),
-        discovery=discovery if settings.discovery else None,
-        commands=commands,
-    )
-    feed.listen(mqtt.ring)
-    return mqtt

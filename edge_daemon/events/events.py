@@ -1,9 +1,9 @@
-"""What happened: the faces of successive views in, events out.
+"""Turns the faces of successive views into events.
 
 An event is one JSON object; docs/events.schema.json describes each type. As in Frigate's
-new/update/end, a face and its expression each have a start and an end; in between an expression
-may change, and a face is reported now and then. "uncertain" is no expression: turning uncertain
-ends the one before.
+new/update/end, a face and its expression each have a start and an end. In between, the expression
+may change, and a face is reported at intervals. "uncertain" is not an expression: a face that turns
+uncertain ends the expression before.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from edge_daemon.core.types import UNCERTAIN, Face, Frame, rfc3339
+from edge_daemon.core.types import UNCERTAIN, Box, Face, Frame, rfc3339
 
-SCHEMA = 1
+SCHEMA: Final = 1
 TYPES: Final = (
     "daemon_start", "daemon_stop",
     "camera_lost", "camera_restored",
@@ -28,22 +28,29 @@ TYPES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the log: when, what, and the fields of its type."""
+    """One line of the log: its time, type and the fields of that type.
+
+    `id` is "" until the feed gives the event its place in the log.
+    """
 
     at: datetime
     type: str
     fields: dict[str, Any]
+    id: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "time": rfc3339(self.at), "type": self.type, **self.fields}
+        """The values of the JSON object, `id` only where the event has one."""
+        identity = {"id": self.id} if self.id else {}
+        time = rfc3339(self.at)
+        return {"schema": SCHEMA, **identity, "time": time, "type": self.type, **self.fields}
 
     def as_line(self) -> str:
-        """The event as one line of JSON, its line feed included."""
+        """The event as one line of JSON with its line feed."""
         return json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Presence:
     """A face as it was last reported; times are those of frames, in seconds."""
 
     face: Face
@@ -55,11 +62,11 @@ class _Seen:
 
 
 class EventMaker:
-    """Turns what is seen into events; holds which faces and expressions have been announced.
+    """Turns faces into events and remembers which faces and expressions were announced.
 
-    `common` is what every event carries: camera, run, model. A face counts once it was there for
-    `dwell_s`. Its expression is reported at most once in `cooldown_s`, however often it changes,
-    and a face of which nothing was reported for `update_s` is reported as it is (0: never).
+    `common` is what every event carries: camera, run, model. A face is announced after `dwell_s`.
+    Its expression is reported at most once every `cooldown_s`; changes in between are left out. A
+    face of which nothing was reported for `update_s` is reported as it is (0: never).
     """
 
     def __init__(
@@ -75,76 +82,77 @@ class EventMaker:
         self._common = common
         self._dwell_s, self._cooldown_s = dwell_s, cooldown_s
         self._update_s = update_s or math.inf
-        self._seen: dict[int, _Seen] = {}
+        self._present: dict[int, _Presence] = {}
 
-    def note(self, kind: str, at: datetime, **fields: Any) -> Event:
-        """An event that concerns no face: the daemon or the camera."""
+    def make(self, kind: str, at: datetime, **fields: Any) -> Event:
+        """Make an event that is not about a face but about the daemon or the camera."""
         return Event(at, kind, {**self._common, **fields})
 
     def update(self, frame: Frame, faces: Sequence[Face]) -> list[Event]:
-        """The events between the faces of the frame before and those of `frame`."""
-        present = {face.id for face in faces}
-        gone = [seen for id_, seen in self._seen.items() if id_ not in present]
-        events = [event for seen in gone for event in self._left(seen, frame)]
+        """The events between the faces of the previous frame and those of `frame`."""
+        ids = {face.id for face in faces}
+        gone = [presence for id_, presence in self._present.items() if id_ not in ids]
+        events = [event for presence in gone for event in self._end(presence, frame)]
         for face in faces:
-            seen = self._seen.setdefault(face.id, _Seen(face, frame.captured_s))
-            seen.face = face
-            events += self._present(seen, frame)
+            presence = self._present.setdefault(face.id, _Presence(face, frame.captured_s))
+            # A face that walks out is predicted until it expires: keep its last visible box.
+            box = face.box if _is_visible(face.box, frame) else presence.face.box
+            presence.face = replace(face, box=box)
+            events += self._report(presence, frame)
         return events
 
     def adopt(self, old: EventMaker, frame: Frame) -> list[Event]:
-        """Go on from where `old` stands.
+        """Take over the faces of `old`.
 
-        Where its labels are others, the expressions it announced end, and these events are
-        returned.
+        If the labels differ, the announced expressions end; these events are returned.
         """
-        self._seen = old._seen
+        self._present = old._present
         if old._labels == self._labels:
             return []
-        held = [seen for seen in self._seen.values() if seen.label]
-        return [old._expression(seen, "", frame) for seen in held]
+        labeled = [presence for presence in self._present.values() if presence.label]
+        return [old._change_label(presence, "", frame) for presence in labeled]
 
-    def _present(self, seen: _Seen, frame: Frame) -> list[Event]:
-        """What there is to say of a face that is there."""
-        now_s, face = frame.captured_s, seen.face
+    def _report(self, presence: _Presence, frame: Frame) -> list[Event]:
+        """The events that are due for a face in the frame."""
+        now_s, face = frame.captured_s, presence.face
         events = []
-        if not seen.is_announced and now_s - seen.since_s >= self._dwell_s:
-            seen.is_announced, seen.reported_s = True, now_s
-            events.append(self._of_face("face_start", face, frame))
+        if not presence.is_announced and now_s - presence.since_s >= self._dwell_s:
+            presence.is_announced, presence.reported_s = True, now_s
+            events.append(self._face_event("face_start", face, frame))
         label = "" if face.label == UNCERTAIN else face.label
-        is_due = now_s - seen.label_since_s >= self._cooldown_s
-        if seen.is_announced and label != seen.label and is_due:
-            events.append(self._expression(seen, label, frame))
-        if seen.is_announced and now_s - seen.reported_s >= self._update_s:
-            seen.reported_s = now_s
-            fields = {"label": seen.label} if seen.label else {}
-            stayed_s = now_s - seen.since_s
-            events.append(self._of_face("face_update", face, frame, stayed_s, **fields))
+        is_due = now_s - presence.label_since_s >= self._cooldown_s
+        if presence.is_announced and label != presence.label and is_due:
+            events.append(self._change_label(presence, label, frame))
+        if presence.is_announced and now_s - presence.reported_s >= self._update_s:
+            presence.reported_s = now_s
+            fields = {"label": presence.label} if presence.label else {}
+            stayed_s = now_s - presence.since_s
+            events.append(self._face_event("face_update", face, frame, stayed_s, **fields))
         return events
 
-    def _expression(self, seen: _Seen, label: str, frame: Frame) -> Event:
-        """The face goes over from its announced label to `label`; "" is none."""
-        before, held_s = seen.label, frame.captured_s - seen.label_since_s
-        seen.label, seen.label_since_s = label, frame.captured_s
-        seen.reported_s = frame.captured_s
+    def _change_label(self, presence: _Presence, label: str, frame: Frame) -> Event:
+        """Replace the announced label of a face by `label`; "" is none."""
+        before, held_s = presence.label, frame.captured_s - presence.label_since_s
+        presence.label, presence.label_since_s = label, frame.captured_s
+        presence.reported_s = frame.captured_s
         if not before:
-            return self._of_face("expression_start", seen.face, frame, label=label)
+            return self._face_event("expression_start", presence.face, frame, label=label)
         if not label:
-            return self._of_face("expression_end", seen.face, frame, held_s, label=before)
-        return self._of_face(
-            "expression_change", seen.face, frame, held_s, label=label, previous=before
+            return self._face_event("expression_end", presence.face, frame, held_s, label=before)
+        return self._face_event(
+            "expression_change", presence.face, frame, held_s, label=label, previous=before
         )
 
-    def _left(self, seen: _Seen, frame: Frame) -> list[Event]:
-        """Forget a face; what was announced of it ends."""
-        del self._seen[seen.face.id]
-        if not seen.is_announced:
+    def _end(self, presence: _Presence, frame: Frame) -> list[Event]:
+        """Forget a face and end what was announced of it."""
+        del self._present[presence.face.id]
+        if not presence.is_announced:
             return []
-        events = [self._expression(seen, "", frame)] if seen.label else []
-        stayed_s = frame.captured_s - seen.since_s
-        return [*events, self._of_face("face_end", seen.face, frame, stayed_s)]
+        events = [self._change_label(presence, "", frame)] if presence.label else []
+        stayed_s = frame.captured_s - presence.since_s
+        return [*events, self._face_event("face_end", presence.face, frame, stayed_s)]
 
-    def _of_face(
+    def _face_event(
         self,
         kind: str,
         face: Face,
@@ -155,11 +163,18 @@ class EventMaker:
         height, width = frame.bgr.shape[:2]
         values = self._common | {"face": face.id} | fields
         if "label" in fields:
-            named = dict(zip(self._labels, face.scores, strict=True))
-            values["score"] = round(named[fields["label"]], 3)
-            values["scores"] = {name: round(score, 3) for name, score in named.items()}
+            scores = dict(zip(self._labels, face.scores, strict=True))
+            values["score"] = round(scores[fields["label"]], 3)
+            values["scores"] = {label: round(score, 3) for label, score in scores.items()}
         values["box"] = [round(value) for value in face.box]
         values["frame_size"] = [width, height]
         if duration_s is not None:
             values["duration_s"] = round(duration_s, 3)
         return Event(frame.captured_at, kind, values)
+
+
+def _is_visible(box: Box, frame: Frame) -> bool:
+    """Whether a pixel of the box, rounded as in events, lies in the frame."""
+    height, width = frame.bgr.shape[:2]
+    x, y, w, h = (round(value) for value in box)
+    return x < width and y < height and x + w > 0 and y + h > 0

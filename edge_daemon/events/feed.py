@@ -1,66 +1,89 @@
-"""Events from whoever makes them in; the sinks' backlogs and the latest few for the page out."""
+"""Distributes new events: to the log's backlog, to the page, and to the log's followers."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from edge_daemon.core.slots import Backlog
+from edge_daemon.core.types import rfc3339
 from edge_daemon.events.events import TYPES, Event
-from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.events.history import Entry, EventIds, id_order
 
-BEGINNINGS = ("expression_start", "expression_change")
-RECENT = 30  # what /state tells
-KEPT = 300  # what a reader of the live events may be behind without the log
+EXPRESSION_STARTS: Final = ("expression_start", "expression_change")
+RECENT: Final = 30  # how many events /state has
+KEPT: Final = 300  # how far a follower may lag before it has to read the log
 
 
 class EventFeed:
-    """Hands every event to each sink's backlog, and remembers the latest."""
+    """Gives every event its id, passes it to each sink and keeps the newest ones.
 
-    def __init__(self, sinks: Sequence[Backlog[Event]]) -> None:
+    `last_id` is the id of the last event in the log, so that ids go on where it ends.
+    """
+
+    def __init__(self, sinks: Sequence[Backlog[Event]], last_id: str = "") -> None:
         self._sinks = tuple(sinks)
         self._lock = threading.Lock()
-        self._ids = EventIds()
+        self._ids = EventIds(last_id)
         self._kept: deque[Entry] = deque(maxlen=KEPT)
+        self._forgotten = last_id  # the last event that is not in `_kept` any more
         self._listeners: list[Callable[[], None]] = []
         self._counts = Counter(dict.fromkeys(TYPES, 0))
         self._expressions: Counter[str] = Counter()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called after each event, in its maker's thread; it must not block."""
+        """Call `listener` after each event, in the thread that put it; it must not block."""
         self._listeners.append(listener)
 
     def put(self, event: Event) -> None:
-        values = event.as_dict()
+        """Add `event` as the newest."""
         with self._lock:
-            self._kept.append(Entry(self._ids.next(values["time"]), values))
+            event = replace(event, id=self._ids.next(rfc3339(event.at)))
+            if len(self._kept) == KEPT:
+                self._forgotten = self._kept[0].id
+            self._kept.append(Entry(event.id, event.as_dict()))
             self._counts[event.type] += 1
-            if event.type in BEGINNINGS:
+            if event.type in EXPRESSION_STARTS:
                 self._expressions[event.fields["label"]] += 1
-            for sink in self._sinks:  # in the same order, whoever else puts one now
+            for sink in self._sinks:  # within the lock: in the same order for all
                 sink.put(event)
         for listener in self._listeners:
             listener()
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many events of each type there have been."""
+        """How many events of each type there were."""
         with self._lock:
             return dict(self._counts)
 
     @property
     def expressions(self) -> dict[str, int]:
-        """How often each expression has begun."""
+        """How often each expression started."""
         with self._lock:
             return dict(self._expressions)
 
+    @property
+    def last_id(self) -> str:
+        """The id of the newest event; "" if there is none, in the log neither."""
+        with self._lock:
+            return self._ids.last
+
     def recent(self) -> list[Entry]:
-        """The latest events, newest first."""
+        """The newest events for the page, newest first."""
         with self._lock:
             return list(self._kept)[: -RECENT - 1 : -1]
 
     def kept(self) -> list[Entry]:
-        """The events still at hand, oldest first."""
+        """The events still in memory, oldest first."""
         with self._lock:
             return list(self._kept)
+
+    def after(self, id_: str) -> list[Entry] | None:
+        """The events after the one with this id; None if memory does not go back that far."""
+        with self._lock:
+            if id_order(id_) < id_order(self._forgotten):
+                return None
+            return [entry for entry in self._kept if id_order(entry.id) > id_order(id_)]

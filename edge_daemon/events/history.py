@@ -1,7 +1,9 @@
-"""The event log read back: its files in, the events that somebody asks for out.
+"""Reads the event log back.
 
-An event's id is its time, a slash, and how many events had that time before it: what
-`EventIds` gives in the order of the log is the same whether the event comes live or from disk.
+An event's id is its time, a slash and a digit: `2026-01-31T12:00:00.250Z/0`. Ids only grow, in the
+order of the log, and sort as text: where the clock is set back, or more than ten events have the
+same time, the id is moved on by a millisecond. Lines of earlier versions have no id of their own;
+they get theirs when they are read.
 """
 
 from __future__ import annotations
@@ -9,43 +11,65 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
+from edge_daemon.core.types import rfc3339
 from edge_daemon.events.archive import Archive
 
-MAX_EVENTS: Final = 10_000  # at once; who wants more asks for the next page
+MAX_EVENTS: Final = 10_000  # in one answer; a client asks for the next page
+MARGIN: Final = timedelta(days=1)  # how far the clock may have been set back within a file
+CHECK_LINES: Final = 1000  # between two checks whether a query was canceled
+TAIL_BYTES: Final = 65536
+MAX_HEADS: Final = 10_000
 
-TIME_KEY: Final = '"time":"'
+_HEAD: Final = re.compile(rb'\{(?:"schema":\d+,)?(?:"id":"([^"]*)",)?"time":"([^"]*)"')
+_TIME: Final = re.compile(rb'()"time":"([^"]*)"')
 
 
 class Entry(NamedTuple):
-    """A past event with its id, as in the log."""
+    """A past event with its id."""
 
     id: str
     event: dict[str, Any]
 
 
 class EventIds:
-    """Gives events their ids; to be told of each in turn."""
+    """Gives events growing ids; `last` is the newest one."""
 
-    def __init__(self) -> None:
-        self._time, self._number = "", 0
+    def __init__(self, last: str = "") -> None:
+        self.last = last
 
     def next(self, time: str) -> str:
-        self._number = self._number + 1 if time == self._time else 0
-        self._time = time
-        return f"{time}/{self._number}"
+        """The id of an event at `time`, RFC 3339 in UTC with milliseconds."""
+        last_time, number = id_order(self.last)
+        if time > last_time:
+            self.last = f"{time}/0"
+        elif number < 9:
+            self.last = f"{last_time}/{number + 1}"
+        else:
+            later = datetime.fromisoformat(last_time) + timedelta(milliseconds=1)
+            self.last = f"{rfc3339(later)}/0"
+        return self.last
+
+
+def id_order(id_: str) -> tuple[str, int]:
+    """A key that sorts ids in the order of the log; a time alone sorts before its events."""
+    time, _, number = id_.partition("/")
+    return time, int(number) if number.isdecimal() and len(number) < 10 else -1
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which events: from `since` to before `until` (RFC 3339 UTC), of these types and labels.
 
-    An empty value asks for all. `after` is the id of the event before the first wanted.
+    An empty value does not restrict. `after` is the id of the event before the first wanted one.
     """
 
     since: str = ""
@@ -56,80 +80,81 @@ class Query:
 
 
 class EventHistory:
-    """Reads the log at `path` and what rotation has left beside it, `.gz` files too.
+    """Reads the log at `path` and its rotated files, `.gz` too, while they are written.
 
-    `ram` is the file in which events are gathered before they come to the log, if there is one.
+    `ram` is the file in which events are gathered before they are flushed to the log, if any. A
+    `path` of None is a log that cannot be read back, such as standard output: it has no events.
     """
 
-    def __init__(self, path: Path, ram: Path | None = None) -> None:
+    def __init__(self, path: Path | None, ram: Path | None = None) -> None:
         self._path, self._ram = path, ram
+        self._first_heads: dict[tuple[str, int, int], _Head] = {}
 
-    def find(self, query: Query, limit: int) -> list[Entry]:
-        """The first `limit` events, oldest first, that fit `query`."""
+    def find(
+        self,
+        query: Query,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        is_canceled: Callable[[], bool] = lambda: False,
+    ) -> list[Entry]:
+        """The first `limit` events that match `query`, oldest or newest first.
+
+        Once `is_canceled` it returns what it has found so far. Files outside `since`, `until` and
+        `after` are not read; events that a clock set back by more than a day has dated before
+        `until` may be missed.
+        """
         found: list[Entry] = []
-        for entry in _after(query.after, self._entries(max(query.since, _time_of(query.after)))):
-            time = entry.event["time"]
-            if query.until and time >= query.until:
-                continue
-            if time >= query.since and _fits(entry.event, query):
-                found.append(entry)
-                if len(found) == limit:
+        with ExitStack() as open_files:
+            parts = self._parts(open_files, query)
+            for part in reversed(parts) if newest_first else parts:
+                entries = _matching(part, query, is_canceled)
+                for entry in reversed(list(entries)) if newest_first else entries:
+                    found.append(entry)
+                    if len(found) == limit:
+                        return found
+                if is_canceled():
                     break
         return found
 
     def after(self, id_: str) -> Iterator[Entry]:
-        """Every event after the one with this id, as they stand in the log.
-
-        If that one is no more there, those with a later time than its.
-        """
-        time, passed = _time_of(id_), False
-        for since in (time, ""):  # from the likely file on; a clock that was set back misleads
-            for entry_id, line in self._numbered(since):
-                if passed:
-                    yield from _entry(entry_id, line)
-                passed = passed or entry_id == id_
-            if passed:
-                return
-        yield from (entry for entry in self._entries(time) if entry.event["time"] > time)
-
-    def _entries(self, since: str) -> Iterator[Entry]:
-        """The events of the files in turn; lines from before `since` are not even parsed."""
-        for id_, line in self._numbered():
-            if _time_of(id_) >= since:
-                yield from _entry(id_, line)
-
-    def _numbered(self, since: str = "") -> Iterator[tuple[str, str]]:
-        """The log's lines with the ids of their events; files from before `since` are left out.
-
-        Where the clock was set back, lines from after it may be among those.
-        """
-        ids = EventIds()
-        for line in self._lines(since):
-            yield ids.next(_time_in(line)), line
-
-    def _lines(self, since: str) -> Iterator[str]:
-        """The log's lines, oldest first, whatever its writer does meanwhile.
-
-        What is in RAM is read first, so that nothing is missed that goes to the disk later; what
-        was found there is left out.
-        """
-        gathered = list(_lines_of(self._ram)) if self._ram else []
-        only_there = set(gathered)
-        for line in self._lines_on_disk(since):
-            only_there.discard(line)
-            yield line
-        yield from (line for line in gathered if line in only_there)
-
-    def _lines_on_disk(self, since: str) -> Iterator[str]:
+        """Every event after the one with this id, in the order of the log."""
+        query = Query(after=id_)
         with ExitStack() as open_files:
-            old, newest = self._files(open_files)
-            for path in _from_file_of(since, old):
-                yield from _lines_of(path)
-            if newest is not None:
-                yield from _whole(newest)
+            for part in self._parts(open_files, query):
+                yield from _matching(part, query, lambda: False)
 
-    def _files(self, open_files: ExitStack) -> tuple[list[Path], TextIO | None]:
-        """The files put aside and the log itself, none of them twice."""
+    def last_id(self) -> str:
+        """The id of the last event; "" for an empty log."""
+        with ExitStack() as open_files:
+            files = [self._ram] if self._ram else []
+            old, _ = self._files(open_files)
+            files += [self._path] if self._path else []
+            last_ids = (_last_id(_last_lines(path)) for path in [*files, *reversed(old)])
+            return next(filter(None, last_ids), "")
+
+    def _parts(self, open_files: ExitStack, query: Query) -> list[Iterable[bytes]]:
+        """The files' lines, oldest file first, without the files that cannot match `query`.
+
+        What is in RAM is read first, so that nothing is missed that is flushed meanwhile.
+        """
+        in_ram = list(_lines_of(self._ram)) if self._ram else []
+        old, newest = self._files(open_files)
+        parts: list[Iterable[bytes]] = [_lines_of(path) for path in self._relevant(old, query)]
+        on_disk = ""
+        if newest is not None:
+            size = os.fstat(newest.fileno()).st_size
+            on_disk = _last_id(_tail(newest, size)) if in_ram else ""
+            parts.append(_lines_up_to(newest, size))
+        if in_ram:
+            on_disk = on_disk or (_last_id(_last_lines(old[-1])) if old else "")
+            parts.append(_after(on_disk, in_ram))
+        return parts
+
+    def _files(self, open_files: ExitStack) -> tuple[list[Path], BinaryIO | None]:
+        """The rotated files and the opened log; no file is both, though it may be rotated now."""
+        if self._path is None:
+            return [], None
         while True:
             newest = None
             try:
@@ -137,25 +162,105 @@ class EventHistory:
             except FileNotFoundError:
                 pass
             except OSError:
-                return self._old_files(), None
-            old = self._old_files()
-            if _leads_to(self._path, newest):  # else it was put aside just now
+                return self._old_files(self._path), None
+            old = self._old_files(self._path)
+            if _is_at(self._path, newest):  # else it was rotated just now
                 return old, newest
 
-    def _old_files(self) -> list[Path]:
-        """The archive and what logrotate left, each with the oldest first."""
-        rotated = [p for p in self._path.parent.glob(f"{self._path.name}?*") if p.is_file()]
+    def _old_files(self, log: Path) -> list[Path]:
+        """The archive and what logrotate left, each oldest first."""
+        rotated = [path for path in log.parent.glob(f"{log.name}?*") if path.is_file()]
         with suppress(OSError):
             rotated.sort(key=lambda path: path.stat().st_mtime)
         archived: list[Path] = []
         with suppress(OSError):
-            archived = Archive(self._path).files()
+            archived = Archive(log).files()
         return [*archived, *rotated]
 
+    def _relevant(self, files: list[Path], query: Query) -> list[Path]:
+        """Of rotated `files`, oldest first, those that may hold events that match `query`.
 
-def _lines_of(path: Path) -> Iterator[str]:
+        Only the first line of a file is read: ids grow over the files, and none is before its
+        event's time.
+        """
+        start = max(id_order(query.after), id_order(query.since))
+        if start > id_order(""):
+            for place in range(len(files) - 1, -1, -1):
+                head = self._first_head(files[place])
+                if head is not None and id_order(head.id) <= start:
+                    files = files[place:]
+                    break
+        end = _later(query.until, MARGIN) if query.until else ""
+        if not end:
+            return files
+        heads = ((path, self._first_head(path)) for path in files)
+        return [path for path, head in heads if head is None or head.time < end]
+
+    def _first_head(self, path: Path) -> _Head | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        key = str(path), status.st_ino, status.st_size
+        if key not in self._first_heads:
+            if len(self._first_heads) > MAX_HEADS:
+                self._first_heads.clear()
+            for head, _ in _with_heads(_lines_of(path)):
+                self._first_heads[key] = head
+                break
+        return self._first_heads.get(key)
+
+
+class _Head(NamedTuple):
+    """The id and time of a line."""
+
+    id: str
+    time: str
+
+
+def _with_heads(lines: Iterable[bytes]) -> Iterator[tuple[_Head, bytes]]:
+    """Each line of a file with its id, its own or, in lines of earlier versions, a new one."""
+    ids = EventIds()
+    for line in lines:
+        found = _HEAD.match(line) or _TIME.search(line)
+        if found is None:
+            continue
+        own, time = found[1] or b"", found[2].decode(errors="replace")
+        if own:
+            ids.last = own.decode(errors="replace")
+        else:
+            with suppress(ValueError):  # a time that cannot be moved on
+                ids.next(time)
+        yield _Head(ids.last, time), line
+
+
+def _matching(
+    lines: Iterable[bytes], query: Query, is_canceled: Callable[[], bool]
+) -> Iterator[Entry]:
+    """The events of a file that match `query`; others are not even parsed."""
+    after = id_order(query.after)
+    for number, (head, line) in enumerate(_with_heads(lines)):
+        if number % CHECK_LINES == 0 and is_canceled():
+            return
+        if head.time < query.since or (query.until and head.time >= query.until):
+            continue
+        if query.after and id_order(head.id) <= after:
+            continue
+        with suppress(ValueError, RecursionError):  # a line that was torn or tampered with
+            event = json.loads(line)
+            if isinstance(event, dict) and _fits(event, query):
+                yield Entry(head.id, event)
+
+
+def _fits(event: dict[str, Any], query: Query) -> bool:
+    return (not query.types or event.get("type") in query.types) and (
+        not query.labels or event.get("label") in query.labels
+    )
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file that may be compressed or deleted at any moment."""
-    with suppress(OSError, EOFError):  # deleted, or cut off: what could be read counts
+    with suppress(OSError, EOFError, zlib.error):  # deleted or damaged: what could be read counts
         try:
             lines = _open(path)
         except FileNotFoundError:
@@ -164,26 +269,55 @@ def _lines_of(path: Path) -> Iterator[str]:
             yield from _whole(lines)
 
 
-def _from_file_of(since: str, files: list[Path]) -> list[Path]:
-    """Of `files`, oldest first, those from the last on that begins at `since` or before."""
-    if since:
-        for place in range(len(files) - 1, -1, -1):
-            if _time_in(next(_lines_of(files[place]), "")) <= since:
-                return files[place:]
-    return files
+def _last_lines(path: Path) -> Iterator[bytes]:
+    """The last lines of a file; of a compressed one, all of them."""
+    if path.suffix == ".gz":
+        yield from _lines_of(path)
+        return
+    with suppress(OSError), path.open("rb") as file:
+        yield from _tail(file, os.fstat(file.fileno()).st_size)
 
 
-def _open(path: Path) -> TextIO:
+def _tail(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The last lines before the offset `size`; leaves the file at its beginning."""
+    file.seek(max(size - TAIL_BYTES, 0))
+    content = file.read(min(size, TAIL_BYTES))
+    file.seek(0)
+    return _whole(content.splitlines(keepends=True)[size > TAIL_BYTES :])
+
+
+def _lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The lines before the offset `size`."""
+    for line in _whole(file):
+        size -= len(line)
+        if size < 0:
+            return
+        yield line
+
+
+def _last_id(lines: Iterable[bytes]) -> str:
+    last = ""
+    for head, _ in _with_heads(lines):
+        last = head.id
+    return last
+
+
+def _after(id_: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines with later ids: the others have been flushed to the disk meanwhile."""
+    return (line for head, line in _with_heads(lines) if id_order(head.id) > id_order(id_))
+
+
+def _open(path: Path) -> BinaryIO:
     opener = gzip.open if path.suffix == ".gz" else open
-    return cast(TextIO, opener(path, "rt", encoding="utf-8", errors="replace"))
+    return cast(BinaryIO, opener(path, "rb"))
 
 
-def _whole(lines: Iterable[str]) -> Iterator[str]:
-    return (line for line in lines if TIME_KEY in line and line.endswith("\n"))
+def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
+    return (line for line in lines if line.endswith(b"\n"))
 
 
-def _leads_to(path: Path, file: TextIO | None) -> bool:
-    """Whether `path` is still that of the open `file`; of None, whether there is still nothing."""
+def _is_at(path: Path, file: BinaryIO | None) -> bool:
+    """Whether `path` still is the open `file`; for None, whether there still is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -191,35 +325,8 @@ def _leads_to(path: Path, file: TextIO | None) -> bool:
     return file is not None and os.path.samestat(status, os.fstat(file.fileno()))
 
 
-def _after(last: str, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """What follows the event `last`; if it is no more there, what is later than it."""
-    if not last:
-        yield from entries
-        return
-    passed = False
-    for entry in entries:
-        if entry.id == last:
-            passed = True
-        elif passed or entry.event["time"] > _time_of(last):
-            yield entry
-
-
-def _entry(id_: str, line: str) -> Iterator[Entry]:
-    """The event in `line`; none if it was torn or tampered with."""
-    with suppress(ValueError):
-        yield Entry(id_, json.loads(line))
-
-
-def _time_of(id_: str) -> str:
-    return id_.partition("/")[0]
-
-
-def _time_in(line: str) -> str:
-    start = line.find(TIME_KEY) + len(TIME_KEY)
-    return line[start : line.find('"', start)]
-
-
-def _fits(event: dict[str, Any], query: Query) -> bool:
-    return (not query.types or event["type"] in query.types) and (
-        not query.labels or event.get("label") in query.labels
-    )
+def _later(time: str, by: timedelta) -> str:
+    """A time later than `time`; "" if it is not a time."""
+    with suppress(ValueError, OverflowError):
+        return rfc3339(datetime.fromisoformat(time) + by)
+    return ""

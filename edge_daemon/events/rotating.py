@@ -1,28 +1,38 @@
-"""The log on the disk: lines in, a growing file and an archive of old ones out, within a limit."""
+"""The event log on disk: a growing file and an archive of older ones, within a size limit."""
 
 from __future__ import annotations
 
+import errno
+import io
+import json
+import logging
+import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from edge_daemon.events.archive import Archive
-from edge_daemon.events.log_file import LogFile
+from edge_daemon.events.archive import OFF_S, Archive
 
 Fsync = Literal["always", "every_second", "never"]
 
-TIDY_S = 3600.0  # how often old files are looked at when nothing else calls for it
-SYNC_S = 1.0
+TIDY_S: Final = 3600.0  # how often old files are checked when nothing else calls for it
+SYNC_S: Final = 1.0
+MODE: Final = 0o640  # of a new log: its user writes, its group may read, others may not
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LogPolicy:
-    """How a log grows and ages; 0 seconds stand for never.
+    """When the log is rotated, and what is kept; 0 seconds stand for never.
 
-    The file is put aside at `rotate_bytes`, or a third of `keep_bytes`, and when its first event
-    is `rotate_s` old. All files together stay below `keep_bytes`. `flush_s` is a `RamLog`'s.
+    The file is rotated at `rotate_bytes`, or at a third of `keep_bytes` where that is less, and
+    when its first event is `rotate_s` old. All files together stay below `keep_bytes`. `flush_s`
+    is for a `RamLog`.
     """
 
     rotate_bytes: float = 10e6
@@ -34,14 +44,80 @@ class LogPolicy:
 
     @property
     def limit_bytes(self) -> float:
-        """Room is kept for the growing file, and for the compressed copy of one put aside."""
+        """The size at which the file is rotated.
+
+        It leaves room for the growing file and for the compressed copy of a rotated one.
+        """
         return min(self.rotate_bytes, self.keep_bytes / 3)
 
 
-class RotatingLog:
-    """Appends lines to `path` by `policy`, which may be replaced at any time.
+class LogFile:
+    """A JSON Lines file opened for appending; its folder is created where it is missing.
 
-    Every method may raise OSError; the next call then starts from what is on the disk.
+    Opening repairs a last line that a power cut has torn. Methods raise OSError; so does the
+    constructor, for anything but a regular file too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_regular(path)
+        torn = repair_last_line(path)
+        if torn:
+            log.warning("%s: removed a torn last line of %d bytes", path, torn)
+        self._file = open(path, "ab", buffering=0, opener=_open_private)  # noqa: SIM115
+        self._status = os.fstat(self._file.fileno())
+        self._age_s = _age_of_first_event_s(path)
+        self._opened_s = time.monotonic()
+        self._unsynced = False
+
+    @property
+    def size(self) -> int:
+        """The size in bytes, whatever other programs wrote or cut off."""
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def age_s(self) -> float:
+        """The age of the first event in seconds; the clock may be set without changing it."""
+        return self._age_s + time.monotonic() - self._opened_s
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether `path` is another file by now: this one was moved away or deleted."""
+        try:
+            return not os.path.samestat(self.path.stat(), self._status)
+        except FileNotFoundError:
+            return True
+
+    def append(self, lines: bytes) -> None:
+        """Write all of `lines`, or nothing: a partial write is taken back."""
+        start = self.size
+        if not start:
+            self._age_s, self._opened_s = 0.0, time.monotonic()
+        written = self._file.write(lines)
+        if written != len(lines):
+            self._file.truncate(start)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._unsynced = True
+
+    def clear(self) -> None:
+        """Remove all lines."""
+        self._file.truncate(0)
+
+    def sync(self) -> None:
+        """Wait until everything written has reached the disk."""
+        if self._unsynced:
+            os.fsync(self._file.fileno())
+            self._unsynced = False
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class RotatingLog:
+    """Appends lines to `path` by `policy`.
+
+    Methods raise OSError; the next call then starts from what is on the disk.
     """
 
     def __init__(self, path: Path, policy: LogPolicy) -> None:
@@ -49,18 +125,22 @@ class RotatingLog:
         self.policy = policy
         self._archive = Archive(path)
         self._file: LogFile | None = None
-        self._chores: Iterator[None] | None = None
+        self._compression: Iterator[None] | None = None
         self._tidy_at_s = time.monotonic()
         self._synced_s = 0.0
+
+    def adopt(self, policy: LogPolicy) -> None:
+        """Follow another policy from now on."""
+        self.policy = policy
 
     def open(self) -> None:
         """Make sure that there is a file to write to."""
         self._opened()
 
     def append(self, lines: bytes) -> None:
-        """Write whole `lines`, first putting aside a file that is full or old."""
+        """Write whole `lines`, after rotating a file that is full or old."""
         try:
-            if self._is_over(self._opened(), len(lines)):
+            if self._is_due(self._opened(), len(lines)):
                 self._rotate()
             self._opened().append(lines)
         except OSError:
@@ -68,7 +148,7 @@ class RotatingLog:
             raise
 
     def sync(self) -> None:
-        """Bring to the disk itself what `fsync` says should be there by now."""
+        """Sync to the disk what `policy.fsync` wants there by now."""
         fsync, now_s = self.policy.fsync, time.monotonic()
         due = fsync == "always" or (fsync == "every_second" and now_s - self._synced_s >= SYNC_S)
         if due and self._file is not None:
@@ -76,27 +156,27 @@ class RotatingLog:
             self._file.sync()
 
     def tidy(self) -> bool:
-        """Take one small step at the old files; whether there is more to do."""
-        if self._chores is None:
+        """Do one small step of compressing and deleting old files; whether there is more to do."""
+        if self._compression is None:
             if time.monotonic() < self._tidy_at_s:
                 return False
             self._tidy_at_s = time.monotonic() + TIDY_S
-            self._prune()
-            self._chores = self._archive.compress()
-        chores, self._chores = self._chores, None  # one that fails is not taken up again
-        for _ in chores:
-            self._chores = chores
+            self._compression = self._archive.compress()
+        compression, self._compression = self._compression, None  # not resumed after an error
+        for _ in compression:
+            self._compression = compression
             return True
+        self._prune()
         return False
 
     def reopen(self) -> None:
-        """Let go of the file; the next line goes to whatever `path` then is."""
+        """Close the file; the next line goes to whatever is at `path` then."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def close(self) -> None:
-        """Sync, unless the policy says never, and let go of the file."""
+        """Sync, unless `policy.fsync` is never, and close the file."""
         try:
             if self._file is not None and self.policy.fsync != "never":
                 self._file.sync()
@@ -110,19 +190,82 @@ class RotatingLog:
             self._file = LogFile(self.path)
         return self._file
 
-    def _is_over(self, file: LogFile, more: int) -> bool:
+    def _is_due(self, file: LogFile, more: int) -> bool:
         if not file.size:
             return False
-        too_old = 0 < self.policy.rotate_s <= time.time() - file.begun_at
-        return too_old or file.size + more > self.policy.limit_bytes
+        is_old = 0 < self.policy.rotate_s <= file.age_s
+        return is_old or file.size + more > self.policy.limit_bytes
 
     def _rotate(self) -> None:
         self.close()
         self._archive.take()
-        self._prune()
+        self._prune(spare=1)  # it may be too large until it is compressed
         self._tidy_at_s = time.monotonic()
 
-    def _prune(self) -> None:
+    def _prune(self, spare: int = 0) -> None:
         policy = self.policy
         room = policy.keep_bytes - 2 * policy.limit_bytes
-        self._archive.prune(keep_bytes=room, keep_s=policy.keep_s)
+        self._archive.prune(keep_bytes=room, keep_s=policy.keep_s, spare=spare)
+
+
+def repair_last_line(path: Path) -> int:
+    """Complete the last line of `path` with a line feed, or cut it off if it is not JSON.
+
+    Returns the number of bytes cut off. Raises OSError.
+    """
+    if not path.is_file():
+        return 0
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = _start_of_last_line(file, size)
+        file.seek(start)
+        tail = file.read(size - start)
+        if not tail or tail.endswith(b"\n"):
+            return 0
+        try:
+            json.loads(tail)
+        except (ValueError, RecursionError):
+            file.truncate(start)
+            return len(tail)
+        file.write(b"\n")
+        return 0
+
+
+def _require_regular(path: Path) -> None:
+    """Raise OSError for a FIFO, socket, device or directory: opening one may hang."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, MODE)
+
+
+def _start_of_last_line(file: io.BufferedRandom, size: int) -> int:
+    """The offset after the last line feed before the end of the file, 0 if there is none."""
+    position = size
+    while position > 0:
+        step = min(4096, position)
+        position -= step
+        file.seek(position)
+        found = file.read(step).rfind(b"\n")
+        if found >= 0:
+            return position + found + 1
+    return 0
+
+
+def _age_of_first_event_s(path: Path) -> float:
+    """Seconds since the first event of `path`; 0 if there is none or its clock was wrong."""
+    with path.open("rb") as file:
+        first = file.readline(65536)
+    try:
+        age_s = time.time() - datetime.fromisoformat(json.loads(first)["time"]).timestamp()
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0.0
+    return age_s if 0 <= age_s < OFF_S else 0.0

@@ -1,6 +1,6 @@
-"""Pictures of events: an event and its view in, a JPEG file in a folder out, within a limit.
+"""Writes pictures of events to a folder, within limits of size and age.
 
-This is the only place that writes a picture, and it is given none unless `snapshots.enabled`.
+This is the only module that writes pictures, and it gets none unless `snapshots.enabled` is set.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from edge_daemon.core.files import PART, replace_file
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
+from edge_daemon.events.archive import Retention
 from edge_daemon.events.events import Event
-from edge_daemon.events.retention import prune
 
-TICK_S = 1.0
-PRUNE_S = 3600.0  # how often old pictures are looked for when no new ones come
+TICK_S: Final = 1.0
+PRUNE_S: Final = 3600.0  # how often old pictures are deleted when no new ones come
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An event, and the view in which it happened."""
+    """An event and the view in which it happened."""
 
     event: Event
     view: View
@@ -34,18 +35,18 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
-    """All pictures together stay below `keep_bytes`, each is kept for `keep_s` (0: any time)."""
+    """All pictures together stay below `keep_bytes`; each is kept for `keep_s` (0: any time)."""
 
     keep_bytes: float
     keep_s: float
 
 
-class Snapshots:
+class SnapshotWriter:
     """Writes shots to `folder` by `policy`, which may be replaced at any time.
 
-    The pictures are those of the stream, faces blurred where they are there. A disk that fails
-    costs pictures and nothing else; `reason` is "" or says why. What has been written also goes to
-    `pictures`, as JPEG.
+    The pictures are drawn like those of the stream, with blurred faces if those are. A disk that
+    fails costs pictures and nothing else; `reason` is "" or says why. Each written picture also
+    goes to `pictures`, as JPEG.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Snapshots:
         self._folder = folder
         self._shots = shots
         self._pictures = pictures
+        self._retention = Retention(self._files)
         self._prune_at_s = 0.0
 
     def run(self) -> None:
@@ -75,13 +77,13 @@ class Snapshots:
                     self._prune()
             except OSError as error:
                 self.failed += shot is not None
-                self._judge(f"snapshots cannot be kept in {self._folder}: {error.strerror}")
+                self._set_reason(f"snapshots cannot be kept in {self._folder}: {error.strerror}")
             else:
                 self.written += shot is not None
-                self._judge("" if shot is not None else self.reason)
+                self._set_reason("" if shot is not None else self.reason)
 
     def _write(self, shot: Shot) -> None:
-        """A file appears under its name when it is whole; others than the user cannot read it."""
+        """Write the picture; only the user can read it."""
         jpeg = encode_jpeg(annotate(shot.view), quality=shot.view.drawing.quality)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self._folder / _name(shot.event)
@@ -93,16 +95,20 @@ class Snapshots:
         self._prune_at_s = time.monotonic() + PRUNE_S
         for torn in self._folder.glob(f"*-face*{PART}"):
             torn.unlink()
-        files = sorted(self._folder.glob("*-face*.jpg"), key=lambda file: file.stat().st_mtime_ns)
-        prune(files, keep_bytes=self.policy.keep_bytes, keep_s=self.policy.keep_s)
+        policy = self.policy
+        self._retention.prune(keep_bytes=policy.keep_bytes, keep_s=policy.keep_s)
 
-    def _judge(self, reason: str) -> None:
+    def _files(self) -> list[Path]:
+        """The pictures, oldest first."""
+        return sorted(self._folder.glob("*-face*.jpg"), key=lambda file: file.stat().st_mtime_ns)
+
+    def _set_reason(self, reason: str) -> None:
         if reason and not self.reason:
             log.warning("%s", reason)
         self.reason = reason
 
 
 def _name(event: Event) -> str:
-    """Of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
+    """The name of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
     at = f"{event.at:%Y%m%dT%H%M%S}.{event.at.microsecond // 1000:03}Z"
     return f"{at}-face{event.fields['face']}-{event.type}.jpg"

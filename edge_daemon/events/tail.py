@@ -1,4 +1,4 @@
-"""The events after a given one, in order and none left out: from the log, then as they come."""
+"""Follows the event log: the events after a given one, in order and without gaps."""
 
 from __future__ import annotations
 
@@ -9,52 +9,48 @@ from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import Entry, EventHistory
 
 
-class EventTail:
-    """Follows the events from a place on that `go_back` sets; "" is the log's beginning.
+class EventFollower:
+    """Takes event after event, beginning after the one with the id `last_id` ("": the first).
 
-    The latest are taken from the `feed`, without a look at the disk. Those that are no more at hand
-    there are read from the log, which is gone through once.
+    Events still in memory come from `feed`, without reading the disk. Older ones are read from the
+    log, once through. MQTT, server-sent events, webhooks and the history's totals each have one.
     """
 
-    def __init__(self, *, feed: EventFeed, history: EventHistory) -> None:
-        self._last = ""
+    def __init__(self, *, feed: EventFeed, history: EventHistory, last_id: str = "") -> None:
+        self.last_id = last_id
         self._feed, self._history = feed, history
         self._logged: Iterator[Entry] | None = None
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next events have to be read from the log."""
+        return self._feed.after(self.last_id) is None
+
     def take(self, limit: int) -> list[Entry]:
         """The next events, `limit` at most; empty if there are none yet."""
-        kept = self._feed.kept()
-        if not kept or not limit:
+        if limit <= 0:
             return []
-        entries = _after(self._last, kept)
+        entries = self._feed.after(self.last_id)
         if entries is None:
-            # Where the log ends before what is at hand begins, its disk has failed for long.
-            entries = self._from_log(limit) or kept
+            # The log may end before memory begins, when its disk has failed for long.
+            entries = self._from_log(limit) or self._feed.kept()
         else:
             self._logged = None
         taken = entries[:limit]
         if taken:
-            self._last = taken[-1].id
+            self.last_id = taken[-1].id
         return taken
 
-    def go_back(self, last: str) -> None:
-        """Have the events after the one with the id `last` be the next."""
-        self._last, self._logged = last, None
+    def go_back(self, last_id: str) -> None:
+        """Continue with the events after the one with the id `last_id`."""
+        self.last_id, self._logged = last_id, None
 
     def _from_log(self, limit: int) -> list[Entry]:
-        """Go on in the log; at its end see whether it has grown meanwhile."""
+        """Read on in the log; at its end check whether it has grown meanwhile."""
         for _ in range(2):
             if self._logged is None:
-                self._logged = self._history.after(self._last)
+                self._logged = self._history.after(self.last_id)
             if found := list(islice(self._logged, limit)):
                 return found
             self._logged = None
         return []
-
-
-def _after(last: str, kept: list[Entry]) -> list[Entry] | None:
-    """What follows the event `last` in `kept`; None if it is not there."""
-    for place in range(len(kept) - 1, -1, -1):
-        if kept[place].id == last:
-            return kept[place + 1 :]
-    return None

@@ -1,4 +1,4 @@
-"""The event log's thread: events from a backlog in, lines in a log out, whatever the disk does."""
+"""Writes events to the log, in a thread of its own, whatever the disk does."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
+from edge_daemon.events.rotating import LogPolicy
 
-TICK_S = 1.0  # how often it looks after the files, and after a disk that fails
+TICK_S: Final = 1.0  # how often it syncs, tidies, and retries a disk that fails
 
-# What a disk does to a log that was set up well; all else is for the user to mend at the start.
-PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+# Errors of a disk that worked before; all others have to be fixed by the user at the start.
+TRANSIENT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 log = logging.getLogger(__name__)
 
@@ -26,45 +27,63 @@ class EventLogError(UserError):
     """The log cannot be opened for writing; the message names the file."""
 
 
-class Store(Protocol):
+class LogStore(Protocol):
     """Where lines go; every method may raise OSError and be called again."""
 
-    def open(self) -> None: ...
-    def append(self, lines: bytes) -> None: ...
-    def sync(self) -> None: ...
-    def tidy(self) -> bool: ...
-    def reopen(self) -> None: ...
-    def close(self) -> None: ...
+    def adopt(self, policy: LogPolicy) -> None:
+        """Follow another policy from now on."""
+
+    def open(self) -> None:
+        """Make sure that lines can be written."""
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, all or nothing."""
+
+    def sync(self) -> None:
+        """Do what is due to keep written lines through a power cut."""
+
+    def tidy(self) -> bool:
+        """Do one small step of maintenance; whether there is more to do."""
+
+    def reopen(self) -> None:
+        """Open the file again before the next line; it may have been moved away."""
+
+    def close(self) -> None:
+        """Sync and close."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
-    """How the log is doing; `reason` is "" while all is well, else why it is not."""
+    """The state of the log; `reason` is "" while it can be written, else why it cannot."""
 
     reason: str = ""
     written: int = 0  # events since the start
-    failures: int = 0  # times that a disk which was well failed
+    failures: int = 0  # how often a disk that worked failed
 
 
 class EventLog:
-    """Writes each event as a line, at once.
+    """Writes each event as a line as soon as it comes.
 
     While a line cannot be written (disk full or read-only) it is tried again every second, and
-    newer events wait in the backlog. `path` stands for the log in messages. Raises EventLogError
-    for a log that cannot work until the user mends it.
+    newer events wait in the backlog. `path` names the log in messages. Raises EventLogError for a
+    log that cannot work until the user fixes it.
     """
 
-    def __init__(self, path: Path, store: Store, backlog: Backlog[Event]) -> None:
+    def __init__(self, path: Path, store: LogStore, backlog: Backlog[Event]) -> None:
         self.path = path
         self.status = LogStatus()
         self._store = store
         self._backlog = backlog
         self._reopen = threading.Event()
-        self._troubles: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         self._check()
 
+    def adopt(self, policy: LogPolicy) -> None:
+        """Follow another policy from the next event on."""
+        self._store.adopt(policy)
+
     def reopen(self) -> None:
-        """Let the log's thread open its file anew, for what moved it away."""
+        """Make the log's thread open its file again, after another program moved it away."""
         self._reopen.set()
 
     def run(self) -> None:
@@ -74,20 +93,20 @@ class EventLog:
             event = self._backlog.get(0.0 if more_to_tidy else TICK_S)
             if event is not None and not self._write(event):
                 break
-            more_to_tidy = self._look_after(tidy=event is None)
+            more_to_tidy = self._maintain()
         self._try("sync", self._store.close)
 
     def _check(self) -> None:
-        """Open the log once, so that the user hears at once of what he has to mend."""
+        """Open the log once, so that errors the user has to fix show at the start."""
         try:
             self._store.open()
         except OSError as error:
-            if error.errno not in PASSING:
+            if error.errno not in TRANSIENT:
                 raise EventLogError(
                     f"{self.path}: the event log cannot be written: {error.strerror}; "
-                    "set `events.path` to a file this user may write."
+                    "set `events.path` to a file this user may write, or to - for standard output."
                 ) from error
-            self._judge("write", error)
+            self._record("write", error)
 
     def _write(self, event: Event) -> bool:
         """Write the event, waiting for room; False if the daemon stops before there is any."""
@@ -101,14 +120,18 @@ class EventLog:
         self.status = replace(self.status, written=self.status.written + 1)
         return True
 
-    def _look_after(self, *, tidy: bool) -> bool:
-        """Reopen, sync, and take a step at old files if there is time; whether there are more."""
+    def _maintain(self) -> bool:
+        """Reopen if asked, sync, and do one step of tidying; whether there is more to tidy.
+
+        A step takes milliseconds and comes after events too, or a log with an event every second
+        would never be compressed.
+        """
         self._reopen_if_asked()
         self._try("sync", self._store.sync)
         try:
-            return tidy and self._store.tidy()
+            return self._store.tidy()
         except OSError as error:
-            log.warning("%s: old files: %s", self.path, error.strerror)
+            log.warning("%s: old files cannot be tidied: %s", self.path, error.strerror)
             return False
 
     def _reopen_if_asked(self) -> None:
@@ -117,23 +140,23 @@ class EventLog:
             self._try("sync", self._store.reopen)
 
     def _try(self, what: str, action: Callable[[], None]) -> bool:
-        """Do it and take note of how it went; whether it went well."""
+        """Run `action` and record its result; whether it succeeded."""
         try:
             action()
         except OSError as error:
-            self._judge(what, error)
+            self._record(what, error)
             return False
-        self._judge(what, None)
+        self._record(what, None)
         return True
 
-    def _judge(self, what: str, error: OSError | None) -> None:
-        """Take note of how the disk did at `what`; log it only where that is news."""
-        self._troubles[what] = f"the event log cannot be written: {error.strerror}" if error else ""
-        reason = next(filter(None, self._troubles.values()), "")
+    def _record(self, what: str, error: OSError | None) -> None:
+        """Record the result of `what`; log a change between working and failing."""
+        self._reasons[what] = f"the event log cannot be written: {error.strerror}" if error else ""
+        reason = next(filter(None, self._reasons.values()), "")
         failures = self.status.failures
         if reason and not self.status.reason:
             failures += 1
-            log.warning("%s: %s; trying on", self.path, reason)
+            log.warning("%s: %s; retrying every second", self.path, reason)
         elif self.status.reason and not reason:
             log.info("%s: writing again", self.path)
         self.status = replace(self.status, reason=reason, failures=failures)

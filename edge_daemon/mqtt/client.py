@@ -1,6 +1,6 @@
-"""A connection to an MQTT broker: messages in, acknowledgements and messages out.
+"""One connection to an MQTT broker: the adapter of paho-mqtt.
 
-The adapter of paho-mqtt. With MQTT 5 brokers say why they refuse something, even a single message.
+With MQTT 5 a broker gives the reason for refusing something, even a single message.
 https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import select
 import ssl
+import stat
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,53 +19,63 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.core.errors import reason_of
-from edge_daemon.mqtt.bell import Bell
-from edge_daemon.mqtt.link import MqttError
+from edge_daemon.mqtt.link import MqttError, Refusal, WakeUp
 from edge_daemon.mqtt.messages import Message
 
 try:
     from paho.mqtt import client as paho
     from paho.mqtt.enums import CallbackAPIVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
 except ImportError as error:
     raise MqttError(
         "mqtt.host is set, but paho-mqtt is not installed: pip install 'paho-mqtt>=2,<3', "
         "or leave mqtt.host empty."
     ) from error
 
-CONNECT_S: Final = 5.0  # for the TCP connection, and again for the broker's word
+CONNECT_S: Final = 5.0  # for the TCP connection, and again for the broker's answer
 KEEPALIVE_S: Final = 30
-IN_FLIGHT: Final = 20  # messages not yet acknowledged, if the broker takes as many
+IN_FLIGHT: Final = 20  # messages not yet acknowledged, if the broker allows as many
 TICK_S: Final = 0.5
+PACKET_BYTES: Final = 4096  # of a message for us; commands have a few bytes
+INBOX: Final = 100  # messages kept between two calls of `received`; the newest win
+NOT_AUTHORIZED: Final = 0x87
+TAKEN_OVER: Final = 0x8E
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the broker is, and who we are to it."""
+    """The address of the broker, and the identity to use there."""
 
     host: str
     port: int
     client_id: str
     user: str = ""
-    password: str = field(default="", repr=False)
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
 
 class MqttClient:
-    """One connection, from its opening to its end; a new client is made for the next.
+    """One connection from its opening to its end; reconnecting takes a new client.
 
-    For use in one thread. `will` is what the broker publishes if we vanish; at most `window`
-    messages of `qos` 1 may be on their way.
+    To be used in one thread. The broker publishes `will` if the connection breaks. At most `window`
+    messages of QoS 1 may be unacknowledged. A message to another topic than `vital` may be refused;
+    if one to `vital` is, the connection ends.
     """
 
-    def __init__(self, broker: Broker, *, will: Message) -> None:
-        self.reason = ""  # why there is no connection any more
+    def __init__(self, broker: Broker, *, will: Message, vital: str) -> None:
+        self.reason = ""  # why the connection has ended
         self.window = IN_FLIGHT
-        self._broker = broker
-        self._is_welcome = False
+        self.was_taken_over = False
+        self._broker, self._vital = broker, vital
+        self._is_accepted = False
+        self._largest = 0  # packet in bytes that the broker accepts; 0 is any
         self._acknowledged: list[int] = []
-        self._inbox: list[Message] = []
+        self._refused: list[Refusal] = []
+        self._inbox: deque[Message] = deque(maxlen=INBOX)
+        self._topics: dict[int, str] = {}  # of messages and subscriptions not yet acknowledged
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
@@ -77,99 +89,166 @@ class MqttClient:
             client.username_pw_set(broker.user, broker.password)
         if broker.tls is not None:
             client.tls_set_context(broker.tls)
-        client.on_connect = self._connected
-        client.on_disconnect = self._disconnected
-        client.on_publish = self._published
-        client.on_message = self._received
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
 
     @property
     def is_open(self) -> bool:
+        """Whether the connection stands."""
         return not self.reason
 
-    def open(self, bell: Bell) -> None:
-        """Connect, in some seconds at most. Raises OSError, which says why it cannot be."""
+    @property
+    def is_congested(self) -> bool:
+        """Whether packets wait because the broker does not read."""
+        return self._client.want_write()
+
+    def open(self, wake_up: WakeUp) -> None:
+        """Connect, in a few seconds at most. Raises OSError with the reason if that fails."""
+        properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = PACKET_BYTES
         try:
-            self._client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
-        except (OSError, ValueError) as error:  # ValueError: a name that is none, such as "a..b"
-            raise OSError(_words(error)) from error
+            self._client.connect(
+                self._broker.host,
+                self._broker.port,
+                keepalive=KEEPALIVE_S,
+                properties=properties,
+            )
+        except (OSError, ValueError) as error:  # ValueError: not a host name, such as "a..b"
+            raise OSError(_reason_of(error)) from error
         until_s = time.monotonic() + CONNECT_S
-        while self.is_open and not self._is_welcome:
-            self.wait(bell, TICK_S)
+        while self.is_open and not self._is_accepted:
+            self.wait(wake_up, TICK_S)
             if time.monotonic() > until_s:
                 self._end("the broker does not answer")
         if self.reason:
             self.close()
             raise OSError(self.reason)
 
-    def wait(self, bell: Bell, timeout_s: float) -> None:
-        """Attend to the connection until something comes, the `bell` rings or the time is over."""
+    def wait(self, wake_up: WakeUp, timeout_s: float) -> None:
+        """Serve the connection until something arrives, `wake_up` is set or the time is over."""
         connection = self._client.socket()
         if connection is None:
-            self._end("the connection broke off")
+            self._end("the connection broke")
             return
-        # TLS may have decrypted more than was asked for, which poll does not know.
+        # TLS may have decrypted more than was read, which poll does not see.
         rest = connection.pending() if isinstance(connection, ssl.SSLSocket) else 0
         poll = select.poll()
-        poll.register(bell, select.POLLIN)
-        wanted = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
-        poll.register(connection, wanted)
+        poll.register(wake_up, select.POLLIN)
+        events = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        poll.register(connection, events)
         ready = poll.poll(0 if rest else timeout_s * 1000)
-        bell.hush()
+        wake_up.clear()
         try:
-            if rest or any(number != bell.fileno() for number, _ in ready):
+            if rest or any(number != wake_up.fileno() for number, _ in ready):
                 self._client.loop_read()
+            self._refuse_large_packet()
             if self._client.want_write():
                 self._client.loop_write()
             self._client.loop_misc()
-        except Exception as error:
-            log.warning("mqtt: the broker cannot be understood", exc_info=error)
-            self._end("the broker cannot be understood")
+        except Exception as error:  # whatever paho makes of a broker's bytes
+            log.warning("mqtt: the broker sent an invalid packet", exc_info=error)
+            self._end("the broker sent an invalid packet")
 
     def publish(self, message: Message) -> int:
-        """Send a message; the number by which it is acknowledged if its `qos` is 1."""
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
+        """Send a message and return the number by which it is acknowledged if its QoS is 1.
+
+        A message larger than the broker accepts is not sent but refused, and the number is 0.
+        """
+        if 0 < self._largest < message.packet_bytes:
+            reason = f"it has {message.packet_bytes} bytes, the broker takes {self._largest}"
+            self._refused.append(Refusal(message.topic, reason, is_lasting=False))
+            return 0
+        number = self._client.publish(
+            message.topic, message.payload, message.qos, message.retain
+        ).mid
+        if message.qos:
+            self._topics[number] = message.topic
+        return number
 
     def subscribe(self, topic: str) -> None:
-        self._client.subscribe(topic, qos=1)
+        """Receive the messages to `topic`."""
+        _, number = self._client.subscribe(topic, qos=1)
+        if number is not None:
+            self._topics[number] = topic
 
     def acknowledged(self) -> list[int]:
-        """The numbers of the messages that the broker has taken over since the last call."""
+        """The numbers of the messages that the broker has acknowledged since the last call."""
         numbers, self._acknowledged = self._acknowledged, []
         return numbers
 
+    def refused(self) -> list[Refusal]:
+        """What the broker has refused since the last call."""
+        refused, self._refused = self._refused, []
+        return refused
+
     def received(self) -> list[Message]:
-        """The messages for us since the last call."""
-        messages, self._inbox = self._inbox, []
+        """The messages for us since the last call, the newest INBOX of them."""
+        messages = list(self._inbox)
+        self._inbox.clear()
         return messages
 
     def close(self) -> None:
-        """Say good-bye, so that the broker does not publish the will."""
+        """Disconnect in order, so that the broker does not publish the will."""
         self._client.disconnect()
         self._end("closed")
 
     def _end(self, reason: str) -> None:
         self.reason = self.reason or reason
 
-    # What follows is called by paho, within `wait` and `close`.
+    def _refuse_large_packet(self) -> None:
+        """End the connection to a broker that sends more than was announced as the maximum.
 
-    def _connected(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
+        paho has no limit of its own and would keep up to 256 MB in memory.
+        """
+        incoming = getattr(self._client, "_in_packet", {})
+        if incoming.get("remaining_length", 0) > PACKET_BYTES:
+            self._end("the broker sent a packet larger than allowed")
+            connection = self._client.socket()
+            if connection is not None:
+                connection.close()
+
+    # paho calls what follows, within `wait` and `close`.
+
+    def _on_connect(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
             self._end(f"the broker refuses: {code}")
             return
         self.window = min(getattr(properties, "ReceiveMaximum", IN_FLIGHT), IN_FLIGHT)
-        self._is_welcome = True
+        self._largest = getattr(properties, "MaximumPacketSize", 0)
+        self._is_accepted = True
 
-    def _disconnected(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
-        told = flags.is_disconnect_packet_from_server
-        self._end(f"the broker says: {code}" if told else "the connection broke off")
-
-    def _published(self, client: Any, _: Any, mid: int, code: Any, properties: Any) -> None:
-        if code.is_failure:
-            self._end(f"the broker refuses a message: {code}")
+    def _on_disconnect(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
+        if not flags.is_disconnect_packet_from_server:
+            self._end("the connection broke")
+        elif code.value == TAKEN_OVER:
+            self.was_taken_over = True
+            self._end(
+                f"another client took over the session of {self._broker.client_id}; "
+                "give each daemon another mqtt.topic"
+            )
         else:
-            self._acknowledged.append(mid)
+            if code.value == NOT_AUTHORIZED:  # some brokers disconnect instead of refusing
+                suspects = [topic for topic in self._topics.values() if topic != self._vital][:1]
+                self._refused += [Refusal(topic, str(code)) for topic in suspects]
+            self._end(f"the broker disconnected: {code}")
 
-    def _received(self, client: Any, _: Any, message: Any) -> None:
+    def _on_publish(self, client: Any, _: Any, mid: int, code: Any, properties: Any) -> None:
+        topic = self._topics.pop(mid, "")
+        if not code.is_failure:
+            self._acknowledged.append(mid)
+        elif topic == self._vital:
+            self._end(f"the broker refuses {topic}: {code}")
+        elif topic:
+            self._refused.append(Refusal(topic, str(code)))
+
+    def _on_subscribe(self, client: Any, _: Any, mid: int, codes: Any, properties: Any) -> None:
+        topic = self._topics.pop(mid, "")
+        self._refused += [Refusal(topic, str(code)) for code in codes if code.is_failure]
+
+    def _on_message(self, client: Any, _: Any, message: Any) -> None:
         with suppress(UnicodeDecodeError):  # of the topic
             self._inbox.append(Message(message.topic, message.payload, message.qos, message.retain))
 
@@ -184,48 +263,51 @@ def connector(
     ca: str,
     certificate: str,
     key: str,
-) -> Callable[[Message], MqttClient]:
-    """What makes clients, each with a will, by the settings and the files they name.
-
-    Raises MqttError.
-    """
-    user, password = read_credentials(Path(credentials)) if credentials else ("", "")
+) -> Callable[[Message, str], MqttClient]:
+    """Return what makes clients, each with a will and a vital topic. Raises MqttError."""
+    user, password = read_credentials(Path(credentials)) if credentials else ("", None)
     context = tls_context(ca=ca, certificate=certificate, key=key) if tls else None
     broker = Broker(host, port, client_id, user, password, context)
-    return lambda will: MqttClient(broker, will=will)
+    return lambda will, vital: MqttClient(broker, will=will, vital=vital)
 
 
-def read_credentials(path: Path) -> tuple[str, str]:
-    """User name and password from the two lines of a file. Raises MqttError."""
+def read_credentials(path: Path) -> tuple[str, str | None]:
+    """Read the user name and, if there is a second line, the password. Raises MqttError."""
     try:
-        if path.stat().st_mode & 0o007:
-            raise MqttError(f"{path}: others may read this password; `chmod o= {path}` mends it.")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise MqttError(f"{path}: mqtt.credentials should be a regular file.")
+        if mode & 0o007:
+            raise MqttError(f"{path}: others may read this password; fix: chmod o= {path}")
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MqttError(f"{path}: mqtt.credentials cannot be read: {_words(error)}.") from error
-    if len(lines) != 2 or not all(lines):
-        raise MqttError(f"{path}: expected two lines, the user name and the password.")
-    return lines[0], lines[1]
+    except (OSError, ValueError) as error:
+        raise MqttError(f"{path}: mqtt.credentials cannot be read: {_reason_of(error)}.") from error
+    if not 1 <= len(lines) <= 2 or not lines[0]:
+        raise MqttError(
+            f"{path}: expected the user name in the first line and the password in the second; "
+            "leave the second line out for a user without a password."
+        )
+    return lines[0], lines[1] if len(lines) == 2 else None
 
 
 def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
-    """What to trust and to show, from PEM files; "" is the system's list, or nothing.
+    """The authorities to trust and the certificate to present, from PEM files.
 
-    Raises MqttError.
+    "" stands for the system's authorities, and for no certificate. Raises MqttError.
     """
     try:
         context = ssl.create_default_context(cafile=ca or None)
         if certificate:
             context.load_cert_chain(certificate, key)
-    except OSError as error:  # among them SSLError, of files that hold something else
+    except (OSError, ValueError) as error:  # SSLError too, for files with other content
         names = ", ".join(filter(None, (ca, certificate, key)))
         raise MqttError(
-            f"mqtt: {names}: not PEM files that can be read and fit together: {_words(error)}."
+            f"mqtt: {names}: not readable PEM files that fit together: {_reason_of(error)}."
         ) from error
     return context
 
 
-def _words(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the broker's certificate: {error.verify_message}"
     return reason_of(error)

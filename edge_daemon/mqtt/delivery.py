@@ -1,31 +1,88 @@
-"""Delivery of events: the log's tail in, messages out, each until the broker acknowledges it.
+"""Delivers the events of the log, each until the broker acknowledges it.
 
 The event log is the queue, and a position in it says what the broker has: nothing is copied, and
-nothing lost as long as the log has it (docs/adr/0010-the-log-is-the-queue.md).
+nothing is lost as long as the log has it (docs/adr/0010-the-log-is-the-queue.md).
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
-from edge_daemon.core.types import rfc3339
-from edge_daemon.events.history import Entry
-from edge_daemon.events.tail import EventTail
+from edge_daemon.core.files import replace_file
+from edge_daemon.events.history import id_order
+from edge_daemon.events.tail import EventFollower
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Message, Topics
-from edge_daemon.mqtt.position import Position, PositionFile
 
-SAVE_S: Final = 10.0  # how often the position is written while it moves
+SAVE_S: Final = 10.0  # how often a position that moves is saved
+SKIPPED: Final = 0  # the number of a message that was not sent because it is too large
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The id of the last event the broker has acknowledged, and of the last one sent.
+
+    `sent` is "" if everything sent is acknowledged.
+    """
+
+    acknowledged: str
+    sent: str = ""
+
+
+class PositionFile:
+    """Keeps the position of a broker over restarts; without a `path` it keeps none.
+
+    A process that is killed while connected cannot save what it has sent: all events up to the next
+    start may then have been sent. The file is not synced: a power cut loses its last seconds, and
+    what was sent then is sent again, marked as redelivered.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._is_failing = False
+
+    def load(self, newest_id: str) -> Position:
+        """The saved position; at the first start `newest_id`, the last event of the log."""
+        try:
+            if self._path is None:
+                return Position(newest_id)
+            values = json.loads(self._path.read_bytes())
+            acknowledged, sent = str(values["acknowledged"]), values["sent"]
+        except FileNotFoundError:
+            return Position(newest_id)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            log.warning("%s: cannot be read; all events of the log are sent", self._path)
+            return Position("", newest_id)
+        return Position(acknowledged, newest_id if sent is None else str(sent))
+
+    def save(self, position: Position, *, connected: bool) -> None:
+        """Replace the saved position. A disk that fails costs repeated events, nothing else."""
+        if self._path is None:
+            return
+        values = asdict(position) | ({"sent": None} if connected else {})
+        try:
+            content = (json.dumps(values) + "\n").encode()
+            replace_file(self._path, content, mode=0o640, sync=False)
+        except OSError as error:
+            if not self._is_failing:
+                log.warning("%s: cannot be written: %s", self._path, error.strerror)
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
 
 @dataclass(slots=True)
-class _Sent:
-    """An event on its way, until the broker acknowledges its number."""
+class _Pending:
+    """An event that was sent, until the broker acknowledges its number."""
 
     number: int
     id: str
@@ -36,70 +93,78 @@ class _Sent:
 class EventDelivery:
     """Sends the events after the saved position, in order.
 
-    Counts those acknowledged since the start, and those of them that the broker may have twice.
+    `newest_id` returns the id of the newest event. Counts the events acknowledged since the start,
+    and those of them that the broker may have twice.
     """
 
-    def __init__(self, *, topics: Topics, tail: EventTail, file: PositionFile) -> None:
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        follower: EventFollower,
+        file: PositionFile,
+        newest_id: Callable[[], str],
+    ) -> None:
         self.acknowledged = 0
         self.redelivered = 0
-        self._topics, self._tail, self._file = topics, tail, file
-        position = file.load()
-        self._position = position.acknowledged
+        self._topics, self._follower, self._file = topics, follower, file
+        self._newest_id = newest_id
+        position = file.load(newest_id())
+        # A log that was deleted has fewer events than the position says.
+        self._position = min(position.acknowledged, newest_id(), key=id_order)
         self._doubtful = position.sent  # events up to this one may have been delivered before
-        self._on_the_way: deque[_Sent] = deque()
-        self._connected_at = ""
+        self._pending: deque[_Pending] = deque()
+        self._late_until = ""
         self._saved, self._saved_s = "", 0.0
         self.disconnected()
 
     @property
     def is_done(self) -> bool:
-        """Whether all that was sent is acknowledged."""
-        return not self._on_the_way
+        """Whether everything sent is acknowledged."""
+        return not self._pending
 
     def connected(self) -> None:
-        """From now on events may be sent."""
-        self._connected_at = rfc3339(datetime.now(UTC))
+        """Start sending; the events so far are late."""
+        self._late_until = self._newest_id()
         self._save(connected=True)
 
     def disconnected(self) -> None:
-        """What was sent and not acknowledged will be sent again; the broker may have it or not."""
-        if self._on_the_way:
-            self._doubtful = self._doubtful or self._on_the_way[-1].id  # the later of the two
-            self._on_the_way.clear()
-        self._tail.go_back(self._position)
+        """Send what is not acknowledged again; the broker may have it or not."""
+        if self._pending:
+            self._doubtful = max(self._doubtful, self._pending[-1].id, key=id_order)
+            self._pending.clear()
+        self._follower.go_back(self._position)
         self._save(connected=False)
 
     def send(self, publish: Callable[[Message], int], *, window: int) -> None:
-        """Send what there is, as long as no more than `window` events are on their way."""
-        for entry in self._tail.take(max(window - len(self._on_the_way), 0)):
-            is_redelivered = self._is_doubtful(entry)
+        """Send what there is, as long as at most `window` events are pending.
+
+        `publish` returns the number by which a message is acknowledged, or SKIPPED.
+        """
+        for entry in self._follower.take(max(window - len(self._pending), 0)):
+            is_redelivered = id_order(entry.id) <= id_order(self._doubtful)
             message = mqtt_messages.event(
                 self._topics,
                 entry,
-                is_late=entry.event["time"] < self._connected_at,
+                is_late=id_order(entry.id) <= id_order(self._late_until),
                 is_redelivered=is_redelivered,
             )
-            self._on_the_way.append(_Sent(publish(message), entry.id, is_redelivered))
+            number = publish(message)
+            sent = _Pending(number, entry.id, is_redelivered, is_acknowledged=number == SKIPPED)
+            self._pending.append(sent)
 
     def acknowledge(self, numbers: Sequence[int]) -> None:
-        """The broker has the messages of these numbers."""
-        for sent in self._on_the_way:
+        """Record that the broker has the messages of these numbers."""
+        for sent in self._pending:
             sent.is_acknowledged = sent.is_acknowledged or sent.number in numbers
-        while self._on_the_way and self._on_the_way[0].is_acknowledged:
-            sent = self._on_the_way.popleft()
+        while self._pending and self._pending[0].is_acknowledged:
+            sent = self._pending.popleft()
             self._position = sent.id
-            self.acknowledged += 1
-            self.redelivered += sent.is_redelivered
+            if sent.number != SKIPPED:
+                self.acknowledged += 1
+                self.redelivered += sent.is_redelivered
         if time.monotonic() - self._saved_s >= SAVE_S and self._saved != self._position:
             self._save(connected=True)
-
-    def _is_doubtful(self, entry: Entry) -> bool:
-        if not self._doubtful:
-            return False
-        is_last = entry.id == self._doubtful
-        if is_last or entry.event["time"] > self._doubtful.partition("/")[0]:
-            self._doubtful = ""
-        return is_last or bool(self._doubtful)
 
     def _save(self, *, connected: bool) -> None:
         self._saved, self._saved_s = self._position, time.monotonic()

@@ -1,4 +1,4 @@
-"""Home Assistant: a daemon's topics in, the announcement of its device out.
+"""Announces the device and its entities to Home Assistant.
 
 MQTT discovery in the device form: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
 """
@@ -17,8 +17,8 @@ EVENT_TYPES: Final = (
     "face_start", "face_update", "face_end", "expression_start", "expression_change",
     "expression_end", "camera_lost", "camera_restored",
 )  # fmt: skip
-# An event entity fires when a message comes, whenever the event was: late ones are left out, for
-# nobody wants yesterday's visitor announced. Nor does it know other types.
+# An event entity fires when a message arrives, whenever the event happened: late events are left
+# out, so that yesterday's visitor is not announced today. Unknown types would be errors there.
 EVENT_TEMPLATE: Final = (
     "{% if not value_json.late and value_json.type in " + json.dumps(EVENT_TYPES) + " %}"
     "{{ dict(value_json, event_type=value_json.type) | tojson }}{% endif %}"
@@ -27,11 +27,11 @@ INTERVALS: Final = ("auto", *map(str, range(1, 61)))
 
 
 def birth_topic(prefix: str) -> str:
-    """Where Home Assistant says that it has started."""
+    """The topic on which Home Assistant announces its start."""
     return f"{prefix}/status"
 
 
-def announcement(
+def discovery_message(
     prefix: str,
     topics: Topics,
     *,
@@ -40,7 +40,7 @@ def announcement(
     has_commands: bool,
     has_snapshots: bool,
 ) -> Message:
-    """The device with all its entities; what is not there is removed if it was announced before."""
+    """Announce the device and its entities; entities without function are removed."""
     components = {**_readings(topics, labels), "events": _events(topics)}
     components["camera"] = _camera(topics) if has_snapshots else {"platform": "camera"}
     for key, control in _controls(topics).items():
@@ -141,7 +141,7 @@ def _controls(topics: Topics) -> dict[str, dict[str, Any]]:
         "blur": {"platform": "switch", "name": "Blur faces", "icon": "mdi:blur"},
         "interval": {
             "platform": "select",
-            "name": "Search every so many frames",
+            "name": "Search interval in frames",
             "icon": "mdi:speedometer",
             "options": list(INTERVALS),
         },

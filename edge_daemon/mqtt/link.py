@@ -1,12 +1,14 @@
-"""MQTT's thread: events and states in, messages to a broker out, whether it is there or not."""
+"""The MQTT thread: keeps a connection to the broker and publishes events and state."""
 
 from __future__ import annotations
 
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -16,58 +18,95 @@ from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Command
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
-from edge_daemon.mqtt.bell import Bell
 from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.messages import COMMANDS, OFFLINE, ONLINE, Message, Topics
-from edge_daemon.mqtt.states import StateTeller
+from edge_daemon.mqtt.states import StatePublisher
 
 TICK_S: Final = 1.0
-OTHERS: Final = 2  # messages that need the broker's acknowledgement, besides events
+RESERVED: Final = 2  # of the window, for messages other than events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
-STEADY_S: Final = 10.0  # a connection that lasts so long is a good one
-GOODBYE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
-BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth at once; each answers within this
+STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
+CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
+BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
+COMMANDS_S: Final = 1.0  # the shortest time between two commands that are passed on
 
 log = logging.getLogger(__name__)
 
 
 class MqttError(UserError):
-    """MQTT can never work until the user mends something; the message says what."""
+    """MQTT cannot work until the user fixes something; the message says what."""
+
+
+class WakeUp:
+    """Ends a wait for a file descriptor from another thread (a self-pipe); setting never blocks."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def fileno(self) -> int:
+        """The descriptor that is readable from `set` until `clear`."""
+        return self._reader.fileno()
+
+    def set(self) -> None:
+        """End the wait, or the next one."""
+        with suppress(BlockingIOError):  # it is set already
+            self._writer.send(b"!")
+
+    def clear(self) -> None:
+        """Get ready for the next wait."""
+        with suppress(BlockingIOError):
+            while self._reader.recv(4096):
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A topic that the broker refused, and why; not `is_lasting` if it was this message alone."""
+
+    topic: str
+    reason: str
+    is_lasting: bool = True
 
 
 class Connection(Protocol):
-    """What is needed of a `MqttClient`."""
+    """The part of `MqttClient` that the link uses."""
 
     reason: str
     window: int
+    was_taken_over: bool
 
     @property
     def is_open(self) -> bool: ...
-    def open(self, bell: Bell) -> None: ...
-    def wait(self, bell: Bell, timeout_s: float) -> None: ...
+    @property
+    def is_congested(self) -> bool: ...
+    def open(self, wake_up: WakeUp) -> None: ...
+    def wait(self, wake_up: WakeUp, timeout_s: float) -> None: ...
     def publish(self, message: Message) -> int: ...
     def subscribe(self, topic: str) -> None: ...
     def acknowledged(self) -> list[int]: ...
+    def refused(self) -> list[Refusal]: ...
     def received(self) -> list[Message]: ...
     def close(self) -> None: ...
 
 
-Connect = Callable[[Message], Connection]
+Connect = Callable[[Message, str], Connection]  # with a will and a vital topic
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """How the device is announced to Home Assistant, whose topics begin with `prefix`."""
+    """How Home Assistant learns of the device; its topics begin with `prefix`."""
 
     prefix: str
-    announcement: Callable[[], Message]
+    message: Callable[[], Message]
 
 
 @dataclass(frozen=True, slots=True)
 class MqttStatus:
-    """How it goes with the broker; `trouble` is "" or says why there is no connection.
+    """The state of the connection; `trouble` is "" or says why there is none.
 
-    The counts are of events, since the start.
+    The counts are of events since the start.
     """
 
     connected: bool = False
@@ -76,11 +115,11 @@ class MqttStatus:
     redelivered: int = 0
 
 
-class Mqtt:
-    """Connects to a broker, again and again, and sends what there is.
+class MqttLink:
+    """Connects to a broker, reconnects, and publishes events and state.
 
-    `connect` makes a connection with a will. Commands are listened for only where there are
-    `commands` to take them, and nothing is announced without `discovery`.
+    `connect` makes a connection. Commands are subscribed to only if there are `commands` to pass
+    them to, and the device is announced only with `discovery`.
     """
 
     def __init__(
@@ -90,76 +129,92 @@ class Mqtt:
         connect: Connect,
         topics: Topics,
         events: EventDelivery,
-        states: StateTeller,
+        states: StatePublisher,
         discovery: Discovery | None,
         commands: Backlog[Command] | None,
     ) -> None:
         self._broker_name, self._connect, self._topics = broker_name, connect, topics
         self._events, self._states = events, states
         self._discovery, self._commands = discovery, commands
-        self._link = MqttStatus()
-        self._bell, self._closing = Bell(), threading.Event()
+        self._wake_up = WakeUp()
+        self._closing = threading.Event()
+        self._status = MqttStatus()
+        self._is_reported = False
         self._announce_at_s = 0.0
-        self._is_reported = False  # that the broker is away
+        self._refused: set[str] = set()  # topics left out
+        self._warned: set[str] = set()  # topics of which a message was too large
+        self._received: dict[str, Message] = {}  # the newest command of each topic
+        self._passed_s = -COMMANDS_S
 
     @property
     def status(self) -> MqttStatus:
-        counts = self._events.acknowledged, self._events.redelivered
-        return replace(self._link, acknowledged=counts[0], redelivered=counts[1])
+        """The connection and the events delivered over it."""
+        return replace(
+            self._status,
+            acknowledged=self._events.acknowledged,
+            redelivered=self._events.redelivered,
+        )
 
-    def ring(self) -> None:
-        """There may be something to send; may be called by any thread."""
-        self._bell.ring()
+    def wake(self) -> None:
+        """Have new events sent at once; never blocks."""
+        self._wake_up.set()
 
     def close(self) -> None:
-        """Have `run` send what there is, for a moment, and end."""
+        """Make the thread deliver the last events, disconnect and end."""
         self._closing.set()
-        self.ring()
+        self._wake_up.set()
 
     def run(self) -> None:
-        """Keep up a connection until closed: the body of the thread."""
+        """Keep a connection until closed: the body of the thread."""
         back_off = BackOff(first_s=FIRST_RETRY_S, last_s=LAST_RETRY_S)
         while not self._closing.is_set():
             started_s = time.monotonic()
-            self._try_once()
-            if time.monotonic() - started_s > STEADY_S:
+            was_taken_over = self._connect_once()
+            if was_taken_over:  # another daemon would be thrown out in turn
+                self._closing.wait(LAST_RETRY_S)
+            if time.monotonic() - started_s > STABLE_S:
                 back_off.reset()
             self._closing.wait(back_off.next_s())
 
-    def _try_once(self) -> None:
-        """Connect; return when there is no connection any more."""
+    def _connect_once(self) -> bool:
+        """Connect and serve the connection to its end; whether another client took it over."""
         will = mqtt_messages.availability(self._topics, OFFLINE)
-        connection = self._connect(will)
+        connection = self._connect(will, self._topics.event)
         try:
-            connection.open(self._bell)
+            connection.open(self._wake_up)
         except OSError as error:
-            self._judge(str(error))
-            return
-        self._judge("")
+            self._set_trouble(str(error))
+            return False
+        self._set_trouble("")
         try:
             self._serve(connection)
-            self._say_goodbye(connection)
+            self._finish(connection)
         finally:
             connection.close()
+            self._record_refusals(connection)
             self._events.disconnected()
         if not self._closing.is_set():
-            self._judge(connection.reason)
+            self._set_trouble(connection.reason)
+        return connection.was_taken_over
 
     def _serve(self, connection: Connection) -> None:
-        self._greet(connection)
-        steady_at_s = time.monotonic() + STEADY_S
+        self._begin(connection)
+        stable_at_s = time.monotonic() + STABLE_S
         while connection.is_open and not self._closing.is_set():
-            connection.wait(self._bell, TICK_S)
+            connection.wait(self._wake_up, TICK_S)
+            self._record_refusals(connection)
             self._deliver(connection)
-            self._hear(connection)
-            if self._is_reported and time.monotonic() > steady_at_s:
+            self._receive(connection)
+            self._pass_commands()
+            if self._is_reported and time.monotonic() > stable_at_s:
                 self._report_connected()
             if 0 < self._announce_at_s <= time.monotonic():
                 self._announce(connection)
-            self._states.tell(connection.publish)
+            if not connection.is_congested:
+                self._states.publish_due(lambda message: self._publish(connection, message))
 
-    def _greet(self, connection: Connection) -> None:
-        connection.publish(mqtt_messages.availability(self._topics, ONLINE))
+    def _begin(self, connection: Connection) -> None:
+        self._publish(connection, mqtt_messages.availability(self._topics, ONLINE))
         if self._commands is not None:
             for name in COMMANDS:
                 connection.subscribe(self._topics.command(name))
@@ -167,43 +222,80 @@ class Mqtt:
             connection.subscribe(home_assistant.birth_topic(self._discovery.prefix))
         self._announce(connection)
         self._events.connected()
-        self.ring()
+        self.wake()
 
     def _announce(self, connection: Connection) -> None:
         self._announce_at_s = 0.0
         if self._discovery is not None:
-            connection.publish(self._discovery.announcement())
-        self._states.forget()
+            self._publish(connection, self._discovery.message())
+        self._states.reset()
 
-    def _say_goodbye(self, connection: Connection) -> None:
-        """Wait a moment for the last acknowledgements; then we are offline."""
-        until_s = time.monotonic() + GOODBYE_S
+    def _finish(self, connection: Connection) -> None:
+        """Wait a moment for the last acknowledgements, then announce the end."""
+        until_s = time.monotonic() + CLOSE_S
         self._deliver(connection)
         while connection.is_open and not self._events.is_done and time.monotonic() < until_s:
-            connection.wait(self._bell, until_s - time.monotonic())
+            connection.wait(self._wake_up, until_s - time.monotonic())
             self._deliver(connection)
         if connection.is_open:
-            connection.publish(mqtt_messages.availability(self._topics, OFFLINE))
+            self._states.publish_no_faces(lambda message: self._publish(connection, message))
+            self._publish(connection, mqtt_messages.availability(self._topics, OFFLINE))
 
     def _deliver(self, connection: Connection) -> None:
         self._events.acknowledge(connection.acknowledged())
-        self._events.send(connection.publish, window=max(connection.window - OTHERS, 1))
+        window = max(connection.window - RESERVED, 1)
+        self._events.send(lambda message: self._publish(connection, message), window=window)
 
-    def _hear(self, connection: Connection) -> None:
-        """Take note of Home Assistant's birth, and pass commands on."""
+    def _publish(self, connection: Connection, message: Message) -> int:
+        """Publish unless the broker refuses the topic; the message's number, or 0."""
+        if message.topic in self._refused:
+            return 0
+        return connection.publish(message)
+
+    def _record_refusals(self, connection: Connection) -> None:
+        """Log what the broker refused, once; a refused topic is left out, events are not."""
+        for refusal in connection.refused():
+            where = f"mqtt: {self._broker_name} refuses"
+            if refusal.is_lasting and refusal.topic not in self._refused:
+                self._refused.add(refusal.topic)
+                log.warning(
+                    "%s %s, which is left out until the next start: %s",
+                    where,
+                    refusal.topic,
+                    refusal.reason,
+                )
+            elif not refusal.is_lasting and refusal.topic not in self._warned:
+                self._warned.add(refusal.topic)
+                log.warning("%s a message to %s: %s", where, refusal.topic, refusal.reason)
+
+    def _receive(self, connection: Connection) -> None:
+        """Collect commands and answer Home Assistant's birth."""
         for message in connection.received():
-            name = self._topics.name_of(message.topic)
-            if name and self._commands is not None:
-                try:
-                    self._commands.put(mqtt_messages.command(name, message.payload))
-                except ValueError as error:
-                    log.warning("mqtt: %s", error)
-            elif message.payload == home_assistant.BIRTH:
+            if self._topics.command_name(message.topic):
+                self._received[message.topic] = message
+            elif message.payload == home_assistant.BIRTH and not self._announce_at_s:
                 self._announce_at_s = time.monotonic() + random.uniform(0, BIRTH_S)  # noqa: S311
 
-    def _judge(self, trouble: str) -> None:
-        """Take note of how it goes; log the first trouble, until all has been well for a while."""
-        self._link = MqttStatus(connected=not trouble, trouble=trouble)
+    def _pass_commands(self) -> None:
+        """Pass on the newest command of each topic, at most every COMMANDS_S.
+
+        Each command rebuilds the stages: a flood of them must not hold up the main thread.
+        """
+        now_s = time.monotonic()
+        if self._commands is None or now_s - self._passed_s < COMMANDS_S or not self._received:
+            return
+        self._passed_s = now_s
+        for topic, message in self._received.items():
+            try:
+                name = self._topics.command_name(topic)
+                self._commands.put(mqtt_messages.command(name, message.payload))
+            except ValueError as error:
+                log.warning("mqtt: %s", error)
+        self._received.clear()
+
+    def _set_trouble(self, trouble: str) -> None:
+        """Record the state; log the first trouble, then none until a connection is stable."""
+        self._status = MqttStatus(connected=not trouble, trouble=trouble)
         if self._is_reported:
             return
         if trouble:

@@ -1,18 +1,21 @@
-"""What is said over MQTT: views, events and state in, messages out; and commands the other way.
+"""The topics and payloads of everything that is published, and of commands.
 
 docs/mqtt.md describes every topic.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge_daemon.core.types import Command
+from edge_daemon.core.types import Command, rfc3339
 from edge_daemon.events.history import Entry
 
 ONLINE: Final = b"online"
@@ -30,21 +33,26 @@ COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A payload for a topic; one with `qos` 1 is acknowledged by the broker."""
+    """A payload for a topic; the broker acknowledges it if `qos` is 1."""
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
 
+    @property
+    def packet_bytes(self) -> int:
+        """The most bytes that its MQTT 5 PUBLISH packet has."""
+        return len(self.payload) + len(self.topic.encode()) + 10
+
 
 class Topics:
     """The topics of one daemon, from `mqtt.topic`, the machine's name and the camera's."""
 
     def __init__(self, pattern: str, *, host: str, camera: str) -> None:
-        names = {"{host}": _plain(host.partition(".")[0]), "{camera}": _plain(camera)}
+        names = {"{host}": _as_id(host.partition(".")[0]), "{camera}": _as_id(camera)}
         self.base = re.sub(r"\{host\}|\{camera\}", lambda found: names[found[0]], pattern)
-        self.device = _plain(self.base)  # the same as one word, for Home Assistant
+        self.device = _as_id(self.base)  # the client's id, and the device's in Home Assistant
         self.availability = f"{self.base}/availability"
         self.event = f"{self.base}/event"
         self.faces = f"{self.base}/faces"
@@ -55,28 +63,29 @@ class Topics:
         """The topic of one of COMMANDS."""
         return f"{self.base}/{name}/set"
 
-    def name_of(self, topic: str) -> str:
-        """Which of COMMANDS a topic is of; "" if of none."""
+    def command_name(self, topic: str) -> str:
+        """Which of COMMANDS has this topic; "" if none has."""
         return next((name for name in COMMANDS if topic == self.command(name)), "")
 
 
 def availability(topics: Topics, payload: bytes) -> Message:
+    """Whether the daemon is there."""
     return Message(topics.availability, payload, qos=1, retain=True)
 
 
 def event(topics: Topics, entry: Entry, *, is_late: bool, is_redelivered: bool) -> Message:
     """An event as in the log, with its id.
 
-    `late` marks one that happened before the connection was there, `redelivered` one that may have
-    been delivered before.
+    `late` marks one from before the connection, `redelivered` one that may have been delivered
+    before.
     """
     marks = {"late": is_late, "redelivered": is_redelivered}
-    marked = {name: True for name, is_so in marks.items() if is_so}
+    marked = {name: True for name, is_set in marks.items() if is_set}
     return Message(topics.event, _json({"id": entry.id, **entry.event, **marked}), qos=1)
 
 
 def faces(topics: Topics, values: Mapping[str, Any]) -> Message:
-    """Who is there, from what `StateReport.faces` says."""
+    """The faces in the picture, from what `StateReport.faces` returns."""
     found = values["faces"]
     largest = max(found, key=lambda face: face["box"][2] * face["box"][3], default=None)
     labels = Counter(face["label"] or NO_LABEL for face in found)
@@ -90,8 +99,13 @@ def faces(topics: Topics, values: Mapping[str, Any]) -> Message:
     return Message(topics.faces, _json(summary), retain=True)
 
 
+def no_faces(topics: Topics) -> Message:
+    """Replaces the retained faces when the daemon stops."""
+    return faces(topics, {"time": rfc3339(datetime.now(UTC)), "faces": []})
+
+
 def state(topics: Topics, values: Mapping[str, Any]) -> Message:
-    """How the device is, from what `StateReport.state` says."""
+    """The state of the device, from what `StateReport.state` returns."""
     controls, board = values["controls"], values["board"]
     summary = {
         "time": values["time"],
@@ -114,16 +128,18 @@ def state(topics: Topics, values: Mapping[str, Any]) -> Message:
 
 
 def snapshot(topics: Topics, jpeg: bytes) -> Message:
-    """The picture of an event; an empty one takes back the last."""
+    """The picture of an event; an empty one removes the retained picture."""
     return Message(topics.snapshot, jpeg, retain=True)
 
 
 def command(name: str, payload: bytes) -> Command:
-    """What the command `name` of COMMANDS asks for. Raises ValueError, in a sentence."""
+    """The request made by a message to the command `name`. Raises ValueError with a sentence."""
     text = payload[:40].decode(errors="replace").strip()
     if name == "interval":
-        if text.isdecimal() or text == "auto":
-            return Command(COMMANDS[name], int(text) if text.isdecimal() else text)
+        if text == "auto":
+            return Command(COMMANDS[name], text)
+        if re.fullmatch("[0-9]+", text):
+            return Command(COMMANDS[name], int(text))
         raise ValueError(f"{name} should be auto or a whole number, not {text!r}")
     if text.upper() not in {ON, OFF}:
         raise ValueError(f"{name} should be {ON} or {OFF}, not {text!r}")
@@ -134,6 +150,15 @@ def _json(values: Mapping[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _plain(text: str) -> str:
-    """Letters, digits, hyphens and underscores, as Home Assistant wants in ids."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "_"
+def _as_id(text: str) -> str:
+    """`text` in letters, digits, hyphens and underscores, as Home Assistant wants ids.
+
+    Letters outside ASCII would all become the same underscore: names that have some get a digest,
+    so that Küche and Köche stay different.
+    """
+    name = unicodedata.normalize("NFC", text)
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
+    if any(not letter.isascii() and unicodedata.category(letter)[0] in "LMN" for letter in name):
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
+        return f"{plain}-{digest}" if plain else digest
+    return plain or "_"

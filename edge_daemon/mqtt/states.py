@@ -1,4 +1,4 @@
-"""What holds at present: views, state and pictures in, retained messages out, at a modest rate."""
+"""Publishes the present state as retained messages, at a modest rate."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edge_daemon.core.types import View
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Message, Topics
 
-LOOK_S: Final = 1.0  # at most so often
-REPEAT_S: Final = 30.0  # and, without a change, so often
+CHECK_S: Final = 1.0  # the shortest time between two messages on a topic
+REPEAT_S: Final = 30.0  # the longest, without a change
 
 
-class StateTeller:
-    """Tells who is there, and how the device is: at once when it changes, else now and then.
+class StatePublisher:
+    """Publishes faces and state when they change, and at intervals.
 
-    `faces` and `state` say what is to be told of a view and of the daemon. `pictures` are those of
-    events, None where they are not to be sent; then one from former days is taken back.
+    `faces` and `state` return the values of a view and of the daemon. `pictures` are those of
+    events; None where they are not to be published: then a picture retained earlier is removed.
     """
 
     def __init__(
@@ -33,42 +33,46 @@ class StateTeller:
     ) -> None:
         self._topics, self._views, self._pictures = topics, views, pictures
         self._faces, self._state = faces, state
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Tell all anew."""
+    def reset(self) -> None:
+        """Publish everything again, as for a new connection."""
         self._picture_seq = 0
-        self._told_faces: object = None
-        self._told_state: object = None
-        self._looked_s = self._faces_s = self._state_s = -REPEAT_S
+        self._published_faces: object = None
+        self._published_state: object = None
+        self._checked_s = self._faces_s = self._state_s = -REPEAT_S
 
-    def tell(self, publish: Callable[[Message], int]) -> None:
-        """Publish what is due."""
+    def publish_due(self, publish: Callable[[Message], int]) -> None:
+        """Publish what has changed or is due again."""
         now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_S:
-            self._looked_s = now_s
-            self._tell_faces(publish, now_s)
-            self._tell_state(publish, now_s)
-        self._tell_picture(publish)
+        if now_s - self._checked_s >= CHECK_S:
+            self._checked_s = now_s
+            self._publish_faces(publish, now_s)
+            self._publish_state(publish, now_s)
+        self._publish_picture(publish)
 
-    def _tell_faces(self, publish: Callable[[Message], int], now_s: float) -> None:
+    def publish_no_faces(self, publish: Callable[[Message], int]) -> None:
+        """Replace the retained faces by none, before the daemon stops."""
+        publish(mqtt_messages.no_faces(self._topics))
+
+    def _publish_faces(self, publish: Callable[[Message], int], now_s: float) -> None:
         view = self._views.peek()
         if view is None:
             return
         found = sorted((face.id, face.label) for face in view.faces)
-        if found != self._told_faces or now_s - self._faces_s >= REPEAT_S:
-            self._told_faces, self._faces_s = found, now_s
+        if found != self._published_faces or now_s - self._faces_s >= REPEAT_S:
+            self._published_faces, self._faces_s = found, now_s
             publish(mqtt_messages.faces(self._topics, self._faces(view)))
 
-    def _tell_state(self, publish: Callable[[Message], int], now_s: float) -> None:
+    def _publish_state(self, publish: Callable[[Message], int], now_s: float) -> None:
         state = self._state()
-        settled = [state["camera"]["state"], state["event_log"]["trouble"], state["controls"]]
-        settled.append(state["board"]["limits"])
-        if settled != self._told_state or now_s - self._state_s >= REPEAT_S:
-            self._told_state, self._state_s = settled, now_s
+        compared = [state["camera"]["state"], state["event_log"]["trouble"], state["controls"]]
+        compared.append(state["board"]["limits"])
+        if compared != self._published_state or now_s - self._state_s >= REPEAT_S:
+            self._published_state, self._state_s = compared, now_s
             publish(mqtt_messages.state(self._topics, state))
 
-    def _tell_picture(self, publish: Callable[[Message], int]) -> None:
+    def _publish_picture(self, publish: Callable[[Message], int]) -> None:
         if self._pictures is not None:
             found = self._pictures.get(self._picture_seq, 0)
         else:

@@ -10,7 +10,7 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.snapshots import Shot, Snapshots
+from edge_daemon.events.snapshots import Shot, SnapshotWriter
 from edge_daemon.events.writer import EventLog
 from edge_daemon.mqtt.link import MqttStatus
 from edge_daemon.pipeline.pipeline import Pipeline
@@ -30,7 +30,7 @@ class Observed:
     feed: EventFeed
     backlog: Backlog[Event]
     event_log: EventLog
-    snapshots: Snapshots
+    snapshots: SnapshotWriter
     shots: Backlog[Shot]
     board: Board
     throttle: Throttle

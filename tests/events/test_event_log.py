@@ -17,8 +17,8 @@ from support.daemon import Daemon
 
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
-from edge_daemon.events.log_file import repair_last_line
-from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.events.rotating import LogPolicy, RotatingLog, repair_last_line
+from edge_daemon.events.stream import StreamLog, is_stream
 from edge_daemon.events.writer import EventLog, EventLogError
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -26,7 +26,8 @@ DEADLINE_S = 30.0
 
 
 def logger(path: Path, backlog: Backlog[Event]) -> EventLog:
-    return EventLog(path, RotatingLog(path, LogPolicy()), backlog)
+    store = StreamLog(str(path)) if is_stream(str(path)) else RotatingLog(path, LogPolicy())
+    return EventLog(path, store, backlog)
 
 
 def write(path: Path, events: list[Event]) -> None:
@@ -145,7 +146,7 @@ def test_a_full_disk_is_waited_for(small_disk: Path, caplog: pytest.LogCaptureFi
         assert log.status.reason == ""
     assert numbers(path) == list(range(1, 10))
     assert log.status.failures == 1
-    assert caplog.text.count("trying on") == caplog.text.count("writing again") == 1
+    assert caplog.text.count("retrying every second") == caplog.text.count("writing again") == 1
 
 
 def test_the_oldest_events_give_way_in_the_end(small_disk: Path) -> None:

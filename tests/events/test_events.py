@@ -143,10 +143,10 @@ def test_with_the_same_labels_a_successor_goes_on() -> None:
 def test_every_event_passes_the_schema() -> None:
     maker = EventMaker(labels=LABELS, common=COMMON)
     notes = [
-        maker.note("daemon_start", START, version="1"),
-        maker.note("camera_lost", START, reason="silent"),
-        maker.note("camera_restored", START, duration_s=1.0),
-        maker.note("daemon_stop", START, duration_s=2.0),
+        maker.make("daemon_start", START, version="1"),
+        maker.make("camera_lost", START, reason="silent"),
+        maker.make("camera_restored", START, duration_s=1.0),
+        maker.make("daemon_stop", START, duration_s=2.0),
     ]
     check = validator()
     for event in story() + notes:

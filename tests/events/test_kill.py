@@ -20,9 +20,8 @@ import pytest
 from support.daemon import Daemon
 from support.paths import ROOT
 
-from edge_daemon.events.log_file import repair_last_line
 from edge_daemon.events.ram import RamLog
-from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.events.rotating import LogPolicy, RotatingLog, repair_last_line
 
 KILLS = int(os.environ.get("MIEN_KILLS", "3"))
 

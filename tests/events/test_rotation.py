@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.events.archive import Retention
 from edge_daemon.events.ram import RamLog
-from edge_daemon.events.retention import prune
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 
 
@@ -117,7 +117,7 @@ def test_prune_takes_the_oldest_first(tmp_path: Path) -> None:
     files = [tmp_path / str(n) for n in range(5)]
     for file in files:
         file.write_bytes(bytes(10))
-    assert prune(files, keep_bytes=25, keep_s=0) == 3
+    assert Retention(lambda: files).prune(keep_bytes=25, keep_s=0) == 3
     assert names(tmp_path) == ["3", "4"]
 
 

@@ -17,7 +17,7 @@ from support.daemon import Daemon
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Frame, View
 from edge_daemon.events.events import Event
-from edge_daemon.events.snapshots import Shot, SnapshotPolicy, Snapshots
+from edge_daemon.events.snapshots import Shot, SnapshotPolicy, SnapshotWriter
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 IMAGE_SIGNS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM")
@@ -37,7 +37,7 @@ def shots(count: int) -> Backlog[Shot]:
 
 def test_a_shot_is_a_picture_for_the_user_alone(tmp_path: Path) -> None:
     folder = tmp_path / "snapshots"
-    writer = Snapshots(folder, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(1))
+    writer = SnapshotWriter(folder, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(1))
     writer.run()
     (file,) = folder.iterdir()
     assert file.name == "20260131T120000.250Z-face0-face_start.jpg"
@@ -50,9 +50,9 @@ def test_a_shot_is_a_picture_for_the_user_alone(tmp_path: Path) -> None:
 
 
 def test_only_so_many_are_kept_and_the_newest_of_them(tmp_path: Path) -> None:
-    Snapshots(tmp_path, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(1)).run()
+    SnapshotWriter(tmp_path, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(1)).run()
     size = next(tmp_path.iterdir()).stat().st_size
-    Snapshots(tmp_path, SnapshotPolicy(keep_bytes=3.5 * size, keep_s=0), shots(10)).run()
+    SnapshotWriter(tmp_path, SnapshotPolicy(keep_bytes=3.5 * size, keep_s=0), shots(10)).run()
     assert sorted(f.name.split("-")[1] for f in tmp_path.iterdir()) == ["face7", "face8", "face9"]
 
 
@@ -61,7 +61,7 @@ def test_old_ones_are_deleted_and_other_files_left_alone(tmp_path: Path) -> None
     for file in (old, other):
         file.write_bytes(b"x")
         os.utime(file, (time.time() - 90_000,) * 2)
-    Snapshots(tmp_path, SnapshotPolicy(keep_bytes=1e6, keep_s=86_400), shots(1)).run()
+    SnapshotWriter(tmp_path, SnapshotPolicy(keep_bytes=1e6, keep_s=86_400), shots(1)).run()
     assert not old.exists()
     assert other.exists()
 
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_costs_the_pictures_alone(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     folder = tmp_path / "file" / "snapshots"
-    writer = Snapshots(folder, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(3))
+    writer = SnapshotWriter(folder, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(3))
     writer.run()
     assert (writer.written, writer.failed) == (0, 3)
     assert "Not a directory" in writer.reason

@@ -22,7 +22,7 @@ LABELS = ("happy", "sad")
 
 
 def announced(*, has_commands: bool = True, has_snapshots: bool = True) -> dict[str, Any]:
-    message = home_assistant.announcement(
+    message = home_assistant.discovery_message(
         "homeassistant",
         TOPICS,
         name="Front door ☃",
@@ -50,8 +50,8 @@ def test_it_has_the_documented_form(has_commands: bool, has_snapshots: bool) -> 
 def test_names_become_topics_and_ids() -> None:
     assert TOPICS.base == "mien/pi/Front_door"
     assert TOPICS.device == "mien_pi_Front_door"
-    assert TOPICS.name_of("mien/pi/Front_door/pause/set") == "pause"
-    assert TOPICS.name_of("mien/pi/Front_door/other/set") == ""
+    assert TOPICS.command_name("mien/pi/Front_door/pause/set") == "pause"
+    assert TOPICS.command_name("mien/pi/Front_door/other/set") == ""
 
 
 def test_it_knows_every_type_of_event_that_has_to_do_with_faces_or_the_camera() -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import KEPT, EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.events.tail import EventTail
-from edge_daemon.mqtt.delivery import EventDelivery
+from edge_daemon.events.tail import EventFollower
+from edge_daemon.mqtt.delivery import EventDelivery, Position, PositionFile
 from edge_daemon.mqtt.messages import Message, Topics
-from edge_daemon.mqtt.position import Position, PositionFile
 
 WINDOW = 5
 
@@ -35,21 +35,24 @@ class Site:
 
     def start(self) -> None:
         """A new process: what was at hand is gone."""
-        self.feed = EventFeed([])
+        history = EventHistory(self.log.path)
+        self.written: Backlog[Event] = Backlog(1)
+        self.feed = EventFeed([self.written], history.last_id())
         self.file = PositionFile(self.folder / "events.mqtt")
         self.delivery = EventDelivery(
             topics=Topics("mien", host="", camera=""),
-            tail=EventTail(feed=self.feed, history=EventHistory(self.log.path)),
+            follower=EventFollower(feed=self.feed, history=history),
             file=self.file,
+            newest_id=lambda: self.feed.last_id,
         )
 
     def make(self, count: int, step_s: float = 0.001) -> None:
         for _ in range(count):
             self.made += 1
             self.clock += timedelta(seconds=step_s)
-            event = Event(self.clock, "n", {"n": self.made})
-            self.log.append(event.as_line().encode())
-            self.feed.put(event)
+            self.feed.put(Event(self.clock, "n", {"n": self.made}))
+            if event := self.written.get(0.0):
+                self.log.append(event.as_line().encode())
         while self.log.tidy():
             pass
 
@@ -189,8 +192,10 @@ def test_a_clock_that_was_set_back_loses_nothing(site: Site) -> None:
 
 
 def test_events_from_before_the_connection_are_late(site: Site) -> None:
+    site.delivery.disconnected()
     site.make(1)
-    site.clock = datetime.now(UTC) + timedelta(seconds=1)
+    site.delivery.connected()
+    site.clock -= timedelta(hours=2)  # set back, and still later in the log
     site.make(1)
     site.deliver()
     assert [event.get("late") for event in site.sent] == [True, None]

@@ -14,19 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge_daemon.core.slots import Latest
+from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.events.tail import EventTail
+from edge_daemon.events.tail import EventFollower
 from edge_daemon.mqtt.client import connector
-from edge_daemon.mqtt.delivery import EventDelivery
-from edge_daemon.mqtt.link import Mqtt
+from edge_daemon.mqtt.delivery import EventDelivery, PositionFile
+from edge_daemon.mqtt.link import MqttLink
 from edge_daemon.mqtt.messages import Topics
-from edge_daemon.mqtt.position import PositionFile
-from edge_daemon.mqtt.states import StateTeller
+from edge_daemon.mqtt.states import StatePublisher
 
 STATE: dict[str, Any] = {
     "time": "2026-01-31T12:00:00.000Z",
@@ -47,10 +46,11 @@ def be_a_device(number: int, port: int, folder: Path, seconds: float, rate: floa
     """Make events and send them until the broker has them all."""
     log = RotatingLog(folder / f"{number:04}" / "events.jsonl", LogPolicy())
     log.open()
-    feed = EventFeed([])
+    written: Backlog[Event] = Backlog(1)
+    feed = EventFeed([written])
     topics = Topics("mien/{host}/{camera}", host="fleet", camera=f"{number:04}")
     views: Latest[View] = Latest()
-    mqtt = Mqtt(
+    mqtt = MqttLink(
         broker_name="fleet",
         connect=connector(
             host="127.0.0.1",
@@ -65,25 +65,26 @@ def be_a_device(number: int, port: int, folder: Path, seconds: float, rate: floa
         topics=topics,
         events=EventDelivery(
             topics=topics,
-            tail=EventTail(feed=feed, history=EventHistory(log.path)),
+            follower=EventFollower(feed=feed, history=EventHistory(log.path)),
             file=PositionFile(log.path.with_suffix(".mqtt")),
+            newest_id=lambda: feed.last_id,
         ),
-        states=StateTeller(
+        states=StatePublisher(
             topics=topics, views=views, pictures=None, faces=lambda _: {}, state=lambda: STATE
         ),
         discovery=None,
         commands=None,
     )
-    feed.listen(mqtt.ring)
+    feed.listen(mqtt.wake)
     thread = threading.Thread(target=mqtt.run)
     thread.start()
     count = round(seconds * rate)
     start_s = time.monotonic() + number % 100 / 100 / rate  # not all in the same moment
     for n in range(count):
         time.sleep(max(start_s + n / rate - time.monotonic(), 0))
-        event = Event(datetime.now(UTC), "n", {"camera": number, "n": n})
-        log.append(event.as_line().encode())
-        feed.put(event)
+        feed.put(Event(datetime.now(UTC), "n", {"camera": number, "n": n}))
+        if event := written.get(0.0):
+            log.append(event.as_line().encode())
     while mqtt.status.acknowledged < count:
         time.sleep(0.1)
     mqtt.close()

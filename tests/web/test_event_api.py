@@ -163,7 +163,11 @@ def test_a_log_that_is_being_written_is_read_without_gap_or_repeat(
 
 def test_events_of_one_moment_have_ids_of_their_own() -> None:
     ids = EventIds()
-    assert [ids.next(time) for time in ("a", "a", "b", "a")] == ["a/0", "a/1", "b/0", "a/0"]
+    times = ("2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:01.000Z")
+    found = [ids.next(time) for time in (*times, *times[:1] * 10)]
+    assert found[:3] == [f"{times[0]}/0", f"{times[0]}/1", f"{times[2]}/0"]
+    assert found[-1] == "2026-01-31T12:00:01.001Z/0"
+    assert found == sorted(set(found))
 
 
 def messages(response: HTTPResponse, count: int, name: str = "message") -> list[dict[str, Any]]:

@@ -1,0 +1,80 @@
+"""Builds the event log and its readers from the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from edge_daemon.config.schema import Config
+from edge_daemon.core.slots import Backlog, Latest
+from edge_daemon.events.events import Event
+from edge_daemon.events.history import EventHistory
+from edge_daemon.events.ram import RamLog
+from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.events.snapshots import Shot, SnapshotPolicy, SnapshotWriter
+from edge_daemon.events.stream import StreamLog, is_stream
+from edge_daemon.events.writer import EventLog, EventLogError, LogStore
+
+DAY_S: Final = 86400.0
+
+
+def build_event_log(config: Config, backlog: Backlog[Event]) -> EventLog:
+    """The log that writes the events of `backlog`. Raises EventLogError."""
+    name, folder = config.events.path, config.events.ram_dir
+    path = log_file(config)
+    store: LogStore
+    if path is None:
+        if folder:
+            raise EventLogError(
+                f"events.ram_dir: {name} is not a file, so events cannot be gathered for it; "
+                "leave events.ram_dir empty or set events.path to a file."
+            )
+        store = StreamLog(name)
+    else:
+        disk = RotatingLog(path, log_policy(config))
+        store = RamLog(Path(folder), disk) if folder else disk
+    return EventLog(Path(name), store, backlog)
+
+
+def build_history(config: Config) -> EventHistory:
+    """A reader of the log; of a stream it finds no events."""
+    path, folder = log_file(config), config.events.ram_dir
+    return EventHistory(path, ram=Path(folder) / path.name if folder and path else None)
+
+
+def build_snapshot_writer(
+    config: Config, shots: Backlog[Shot], pictures: Latest[bytes]
+) -> SnapshotWriter:
+    """What writes the pictures of `shots`."""
+    folder = Path(config.snapshots.path)
+    return SnapshotWriter(folder, snapshot_policy(config), shots, pictures)
+
+
+def log_file(config: Config) -> Path | None:
+    """The log's file, links resolved; None where the log is a stream. Raises EventLogError."""
+    name = config.events.path
+    if is_stream(name):
+        return None
+    try:
+        return Path(name).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+        raise EventLogError(f"events.path: {name!r} cannot be resolved: {error}.") from error
+
+
+def log_policy(config: Config) -> LogPolicy:
+    """How the log grows and ages."""
+    events = config.events
+    return LogPolicy(
+        rotate_bytes=events.rotate_mb * 1e6,
+        rotate_s=events.rotate_h * 3600,
+        keep_bytes=events.keep_mb * 1e6,
+        keep_s=events.keep_days * DAY_S,
+        fsync=events.fsync,
+        flush_s=events.ram_flush_s,
+    )
+
+
+def snapshot_policy(config: Config) -> SnapshotPolicy:
+    """How many pictures are kept, and for how long."""
+    snapshots = config.snapshots
+    return SnapshotPolicy(keep_bytes=snapshots.keep_mb * 1e6, keep_s=snapshots.keep_days * DAY_S)

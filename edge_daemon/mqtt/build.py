@@ -1,0 +1,90 @@
+"""Builds the MQTT link from the configuration."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edge_daemon.config.schema import Config
+from edge_daemon.core.slots import Backlog, Latest
+from edge_daemon.core.types import Command, View
+from edge_daemon.events.build import build_history, log_file
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.events.tail import EventFollower
+from edge_daemon.mqtt import home_assistant
+from edge_daemon.mqtt.delivery import EventDelivery, PositionFile
+from edge_daemon.mqtt.link import Discovery, MqttLink
+from edge_daemon.mqtt.messages import Topics
+from edge_daemon.mqtt.states import StatePublisher
+
+log = logging.getLogger(__name__)
+
+
+def build_mqtt(
+    config: Config,
+    *,
+    feed: EventFeed,
+    views: Latest[View],
+    pictures: Latest[bytes],
+    faces: Callable[[View], dict[str, Any]],
+    state: Callable[[], dict[str, Any]],
+    labels: Callable[[], Sequence[str]],
+    commands: Backlog[Command],
+) -> MqttLink | None:
+    """Build the link; None without a broker, and then paho-mqtt is not imported.
+
+    `faces` and `state` return what is published of a view and of the daemon. Raises MqttError.
+    """
+    mqtt = config.mqtt
+    if not mqtt.host:
+        return None
+    from edge_daemon.mqtt.client import connector  # noqa: PLC0415 (paho-mqtt is an extra)
+
+    if mqtt.shows_password:
+        log.warning("mqtt: the password is sent to %s in the clear; set mqtt.tls", mqtt.host)
+    topics = Topics(mqtt.topic, host=socket.gethostname(), camera=config.camera.name)
+    discovery = Discovery(
+        mqtt.discovery,
+        lambda: home_assistant.discovery_message(
+            mqtt.discovery,
+            topics,
+            name=config.camera.name,
+            labels=labels(),
+            has_commands=mqtt.commands,
+            has_snapshots=mqtt.snapshots,
+        ),
+    )
+    path = log_file(config)
+    link = MqttLink(
+        broker_name=f"{mqtt.host}:{mqtt.port}",
+        connect=connector(
+            host=mqtt.host,
+            port=mqtt.port,
+            client_id=topics.device,
+            credentials=mqtt.credentials,
+            tls=mqtt.tls,
+            ca=mqtt.tls_ca,
+            certificate=mqtt.tls_certificate,
+            key=mqtt.tls_key,
+        ),
+        topics=topics,
+        events=EventDelivery(
+            topics=topics,
+            follower=EventFollower(feed=feed, history=build_history(config)),
+            file=PositionFile(path.with_suffix(".mqtt") if path else None),
+            newest_id=lambda: feed.last_id,
+        ),
+        states=StatePublisher(
+            topics=topics,
+            views=views,
+            pictures=pictures if mqtt.snapshots else None,
+            faces=faces,
+            state=state,
+        ),
+        discovery=discovery if mqtt.discovery else None,
+        commands=commands if mqtt.commands else None,
+    )
+    feed.listen(link.wake)
+    return link
