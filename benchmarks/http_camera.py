@@ -71,8 +71,8 @@ def shown(open_source: Callable[[str], Source], url: str) -> list[ImageBgr]:
     """The pictures it gives back until the end."""
     source, pictures = open_source(url), []
     try:
-        while (bgr := source.read()) is not None:
-            pictures.append(bgr)
+        while (image := source.read()) is not None:
+            pictures.append(image.bgr)
     except SourceAwayError:
         pass
     source.close()

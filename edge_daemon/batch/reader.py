@@ -16,7 +16,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_daemon.capture.sources import IMAGE_SUFFIXES, SourceError, VideoFile
+from edge_daemon.capture.sources import IMAGE_SUFFIXES, SourceError, TimedImage
 from edge_daemon.core.types import Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.pipeline.pipeline import Pipeline
@@ -112,26 +112,20 @@ class FileReader:
 
     def _video(self, job: Job) -> Iterator[Record]:
         job.path.open("rb").close()  # says why, if it cannot be read
-        try:
-            source = VideoFile(job.path, loop=False)
-        except SourceError:
-            raise SourceError(f"{job.name} is not a video that OpenCV can read") from None
-        copy = None if job.copy is None else _VideoCopy(job.copy, source.fps)
+        from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (pictures need no PyAV)
+
+        video = VideoFile(job.path, name=job.name)
+        copy = None if job.copy is None else _VideoCopy(job.copy, video.fps)
         pipeline = self._build_pipeline()
-        count = 0
         try:
-            while (bgr := source.read()) is not None:
-                view = pipeline.process(_frame(count, bgr, source.fps))
+            for number, image in enumerate(video.frames()):
+                view = pipeline.process(_frame(number, image))
                 if copy is not None:
                     copy.put(view)
-                yield _record(job, view, count)
-                count += 1
+                yield _record(job, view, number)
         finally:
-            source.close()
             if copy is not None:
                 copy.close()
-        if not count:
-            raise SourceError(f"{job.name} holds no frame that OpenCV can read")
 
 
 def decoded(content: bytes) -> ImageBgr | None:
@@ -145,9 +139,9 @@ def decoded(content: bytes) -> ImageBgr | None:
     return None if bgr is None else np.asarray(bgr, np.uint8)
 
 
-def _frame(number: int, bgr: ImageBgr, fps: float) -> Frame:
-    time_s = number / fps
-    return Frame(number + 1, bgr, time_s, EPOCH + timedelta(seconds=time_s))
+def _frame(number: int, image: TimedImage) -> Frame:
+    time_s = image.time_s or 0.0
+    return Frame(number + 1, image.bgr, time_s, EPOCH + timedelta(seconds=time_s))
 
 
 def _record(job: Job, view: View, number: int) -> Record:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edge_daemon.capture.opener import OpenSource, source_opener
+from edge_daemon.capture.opener import source_opener
+from edge_daemon.capture.sources import OpenSource
 from edge_daemon.config.schema import Config
 
 

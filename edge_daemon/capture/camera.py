@@ -1,8 +1,4 @@
-"""Camera: keeps a source running and publishes its newest frame.
-
-In: a function that opens a source. Out: stamped frames in a `Latest`, a status, counts. A camera
-that fails, falls silent or freezes is opened again, at growing intervals, until it delivers.
-"""
+"""The capture thread: keeps a source open and publishes its newest frame."""
 
 from __future__ import annotations
 
@@ -12,31 +8,41 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
+
+import cv2
+import numpy as np
 
 from edge_daemon.capture.freshness import Freshness
-from edge_daemon.capture.opener import OpenSource
 from edge_daemon.capture.reader import Reader
-from edge_daemon.capture.sources import Source, SourceAwayError, SourceError
+from edge_daemon.capture.sources import OpenSource, Source, SourceAwayError, SourceError, TimedImage
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.threads import RestartNeeded, Worker
 from edge_daemon.core.types import Frame, ImageBgr
 
 State = Literal["starting", "ok", "lost", "ended"]
-# Not to be opened; its stream ended or broke off; no new frame; the same picture again and again.
+# absent: it cannot be opened. ended: its stream ended or broke off. silent: no new frame came.
+# frozen: the same frame came again and again.
 Cause = Literal["absent", "ended", "silent", "frozen"]
 
-_POLL_S = 0.2  # how often a wait looks at the stop flag
-_OPEN_TIMEOUT_S = 15.0  # "auto" tries several devices
+_POLL_S: Final = 0.2  # the longest wait before the stop flag is checked again
+_OPEN_TIMEOUT_S: Final = 15.0  # at the least: "auto" tries several devices
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 10.0
+_LATEST_S: Final = 1.0  # a file that is played later than this does not catch up
+_LONGEST_PAUSE_S: Final = 60.0  # between two frames of a file, whatever its times say
+_ROTATIONS: Final = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The beginning of an outage."""
+    """The beginning of an outage, in UTC and in monotonic seconds."""
 
     cause: Cause
     reason: str
@@ -46,7 +52,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """How the camera is: what it is once it was opened, and why it is lost or ended."""
+    """The camera's state; `name` is "" until it was opened, `reason` while it is ok."""
 
     state: State
     name: str
@@ -57,8 +63,11 @@ class CameraStatus:
 
 @dataclass(frozen=True, slots=True)
 class CameraCounts:
-    """Since the start: frames captured and overwritten, openings tried after the first, blocked
-    reads left behind, and openings that failed or came to an end, by cause."""
+    """Counts since the start.
+
+    `reopened` counts the attempts to open the camera after the first, `abandoned` the blocked
+    reads that were left behind, and `lost` the attempts that failed or came to an end, by cause.
+    """
 
     captured: int
     overwritten: int
@@ -68,16 +77,20 @@ class CameraCounts:
 
 
 class Camera:
-    """The capture thread.
+    """Runs the capture thread.
 
-    `timeout_s` without a frame counts as lost, and so do, with `check_frozen`, identical frames
-    from a live camera for as long. Files are read at their own pace; `lossless` reads them as
-    fast as a consumer takes every single frame instead, and stamps the frames with the file's
-    time, so that a run can be repeated exactly.
+    A camera that fails, falls silent or freezes is opened again, at growing intervals, until it
+    delivers. It is lost after `timeout_s` without a new frame; `check_frozen` says whether one that
+    repeats its last frame is lost too. Frames are rotated clockwise by `rotate` degrees (0, 90, 180
+    or 270) and then mirrored.
 
-    `on_lost` and `on_restored` (its time, and how long the outage was in seconds) are called once
+    A file is played at its own pace. With `lossless` it waits until each frame was taken, and
+    frames are stamped with the file's time, so that a run can be repeated exactly.
+
+    `on_lost` and `on_restored` (with the time and the outage's duration in seconds) are called once
     for each outage, in the capture thread. `on_failure` is called there with the exception that
-    ended it: RestartNeeded once a read has blocked for `hang_limit_s` and the camera is lost.
+    ended it: SourceError for a file that cannot be read to its end, RestartNeeded once a read has
+    blocked for `hang_limit_s` and the camera is lost.
     """
 
     def __init__(
@@ -89,24 +102,27 @@ class Camera:
         lossless: bool,
         on_failure: Callable[[BaseException], None],
         check_frozen: bool = True,
+        rotate: int = 0,
+        mirror: bool = False,
         hang_limit_s: float = 60.0,
         on_lost: Callable[[Loss], None] = lambda loss: None,
-        on_restored: Callable[[datetime, float], None] = lambda at, gone_s: None,
+        on_restored: Callable[[datetime, float], None] = lambda at, outage_s: None,
     ) -> None:
         self._open_source = open_source
         self._frames = frames
         self._timeout_s = timeout_s
         self._lossless = lossless
+        self._rotate, self._mirror = rotate, mirror
         self._hang_limit_s = hang_limit_s
         self._on_lost, self._on_restored = on_lost, on_restored
-        self._thread = Worker("capture", self._keep_running, on_failure)
+        self._worker = Worker("capture", self._run, on_failure)
         self._stop = threading.Event()
         self._status = CameraStatus("starting", "", "", None)
         self._freshness = Freshness(
             timeout_s=timeout_s, open_timeout_s=_OPEN_TIMEOUT_S, check_frozen=check_frozen
         )
         self._back_off = BackOff(first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
-        self._outage: Loss | None = None  # why it is lost now
+        self._outage: Loss | None = None
         self._hanging: list[Reader] = []
         self._captured = self._opened = self._abandoned = 0
         self._lost: dict[Cause, int] = dict.fromkeys(get_args(Cause), 0)
@@ -132,102 +148,111 @@ class Camera:
         )
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """End the capture thread, within half a second even when the driver hangs."""
         self._stop.set()
-        self._thread.join(2 * _POLL_S + 0.1)
+        self._worker.join(2 * _POLL_S + 0.1)
 
-    def _keep_running(self) -> None:
+    def _run(self) -> None:
         """Open the source again and again until it ends or the camera is stopped."""
         while not self._stop.is_set():
             self._opened += 1
             reader = Reader(self._open_source)
             try:
-                loss = self._pump(reader)
+                loss = self._read(reader)
             finally:
                 self._leave(reader)
             if loss is None:
                 return
-            self._lose(loss)
+            self._mark_lost(loss)
             if self._freshness.steady_s >= self._timeout_s:
                 self._back_off.reset()
             self._stop.wait(self._back_off.next_s())
 
-    def _pump(self, reader: Reader) -> Loss | None:
-        """Publish what the reader delivers; return why it is lost, or None at a planned end."""
+    def _read(self, reader: Reader) -> Loss | None:
+        """Publish what the reader delivers; None at a planned end, else why the camera is lost."""
         self._freshness.opened(time.monotonic())
-        clock: _Clock | None = None
+        pace: _Pace | None = None
         while not self._stop.is_set():
             try:
-                bgr = reader.next(_POLL_S)
-            except (SourceAwayError, SourceError) as away:
+                image = reader.next(_POLL_S)
+            except SourceAwayError as away:
                 return _loss("absent" if reader.source is None else "ended", str(away))
+            except SourceError as error:
+                self._set_state("ended", reason=str(error))
+                raise
             except EOFError as end:
                 if reader.source is None or reader.source.fps is None:
                     return _loss("ended", str(end))
-                self._change("ended", reason=str(end))
+                self._set_state("ended", reason=str(end))
                 return None
             now_s = time.monotonic()
-            if bgr is not None and reader.source is not None:
-                clock = clock or _Clock(reader.source.fps, self._lossless)
-                if self._freshness.picture(bgr, now_s, live=reader.source.fps is None):
-                    self._publish(bgr, reader.source, clock)
-            if wrong := self._freshness.verdict(now_s):
-                cause, what = wrong
-                return _loss(cause, f"{self._status.name or 'the camera'} {what}")
+            if image is not None and reader.source is not None:
+                pace = pace or _Pace(reader.source.fps, self._lossless)
+                if self._freshness.check(image, now_s, live=reader.source.fps is None):
+                    self._publish(image, reader.source, pace)
+            if failure := self._freshness.failure(now_s):
+                cause, words = failure
+                return _loss(cause, f"{self._status.name or 'the camera'} {words}")
         return None
 
-    def _publish(self, bgr: ImageBgr, source: Source, clock: _Clock) -> None:
-        self._stop.wait(clock.next())
-        frame = Frame(self._captured + 1, bgr, clock.now_s, clock.now_at)
+    def _publish(self, image: TimedImage, source: Source, pace: _Pace) -> None:
+        self._stop.wait(pace.wait_s(image.time_s))
+        frame = Frame(self._captured + 1, self._oriented(image.bgr), pace.now_s, pace.now_at)
         self._captured += 1
         self._status = replace(self._status, name=source.name, last_frame_at=frame.captured_at)
-        self._find(frame, source)
+        self._mark_ok(frame, source)
         self._frames.put(frame)
-        while clock.virtual and not self._stop.is_set():
+        while pace.is_virtual and not self._stop.is_set():
             if self._frames.wait_taken(_POLL_S):
                 break
         self._freshness.heard(time.monotonic())
 
-    def _find(self, frame: Frame, source: Source) -> None:
-        """The camera delivers: the end of the outage, if there was one."""
-        height, width = frame.bgr.shape[:2]
-        self._change("ok", detail=f"{source.name}, {width}x{height} {source.mode}".rstrip())
-        if self._outage is not None:
-            gone_s = time.monotonic() - self._outage.at_s
-            self._outage = None
-            self._on_restored(frame.captured_at, gone_s)
+    def _oriented(self, bgr: ImageBgr) -> ImageBgr:
+        """Rotate and mirror the picture as the camera is mounted."""
+        if self._rotate:
+            bgr = np.asarray(cv2.rotate(bgr, _ROTATIONS[self._rotate]), np.uint8)
+        return np.asarray(cv2.flip(bgr, 1), np.uint8) if self._mirror else bgr
 
-    def _lose(self, loss: Loss) -> None:
-        """Take note of an opening that is over; RestartNeeded if reads of it block for too long."""
+    def _mark_ok(self, frame: Frame, source: Source) -> None:
+        """Set the state to ok, and end the outage if there is one."""
+        height, width = frame.bgr.shape[:2]
+        self._set_state("ok", detail=f"{source.name}, {width}x{height} {source.mode}".rstrip())
+        if self._outage is not None:
+            outage_s = time.monotonic() - self._outage.at_s
+            self._outage = None
+            self._on_restored(frame.captured_at, outage_s)
+
+    def _mark_lost(self, loss: Loss) -> None:
+        """Count the loss, and begin an outage; RestartNeeded if a read has blocked for too long."""
         self._lost[loss.cause] += 1
-        self._change("lost", cause=loss.cause, reason=loss.reason)
+        self._set_state("lost", cause=loss.cause, reason=loss.reason)
         if self._outage is None:
             self._outage = loss
             self._on_lost(loss)
         hung_s = max((reader.hung_s for reader in self._hanging), default=0.0)
         if hung_s > self._hang_limit_s:
             raise RestartNeeded(
-                f"a read of the camera has hung in the driver for {hung_s:.0f} s: ending, so that "
-                "the process can be started anew"
+                f"a read of the camera has hung in the driver for {hung_s:.0f} s: the daemon exits "
+                "so that a new process can open the camera"
             )
 
     def _leave(self, reader: Reader) -> None:
-        """Stop the reader, or leave it behind when it hangs."""
+        """Stop the reader; one that hangs is left behind in its thread."""
         if not reader.leave(_POLL_S):
             self._abandoned += 1
             self._hanging.append(reader)
         self._hanging = [r for r in self._hanging if r.alive]
 
-    def _change(
+    def _set_state(
         self, state: State, *, cause: Cause | None = None, reason: str = "", detail: str = ""
     ) -> None:
-        """Take note of the state; log it only where state or cause are new."""
-        changed = (state, cause) != (self._status.state, self._status.cause)
+        """Set the state, and log it if state or cause are new."""
+        is_new = (state, cause) != (self._status.state, self._status.cause)
         self._status = replace(self._status, state=state, cause=cause, reason=reason)
-        if changed:
+        if is_new:
             level = logging.WARNING if state == "lost" else logging.INFO
             log.log(level, "camera %s: %s", state, reason or detail)
 
@@ -236,34 +261,43 @@ def _loss(cause: Cause, reason: str) -> Loss:
     return Loss(cause, reason, datetime.now(UTC), time.monotonic())
 
 
-class _Clock:
-    """When frames are due, and the time they are stamped with.
+class _Pace:
+    """Decides when frames are due, and which time they are stamped with.
 
-    A live camera's frames (`fps` None) are due at once, a file's at its pace. A lossless file's
-    are due at once too, and stamped as if it had been played at its pace.
+    A live camera's frames (`fps` is None) are due at once; a file's follow its own times, or `fps`
+    where it has none. Lossless files are not waited for; they are stamped as if they had been.
     """
 
     def __init__(self, fps: float | None, lossless: bool) -> None:
+        self.is_virtual = lossless and fps is not None
+        self._is_live = fps is None
         self._interval_s = 1 / fps if fps else 0.0
-        self.virtual = lossless and fps is not None
-        self._started_at = datetime.now(UTC)
-        self._started_s = time.monotonic()
+        self._time_s = -self._interval_s  # of the last frame, in the file
+        self._started_at, self._started_s = datetime.now(UTC), time.monotonic()
         self._due_s = self._started_s - self._interval_s
 
-    def next(self) -> float:
-        """Go on to the next frame; the seconds to wait for it."""
-        self._due_s += self._interval_s
-        late_s = time.monotonic() - self._due_s
-        if self.virtual or not self._interval_s:
+    def wait_s(self, time_s: float | None) -> float:
+        """Return the seconds until the next frame is due, whose own time is `time_s`."""
+        if self._is_live:
             return 0.0
-        if late_s > 1:
-            self._due_s += late_s  # do not hurry to catch up
+        if time_s is None:
+            time_s = self._time_s + self._interval_s
+        self._due_s += min(max(time_s - self._time_s, 0.0), _LONGEST_PAUSE_S)
+        self._time_s = time_s
+        if self.is_virtual:
+            return 0.0
+        late_s = time.monotonic() - self._due_s
+        if late_s > _LATEST_S:
+            self._due_s += late_s
         return max(-late_s, 0.0)
 
     @property
     def now_s(self) -> float:
-        return self._due_s if self.virtual else time.monotonic()
+        return self._due_s if self.is_virtual else time.monotonic()
 
     @property
     def now_at(self) -> datetime:
-        return self._started_at + timedelta(seconds=self.now_s - self._started_s)
+        """UTC by the system's clock as it is now: it may have been set since the last frame."""
+        if self.is_virtual:
+            return self._started_at + timedelta(seconds=self._due_s - self._started_s)
+        return datetime.now(UTC)

@@ -1,9 +1,10 @@
-"""Freshness: pictures and the time in, whether the camera has fallen silent or frozen out.
+"""Decides whether a camera has fallen silent or frozen.
 
-`VideoCapture.read()` blocks, or says True with an old picture, after a camera has died. So a
-camera is judged by new content on our own clock. One that hangs often repeats its last picture;
-no sensor gives the same picture twice, because of its noise, so that equality to the last bit is
-what tells a frozen camera from an empty room.
+`VideoCapture.read()` may block, or return True with an old picture, after a camera has died. A
+camera is therefore judged by new content on our own clock. A stream that carries timestamps is
+frozen when these stand still; its pictures may repeat, since encoders send a quiet room bit for bit
+the same. Without timestamps the pictures are compared: noise makes every picture of a sensor
+different, so that exact equality means a frozen camera.
 """
 
 from __future__ import annotations
@@ -12,39 +13,39 @@ from typing import Literal
 
 import numpy as np
 
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.capture.sources import TimedImage
 
 
 class Freshness:
-    """Judges one opening of a source after the other; keeps the last picture in between.
+    """Judges a source each time it is opened, and keeps its last picture in between.
 
-    `timeout_s` without a picture is silence; the first picture may take `open_timeout_s`. With
-    `check_frozen`, a live source whose picture stays the same for `timeout_s` is frozen, and
-    remains so in its next openings until the picture changes.
+    A source is silent after `timeout_s` without a picture; the first picture may take
+    `open_timeout_s`. With `check_frozen`, a live source that repeats itself for `timeout_s` is
+    frozen, and stays frozen when it is opened again until something new comes.
     """
 
     def __init__(self, *, timeout_s: float, open_timeout_s: float, check_frozen: bool) -> None:
         self._timeout_s = timeout_s
         self._open_timeout_s = max(open_timeout_s, timeout_s)
         self._check_frozen = check_frozen
-        self._last: ImageBgr | None = None
+        self._last: TimedImage | None = None
         self._frozen = False
         self.opened(0.0)
 
     def opened(self, now_s: float) -> None:
-        """A new opening begins."""
+        """Begin anew: the source is being opened."""
         self._patience_s = self._open_timeout_s
         self._heard_s = now_s
         self._first_s: float | None = None
         self._fresh_s = now_s
         self._repeats = False
 
-    def picture(self, bgr: ImageBgr, now_s: float, *, live: bool) -> bool:
-        """A picture came; whether it is worth showing: not while a freeze goes on."""
+    def check(self, image: TimedImage, now_s: float, *, live: bool) -> bool:
+        """Note a picture; return whether it is to be shown: not while the source is frozen."""
         self.heard(now_s)
-        self._repeats = live and self._check_frozen and self._same(bgr)
+        self._repeats = live and self._check_frozen and self._is_repeated(image)
         if not self._repeats:
-            self._last, self._frozen = bgr, False
+            self._last, self._frozen = image, False
         if not self._repeats or self._first_s is None:
             self._fresh_s = now_s
         if self._first_s is None:
@@ -52,11 +53,11 @@ class Freshness:
         return not self._frozen
 
     def heard(self, now_s: float) -> None:
-        """The silence, if there was one, ends here; whoever was busy meanwhile says so too."""
+        """End the silence; also called after our own delays."""
         self._heard_s, self._patience_s = now_s, self._timeout_s
 
-    def verdict(self, now_s: float) -> tuple[Literal["silent", "frozen"], str] | None:
-        """What is wrong with the source, as a cause and in words; None while all is well."""
+    def failure(self, now_s: float) -> tuple[Literal["silent", "frozen"], str] | None:
+        """Return what is wrong with the source, as a cause and in words; None if nothing is."""
         if now_s - self._heard_s > self._patience_s:
             return "silent", f"was silent for {self._patience_s:g} s"
         if self._repeats and now_s - self._fresh_s > self._timeout_s:
@@ -66,8 +67,13 @@ class Freshness:
 
     @property
     def steady_s(self) -> float:
-        """How long this opening has delivered, from its first picture to its last new one."""
+        """How long the source has delivered since it was opened: from the first picture to the last
+        new one, in seconds."""
         return 0.0 if self._first_s is None else self._fresh_s - self._first_s
 
-    def _same(self, bgr: ImageBgr) -> bool:
-        return self._last is not None and np.array_equal(bgr, self._last)
+    def _is_repeated(self, image: TimedImage) -> bool:
+        if self._last is None:
+            return False
+        if image.time_s is not None and self._last.time_s is not None:
+            return image.time_s == self._last.time_s
+        return np.array_equal(image.bgr, self._last.bgr)

@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.capture.multipart import Multipart, NotMultipartError
-from edge_daemon.capture.sources import Network, Source, SourceAwayError, redacted
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.capture.sources import Network, Source, SourceAwayError, TimedImage, redacted
 
 _TIMEOUT_S = 5.0
 _CHUNK_BYTES = 65_536
@@ -47,7 +46,7 @@ class HttpCamera:
         self._answer = answer
         self._parts = Multipart(_boundary(name, answer.headers))
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         deadline_s = time.monotonic() + _TIMEOUT_S
         try:
             while time.monotonic() < deadline_s:
@@ -55,7 +54,7 @@ class HttpCamera:
                 if jpeg is not None:
                     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
                     if bgr is not None:
-                        return np.asarray(bgr, np.uint8)
+                        return TimedImage(np.asarray(bgr, np.uint8))
                 elif not self._receive():
                     return None
         except NotMultipartError as error:

@@ -22,16 +22,15 @@ from edge_daemon.capture.sources import (
     Device,
     ImageFiles,
     Network,
+    OpenSource,
     Source,
     SourceAwayError,
     SourceError,
-    VideoFile,
+    TimedImage,
+    VideoSource,
     redacted,
 )
 from edge_daemon.capture.v4l2 import capture_devices
-from edge_daemon.core.types import ImageBgr
-
-OpenSource = Callable[[], Source]
 
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _PROBE_S = 3.0
@@ -137,7 +136,7 @@ class StandIn:
         self._known = set(cameras())
         self._looked_s = time.monotonic()
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         if time.monotonic() - self._looked_s > _LOOK_S:
             self._look()
         return self._source.read()
@@ -220,8 +219,8 @@ def _file_opener(path: Path, *, loop: bool) -> OpenSource:
     if not path.is_dir() and not path.is_file():
         raise SourceError(f"{path} is neither a file nor a folder: name a video or images")
     if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
-        VideoFile(path, loop=loop).close()
-        return lambda: VideoFile(path, loop=loop)
+        VideoSource(path, loop=loop).close()
+        return lambda: VideoSource(path, loop=loop)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
     if not images:

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from edge_daemon.capture.sources import SourceAwayError, SourceError
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
 
 
 class PiCamera:
@@ -39,8 +38,9 @@ class PiCamera:
             self._camera.close()
             raise SourceAwayError(f"{self.name} cannot be started: {error}") from error
 
-    def read(self) -> ImageBgr:
-        return np.ascontiguousarray(self._camera.capture_array("main"), np.uint8)
+    def read(self) -> TimedImage:
+        bgr = np.ascontiguousarray(self._camera.capture_array("main"), np.uint8)
+        return TimedImage(bgr)
 
     def close(self) -> None:
         self._camera.stop()

@@ -1,7 +1,7 @@
-"""Reader: reads one opening of a source in a thread of its own, which may be left behind.
+"""Reads a source in a thread of its own, which can be left behind.
 
-`VideoCapture.read()` can block for ever in the driver and cannot be interrupted. So nobody waits
-for it: who waits for its pictures does so with a timeout, and leaves the reader when it hangs.
+`VideoCapture.read()` may block in the driver for ever and cannot be interrupted. The capture thread
+therefore waits for pictures with a timeout, and abandons a reader that hangs.
 """
 
 from __future__ import annotations
@@ -9,38 +9,39 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from typing import Final
 
-from edge_daemon.capture.opener import OpenSource
-from edge_daemon.capture.sources import Source
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.capture.sources import OpenSource, Source, TimedImage
+from edge_daemon.core.threads import Worker
 
-_POLL_S = 0.2
+_POLL_S: Final = 0.2
 
 
 class Reader:
-    """Opens a source, reads until it ends or the reader is left, and closes it."""
+    """Opens a source, reads it until it ends or the reader is left, and closes it."""
 
     def __init__(self, open_source: OpenSource) -> None:
         self.source: Source | None = None  # once it is open
         self._open_source = open_source
-        self._results: queue.SimpleQueue[ImageBgr | BaseException] = queue.SimpleQueue()
-        self._room = threading.Semaphore()  # for one picture, read while the last is looked at
+        self._results: queue.SimpleQueue[TimedImage | BaseException] = queue.SimpleQueue()
+        self._room = threading.Semaphore()  # for one picture, read while the last is processed
         self._left = threading.Event()
         self._left_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="camera-reader", daemon=True)
-        self._thread.start()
+        self._worker = Worker("camera-reader", self._run, self._results.put)
+        self._worker.start()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        """Whether the thread still runs."""
+        return self._worker.alive
 
     @property
     def hung_s(self) -> float:
-        """For how long the thread has gone on hanging since the reader was left."""
+        """How long the thread has been blocked since the reader was left, in seconds."""
         return time.monotonic() - self._left_s if self._left.is_set() and self.alive else 0.0
 
-    def next(self, timeout_s: float) -> ImageBgr | None:
-        """The next picture; None when none came within `timeout_s`.
+    def next(self, timeout_s: float) -> TimedImage | None:
+        """Return the next picture; None if none came within `timeout_s`.
 
         Raises EOFError when the source delivers no more, and whatever opening or reading raised.
         """
@@ -54,37 +55,32 @@ class Reader:
         return result
 
     def leave(self, timeout_s: float) -> bool:
-        """Stop reading; False if the thread still hangs after `timeout_s`.
+        """Stop reading; False if the thread is still blocked after `timeout_s`.
 
-        A thread that hangs closes its source if it ever comes back; its picture is discarded.
+        A blocked thread closes its source if it ever returns; its picture is discarded.
         """
         self._left_s = time.monotonic()
         self._left.set()
-        self._thread.join(timeout_s)
-        return not self.alive
+        return self._worker.join(timeout_s)
 
     def _run(self) -> None:
+        source = self._open_source()
+        self.source = source
         try:
-            source = self._open_source()
-            self.source = source
-            try:
-                self._read_all(source)
-            finally:
-                source.close()
-            end: BaseException = EOFError(f"{source.name} delivers no more")
-        except BaseException as error:
-            end = error
-        self._results.put(end)
+            self._read_all(source)
+        finally:
+            source.close()
+        raise EOFError(f"{source.name} delivers no more")
 
     def _read_all(self, source: Source) -> None:
         while self._has_room():
-            bgr = source.read()
-            if bgr is None:
+            image = source.read()
+            if image is None:
                 return
-            self._results.put(bgr)
+            self._results.put(image)
 
     def _has_room(self) -> bool:
-        """Wait until the last picture has been taken; False once the reader is left."""
+        """Wait until the last picture was taken; False once the reader is left."""
         while not self._left.is_set():
             if self._room.acquire(timeout=_POLL_S):
                 return True

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -22,7 +24,6 @@ from edge_daemon.core.types import ImageBgr
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 _NET_TIMEOUT_MS = 5000  # OpenCV's own is 30 s
-_USUAL_FPS = 25.0  # of a file that does not say
 _IMAGE_FPS, _IMAGE_FRAMES = 5.0, 15  # each image stands for 3 s, long enough to settle on a label
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,14 @@ class SourceError(UserError):
 
 class SourceAwayError(OSError):
     """A source that does not answer now, and may later."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedImage:
+    """One picture of a source; `time_s` is the source's own time of it, None where it has none."""
+
+    bgr: ImageBgr
+    time_s: float | None = None
 
 
 class Source(Protocol):
@@ -51,7 +60,7 @@ class Source(Protocol):
     def mode(self) -> str:
         """How it delivers, for the log: a format or a rate; may be empty."""
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         """The next picture, new memory each time; None at the end, or when a camera fails.
 
         May block for as long as the driver or the network pleases.
@@ -59,6 +68,9 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give the device or connection back."""
+
+
+OpenSource = Callable[[], Source]
 
 
 class DemoSource:
@@ -72,9 +84,10 @@ class DemoSource:
         self._demo = Demo(width, height)
         self._count = 0
 
-    def read(self) -> ImageBgr:
+    def read(self) -> TimedImage:
+        time_s = self._count / self.fps
         self._count += 1
-        return self._demo.render((self._count - 1) / self.fps)
+        return TimedImage(self._demo.render(time_s), time_s)
 
     def close(self) -> None:
         pass
@@ -94,12 +107,12 @@ class ImageFiles:
         self._shown: ImageBgr | None = None
         self._left = 0
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         if self._left == 0:
             self._shown = self._load()
             self._left = _IMAGE_FRAMES
         self._left -= 1
-        return None if self._shown is None else self._shown.copy()
+        return None if self._shown is None else TimedImage(self._shown.copy())
 
     def close(self) -> None:
         pass
@@ -120,37 +133,50 @@ class ImageFiles:
         return None
 
 
-class VideoFile:
-    """A video file, played once or again and again. SourceError if it cannot be decoded."""
+class VideoSource:
+    """A video file, played once or, with `loop`, again and again.
 
+    Raises SourceError where it cannot be decoded; played once, also at its end if it is cut off.
+    """
+
+    fps: float
     mode = ""
 
     def __init__(self, path: Path, *, loop: bool) -> None:
-        self.name = str(path)
-        self._loop = loop
-        self._capture = self._open()
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0.1 <= fps <= 240 else _USUAL_FPS
+        from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (PyAV takes 0.2 s)
 
-    def read(self) -> ImageBgr | None:
-        bgr = _read(self._capture)
-        if bgr is None and self._loop:
-            self._capture.release()
-            self._capture = self._open()  # seeking back fails in some containers
-            bgr = _read(self._capture)
-        return bgr
+        self.name = str(path)
+        self._file = VideoFile(path)
+        self.fps = self._file.fps
+        self._loop = loop
+        self._frames = self._file.frames()
+        self._is_warned = False
+        self._start_s = self._last_s = 0.0
+
+    def read(self) -> TimedImage | None:
+        image = self._next()
+        if image is None and self._loop:
+            self._start_s = self._last_s + 1 / self.fps
+            self._frames = self._file.frames()
+            image = self._next()
+        if image is None:
+            return None
+        self._last_s = self._start_s + (image.time_s or 0.0)
+        return TimedImage(image.bgr, self._last_s)
 
     def close(self) -> None:
-        self._capture.release()
+        self._frames.close()
 
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self.name)
-        if not capture.isOpened():
-            raise SourceError(
-                f"{self.name} is not a video that OpenCV can read: name a video, a folder of "
-                "images or a camera"
-            )
-        return capture
+    def _next(self) -> TimedImage | None:
+        try:
+            return next(self._frames, None)
+        except SourceError as error:
+            if not self._loop:
+                raise
+            if not self._is_warned:
+                log.warning("%s", error)
+                self._is_warned = True
+            return None
 
 
 class Device:
@@ -182,7 +208,7 @@ class Device:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.mode = f"{code.decode('latin-1')} at {rate:g} fps"
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         return _read(self._capture)
 
     def close(self) -> None:
@@ -203,7 +229,7 @@ class Network:
         if not self._capture.isOpened():
             raise SourceAwayError(f"{self.name} does not answer with a video stream")
 
-    def read(self) -> ImageBgr | None:
+    def read(self) -> TimedImage | None:
         return _read(self._capture)
 
     def close(self) -> None:
@@ -225,10 +251,10 @@ def _why_shut(node: Path) -> str:
     return "cannot be opened (in use?)"
 
 
-def _read(capture: cv2.VideoCapture) -> ImageBgr | None:
+def _read(capture: cv2.VideoCapture) -> TimedImage | None:
     try:
         ok, bgr = capture.read()
     except cv2.error as error:  # a driver that delivers rubbish
         log.debug("OpenCV could not read a frame: %s", error)
         return None
-    return np.asarray(bgr, np.uint8) if ok and bgr is not None and bgr.size else None
+    return TimedImage(np.asarray(bgr, np.uint8)) if ok and bgr is not None and bgr.size else None

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_daemon.capture.opener import OpenSource
 from edge_daemon.capture.reader import Reader
-from edge_daemon.capture.sources import SourceAwayError, SourceError, redacted
+from edge_daemon.capture.sources import OpenSource, SourceAwayError, SourceError, redacted
 from edge_daemon.capture.v4l2 import describe, frame_rates
 from edge_daemon.core.types import ImageBgr
 from edge_daemon.doctor.account import group_name, members, user_name
@@ -73,9 +72,9 @@ def _first_picture(open_source: OpenSource) -> tuple[ImageBgr | None, str, str]:
     until_s = time.monotonic() + TIMEOUT_S
     try:
         while time.monotonic() < until_s:
-            bgr = reader.next(POLL_S)
-            if bgr is not None and reader.source is not None:
-                return bgr, reader.source.name, reader.source.mode
+            image = reader.next(POLL_S)
+            if image is not None and reader.source is not None:
+                return image.bgr, reader.source.name, reader.source.mode
     except EOFError:
         pass
     finally:

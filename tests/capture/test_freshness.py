@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from edge_daemon.capture.freshness import Freshness
+from edge_daemon.capture.sources import TimedImage
 from edge_daemon.core.backoff import BackOff
-from edge_daemon.core.types import ImageBgr
 
 
-def picture(value: int) -> ImageBgr:
-    return np.full((4, 6, 3), value, np.uint8)
+def picture(value: int) -> TimedImage:
+    return TimedImage(np.full((4, 6, 3), value, np.uint8))
 
 
 def freshness(*, check_frozen: bool = True) -> Freshness:
@@ -21,23 +21,23 @@ def freshness(*, check_frozen: bool = True) -> Freshness:
 
 
 def cause(fresh: Freshness, now_s: float) -> str | None:
-    verdict = fresh.verdict(now_s)
+    verdict = fresh.failure(now_s)
     return verdict[0] if verdict else None
 
 
 def test_the_first_picture_may_take_longer_than_the_next() -> None:
     fresh = freshness()
     assert cause(fresh, 114) is None
-    assert fresh.verdict(116) == ("silent", "was silent for 15 s")
-    fresh.picture(picture(1), 116, live=True)
+    assert fresh.failure(116) == ("silent", "was silent for 15 s")
+    fresh.check(picture(1), 116, live=True)
     assert cause(fresh, 117.9) is None
-    assert fresh.verdict(118.1) == ("silent", "was silent for 2 s")
+    assert fresh.failure(118.1) == ("silent", "was silent for 2 s")
 
 
 def test_a_picture_that_changes_is_fresh() -> None:
     fresh = freshness()
     for second in range(20):
-        assert fresh.picture(picture(second % 2), 100 + second, live=True)
+        assert fresh.check(picture(second % 2), 100 + second, live=True)
         assert cause(fresh, 100 + second) is None
     assert fresh.steady_s == 19
 
@@ -45,9 +45,9 @@ def test_a_picture_that_changes_is_fresh() -> None:
 def test_one_pixel_is_a_change() -> None:
     fresh = freshness()
     for second in range(20):
-        bgr = picture(7)
-        bgr[2, 3, 1] = second % 2
-        fresh.picture(bgr, 100 + second, live=True)
+        image = picture(7)
+        image.bgr[2, 3, 1] = second % 2
+        fresh.check(image, 100 + second, live=True)
         assert cause(fresh, 100 + second) is None
 
 
@@ -55,37 +55,37 @@ def frozen_at(second: float) -> Freshness:
     """A camera that has been showing `picture(7)` for longer than it may."""
     fresh = freshness()
     for now_s in (second - 2.2, second - 1, second):
-        assert fresh.picture(picture(7), now_s, live=True)
-    assert fresh.verdict(second) == ("frozen", "has repeated one picture for 2 s")
+        assert fresh.check(picture(7), now_s, live=True)
+    assert fresh.failure(second) == ("frozen", "has repeated one picture for 2 s")
     return fresh
 
 
 def test_a_freeze_lasts_over_openings_until_the_picture_changes() -> None:
     fresh = frozen_at(110)
     fresh.opened(120)
-    assert not fresh.picture(picture(7), 121, live=True)
+    assert not fresh.check(picture(7), 121, live=True)
     assert cause(fresh, 122) is None  # each opening is given its time
-    assert not fresh.picture(picture(7), 123.5, live=True)
+    assert not fresh.check(picture(7), 123.5, live=True)
     assert cause(fresh, 123.5) == "frozen"
     assert fresh.steady_s == 0
     fresh.opened(130)
-    assert not fresh.picture(picture(7), 131, live=True)
-    assert fresh.picture(picture(8), 131.1, live=True)
-    assert fresh.picture(picture(7), 131.2, live=True)
+    assert not fresh.check(picture(7), 131, live=True)
+    assert fresh.check(picture(8), 131.1, live=True)
+    assert fresh.check(picture(7), 131.2, live=True)
 
 
 def test_another_size_is_another_picture() -> None:
     fresh = frozen_at(110)
     fresh.opened(120)
-    assert fresh.picture(np.full((8, 6, 3), 7, np.uint8), 121, live=True)
+    assert fresh.check(TimedImage(np.full((8, 6, 3), 7, np.uint8)), 121, live=True)
 
 
 def test_the_same_picture_after_a_mere_silence_is_shown() -> None:
     fresh = freshness()
-    fresh.picture(picture(7), 101, live=True)
+    fresh.check(picture(7), 101, live=True)
     assert cause(fresh, 104) == "silent"
     fresh.opened(105)
-    assert fresh.picture(picture(7), 106, live=True)
+    assert fresh.check(picture(7), 106, live=True)
 
 
 @pytest.mark.parametrize(("live", "check_frozen"), [(False, True), (True, False)])
@@ -94,8 +94,22 @@ def test_still_pictures_of_files_and_where_allowed_are_no_freeze(
 ) -> None:
     fresh = freshness(check_frozen=check_frozen)
     for second in range(20):
-        assert fresh.picture(picture(7), 100 + second, live=live)
+        assert fresh.check(picture(7), 100 + second, live=live)
         assert cause(fresh, 100 + second) is None
+
+
+def test_a_stream_with_timestamps_may_repeat_its_picture() -> None:
+    """As H.264 does in a quiet room; it is frozen once its time stands still."""
+    fresh, bgr = freshness(), picture(7).bgr
+    for second in range(20):
+        assert fresh.check(TimedImage(bgr, float(second)), 100 + second, live=True)
+        assert cause(fresh, 100 + second) is None
+    assert fresh.steady_s == 19
+    for now_s in (120.0, 121.0, 121.5):
+        fresh.check(TimedImage(bgr, 19.0), now_s, live=True)
+    assert cause(fresh, 121.5) == "frozen"
+    assert not fresh.check(TimedImage(bgr, 19.0), 122, live=True)
+    assert fresh.check(TimedImage(bgr, 20.0), 123, live=True)
 
 
 def test_back_off_doubles_up_to_its_limit() -> None:

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 from support.camera_bench import Bench, opener, until, write_images
 
-from edge_daemon.capture.opener import FirstCamera, OpenSource
-from edge_daemon.capture.sources import ImageFiles, SourceAwayError, SourceError, redacted
+from edge_daemon.capture.opener import FirstCamera
+from edge_daemon.capture.sources import (
+    ImageFiles,
+    OpenSource,
+    SourceAwayError,
+    SourceError,
+    redacted,
+)
 from edge_daemon.capture.v4l2 import capture_devices
 
 

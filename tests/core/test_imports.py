@@ -23,6 +23,7 @@ ADAPTERS = {
     "PIL": {"edge_daemon": {"core/picture.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
+    "av": {"edge_daemon": {"capture/video.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
         "edge_daemon": {"web/server/request.py", "web/server/server.py", "web/server/loop.py"}

@@ -22,7 +22,7 @@ import cv2
 from edge_daemon.__main__ import leave
 from edge_daemon.capture.camera import Camera
 from edge_daemon.core.slots import Latest
-from edge_daemon.capture.sources import SourceAwayError
+from edge_daemon.capture.sources import SourceAwayError, TimedImage
 from edge_daemon.core.threads import Stop
 
 class Pipe:
@@ -34,7 +34,7 @@ class Pipe:
         self.capture = cv2.VideoCapture(sys.argv[1])
     def read(self):
         ok, bgr = self.capture.read()
-        return bgr if ok else None
+        return TimedImage(bgr) if ok else None
     def close(self):
         self.capture.release()
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from edge_daemon.capture.camera import Camera
-from edge_daemon.capture.opener import OpenSource, source_opener
+from edge_daemon.capture.opener import source_opener
+from edge_daemon.capture.sources import OpenSource
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import Frame
 

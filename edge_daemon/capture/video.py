@@ -1,0 +1,279 @@
+"""Video files and network video, decoded by PyAV (FFmpeg's libraries).
+
+OpenCV's reader is not used for these: from 4.13 on it returns black frames for interlaced video,
+and it reports neither the time of a frame nor that a file is cut off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream as AvVideoStream
+
+from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
+from edge_daemon.core.types import ImageBgr
+
+_USUAL_FPS: Final = 25.0  # of a file that does not say
+_FPS_RANGE: Final = (0.01, 240.0)  # others are nonsense in the header
+_ROTATIONS: Final = {
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_CLOCKWISE,
+}
+_LARGEST_SIDE_PX: Final = 16_384  # after pixels were made square; the ratio may be nonsense
+_JUMP_BACK_S: Final = 1.0  # time that goes back by more starts anew, as where files were joined
+_SHORT_S, _SHORT_SHARE = 0.5, 0.05  # a file that ends sooner than its header says is cut off
+
+
+class VideoFile:
+    """A video file: `fps` is its nominal frame rate, and `frames` reads it from the beginning.
+
+    Messages call it `name`. Raises SourceError where it holds no video that can be decoded.
+    """
+
+    def __init__(self, path: Path, *, name: str = "") -> None:
+        self.name = name or str(path)
+        self._path = path
+        with self._open() as container:
+            self.fps = _nominal_fps(_video_stream(container, self.name))
+
+    def frames(self) -> Generator[TimedImage]:
+        """Decode the frames in order, upright, with square pixels and complete.
+
+        `time_s` counts from the file's beginning and grows with every frame. Raises SourceError
+        after the last frame that could be read if the file is cut off or damaged, or holds none.
+        """
+        with self._open() as container:
+            yield from _FileDecoder(container, self.name).frames()
+
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(self._path, metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(
+                f"{self.name} is not a video that can be decoded: {reason(error)}"
+            ) from error
+
+
+class _FileDecoder:
+    """Decodes one opened file and notes what is wrong with it."""
+
+    def __init__(self, container: InputContainer, name: str) -> None:
+        self._container, self._name = container, name
+        self._stream = _video_stream(container, name)
+        self._clock = _FileClock(
+            start_s=(container.start_time or 0) / av.time_base,
+            interval_s=1 / _nominal_fps(self._stream),
+        )
+        self._converter = _FrameConverter()
+        self._end_s = 0.0  # of the last packet of any stream
+        self._count = self._damaged = 0
+
+    def frames(self) -> Iterator[TimedImage]:
+        for frame in self._decoded():
+            if frame.is_corrupt:  # as the first ones of a recording that begins between key frames
+                self._damaged += self._count > 0
+                continue
+            bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+            self._count += 1
+            yield TimedImage(bgr, self._clock.time_s(frame.time))
+        if not self._count:
+            raise SourceError(f"{self._name} holds no frame that can be decoded")
+        if self._damaged or self._is_short():
+            raise SourceError(
+                f"{self._name} is cut off or damaged: {self._count} frames up to "
+                f"{self._clock.last_s:.2f} s could be read"
+            )
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        try:
+            for packet in self._container.demux():
+                if packet.pts is not None and packet.time_base is not None:
+                    end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self._end_s = max(self._end_s, end_s)
+                if packet.stream is not self._stream:
+                    continue
+                if packet.is_corrupt:  # cut short; half a picture is not shown
+                    self._damaged += 1
+                    continue
+                try:
+                    decoded = packet.decode()
+                except av.FFmpegError:
+                    self._damaged += 1
+                    continue
+                yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
+        except av.FFmpegError:  # the container itself is damaged from here on
+            self._damaged += 1
+            yield from self._rest()
+
+    def _rest(self) -> Iterator[VideoFrame]:
+        """The frames that the decoder still holds, in order to put them in their order."""
+        try:
+            yield from self._stream.decode(None)
+        except av.FFmpegError:
+            return
+
+    def _is_short(self) -> bool:
+        """Whether the header promises more than the file holds.
+
+        Its duration may count from the first frame or from 0; `_end_s` is no less than either.
+        """
+        duration_s = (self._container.duration or 0) / av.time_base
+        if duration_s - self._end_s > max(_SHORT_S, _SHORT_SHARE * duration_s):
+            return True
+        promised = self._stream.frames
+        return promised - self._count > max(2, _SHORT_SHARE * promised)
+
+
+class _FileClock:
+    """Gives each frame a time that grows, whatever the file says."""
+
+    def __init__(self, *, start_s: float, interval_s: float) -> None:
+        self._start_s, self._interval_s = start_s, interval_s
+        self.last_s = -interval_s
+
+    def time_s(self, stamp_s: float | None) -> float:
+        """Seconds since the file's beginning; without a stamp, one interval after the last."""
+        time_s = self.last_s + self._interval_s if stamp_s is None else stamp_s - self._start_s
+        if time_s < self.last_s - _JUMP_BACK_S and stamp_s is not None:
+            time_s = self.last_s + self._interval_s
+            self._start_s = stamp_s - time_s
+        elif time_s <= self.last_s:
+            time_s = self.last_s + 0.001
+        self.last_s = max(time_s, 0.0)
+        return self.last_s
+
+
+class VideoStream:
+    """Video from the network, over RTSP or HTTP. SourceAwayError while it does not answer.
+
+    `url` may hold a user name and password; `name` is shown in its place. Opening it, and waiting
+    for a frame, take `timeout_s` at the longest.
+    """
+
+    fps = None
+
+    def __init__(self, url: str, *, name: str, timeout_s: float, options: dict[str, str]) -> None:
+        self.name = name
+        self._timeout_s = timeout_s
+        try:
+            self._container = av.open(
+                url, options=options, timeout=timeout_s, metadata_errors="replace"
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceAwayError(
+                f"{name} does not answer with a video stream: {self._reason(error)}"
+            ) from error
+        try:
+            self._stream = _video_stream(self._container, name)
+        except SourceError as error:
+            self._container.close()
+            raise SourceAwayError(str(error)) from error
+        self._packets = self._container.demux(self._stream)
+        self._frames: deque[VideoFrame] = deque()
+        self._converter = _FrameConverter()
+        self.mode = self._stream.codec_context.name
+
+    def read(self) -> TimedImage | None:
+        deadline_s = time.monotonic() + self._timeout_s
+        while not self._frames:
+            if time.monotonic() > deadline_s:
+                raise SourceAwayError(f"{self.name} sends no picture that can be decoded")
+            try:
+                packet = next(self._packets, None)
+            except (av.FFmpegError, OSError) as error:
+                raise SourceAwayError(f"{self.name} broke off: {self._reason(error)}") from error
+            if packet is None:
+                return None
+            self._decode(packet)
+        frame = self._frames.popleft()
+        bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+        return TimedImage(bgr, frame.time)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _decode(self, packet: Packet[AvVideoStream]) -> None:
+        """Keep what can be decoded; a stream that was joined in its middle begins with errors."""
+        try:
+            self._frames += (
+                frame
+                for frame in packet.decode()
+                if isinstance(frame, VideoFrame) and not frame.is_corrupt
+            )
+        except av.FFmpegError:
+            return
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, av.error.ExitError):  # our own time limit
+            return f"no answer within {self._timeout_s:g} s"
+        return reason(error)
+
+
+class _FrameConverter:
+    """Converts decoded frames to BGR, upright and with square pixels."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def bgr(self, frame: VideoFrame, pixel_aspect: Fraction) -> ImageBgr:
+        width, height = _square_size(frame.width, frame.height, pixel_aspect)
+        converted = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="bgr24",
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+        bgr = np.asarray(converted.to_ndarray(), np.uint8)
+        turn = _ROTATIONS.get(frame.rotation % 360)
+        return bgr if turn is None else np.asarray(cv2.rotate(bgr, turn), np.uint8)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error of PyAV means, without the address, which may hold a password."""
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def _video_stream(container: InputContainer, name: str) -> AvVideoStream:
+    stream = container.streams.best("video")
+    if not isinstance(stream, AvVideoStream):
+        raise SourceError(f"{name} holds no video")
+    if stream.codec_context is None:
+        raise SourceError(f"{name} holds a video in a format that cannot be decoded")
+    stream.thread_type = "NONE"  # more threads add delay, memory, and load beside the model
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _nominal_fps(stream: AvVideoStream) -> float:
+    for rate in (stream.guessed_rate, stream.average_rate):
+        if rate and _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:
+            return float(rate)
+    return _USUAL_FPS
+
+
+def _pixel_aspect(stream: AvVideoStream) -> Fraction:
+    """Return how many times as wide as high a pixel is."""
+    aspect = stream.sample_aspect_ratio
+    return aspect if aspect and aspect > 0 else Fraction(1)
+
+
+def _square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Return the size in square pixels; one side grows, so that no detail is lost."""
+    ratio = float(pixel_aspect)
+    wider, higher = round(width * max(ratio, 1.0)), round(height / min(ratio, 1.0))
+    return (width, height) if max(wider, higher) > _LARGEST_SIDE_PX else (wider, higher)
