@@ -1,4 +1,4 @@
-"""Where tests find their data, and fixtures more than one module needs."""
+"""Fixtures that several test files need."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.completeness import pytest_configure  # noqa: F401 - a hook of this file
 from support.paths import CHROMIUM_FLAGS, ROOT, data_dir
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.camera_bench import Bench, opener, until, write_images
+from support.camera_bench import Bench, opener, write_images
 from support.mjpeg_server import MjpegServer, demo_jpegs
+from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.capture.sources import SourceAwayError, TimedImage
@@ -121,7 +122,7 @@ def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) ->
         assert "silent for 1 s" in bench.wait_for("lost")
         assert bench.camera.counts.abandoned == 1
         server.mode = "ok"
-        bench.wait_for("ok", timeout_s=25)
+        bench.wait_for("ok")
         ids = [f.id for f in bench.take(5)]
         assert ids == sorted(set(ids))
 

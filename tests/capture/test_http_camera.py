@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import pytest
 from support.mjpeg_server import MjpegServer, Mode, demo_jpegs
+from support.pictures import decoded
 
 from edge_daemon.capture.mjpeg import open_http
 from edge_daemon.capture.sources import SourceAwayError
@@ -30,23 +30,19 @@ def test_every_picture_arrives_as_it_was_sent(server: MjpegServer, mode: Mode) -
     server.mode = mode
     camera = open_http(server.url)
     for jpeg in server.jpegs:
-        sent = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         read = camera.read()
-        assert sent is not None
         assert read is not None
-        assert np.array_equal(read.bgr, sent)
+        assert np.array_equal(read.bgr, decoded(jpeg))
     camera.close()
 
 
 def test_damaged_pictures_are_left_out(server: MjpegServer) -> None:
     server.mode = "damaged"
     camera = open_http(server.url)
-    sent = [cv2.imdecode(np.frombuffer(j, np.uint8), cv2.IMREAD_COLOR) for j in server.jpegs[1::2]]
-    for picture in sent:
+    for jpeg in server.jpegs[1::2]:
         read = camera.read()
-        assert picture is not None
         assert read is not None
-        assert np.array_equal(read.bgr, picture)
+        assert np.array_equal(read.bgr, decoded(jpeg))
     camera.close()
 
 

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.camera_bench import Bench, opener, until, write_images
+from support.camera_bench import Bench, opener, write_images
+from support.waiting import until
 
 from edge_daemon.capture.opener import FirstCamera
 from edge_daemon.capture.sources import (

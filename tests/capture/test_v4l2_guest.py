@@ -11,13 +11,13 @@ import re
 import subprocess
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.guest import CannotBoot, Guest, image, why_not
 from support.machine import UNIT, timed
 from support.paths import ROOT
+from support.pictures import decoded
 
 from edge_daemon.capture.demo.scene import Demo
 
@@ -93,10 +93,9 @@ def processes(guest: Guest) -> None:
 
 def snapshot(guest: Guest) -> NDArray[np.uint8]:
     with guest.get("/snapshot.jpg") as answer:
-        bgr = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None
+        bgr = decoded(answer.read())
     assert bgr.shape == (480, 640, 3)
-    return np.asarray(bgr, np.uint8)
+    return bgr
 
 
 def test_a_camera_that_is_plugged_in_takes_the_demos_place(guest: Guest) -> None:

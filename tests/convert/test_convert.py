@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.labels import LABELS
 from support.paths import ROOT
-from support.stripes import LABELS, SPEC, stripes
+from support.stripes import SPEC, stripes
 from support.xnnpack import XNNPACK_INT8
 
 from convert import __main__ as cli

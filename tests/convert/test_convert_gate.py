@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.labels import LABELS
 
 from convert import calibration, corruption, labels, ranges, scores, verify
 from convert.errors import GateError
-
-NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 class TestGate:
@@ -19,7 +18,7 @@ class TestGate:
         comparison = verify.compare("pictures", self.sure, self.sure, self.truth)
         assert (comparison.agreement, comparison.mean_kl) == (1, 0)
         assert list(comparison.model.recall) == [1, 1]
-        verify.refuse_broken("int8 model", [comparison], NAMES[:2], verify.Limits())
+        verify.refuse_broken("int8 model", [comparison], LABELS[:2], verify.Limits())
 
     def test_every_broken_limit_is_named_with_its_figure_and_the_worst_class(self) -> None:
         worse = self.sure.copy()
@@ -27,7 +26,7 @@ class TestGate:
         good = verify.compare("first", self.sure, self.sure, self.truth)
         bad = verify.compare("second", self.sure, worse, self.truth)
         with pytest.raises(GateError) as refusal:
-            verify.refuse_broken("int8 model", [good, bad], NAMES[:2], verify.Limits())
+            verify.refuse_broken("int8 model", [good, bad], LABELS[:2], verify.Limits())
         assert str(refusal.value) == (
             "the int8 model is not good enough: "
             "on the second accuracy drops by 5.00 points, at most 0.5 is allowed; "
@@ -45,7 +44,7 @@ class TestGate:
         comparison = verify.compare("pictures", sure, worse, truth)
         assert comparison.model.recall[1] == pytest.approx(47 / 49)
         assert list(comparison.worst_class) == [0, 0]
-        verify.refuse_broken("int8 model", [comparison], NAMES[:2], verify.Limits())
+        verify.refuse_broken("int8 model", [comparison], LABELS[:2], verify.Limits())
 
     def test_a_runtime_that_answers_otherwise_is_named(self) -> None:
         limits = verify.Limits()
@@ -59,9 +58,9 @@ class TestGate:
         nan, same = self.sure.copy(), np.broadcast_to(self.sure[:1], self.sure.shape)
         nan[:3] = np.nan
         with pytest.raises(GateError, match=r"int8 model is dead: it answers NaN .* on 3 test"):
-            verify.refuse_dead("int8 model", nan, NAMES)
+            verify.refuse_dead("int8 model", nan, LABELS)
         with pytest.raises(GateError, match="dead: it answers 'angry' to every test image"):
-            verify.refuse_dead("int8 model", same, NAMES)
+            verify.refuse_dead("int8 model", same, LABELS)
         with pytest.raises(GateError, match="saturated"):
             verify.refuse_saturated("int8 model", self.sure, self.sure.round())
 
@@ -71,7 +70,7 @@ class TestLabels:
     keras = np.eye(7, dtype=np.float32)[np.where(np.arange(700) % 5, truth, 3)]  # right on 4 of 5
 
     def test_fitting_labels_pass(self) -> None:
-        spec = {"labels": NAMES, "dataset": {"name": "FER2013"}}
+        spec = {"labels": LABELS, "dataset": {"name": "FER2013"}}
         labels.check(spec, self.keras, self.truth)
         measured = {"accuracy": float((self.keras.argmax(axis=1) == self.truth).mean())}
         labels.check(spec | {"metrics": measured | {"faces": 700}}, self.keras, self.truth)
@@ -79,7 +78,7 @@ class TestLabels:
     def test_two_exchanged_classes_are_named(self) -> None:
         exchanged = np.array([0, 1, 4, 3, 2, 5, 6])[self.truth]
         with pytest.raises(GateError, match="called 'fear' or 'sad' the Keras network is right on"):
-            labels.check({"labels": NAMES}, self.keras, exchanged)
+            labels.check({"labels": LABELS}, self.keras, exchanged)
 
     def test_every_shuffle_holds_two_that_fit_better_exchanged(self) -> None:
         rng = np.random.default_rng(5)
@@ -87,7 +86,7 @@ class TestLabels:
             order = rng.permutation(7)
             if (order != np.arange(7)).any():
                 with pytest.raises(GateError, match="don't fit"):
-                    labels.check({"labels": NAMES}, self.keras, order[self.truth])
+                    labels.check({"labels": LABELS}, self.keras, order[self.truth])
 
 
 class TestCalibration:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.stripes import LABELS, SPEC, keras, save_network, stripes, tiny_network
+from support.labels import LABELS
+from support.stripes import SPEC, keras, save_network, stripes, tiny_network
 
 from convert import __main__ as cli
 from convert import candidate, network, outputs, quantize, trials, variants, verify

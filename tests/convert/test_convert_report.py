@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.stripes import LABELS, stripes
+from support.labels import LABELS
+from support.stripes import stripes
 
 from convert import choice, layers
 

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from support.daemon import Daemon, jpegs
 from support.paths import ROOT
+from support.pictures import decoded
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
 
@@ -43,12 +43,6 @@ def running(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Iterat
     with Daemon(folder, f"camera.source={clip}") as daemon:
         daemon.until(lambda: any(f["label"] for f in daemon.state()["faces"]))
         yield daemon
-
-
-def decoded(jpeg: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture
 
 
 def validate(events: list[dict[str, object]]) -> None:

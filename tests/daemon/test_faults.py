@@ -13,11 +13,11 @@ from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pytest
 from support.daemon import Daemon
 from support.mjpeg_server import MjpegServer, Mode, demo_jpegs
+from support.pictures import decoded
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
 
@@ -122,10 +122,7 @@ def test_the_stream_shows_a_card_while_the_camera_is_lost(
     tmp_path: Path, camera: NetworkCamera
 ) -> None:
     def brightness() -> float:
-        jpeg = np.frombuffer(daemon.get("/snapshot.jpg"), np.uint8)
-        picture = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
-        assert picture is not None
-        return float(np.median(picture))
+        return float(np.median(decoded(daemon.get("/snapshot.jpg"))))
 
     with Daemon(tmp_path, *settings(camera)) as daemon:
         daemon.until(lambda: daemon.state()["faces"])

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import yaml
 from support.daemon import Daemon, jpegs
+from support.pictures import decoded
 
 from edge_daemon.reload import FileWatch
 
@@ -64,9 +64,7 @@ class Site:
         return dict(found[0])
 
     def picture(self) -> np.ndarray:
-        picture = cv2.imdecode(np.frombuffer(self.daemon.get("/snapshot.jpg"), np.uint8), 1)
-        assert picture is not None
-        return picture
+        return decoded(self.daemon.get("/snapshot.jpg"))
 
 
 @pytest.fixture
@@ -201,12 +199,6 @@ def test_privacy_and_drawing_change_at_once_even_for_who_is_watching(site: Site)
         site.daemon.until(lambda: np.median(decoded(next(parts))) < 3)
     assert site.face()["label"]
     assert np.median(site.picture()) < 3
-
-
-def decoded(jpeg: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture
 
 
 def detail(jpeg: bytes, box: list[int]) -> float:

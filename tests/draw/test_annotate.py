@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.labels import LABELS
 
 import edge_daemon
 from edge_daemon.core.types import Box, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import COLORS, UNSURE, annotate, color_of
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 BACKGROUND = 90
 
 Mask = NDArray[np.bool_]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.daemon import Daemon
+from support.waiting import until
 
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
@@ -51,13 +51,6 @@ def running(path: Path, backlog: Backlog[Event]) -> Iterator[EventLog]:
         backlog.close()
         thread.join(DEADLINE_S)
     assert not thread.is_alive()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.01)
 
 
 def numbers(path: Path) -> list[int]:

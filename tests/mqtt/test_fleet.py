@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
-from support.broker import Listener, certificate, mosquitto, passwords, until
+from support.broker import Listener, certificate, mosquitto, passwords
 from support.daemon import Daemon
 from support.paths import ROOT
+from support.waiting import until
 
 FLEET = ROOT / "deploy" / "fleet"
 DEVICES = int(os.environ.get("MIEN_DEVICES", "200"))

@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from support import home_assistant
-from support.broker import Listener, Mosquitto, certificate, mosquitto, passwords, until, way_to
+from support.broker import Listener, Mosquitto, certificate, mosquitto, passwords, way_to
 from support.daemon import Daemon
 from support.paths import ROOT
+from support.pictures import decoded
+from support.waiting import until
 
 from edge_daemon.mqtt.client import read_credentials, tls_context
 from edge_daemon.mqtt.link import MqttError
@@ -63,12 +64,6 @@ def daemon(
         yield daemon
 
 
-def picture_of(jpeg: bytes) -> np.ndarray:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture
-
-
 def ids(events: list[dict[str, Any]]) -> list[str]:
     """The ids, each once, in the order in which they were first heard."""
     return list(dict.fromkeys(event["id"] for event in events))
@@ -110,7 +105,7 @@ def test_pictures_of_events_are_sent_where_they_are_asked_for(
     daemon: Daemon, listener: Listener
 ) -> None:
     (*_, picture) = daemon.until(lambda: [p for p in listener.of("/snapshot") if p.payload])
-    assert picture_of(picture.payload).shape == (480, 640, 3)
+    assert decoded(picture.payload).shape == (480, 640, 3)
 
 
 def test_home_assistant_gets_values_for_all_it_is_announced(
@@ -158,7 +153,7 @@ def test_pause_stops_looking_and_showing(daemon: Daemon, listener: Listener) -> 
     listener.say(f"{BASE}/pause/set", "ON")
     daemon.until(lambda: listener.last("/state")["pause"] == "ON")
     daemon.until(lambda: listener.last("/faces")["expression"] == "no_face")
-    daemon.until(lambda: np.median(picture_of(daemon.get("/snapshot.jpg"))) < 8)  # a dark card
+    daemon.until(lambda: np.median(decoded(daemon.get("/snapshot.jpg"))) < 8)  # a dark card
     daemon.reload()  # of a file that says otherwise
     assert daemon.state()["controls"]["pause"] is True
     listener.say(f"{BASE}/pause/set", "off")

@@ -8,8 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +18,10 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from support.waiting import until
+
 DEADLINE_S = 40.0
 OPEN = ("allow_anonymous true",)
-
-
-def until(met: Callable[[], Any]) -> Any:
-    """Wait for `met` to give something true; fails after a generous deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if result := met():
-            return result
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
 
 
 class Mosquitto:

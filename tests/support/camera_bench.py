@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from edge_daemon.capture.opener import source_opener
 from edge_daemon.capture.sources import OpenSource
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import Frame
+from support.waiting import until
 
 
 def opener(source: str | int, *, loop: bool = False) -> OpenSource:
@@ -47,9 +47,9 @@ class Bench:
         self.camera.stop()
         assert not self.failures
 
-    def wait_for(self, state: str, timeout_s: float = 15.0) -> str:
+    def wait_for(self, state: str) -> str:
         """Wait until the camera is in `state`; the reason."""
-        until(lambda: self.camera.status.state == state, timeout_s)
+        until(lambda: self.camera.status.state == state)
         return self.camera.status.reason
 
     def take(self, count: int) -> list[Frame]:
@@ -64,13 +64,6 @@ class Bench:
             elif self.camera.status.state == "ended":
                 break
         return taken
-
-
-def until(true: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.02)
 
 
 def write_images(folder: Path) -> Path:

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from support.paths import ROOT
+from support.waiting import until
 
 DEADLINE_S = 40.0
 
@@ -64,14 +64,17 @@ class Daemon:
             self.log += (line.rstrip() for line in iter(lines.readline, ""))
 
     def until(self, met: Callable[[], Any]) -> Any:
-        """Wait for `met` to give something true; fails with the log after a generous deadline."""
-        deadline = time.monotonic() + self.deadline_s
-        while time.monotonic() < deadline:
-            if result := met():
-                return result
-            assert self.process.poll() is None, "\n".join(self.log)
-            time.sleep(0.05)
-        raise AssertionError("waited in vain; the log:\n" + "\n".join(self.log))
+        """Wait until `met` returns something true; fails with the log when the daemon ends."""
+
+        def met_or_ended() -> Any:
+            result = met()
+            assert result or self.process.poll() is None, self._whole_log()
+            return result
+
+        return until(met_or_ended, timeout_s=self.deadline_s, describe=self._whole_log)
+
+    def _whole_log(self) -> str:
+        return "\n".join(["the log:", *self.log])
 
     @property
     def url(self) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+from support.labels import LABELS
+
 TRAINING, TEST = 70, 21
 
 

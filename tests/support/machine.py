@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from support.waiting import until
+
 UNIT = "edge-daemon"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -43,13 +45,10 @@ class Machine(ABC):
         return self.run("sh", "-e", "-c", f"cd {cwd}\n{line}")
 
     def until(self, met: Callable[[], Any], what: str) -> float:
-        """Wait until `met` gives something true; the seconds that took."""
+        """Wait until `met` returns something true; return the seconds that took."""
         started_s = time.monotonic()
-        while time.monotonic() < started_s + self.deadline_s:
-            if met():
-                return time.monotonic() - started_s
-            time.sleep(0.1)
-        raise AssertionError(f"waited {self.deadline_s:.0f} s in vain until {what}")
+        until(met, timeout_s=self.deadline_s, describe=lambda: f"that {what}")
+        return time.monotonic() - started_s
 
     def show(self, name: str, unit: str = UNIT) -> str:
         """A property of a unit."""

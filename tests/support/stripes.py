@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from convert import quiet
+from support.labels import LABELS
 
 quiet.configure_tensorflow()
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 pytest.importorskip("tensorflow", reason="the train extra is not installed")
 pytest.importorskip("ai_edge_litert", reason="the train extra is not installed")
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 SPEC: dict[str, Any] = {
     "schema": 1,
     "name": "stripes",

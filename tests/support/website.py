@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.message import Message
@@ -13,11 +13,10 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 
 from edge_daemon.core.slots import Backlog, Latest
-from edge_daemon.core.types import Box, Face, Frame, ImageBgr, View
+from edge_daemon.core.types import Box, Face, Frame, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
@@ -30,11 +29,11 @@ from edge_daemon.vision.still import StillReader
 from edge_daemon.web.app import WebServer
 from edge_daemon.web.server.server import Tls
 from edge_daemon.web.stream import BOUNDARY
+from support.labels import LABELS
 from support.paths import ROOT
+from support.waiting import DEADLINE_S, until
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CAPTURED_AT = datetime(2025, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)
-DEADLINE_S = 30.0
 METRICS = b"# HELP mien_viewers Streams being watched.\n# TYPE mien_viewers gauge\nmien_viewers 0\n"
 COMMON = {
     "camera": "Door",
@@ -76,20 +75,6 @@ def read_part(stream: Readable) -> tuple[Message, bytes]:
     jpeg = stream.read(int(headers["Content-Length"]))
     assert stream.read(2) == b"\r\n"
     return headers, jpeg
-
-
-def decoded(jpeg: bytes) -> ImageBgr:
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None
-    return np.asarray(bgr, np.uint8)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for `condition`; fails when it does not come about."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.02)
 
 
 def _stills() -> tuple[Detector, Classifier]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.drawn_faces import LABELS, write_table
+from support.drawn_faces import write_table
+from support.labels import LABELS
 from support.paths import ROOT
 
 PATH = ROOT / "train" / "notebook.ipynb"

@@ -22,7 +22,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.drawn_faces import LABELS, TEST, TRAINING, faces, write_table
+from support.drawn_faces import TEST, TRAINING, faces, write_table
+from support.labels import LABELS
 from support.paths import ROOT
 from support.training import run
 
@@ -249,7 +250,7 @@ def test_the_spec_tells_what_the_model_file_carries(story: Story) -> None:
     spec = story.spec
     assert spec["schema"] == 1
     assert spec["name"] == "stripes"
-    assert spec["labels"] == LABELS
+    assert spec["labels"] == list(LABELS)
     assert spec["architecture"] == "compact"
     assert spec["license"] == "Apache-2.0"
     assert spec["input"] == {

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.broker import until
 from support.daemon import Daemon
 from support.publisher import Publisher
+from support.waiting import until
 
 from edge_daemon.__main__ import main
 from edge_daemon.core.threads import Stop

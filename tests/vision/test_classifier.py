@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.labels import LABELS
 
 from edge_daemon.core.types import Box, Eyes, ImageBgr, ImageGray, Point
 from edge_daemon.vision.classifier import Classifier, crop_face
@@ -20,7 +21,7 @@ CROP = Crop(side=1.0, eyes=Point(0.5, 0.4), box=Point(0.5, 0.5))
 
 def test_the_shipped_model_says_what_it_is(shipped_model: Path) -> None:
     model = read_model_file(shipped_model)
-    assert model.labels == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert model.labels == LABELS
     assert model.size_px == 48
     assert len(model.content) <= 1_000_000
     assert len(model.sha256) == 64

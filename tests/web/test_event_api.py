@@ -6,8 +6,8 @@ import csv
 import gzip
 import io
 import json
+import os
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPResponse
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.website import LABELS, Site, served, view
+from support.labels import LABELS
+from support.website import Site, served, view
 
 from edge_daemon.events.history import EventHistory, EventIds, Query
 from edge_daemon.events.ram import RamLog
@@ -93,10 +94,10 @@ def test_what_rotation_left_is_read_too_and_damage_is_skipped(tmp_path: Path) ->
 
     with gzip.open(tmp_path / "events.jsonl.2.gz", "wt") as oldest:
         oldest.write(f"{line(1)}\n{line(2)}\n")
-    time.sleep(0.02)
     (tmp_path / "events.jsonl.1").write_text(f"{line(3)}\nnonsense\n\0\0\0\n{line(4)[:-5]}\n")
-    time.sleep(0.02)
     (tmp_path / "events.jsonl").write_text(f'{line(5)}\n{line(6)}\n{{"time":"2026-01-31T12:00:07.0')
+    for age_s, name in enumerate(("events.jsonl", "events.jsonl.1", "events.jsonl.2.gz")):
+        os.utime(tmp_path / name, (1e9 - age_s, 1e9 - age_s))
     history = EventHistory(tmp_path / "events.jsonl")
     found = history.find(Query(), 100)
     assert [entry.event["n"] for entry in found] == [1, 2, 3, 5, 6]

@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.website import LABELS, Site, face, until
+from support.labels import LABELS
+from support.waiting import until
+from support.website import Site, face
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.types import Frame, View

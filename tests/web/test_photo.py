@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.website import LABELS, Site
+from support.labels import LABELS
+from support.website import Site
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.picture import decode_picture

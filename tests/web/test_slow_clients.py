@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.website import CAPTURED_AT, Readable, Site, decoded, noise, read_part, served, until
+from support.pictures import decoded
+from support.waiting import until
+from support.website import CAPTURED_AT, Readable, Site, noise, read_part, served
 
 from edge_daemon.core.types import Frame, View
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.website import Site, until, view
+from support.waiting import until
+from support.website import Site, view
 
 CONNECTIONS = 1000
 

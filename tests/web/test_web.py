@@ -16,17 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.website import (
-    CAPTURED_AT,
-    LABELS,
-    Site,
-    decoded,
-    noise,
-    read_part,
-    served,
-    until,
-    view,
-)
+from support.labels import LABELS
+from support.pictures import decoded
+from support.waiting import until
+from support.website import CAPTURED_AT, Site, noise, read_part, served, view
 
 from edge_daemon.core.types import Box, Drawing, Frame, View
 from edge_daemon.web import app as web
