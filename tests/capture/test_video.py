@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.camera_bench import Bench, opener, until
+from support.camera_bench import Bench, opener
+from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.capture.sources import SourceError
