@@ -1,16 +1,16 @@
-"""Reloads: another configuration, command or model file in, new stages beside the old ones out."""
+"""Switches the running parts to another configuration or model; a bad one changes nothing."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_daemon.config.schema import Config, Mistakes, changed, needs_restart, overridden, reloaded
-from edge_daemon.core.errors import UserError
+from edge_daemon.config.schema import Config, changed, needs_restart, overridden, reloaded
+from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.core.parts import Part
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Command
-from edge_daemon.pipeline.stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +18,14 @@ Signature = tuple[int, int, int]  # inode, time of the last change in ns, bytes
 
 
 class FileWatch:
-    """Says once that a file has become another, when two looks in a row found it the same."""
+    """Reports once that a file has changed, when two checks in a row found it the same."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = self._last = _signature(path)
 
     def changed(self) -> bool:
-        """Look; whether the file is another one by now and has settled."""
+        """Check the file; return whether it has changed and settled."""
         found = _signature(self._path)
         settled, self._last = found == self._last, found
         if not settled or found is None or found == self._known:
@@ -43,10 +43,10 @@ def _signature(path: Path) -> Signature | None:
 
 
 class Reloader:
-    """Goes over to what `load` gives, or stays with what runs where anything is wrong with it.
+    """Switches `parts` from `running` to another configuration.
 
-    `build` makes the stages of a configuration and raises UserError if it cannot, as `load` does;
-    `apply` puts them in use. What `commands` ask for holds over reloads, whatever the file says.
+    `load` reads the configuration. What `commands` request holds over reloads, whatever the file
+    says. Whatever goes wrong while loading and preparing is logged, and changes nothing.
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class Reloader:
         *,
         running: Config,
         load: Callable[[], Config],
-        build: Callable[[Config], Stages],
-        apply: Callable[[Config, Stages], None],
+        parts: Sequence[Part[Config]],
         commands: Backlog[Command],
     ) -> None:
         self._running = running
-        self._load, self._build, self._apply = load, build, apply
+        self._load, self._parts = load, parts
         self._commands = commands
         self._commanded: dict[str, object] = {}
         self._model = FileWatch(Path(running.model))
@@ -69,53 +68,60 @@ class Reloader:
         try:
             wanted = overridden(self._load(), self._commanded)
             config = reloaded(self._running, wanted)
-            stages = self._build(config)
-        except UserError as error:
-            self._refuse(error)
+            before = self._running
+            self._switch(config)
+        except Exception as error:  # whatever a file may hold
+            _refuse(error)
             return
-        live, fixed = changed(self._running, config), changed(config, wanted)
-        log.info("reloaded; changed: %s", ", ".join(live) or "nothing but what files hold")
-        for name in filter(needs_restart, fixed):
+        names = ", ".join(changed(before, config)) or "nothing but what files hold"
+        log.info("reloaded; changed: %s", names)
+        for name in filter(needs_restart, changed(config, wanted)):
             log.warning("%s has changed, but needs a restart", name)
-        self._use(config, stages)
 
     def obey(self) -> None:
-        """Do what has been commanded since."""
+        """Carry out the commands that came since; of several for one key the last counts."""
+        wanted: dict[str, object] = {}
         while (command := self._commands.get(timeout_s=0)) is not None:
+            wanted[command.key] = command.value
+        for key, value in wanted.items():
             try:
-                config = overridden(self._running, {command.key: command.value})
+                config = overridden(self._running, {key: value})
                 if config == self._running:
                     continue
-                stages = self._build(config)
-            except Mistakes as error:
-                log.warning("command refused: %s", error.mistakes[0].reason)
-            except UserError as error:
-                self._refuse(error)
-            else:
-                log.info("commanded: %s is %s", command.key, command.value)
-                self._commanded[command.key] = command.value
-                self._use(config, stages)
+                self._switch(config)
+            except Exception as error:  # a model may be anything
+                log.warning("command refused: %s", _sentence(error))
+                continue
+            log.info("commanded: %s is %s", key, value)
+            self._commanded[key] = value
 
-    def look(self) -> None:
-        """Load the model anew if its file has become another."""
+    def check_model(self) -> None:
+        """Load the model again if its file has changed."""
         if not self._model.changed():
             return
         try:
-            stages = self._build(self._running)
-        except UserError as error:
-            self._refuse(error)
-            return
-        self._use(self._running, stages)
+            self._switch(self._running)
+        except Exception as error:  # a model may be anything
+            _refuse(error)
 
-    def _use(self, config: Config, stages: Stages) -> None:
+    def _switch(self, config: Config) -> None:
+        """Have every part prepare for `config`, and only then switch all of them."""
+        switches = [part.adopt(config) for part in self._parts]
+        for switch in switches:
+            switch()
         if config.model != self._running.model:
             self._model = FileWatch(Path(config.model))
         self._running = config
-        self._apply(config, stages)
-        model = stages.classifier.model
-        log.info("model: %s (%s), sha256 %s", model.path, model.name, model.sha256[:12])
 
-    def _refuse(self, error: Exception) -> None:
-        for line in str(error).splitlines():
-            log.error("%s", line)
-        log.error("reload refused; all stays as it was")
+
+def _refuse(error: Exception) -> None:
+    for line in _sentence(error).splitlines():
+        log.error("%s", line)
+    log.error("reload refused; nothing has changed")
+
+
+def _sentence(error: Exception) -> str:
+    """Return what a user has to fix, or what went wrong unexpectedly."""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {reason_of(error)}"

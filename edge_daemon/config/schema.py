@@ -24,6 +24,7 @@ from edge_daemon.config.sections import (
     StreamConfig,
     TrackerConfig,
 )
+from edge_daemon.core.errors import UserError
 
 # What a reload leaves as it is: a section or a key. All else changes between two frames.
 NEEDS_RESTART = (
@@ -77,11 +78,11 @@ class Mistake:
     reason: str
 
 
-class Mistakes(ValueError):
+class Mistakes(UserError):
     """All that is wrong with the values."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__(mistakes)
+        super().__init__("\n".join(f"{each.reason}." for each in mistakes))
         self.mistakes = mistakes
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Final
+
+JOIN_S: Final = 1.0  # that a stopping part waits for its thread
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +145,27 @@ class View:
     notice: str = ""
     blur_areas: tuple[Box, ...] = ()
     drawing: Drawing = Drawing()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The faces as values for JSON, in pixels of a frame of `size`."""
+        height, width = self.frame.bgr.shape[:2]
+        return {
+            "time": rfc3339(self.frame.captured_at),
+            "size": [width, height],
+            "notice": self.notice,
+            "faces": [self._face(face) for face in self.faces],
+        }
+
+    def _face(self, face: Face) -> dict[str, Any]:
+        scores = zip(self.drawing.labels, face.scores, strict=False)
+        return {
+            "id": face.id,
+            "label": face.label,
+            "score": round(face.score, 3),
+            "scores": {name: round(score, 3) for name, score in scores},
+            "box": [round(value, 1) for value in face.box],
+            "since_s": round(self.frame.captured_s - face.since_s, 1),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.tail import EventFollower
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt.delivery import EventDelivery, PositionFile
-from edge_daemon.mqtt.link import Discovery, MqttLink
+from edge_daemon.mqtt.link import Connect, Discovery, MqttLink
 from edge_daemon.mqtt.messages import Topics
 from edge_daemon.mqtt.states import StatePublisher
 
@@ -28,23 +28,15 @@ def build_mqtt(
     feed: EventFeed,
     views: Latest[View],
     pictures: Latest[bytes],
-    faces: Callable[[View], dict[str, Any]],
     state: Callable[[], dict[str, Any]],
     labels: Callable[[], Sequence[str]],
     commands: Backlog[Command],
-) -> MqttLink | None:
-    """Build the link; None without a broker, and then paho-mqtt is not imported.
-
-    `faces` and `state` return what is published of a view and of the daemon. Raises MqttError.
-    """
+) -> MqttLink:
+    """Build the link; `state` returns what is published of the daemon. Raises MqttError."""
     mqtt = config.mqtt
-    if not mqtt.host:
-        return None
-    from edge_daemon.mqtt.client import connector  # noqa: PLC0415 (paho-mqtt is an extra)
-
     if mqtt.shows_password:
         log.warning("mqtt: the password is sent to %s in the clear; set mqtt.tls", mqtt.host)
-    topics = Topics(mqtt.topic, host=socket.gethostname(), camera=config.camera.name)
+    topics = configured_topics(config)
     discovery = Discovery(
         mqtt.discovery,
         lambda: home_assistant.discovery_message(
@@ -57,18 +49,9 @@ def build_mqtt(
         ),
     )
     path = log_file(config)
-    link = MqttLink(
+    return MqttLink(
         broker_name=f"{mqtt.host}:{mqtt.port}",
-        connect=connector(
-            host=mqtt.host,
-            port=mqtt.port,
-            client_id=topics.device,
-            credentials=mqtt.credentials,
-            tls=mqtt.tls,
-            ca=mqtt.tls_ca,
-            certificate=mqtt.tls_certificate,
-            key=mqtt.tls_key,
-        ),
+        connect=build_connector(config, topics.device),
         topics=topics,
         events=EventDelivery(
             topics=topics,
@@ -80,11 +63,31 @@ def build_mqtt(
             topics=topics,
             views=views,
             pictures=pictures if mqtt.snapshots else None,
-            faces=faces,
+            faces=View.as_dict,
             state=state,
         ),
         discovery=discovery if mqtt.discovery else None,
         commands=commands if mqtt.commands else None,
     )
-    feed.listen(link.wake)
-    return link
+
+
+def build_connector(config: Config, client_id: str) -> Connect:
+    """Build what connects to the broker. Raises MqttError, without paho-mqtt for instance."""
+    from edge_daemon.mqtt.client import connector  # noqa: PLC0415 (paho-mqtt is an extra)
+
+    mqtt = config.mqtt
+    return connector(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=client_id,
+        credentials=mqtt.credentials,
+        tls=mqtt.tls,
+        ca=mqtt.tls_ca,
+        certificate=mqtt.tls_certificate,
+        key=mqtt.tls_key,
+    )
+
+
+def configured_topics(config: Config) -> Topics:
+    """The topics of this daemon."""
+    return Topics(config.mqtt.topic, host=socket.gethostname(), camera=config.camera.name)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from edge_daemon.core.parts import Metric, Part, gauges
+from edge_daemon.core.threads import JOIN_S, Worker
 
 # The bits of a Raspberry Pi's get_throttled that speak of now; 16 bits further up stands whether
 # the same has been so since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 LIMITS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 SINCE_START: Final = 16
+READ_S: Final = 1.0  # between two readings
 
 # Raspberry Pi's own kernel gives all bits, as a hexadecimal number. By way of the driver, since
 # the device's own path differs between models.
@@ -68,6 +73,57 @@ class Board:
                 if path.read_text().strip() == VOLTAGE_NAME:
                     return int((path.parent / VOLTAGE_ALARM).read_text()) & 1
         return None
+
+
+class BoardPart(Part[Any]):
+    """Reads the board once a second and hands its limits to `on_limits`, in its own thread."""
+
+    name = "board"
+
+    def __init__(
+        self,
+        on_limits: Callable[[Sequence[str] | None], None],
+        *,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._board = Board()
+        self._on_limits = on_limits
+        self._stop = threading.Event()
+        self._worker = Worker("board", self._run, on_failure)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._worker.join(JOIN_S)
+
+    def report(self) -> dict[str, Any]:
+        return {"board": asdict(self._board.status)}
+
+    def metrics(self) -> Iterable[Metric]:
+        status = self._board.status
+        temperatures = status.temperatures_c.items()
+        yield gauges(
+            "mien_temperature_celsius", "Temperatures of thermal zones.", "zone", temperatures
+        )
+        for name, text, limits in (
+            ("mien_board_limit", "1 for what holds the board back now.", status.limits),
+            (
+                "mien_board_limit_since_start",
+                "1 for what has held the board back since its start.",
+                status.limits_before,
+            ),
+        ):
+            if limits is not None:
+                yield gauges(
+                    name, text, "limit", [(each, float(each in limits)) for each in LIMITS]
+                )
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._on_limits(self._board.read().limits)
+            self._stop.wait(READ_S)
 
 
 def _named(bits: int) -> tuple[str, ...]:

@@ -56,11 +56,9 @@ def build_updater(
     progress: Callable[[], Progress],
     use: Callable[[Path], None],
     stop: Stop,
-) -> Updater | None:
-    """None where no updates are asked for. Raises UpdatesUnavailable."""
+) -> Updater:
+    """Build what looks for newer models. Raises UpdatesUnavailable."""
     models = config.models
-    if not models.url:
-        return None
     store = _store(config)
     from edge_daemon.updates.updater import Updater  # noqa: PLC0415
 

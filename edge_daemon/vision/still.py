@@ -20,11 +20,15 @@ class StillReader:
     """
 
     def __init__(self, build: BuildParts, max_faces: int) -> None:
-        self.build = build
+        self._build = build
         self._built_by: BuildParts | None = None
         self._max_faces = max_faces
         self._busy = threading.Lock()
         self._parts: tuple[Detector, Classifier] | None = None
+
+    def adopt(self, build: BuildParts) -> None:
+        """Use what `build` makes from the next picture on; may be called by any thread."""
+        self._build = build
 
     def view(self, bgr: ImageBgr) -> View:
         """The picture with its largest faces, each with the label that scores highest."""
@@ -44,7 +48,7 @@ class StillReader:
         return View(frame, tuple(faces), drawing=Drawing(labels=labels))
 
     def _current_parts(self) -> tuple[Detector, Classifier]:
-        build = self.build
+        build = self._build
         if self._parts is None or self._built_by is not build:
             old, self._parts = self._parts, build()
             self._built_by = build

@@ -24,7 +24,6 @@ from edge_daemon.web.events import CONTENT_TYPE, EventStream
 from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.server.server import WRITABLE
-from edge_daemon.web.stream import Viewers
 
 PAGE: Final = 100  # events a page where no ?limit= is given
 UPLOADS: Final = 4  # received at once; one at a time is then looked at
@@ -38,7 +37,7 @@ COLUMNS: Final = (
 class Report(Protocol):
     """What the page tells of the daemon."""
 
-    def state(self, viewers: int) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What /state answers; values for JSON."""
         ...
 
@@ -62,14 +61,13 @@ class Api:
         feed: EventFeed,
         history: EventHistory,
         report: Report,
-        viewers: Viewers,
         stills: StillReader,
         metrics: Callable[[], tuple[bytes, str]],
         max_readers: int,
         loop: Loop,
     ) -> None:
         self._access, self._views, self._feed, self._history = access, views, feed, history
-        self._report, self._viewers, self._stills = report, viewers, stills
+        self._report, self._stills = report, stills
         self._metrics = metrics
         self._max_readers, self._readers = max_readers, 0
         self._loop = loop
@@ -142,7 +140,7 @@ class Api:
         return faces, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _state(self) -> dict[str, Any]:
-        return self._report.state(self._viewers.count)
+        return self._report.state()
 
     def _live_events(self, since: str) -> Response:
         if self._readers >= self._max_readers:

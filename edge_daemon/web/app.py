@@ -70,7 +70,6 @@ class WebServer:
                 feed=feed,
                 history=history,
                 report=report,
-                viewers=self._viewers,
                 stills=stills,
                 metrics=metrics,
                 max_readers=max_viewers,

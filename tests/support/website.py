@@ -156,7 +156,7 @@ class Site:
         else:
             self._logger.join()
 
-    def state(self, viewers: int) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {
             "version": "0.0",
             "time": datetime.now(UTC).isoformat(),
@@ -166,7 +166,7 @@ class Site:
             "runtime": "litert",
             "fps": 12.34,
             "latency_ms": 20.0,
-            "viewers": viewers,
+            "viewers": self.server.viewers,
             "uptime_s": time.monotonic() - self._started_s,
             "board": {
                 "temperatures_c": {"thermal_zone0 cpu-thermal": 51.5},

@@ -1,0 +1,121 @@
+"""The camera as a part of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, get_args
+
+from edge_daemon.capture.build import configured_source
+from edge_daemon.capture.camera import Camera, Loss, State
+from edge_daemon.config.schema import Config
+from edge_daemon.core.parts import Metric, Note, Part, counter, counters, gauges, info
+from edge_daemon.core.slots import Latest
+from edge_daemon.core.types import Frame
+
+HEALTHY = frozenset({"ok", "starting", "ended"})
+
+
+class CameraPart(Part[Config]):
+    """Publishes the camera's frames in `frames`; raises SourceError if that can never work."""
+
+    name = "camera"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        frames: Latest[Frame],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._notes: list[Note] = []
+        self._camera_name = config.camera.name
+        self._camera = Camera(
+            open_source=configured_source(config),
+            frames=frames,
+            timeout_s=config.camera.timeout_s,
+            lossless=config.camera.lossless,
+            on_failure=on_failure,
+            check_frozen=config.camera.check_frozen,
+            on_lost=self._note_loss,
+            on_restored=self._note_return,
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the source is a file that was played to its end."""
+        return self._camera.status.state == "ended"
+
+    @property
+    def notice(self) -> str:
+        """Why the camera is lost; "" while it is not."""
+        return self._camera.notice
+
+    def listen(self, note: Note) -> None:
+        """Call `note` when the camera is lost and when it is back; call before `start`."""
+        self._notes.append(note)
+
+    def start(self) -> None:
+        self._camera.start()
+
+    def stop(self) -> None:
+        self._camera.stop()
+
+    def report(self) -> dict[str, Any]:
+        status, counts = self._camera.status, self._camera.counts
+        return {
+            "camera": {
+                "name": self._camera_name,
+                "source": status.name,
+                "state": status.state,
+                "cause": status.cause,
+                "notice": status.reason,
+                "reopened": counts.reopened,
+                "abandoned": counts.abandoned,
+                "lost": dict(counts.lost),
+            },
+            "frames": {"captured": counts.captured, "overwritten": counts.overwritten},
+        }
+
+    def metrics(self) -> Iterable[Metric]:
+        status, counts = self._camera.status, self._camera.counts
+        states = [(state, float(state == status.state)) for state in get_args(State)]
+        causes = [(cause, float(cause == status.cause)) for cause in counts.lost]
+        return [
+            info("mien_camera", "The camera.", name=self._camera_name, source=status.name),
+            counter("mien_frames_captured", "Frames the camera delivered.", counts.captured),
+            counter(
+                "mien_frames_dropped",
+                "Frames that were not processed, because a newer one came or of throttling.",
+                counts.overwritten,
+                reason="overwritten",
+            ),
+            gauges("mien_camera_state", "1 for the camera's state.", "state", states),
+            gauges("mien_camera_lost", "1 for why the camera is lost.", "cause", causes),
+            counters(
+                "mien_camera_losses",
+                "Attempts to open the camera that failed or came to an end.",
+                "cause",
+                counts.lost.items(),
+            ),
+            counter(
+                "mien_camera_reopenings",
+                "Attempts to open the camera after the first.",
+                counts.reopened,
+            ),
+            counter(
+                "mien_camera_reads_abandoned", "Reads that hung in the driver.", counts.abandoned
+            ),
+        ]
+
+    def trouble(self) -> str:
+        status = self._camera.status
+        return "" if status.state in HEALTHY else status.reason
+
+    def _note_loss(self, loss: Loss) -> None:
+        for note in self._notes:
+            note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason)
+
+    def _note_return(self, at: datetime, outage_s: float) -> None:
+        for note in self._notes:
+            note("camera_restored", at, duration_s=round(outage_s, 3))

@@ -1,0 +1,91 @@
+"""The web server as a part of the daemon."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
+from edge_daemon.core.parts import Metric, Part, gauge
+from edge_daemon.core.slots import Latest
+from edge_daemon.core.types import View
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.events.history import EventHistory
+from edge_daemon.vision.still import StillReader
+from edge_daemon.web.api import Report
+from edge_daemon.web.app import WebServer
+from edge_daemon.web.server.server import CertificateError, Tls
+
+log = logging.getLogger(__name__)
+
+
+class BindError(UserError):
+    """The web server cannot listen on the address it is given."""
+
+
+class WebPart(Part[Config]):
+    """Serves the page, the stream and the API."""
+
+    name = "web"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        views: Latest[View],
+        feed: EventFeed,
+        history: EventHistory,
+        report: Report,
+        stills: StillReader,
+        metrics: Callable[[], tuple[bytes, str]],
+        observe: Callable[[str, float], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._web = web = config.web
+        self._server = WebServer(
+            host=web.host,
+            port=web.port,
+            tls=Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None,
+            password=web.password,
+            token=web.token,
+            hosts=web.hosts,
+            max_viewers=web.max_viewers,
+            views=views,
+            feed=feed,
+            history=history,
+            report=report,
+            stills=stills,
+            metrics=metrics,
+            observe=observe,
+            on_failure=on_failure,
+        )
+
+    def start(self) -> None:
+        """Listen and serve. Raises BindError."""
+        web = self._web
+        try:
+            self._server.start()
+        except CertificateError as error:
+            raise BindError(f"web: {error}") from error
+        except OSError as error:
+            raise BindError(
+                f"web: {web.host}:{web.port} cannot be listened on: {error.strerror}; "
+                "set web.host and web.port to an address that is free."
+            ) from error
+        host = f"[{web.host}]" if ":" in web.host else web.host
+        if web.unguarded:
+            log.warning("web: no password, and %s is open to the network: web.auth is none", host)
+        scheme = "https" if web.tls_certificate else "http"
+        log.info("watch: %s://%s:%d/", scheme, host, self._server.port)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def report(self) -> dict[str, Any]:
+        return {"viewers": self._server.viewers}
+
+    def metrics(self) -> Iterable[Metric]:
+        return [gauge("mien_viewers", "Streams being watched.", self._server.viewers)]
