@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -105,6 +106,21 @@ def test_an_expression_is_reported_once_in_its_cooldown_and_what_is_then_counts(
         (4.1, "expression_end"),
         (4.1, "face_end"),
     ]
+
+
+def test_a_face_that_walked_out_ends_where_it_was_last_seen() -> None:
+    maker = EventMaker(labels=LABELS, common=COMMON, update_s=1.0)
+    boxes = [Box(40, 10, 10, 12), Box(60, 10, 10, 12), Box(75, 10, 10, 12), Box(90, 10, 10, 12)]
+    events = []
+    for second, box in enumerate(boxes):
+        events += maker.update(frame(second), [replace(face("happy"), box=box)])
+    events += maker.update(frame(9.0), [])
+    boxes_of = [(event.type, event.fields["box"]) for event in events]
+    assert boxes_of[-2:] == [
+        ("expression_end", [60, 10, 10, 12]),
+        ("face_end", [60, 10, 10, 12]),
+    ]
+    assert all(box[0] < 64 for _, box in boxes_of)
 
 
 def test_a_face_without_news_is_reported_now_and_then() -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_daemon.core.slots import Backlog
 from edge_daemon.events.archive import Retention
+from edge_daemon.events.events import Event
 from edge_daemon.events.ram import RamLog
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.events.writer import EventLog
 
 
 def line(n: int, at: datetime | None = None) -> bytes:
@@ -154,3 +157,41 @@ def test_ram_is_flushed_in_time_and_when_it_is_full(tmp_path: Path) -> None:
         assert (tmp_path / "ram" / "events.jsonl").stat().st_size <= 1000
     log.close()
     assert contents(disk.parent) == list(range(40))
+
+
+def test_a_log_with_an_event_every_moment_is_compressed_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    backlog: Backlog[Event] = Backlog(10_000)
+    log = EventLog(path, RotatingLog(path, LogPolicy(rotate_bytes=50_000)), backlog)
+    for n in range(2_000):  # none of which the log ever has to wait for
+        backlog.put(Event(datetime.now(UTC), "n", {"n": n, "text": "x" * 200}))
+    backlog.close()
+    log.run()
+    plain = [file for file in tmp_path.glob("events.0*") if file.suffix != ".gz"]
+    assert len(list(tmp_path.glob("events.0*.gz"))) >= 7
+    assert len(plain) <= 1
+    assert contents(tmp_path) == list(range(2_000))
+
+
+def test_a_file_that_is_too_large_is_compressed_before_it_is_judged(tmp_path: Path) -> None:
+    """As after keep_mb was lowered, or when the daemon takes over a log without limits."""
+    lines = [line(n) for n in range(1_000)]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    log = RotatingLog(tmp_path / "events.jsonl", LogPolicy(rotate_bytes=20_000, keep_bytes=60_000))
+    log.append(line(1_000))
+    assert contents(tmp_path) == list(range(1_001))
+    tidied(log)
+    log.close()
+    assert contents(tmp_path) == list(range(1_001))
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 60_000
+
+
+def test_the_age_of_a_rotated_file_counts_from_its_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line(1, datetime.now(UTC) - timedelta(days=40)))
+    os.utime(path, (time.time() - 40 * 86_400,) * 2)
+    log = RotatingLog(path, LogPolicy(rotate_s=3600, keep_s=30 * 86_400))
+    log.append(line(2))
+    tidied(log)
+    log.close()
+    assert contents(tmp_path) == [1, 2]
