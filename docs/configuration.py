@@ -1,6 +1,6 @@
-"""The schema in, docs/configuration.md out: `python docs/configuration.py > docs/configuration.md`.
+"""Generates docs/configuration.md: `python docs/configuration.py > docs/configuration.md`.
 
-A test holds the two together.
+A test checks that the page is up to date.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ INTRODUCTION = """\
 
 Generated from the schema in `edge_daemon/config/schema.py` by `make docs`.
 
-A setting comes from its default, from the file given with `--config` (`config.yaml`), from a
-variable of the environment, or from `--set section.key=value`; the later of these wins. Values are
-YAML. Unknown keys and values that do not fit are named with their line:
+A setting comes from its default, from the file given with `--config` (else `config.yaml` in the
+working directory, if there is one), from an environment variable, or from `--set
+section.key=value`; later ones win. Values are YAML. Relative paths in the file are relative to its
+folder; relative paths given otherwise are relative to the working directory. `check-config` reports
+unknown keys and wrong values with their line, and checks what the start checks (the model, the
+detector, the source and certificates):
 
-    python -m edge_daemon check-config --config config.yaml
+    mien check-config --config config.yaml
 
-`SIGHUP` (`systemctl reload edge-daemon`) reads the file again and changes between two
-frames what can be changed so; the log names what needs a restart, marked *restart* below. If
-anything is wrong with the file, or with the model it names, the log says so and all stays as it
-was. A model file that is replaced is loaded without being asked, once it has not changed for a
+`SIGHUP` (`systemctl reload edge-daemon`) reads the file again and applies it between two frames.
+Keys marked *restart* below keep their values until the daemon is restarted; the log names those
+that have changed. If anything is wrong with the file, or with a file it names, the log says so and
+nothing changes. A model file that is replaced is loaded by itself once it has not changed for a
 second.
 """
 
@@ -49,10 +52,11 @@ def _section(title: str, what: str, name: str, properties: dict[str, Any]) -> It
     yield f"## {title}\n\n{what}\n"
     for key, each in properties.items():
         dotted = f"{name}.{key}" if name else key
-        restart = "; *restart*" if needs_restart(dotted) else ""
+        reason = needs_restart(dotted)
+        mark, why = ("; *restart*", f" It needs a restart: {reason}.") if reason else ("", "")
         yield (
-            f"- **`{key}`** = `{json.dumps(each['default'])}` ({_accepts(each)}{restart}; "
-            f"`{variable_of(dotted)}`)  \n  {each['description']}"
+            f"- **`{key}`** = `{json.dumps(each['default'])}` ({_accepts(each)}{mark}; "
+            f"`{variable_of(dotted)}`)  \n  {each['description']}{why}"
         )
     yield ""
 

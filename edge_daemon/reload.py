@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_daemon.config.schema import Config, changed, needs_restart, overridden, reloaded
+from edge_daemon.config.schema import Config, changed, needs_restart, overridden, reloadable
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.parts import Part
 from edge_daemon.core.slots import Backlog
@@ -67,7 +67,7 @@ class Reloader:
         """Read the configuration again, and the model with it."""
         try:
             wanted = overridden(self._load(), self._commanded)
-            config = reloaded(self._running, wanted)
+            config = reloadable(self._running, wanted)
             before = self._running
             self._switch(config)
         except Exception as error:  # whatever a file may hold
@@ -75,8 +75,8 @@ class Reloader:
             return
         names = ", ".join(changed(before, config)) or "nothing but what files hold"
         log.info("reloaded; changed: %s", names)
-        for name in filter(needs_restart, changed(config, wanted)):
-            log.warning("%s has changed, but needs a restart", name)
+        for name in changed(config, wanted):
+            log.warning("%s has changed, but needs a restart: %s", name, needs_restart(name))
 
     def obey(self) -> None:
         """Carry out the commands that came since; of several for one key the last counts."""

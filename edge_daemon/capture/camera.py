@@ -91,6 +91,8 @@ class Camera:
     for each outage, in the capture thread. `on_failure` is called there with the exception that
     ended it: SourceError for a file that cannot be read to its end, RestartNeeded once a read has
     blocked for `hang_limit_s` and the camera is lost.
+
+    `before` is the stopped camera that this one replaces: its counts and its outage continue.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Camera:
         hang_limit_s: float = 60.0,
         on_lost: Callable[[Loss], None] = lambda loss: None,
         on_restored: Callable[[datetime, float], None] = lambda at, outage_s: None,
+        before: Camera | None = None,
     ) -> None:
         self._open_source = open_source
         self._frames = frames
@@ -126,6 +129,14 @@ class Camera:
         self._hanging: list[Reader] = []
         self._captured = self._opened = self._abandoned = 0
         self._lost: dict[Cause, int] = dict.fromkeys(get_args(Cause), 0)
+        if before is not None:
+            self._continue(before)
+
+    def _continue(self, before: Camera) -> None:
+        """Continue the counts, and the outage if there is one, of a camera that was stopped."""
+        self._captured, self._opened = before._captured, before._opened
+        self._abandoned, self._lost = before._abandoned, dict(before._lost)
+        self._outage, self._hanging = before._outage, before._hanging
 
     @property
     def status(self) -> CameraStatus:

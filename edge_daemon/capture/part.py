@@ -8,8 +8,10 @@ from typing import Any, get_args
 
 from edge_daemon.capture.build import configured_source
 from edge_daemon.capture.camera import Camera, Loss, State
+from edge_daemon.capture.sources import OpenSource
 from edge_daemon.config.schema import Config
-from edge_daemon.core.parts import Metric, Note, Part, counter, counters, gauges, info
+from edge_daemon.config.sections import CameraConfig
+from edge_daemon.core.parts import Apply, Metric, Note, Part, counter, counters, gauges, info
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import Frame
 
@@ -28,18 +30,10 @@ class CameraPart(Part[Config]):
         frames: Latest[Frame],
         on_failure: Callable[[BaseException], None],
     ) -> None:
+        self._frames, self._on_failure = frames, on_failure
         self._notes: list[Note] = []
-        self._camera_name = config.camera.name
-        self._camera = Camera(
-            open_source=configured_source(config),
-            frames=frames,
-            timeout_s=config.camera.timeout_s,
-            lossless=config.camera.lossless,
-            on_failure=on_failure,
-            check_frozen=config.camera.check_frozen,
-            on_lost=self._note_loss,
-            on_restored=self._note_return,
-        )
+        self._settings = config.camera
+        self._camera = self._build(config.camera, configured_source(config))
 
     @property
     def has_ended(self) -> bool:
@@ -65,7 +59,7 @@ class CameraPart(Part[Config]):
         status, counts = self._camera.status, self._camera.counts
         return {
             "camera": {
-                "name": self._camera_name,
+                "name": self._settings.name,
                 "source": status.name,
                 "state": status.state,
                 "cause": status.cause,
@@ -82,7 +76,7 @@ class CameraPart(Part[Config]):
         states = [(state, float(state == status.state)) for state in get_args(State)]
         causes = [(cause, float(cause == status.cause)) for cause in counts.lost]
         return [
-            info("mien_camera", "The camera.", name=self._camera_name, source=status.name),
+            info("mien_camera", "The camera.", name=self._settings.name, source=status.name),
             counter("mien_frames_captured", "Frames the camera delivered.", counts.captured),
             counter(
                 "mien_frames_dropped",
@@ -111,6 +105,36 @@ class CameraPart(Part[Config]):
     def trouble(self) -> str:
         status = self._camera.status
         return "" if status.state in HEALTHY else status.reason
+
+    def adopt(self, config: Config) -> Apply:
+        """Open the camera again if anything but its name has changed."""
+        settings = config.camera
+        renamed = self._settings.model_copy(update={"name": settings.name})
+        open_source = None if settings == renamed else configured_source(config)
+
+        def apply() -> None:
+            self._settings = settings
+            if open_source is not None:
+                self._camera.stop()
+                self._camera = self._build(settings, open_source, self._camera)
+                self._camera.start()
+
+        return apply
+
+    def _build(
+        self, settings: CameraConfig, open_source: OpenSource, before: Camera | None = None
+    ) -> Camera:
+        return Camera(
+            open_source=open_source,
+            frames=self._frames,
+            timeout_s=settings.timeout_s,
+            lossless=settings.lossless,
+            on_failure=self._on_failure,
+            check_frozen=settings.check_frozen,
+            on_lost=self._note_loss,
+            on_restored=self._note_return,
+            before=before,
+        )
 
     def _note_loss(self, loss: Loss) -> None:
         for note in self._notes:

@@ -1,28 +1,41 @@
-"""Where settings are written down: `config.yaml`, `MIEN_…` variables and `--set` in, `Config` out.
+"""Reads the configuration: defaults, then a file, `MIEN_…` variables and `--set` options.
 
-The later of these wins. Every mistake is named in a sentence, with its place and the nearest key
-there is.
+Later ones win. Every mistake is reported in one sentence, with its place and the nearest valid key.
 """
 
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
-from edge_daemon.config.schema import SECRETS, Config, Mistake, Mistakes, keys, validated
-from edge_daemon.core.errors import UserError
+from edge_daemon.config.schema import (
+    SECRETS,
+    Config,
+    InvalidConfig,
+    Key,
+    Mistake,
+    keys,
+    overridden,
+    validated,
+)
+from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.core.files import read_file
 
-PREFIX = "MIEN_"
-NOTHING: Mapping[str, str] = {}
+PREFIX: Final = "MIEN_"
+MAX_BYTES: Final = 1_000_000
+INSTALLATION: Final = Path(__file__).resolve().parents[2]  # of a checkout or a release
+NO_VARIABLES: Final[Mapping[str, str]] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
 
 
 class ConfigError(UserError):
-    """The configuration cannot be used; a line for each mistake names its place and what to do."""
+    """The configuration cannot be used; each line names a mistake, its place and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,55 +48,127 @@ class _Override:
 
 
 def load_config(
-    path: Path, words: Sequence[str] = (), environment: Mapping[str, str] = NOTHING
+    path: Path | None, words: Sequence[str] = (), environment: Mapping[str, str] = NO_VARIABLES
 ) -> Config:
-    """Read `path`, then the `MIEN_…` variables of `environment`, then `words`.
+    """Read the file `path`, if any, then the `MIEN_…` variables of `environment`, then `words`.
 
-    A variable is `MIEN_SECTION_KEY`, a word `section.key=value`, each with a YAML value. Raises
-    ConfigError.
+    A variable is `MIEN_SECTION_KEY` and a word `section.key=value`, each with a YAML value.
+    Relative paths in the file are relative to its folder. Raises ConfigError.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}.") from error
-    return parse_config(text, str(path), words, environment)
+    if path is None:
+        config = parse_config("", "the defaults", words, environment)
+    else:
+        folder = path.absolute().parent
+        config = parse_config(_read(path), str(path), words, environment, folder=folder)
+    model = _model_file(config.model, Path())
+    return config if model == config.model else overridden(config, {"model": model})
 
 
 def parse_config(
-    text: str, name: str, words: Sequence[str] = (), environment: Mapping[str, str] = NOTHING
+    text: str,
+    name: str,
+    words: Sequence[str] = (),
+    environment: Mapping[str, str] = NO_VARIABLES,
+    *,
+    folder: Path | None = None,
 ) -> Config:
-    """`text` as a Config; `name` stands for it in messages. Raises ConfigError."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{name}{line}: not valid YAML: {problem}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: expected a mapping of settings, as in the sample config.yaml.")
+    """Turn `text` into a Config; `name` stands for it in messages. Raises ConfigError.
+
+    Relative paths in `text` are resolved against `folder`.
+    """
+    root, values = _parse_yaml(text, name)
     _refuse_repeated(root, name)
     values = {key: value for key, value in values.items() if value is not None or key in TOP_KEYS}
+    if folder is not None and folder != Path.cwd():
+        _resolve_paths(values, folder)
     overrides = [*_from_environment(environment), *map(_from_word, words)]
     for override in overrides:
         _apply(values, override)
     try:
         return validated(values)
-    except Mistakes as found:
+    except InvalidConfig as found:
         origins = {override.path: override.origin for override in overrides}
         lines = [_sentence(each, name, root, origins) for each in found.mistakes]
         raise ConfigError("\n".join(lines)) from None
 
 
+def _read(path: Path) -> str:
+    try:
+        return read_file(path, max_bytes=MAX_BYTES).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}.") from error
+
+
+def _parse_yaml(text: str, name: str) -> tuple[yaml.Node | None, dict[Any, object]]:
+    """Parse a mapping of settings; returns its nodes, which know their lines, and its values."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(_not_yaml(error, text, name)) from error
+    except Exception as error:  # nested too deeply, or a number with too many digits
+        raise ConfigError(f"{name}: cannot be read as YAML: {reason_of(error)}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: expected a mapping of settings, as in the sample config.yaml.")
+    return root, values
+
+
+def _not_yaml(error: yaml.YAMLError, text: str, name: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{name}: not valid YAML: {reason_of(error)}."
+    place = f"{name}, line {mark.line + 1}"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "\t" in indentation:
+        return f"{place}: indented with a tab; use spaces, as YAML does not allow tabs there."
+    problem = getattr(error, "problem", None) or "not YAML"
+    return f"{place}: not valid YAML: {problem}."
+
+
+def _resolve_paths(values: dict[Any, object], folder: Path) -> None:
+    """Make the relative paths among `values` relative to the working directory, in place."""
+    for key in keys():
+        section, _, name = key.name.rpartition(".")
+        where = values.get(section) if section else values
+        if key.is_path and isinstance(where, dict) and _is_relative_path(key, where.get(name)):
+            value = str(where[name])
+            where[name] = _model_file(value, folder) if name == "model" else str(folder / value)
+
+
+def _model_file(name: str, folder: Path) -> str:
+    """Return the path of the model `name` in `folder`; the shipped one if there is none."""
+    shipped = INSTALLATION / name
+    if not (folder / name).exists() and shipped.is_file():
+        return str(shipped)
+    return str(folder / name)
+
+
+def _is_relative_path(key: Key, value: object) -> bool:
+    """Whether `value` is a path relative to the file, and not a word with a meaning of its own."""
+    if not isinstance(value, str) or not value or value == "-" or value.startswith("~"):
+        return False
+    if key.name == "camera.source" and (
+        value in {"auto", "demo"} or value.isdecimal() or "://" in value or _is_picamera(value)
+    ):
+        return False
+    return not Path(value).is_absolute()
+
+
+def _is_picamera(source: str) -> bool:
+    name, _, number = source.partition(":")
+    return name == "picamera" and (number.isdecimal() or source == name)
+
+
 def variable_of(key: str) -> str:
-    """The environment variable that sets `key`: MIEN_CAMERA_SOURCE for camera.source."""
+    """Return the environment variable that sets `key`: MIEN_CAMERA_SOURCE for camera.source."""
     return PREFIX + key.replace(".", "_").upper()
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[_Override]:
-    """The settings among the variables; MIEN_ and a section's name make one a setting."""
+    """List the settings among the variables: those that begin with MIEN_ and a section's name."""
     known = {variable_of(key.name): key.name for key in keys()}
     sections = {f"{variable_of(key.partition('.')[0])}_" for key in known.values() if "." in key}
     for variable in sorted(environment):
@@ -104,14 +189,14 @@ def _from_word(word: str) -> _Override:
 
 
 def _override(name: str, raw: str, origin: str) -> _Override:
-    """Text stays as it was written; anything else is read as YAML."""
+    """Parse `raw` as YAML, except for keys whose values are always text."""
     path = tuple(name.split("."))
     if any(key.name == name and key.is_text for key in keys()):
         return _Override(path, raw, origin)
     try:
         return _Override(path, yaml.safe_load(raw), origin)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{origin}: {raw!r} is not a YAML value.") from error
+    except Exception as error:  # not YAML, nested too deeply, or a number with too many digits
+        raise ConfigError(f"{origin}: {reprlib.repr(raw)} is not a YAML value.") from error
 
 
 def _apply(values: dict[str, object], override: _Override) -> None:
@@ -132,19 +217,19 @@ def _sentence(
     root: yaml.Node | None,
     origins: Mapping[tuple[str, ...], str],
 ) -> str:
-    """Where the mistake is, what it is, and the nearest valid key if its key is unknown."""
+    """Describe a mistake and its place; for an unknown key, also the nearest valid one."""
     line = _line_of(root, mistake.path)
     where = origins.get(mistake.path) or (f"{name}, line {line}" if line else name)
     dotted = ".".join(mistake.path)
     if mistake.reason:
         return f"{where}: {mistake.reason}."
     near = _nearest(dotted)
-    hint = f"did you mean {near!r}?" if near else "see docs/configuration.md for those there are."
+    hint = f"did you mean {near!r}?" if near else "docs/configuration.md lists all keys."
     return f"{where}: unknown key {dotted!r}; {hint}"
 
 
 def _nearest(dotted: str) -> str | None:
-    """The key, or section, most like `dotted`: of its very name, in its section, then anywhere."""
+    """Find a key or section with the same name, else one like it in its section, else anywhere."""
     names = [key.name for key in keys()]
     names += {name.partition(".")[0] for name in names if "." in name}
     section, _, last = dotted.rpartition(".")
@@ -157,7 +242,7 @@ def _nearest(dotted: str) -> str | None:
 
 
 def _line_of(node: yaml.Node | None, path: Sequence[str]) -> int | None:
-    """The line, from 1, of the key that `path` leads to; None where the file has it not."""
+    """Return the line, from 1, of the key at `path`; None if the file does not have it."""
     line = None
     for key in path:
         if not isinstance(node, yaml.MappingNode):
@@ -169,11 +254,11 @@ def _line_of(node: yaml.Node | None, path: Sequence[str]) -> int | None:
     return line
 
 
-def _refuse_repeated(node: yaml.Node | None, name: str) -> None:
-    """YAML readers silently keep the last of two equal keys; here the second is a mistake."""
-    if not isinstance(node, yaml.MappingNode):
+def _refuse_repeated(node: yaml.Node | None, name: str, levels: int = 3) -> None:
+    """Refuse a key that is there twice, of which YAML readers silently keep the last."""
+    if not isinstance(node, yaml.MappingNode) or not levels:
         return
-    seen: dict[str, int] = {}
+    seen: dict[object, int] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1
         if key.value in seen:
@@ -182,4 +267,4 @@ def _refuse_repeated(node: yaml.Node | None, name: str) -> None:
                 f"{seen[key.value]}; keep one."
             )
         seen[key.value] = line
-        _refuse_repeated(value, name)
+        _refuse_repeated(value, name, levels - 1)

@@ -1,4 +1,4 @@
-"""Who is let in and who is told: the configuration's sections about the network."""
+"""The configuration's sections about the network: web, MQTT and model updates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from edge_daemon.config.sections import Section
+from edge_daemon.config.sections import PATH, Section, restart
 
 # What the commands hash-password and new-token print.
 PASSWORD_FORM: Final = r"^(scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44})?$"  # noqa: S105
@@ -31,29 +31,49 @@ class WebConfig(Section):
 
     host: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1",
-        description="Address to listen on; others than 127.0.0.1 need a password or a token.",
+        description="Address to listen on; any but 127.0.0.1 needs a password or a token.",
+        json_schema_extra=restart("the server is bound to it, and every viewer would be cut off"),
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        8080, description="Port to listen on; 0 takes any free one."
+        8080,
+        description="Port to listen on; 0 takes any free one.",
+        json_schema_extra=restart("the server is bound to it, and every viewer would be cut off"),
     )
     max_viewers: Annotated[int, Field(ge=1, le=256)] = Field(
-        32, description="Streams served at once; further viewers are told to come back."
+        32,
+        description="Streams served at once; more viewers are asked to try again later.",
+        json_schema_extra=restart("the server is built with it"),
     )
     auth: Literal["auto", "none"] = Field(
         "auto",
-        description="none lets everybody watch who reaches the address; auto never does that.",
+        description="none lets everybody watch who can reach the address; auto does not.",
+        json_schema_extra=restart("the server is built with it"),
     )
     password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
-        "", description="For people: what `python -m edge_daemon hash-password` prints."
+        "",
+        description="For people: what `mien hash-password` prints.",
+        json_schema_extra=restart("the server is built with it"),
     )
     token: Annotated[str, Field(pattern=TOKEN_FORM)] = Field(
-        "", description="For programs: the hash that `python -m edge_daemon new-token` prints."
+        "",
+        description="For programs: the hash that `mien new-token` prints.",
+        json_schema_extra=restart("the server is built with it"),
     )
     hosts: list[str] = Field(
-        [], description="Names to be reached under, besides addresses and the machine's own name."
+        [],
+        description="Names of the server besides its addresses and the machine's own name.",
+        json_schema_extra=restart("the server is built with it"),
     )
-    tls_certificate: str = Field("", description="PEM file of a certificate; https then.")
-    tls_key: str = Field("", description="PEM file of its key.")
+    tls_certificate: str = Field(
+        "",
+        description="PEM file of the certificate for https; empty serves http.",
+        json_schema_extra=PATH | restart("open connections cannot switch between http and https"),
+    )
+    tls_key: str = Field(
+        "",
+        description="PEM file of the certificate's key.",
+        json_schema_extra=PATH | restart("open connections cannot switch between http and https"),
+    )
 
     @property
     def unguarded(self) -> bool:
@@ -67,7 +87,7 @@ class WebConfig(Section):
         if self.unguarded and self.auth != "none":
             raise ValueError(
                 f"web.host: {self.host} lets the network watch; set web.password "
-                "(`python -m edge_daemon hash-password`) or web.token (`… new-token`), "
+                "(`mien hash-password`) or web.token (`mien new-token`), "
                 "or web.auth: none"
             )
         _need_both("web", self.tls_certificate, self.tls_key)
@@ -78,17 +98,21 @@ class ModelsConfig(Section):
     """Signed model updates; see docs/updates.md."""
 
     url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
-        "", description="The address of the publisher's manifest; empty for no updates."
+        "", description="Address of the publisher's manifest; empty turns updates off."
     )
     key: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{43}=)?$")] = Field(
-        "", description="The publisher's public key, as `python -m edge_daemon sign` prints it."
+        "", description="The publisher's public key, as `mien sign` prints it."
     )
-    folder: str = Field("fetched-models", description="Where models that were fetched are kept.")
+    folder: str = Field(
+        "fetched-models",
+        description="The folder for downloaded models.",
+        json_schema_extra=PATH,
+    )
     every_h: Annotated[float, Field(ge=0.0001, le=8760)] = Field(
-        24.0, description="How often to look for a newer model, in hours."
+        24.0, description="Hours between two checks for a newer model."
     )
     probation_s: Annotated[float, Field(ge=1, le=86400)] = Field(
-        300.0, description="How long a new model must do well before it is kept."
+        300.0, description="Seconds that a new model must work well before it is kept."
     )
 
     @model_validator(mode="after")
@@ -99,9 +123,9 @@ class ModelsConfig(Section):
 
 
 class MqttConfig(Section):
-    """Events and state to an MQTT broker, and Home Assistant; see docs/mqtt.md."""
+    """Events and state for an MQTT broker and Home Assistant; see docs/mqtt.md."""
 
-    host: str = Field("", description="The broker's name or address; empty for no MQTT.")
+    host: str = Field("", description="The broker's name or address; empty turns MQTT off.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
         1883, description="The broker's port; with TLS it usually is 8883."
     )
@@ -111,20 +135,26 @@ class MqttConfig(Section):
             "A file that only the daemon's user can read: the user name in its first line, the "
             "password in its second."
         ),
+        json_schema_extra=PATH,
     )
-    tls: bool = Field(False, description="Whether to speak TLS with the broker.")
+    tls: bool = Field(False, description="Use TLS with the broker.")
     tls_ca: str = Field(
         "",
-        description="PEM file of who signed the broker's certificate; empty is the system's list.",
+        description="PEM file of the broker's authority; empty uses the system's authorities.",
+        json_schema_extra=PATH,
     )
     tls_certificate: str = Field(
-        "", description="PEM file of the daemon's own certificate, where the broker asks for one."
+        "",
+        description="PEM file of the daemon's own certificate, if the broker requires one.",
+        json_schema_extra=PATH,
     )
-    tls_key: str = Field("", description="PEM file of its key.")
+    tls_key: str = Field(
+        "", description="PEM file of that certificate's key.", json_schema_extra=PATH
+    )
     topic: Annotated[str, Field(pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
         "mien/{host}/{camera}",
         description=(
-            "What the daemon's topics begin with, another for each daemon; {host} is the machine's "
+            "What the daemon's topics begin with, unique for each daemon; {host} is the machine's "
             "name, {camera} is camera.name."
         ),
     )
@@ -134,16 +164,16 @@ class MqttConfig(Section):
     )
     commands: bool = Field(
         False,
-        description="Whether whoever may publish on the broker can pause, blur and set the pace.",
+        description="Let everybody who may publish on the broker pause, blur and set the interval.",
     )
     snapshots: bool = Field(
         False,
-        description="Whether the pictures of `snapshots`, which must be enabled, are sent too.",
+        description="Publish the pictures of `snapshots`, which must be enabled, too.",
     )
 
     @property
     def shows_password(self) -> bool:
-        """Whether others on the network may read the password along."""
+        """Whether others on the network can read the password."""
         return bool(self.credentials) and not (self.tls or _loopback(self.host))
 
     @model_validator(mode="after")

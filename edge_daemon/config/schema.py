@@ -1,19 +1,21 @@
-"""The settings as a typed schema: plain values in, a `Config` or the list of its `Mistakes` out.
+"""The typed schema of the configuration: plain values become a `Config`, or a list of mistakes.
 
-`config_file.py` reads them from where users write them; `config_sections.py` and
-`config_network.py` have the keys.
+`sections.py` and `network.py` have the keys; `file.py` reads what users write.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig
 from edge_daemon.config.sections import (
+    PATH,
     CameraConfig,
     DetectorConfig,
     EventsConfig,
@@ -26,29 +28,20 @@ from edge_daemon.config.sections import (
 )
 from edge_daemon.core.errors import UserError
 
-# What a reload leaves as it is: a section or a key. All else changes between two frames.
-NEEDS_RESTART = (
-    "camera",
-    "web",
-    "mqtt",
-    "models",
-    "events.path",
-    "events.ram_dir",
-    "snapshots.path",
-)
-
-# What is never repeated in a message, with the command that makes it.
-SECRETS = {"web.password": "hash-password", "web.token": "new-token"}
+# Values that never appear in a message, and the command that makes each.
+SECRETS: Final = {"web.password": "hash-password", "web.token": "new-token"}
 
 
 class Config(Section):
-    """All that can be set; what the model knows (size, labels, crop) is read from its file."""
+    """The whole configuration; what the model knows (size, labels, crop) is read from its file."""
 
     model: Annotated[str, Field(min_length=1)] = Field(
-        "models/expression.tflite", description="The expression model."
+        "models/expression.tflite",
+        description="The expression model; if the file is missing, the one shipped with Mien.",
+        json_schema_extra=PATH,
     )
     runtime: Literal["auto", "litert", "tflite-runtime", "tensorflow"] = Field(
-        "auto", description="The interpreter; auto takes the first of these that is installed."
+        "auto", description="The runtime of the models; auto uses the first that is installed."
     )
     camera: CameraConfig = CameraConfig()
     detector: DetectorConfig = DetectorConfig()
@@ -64,68 +57,84 @@ class Config(Section):
 
 
 class Key(NamedTuple):
-    """One setting: its dotted name, and whether whatever is given for it is text."""
+    """One setting, by its dotted name.
+
+    `is_text` says whether any value given for it is text, `is_path` whether it names a file, and
+    `needs_restart` why a reload cannot change it, "" if it can.
+    """
 
     name: str
     is_text: bool
+    is_path: bool
+    needs_restart: str
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with the value that `path` leads to; with `reason` "" its key is unknown."""
+    """What is wrong with the value at `path`; a `reason` of "" means that its key is unknown."""
 
     path: tuple[str, ...]
     reason: str
 
 
-class Mistakes(UserError):
-    """All that is wrong with the values."""
+class InvalidConfig(UserError):
+    """Values that do not fit the schema, with every mistake."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("\n".join(f"{each.reason}." for each in mistakes))
+        super().__init__("\n".join(f"{each.reason or each.path}." for each in mistakes))
         self.mistakes = mistakes
 
 
 def validated(values: Mapping[str, object]) -> Config:
-    """`values`, a mapping of sections and keys, as a Config. Raises Mistakes."""
+    """Turn a mapping of sections and keys into a Config. Raises InvalidConfig."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         mistakes = [_mistake(dict(each)) for each in error.errors()]
-        # A union's members complain one by one; the first stands for all.
-        raise Mistakes(
+        # The members of a union fail one by one; the first stands for all.
+        raise InvalidConfig(
             list({each.path: each for each in reversed(mistakes)}.values())[::-1]
         ) from None
 
 
 def keys() -> Iterator[Key]:
-    """Every key there is, in the order of the schema."""
+    """List every key, in the order of the schema."""
     for name, field in Config.model_fields.items():
-        if not isinstance(field.default, Section):
-            yield Key(name, field.annotation is str)
-            continue
-        for inner, inner_field in type(field.default).model_fields.items():
-            yield Key(f"{name}.{inner}", inner_field.annotation is str)
+        if isinstance(field.default, Section):
+            for inner, inner_field in type(field.default).model_fields.items():
+                yield _key(f"{name}.{inner}", inner_field)
+        else:
+            yield _key(name, field)
+
+
+def _key(name: str, field: FieldInfo) -> Key:
+    marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return Key(
+        name,
+        is_text=field.annotation is str,
+        is_path=bool(marks.get("is_path")),
+        needs_restart=str(marks.get("needs_restart", "")),
+    )
 
 
 def changed(old: Config, new: Config) -> list[str]:
-    """The names of the keys whose values differ."""
+    """List the names of the keys whose values differ."""
     return [key.name for key in keys() if value_of(old, key.name) != value_of(new, key.name)]
 
 
-def needs_restart(name: str) -> bool:
-    """Whether the key `name` has its effect only from the next start on."""
-    return any(name == fixed or name.startswith(f"{fixed}.") for fixed in NEEDS_RESTART)
+def needs_restart(name: str) -> str:
+    """Return why a reload cannot change the key `name`; "" if it can."""
+    return next(key.needs_restart for key in keys() if key.name == name)
 
 
-def reloaded(running: Config, wanted: Config) -> Config:
-    """`wanted`, but for the keys that need a restart: they stay as they are in `running`."""
+def reloadable(running: Config, wanted: Config) -> Config:
+    """Return `wanted` with the values of `running` for the keys that need a restart."""
     fixed = filter(needs_restart, changed(running, wanted))
     return overridden(wanted, {name: value_of(running, name) for name in fixed})
 
 
 def overridden(config: Config, changes: Mapping[str, object]) -> Config:
-    """`config` with other values for the keys with dotted names in `changes`. Raises Mistakes."""
+    """Return `config` with other values for the keys named in `changes`. Raises InvalidConfig."""
     values = config.model_dump()
     for name, value in changes.items():
         section, _, key = name.rpartition(".")
@@ -134,7 +143,7 @@ def overridden(config: Config, changes: Mapping[str, object]) -> Config:
 
 
 def value_of(config: Config, name: str) -> object:
-    """The value of the key with the dotted `name`."""
+    """Return the value of the key with the dotted `name`."""
     value: object = config
     for part in name.split("."):
         value = getattr(value, part)
@@ -142,20 +151,19 @@ def value_of(config: Config, name: str) -> object:
 
 
 def _mistake(error: dict[str, Any]) -> Mistake:
-    """pydantic's account of a mistake in the terms of a settings file."""
+    """Describe one of pydantic's errors in terms of a configuration file."""
     loc = [str(part) for part in error["loc"]]
-    # What follows the key is the place in a list, or the member of a union that was tried.
+    # What follows the key is an index of a list, or the member of a union that was tried.
     known = Config.model_fields.get(loc[0])
     path = tuple(loc[:2] if known and isinstance(known.default, Section) else loc[:1])
     dotted = ".".join(path)
-    if error["type"] == "extra_forbidden":
+    if error["type"] in {"extra_forbidden", "invalid_key"}:
         return Mistake(path, "")
-    if error["type"] == "value_error":  # of a whole section, in its own words
+    if error["type"] == "value_error":  # from a section's own validator
         return Mistake(path, str(error["ctx"]["error"]))
     if dotted in SECRETS:
-        command = f"`python -m edge_daemon {SECRETS[dotted]}`"
-        return Mistake(path, f"{dotted} should be what {command} prints")
+        return Mistake(path, f"{dotted} should be what `mien {SECRETS[dotted]}` prints")
     reason = str(error["msg"]).removeprefix("Input ")
     if error["type"] == "model_type":
         reason = "should be a section of keys"
-    return Mistake(path, f"{dotted} is {error['input']!r}, but {reason}")
+    return Mistake(path, f"{dotted} is {reprlib.repr(error['input'])}, but {reason}")

@@ -1,8 +1,10 @@
-"""Replaces files atomically."""
+"""Reads regular files, and replaces files atomically."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +43,21 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = 
 def part_of(path: Path) -> Path:
     """The name of the file that `replacing` writes before it takes the place of `path`."""
     return path.with_name(f"{path.name}{PART}")
+
+
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """Return the content of a regular file of at most `max_bytes`.
+
+    A FIFO or a device, which could block or never end, is not read. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(path))
+    return content

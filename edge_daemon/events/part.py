@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
@@ -142,11 +143,11 @@ class SnapshotsPart(Part[Config]):
         return self._writer.reason
 
     def adopt(self, config: Config) -> Apply:
-        policy, enabled = snapshot_policy(config), config.snapshots.enabled
+        policy, settings = snapshot_policy(config), config.snapshots
 
         def apply() -> None:
-            self._enabled = enabled
-            self._writer.adopt(policy)
+            self._enabled = settings.enabled
+            self._writer.adopt(Path(settings.path), policy)
 
         return apply
 

@@ -66,9 +66,9 @@ class SnapshotWriter:
         self._retention = Retention(self._files)
         self._prune_at_s = 0.0
 
-    def adopt(self, policy: SnapshotPolicy) -> None:
-        """Follow another policy from the next picture on; may be called by any thread."""
-        self.policy = policy
+    def adopt(self, folder: Path, policy: SnapshotPolicy) -> None:
+        """Use another folder and policy from the next picture on; may be called by any thread."""
+        self._folder, self.policy = folder, policy
 
     def run(self) -> None:
         """Write shots until their backlog is closed and empty: the body of the thread."""

@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.core.files import read_file
 
 FloatArray = NDArray[np.float32]
 
 _IDENTIFIER = b"TFL3"  # file identifier of the TFLite schema, at byte 4 of every flatbuffer
+
+# Larger models do not fit a small board beside the rest.
+MAX_MODEL_BYTES = 50_000_000
 
 
 class RuntimeUnavailable(UserError):
@@ -85,7 +89,7 @@ class Interpreter:
 
 def _content(model: bytes | Path, name: str) -> bytes:
     try:
-        content = model.read_bytes() if isinstance(model, Path) else model
+        content = read_file(model, max_bytes=MAX_MODEL_BYTES) if isinstance(model, Path) else model
     except OSError as error:
         raise ModelError(f"cannot read the model {name}: {error.strerror}") from error
     if content[4:8] != _IDENTIFIER:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.core.files import read_file
 from edge_daemon.core.types import Point
 from edge_daemon.vision import goldens
 from edge_daemon.vision.goldens import Goldens, GoldensDamaged
-from edge_daemon.vision.interpreter import ModelError
+from edge_daemon.vision.interpreter import MAX_MODEL_BYTES, ModelError
 
 SCHEMA = 1
 
@@ -53,7 +54,7 @@ class ModelFile:
 def read_model_file(path: Path) -> ModelFile:
     """Read `path` and its embedded `spec.json`; raises ModelError if either is unusable."""
     try:
-        content = path.read_bytes()
+        content = read_file(path, max_bytes=MAX_MODEL_BYTES)
     except OSError as error:
         raise ModelError(
             f"{path}: the model cannot be read: {error.strerror}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import urllib.request
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from support.broker import mosquitto
 from support.daemon import Daemon, jpegs
 from support.pictures import decoded
 
@@ -109,9 +111,11 @@ def answered_otherwise(goldens: bytes) -> bytes:
 def test_thresholds_change_and_the_face_stays(site: Site) -> None:
     before = site.face()
     assert before["label"] != "uncertain"
-    site.write({"smoothing": {"min_score": 1.0, "dwell_s": 0.0}, "camera": {"fps": 7.0}})
+    changes: Settings = {"min_score": 1.0, "dwell_s": 0.0}
+    site.write({"smoothing": changes, "events": {"ram_dir": "/run/nowhere"}})
     assert "smoothing.min_score, smoothing.dwell_s" in site.daemon.reload()
-    site.daemon.until(lambda: "camera.fps has changed, but needs a restart" in str(site.daemon.log))
+    restart = "events.ram_dir has changed, but needs a restart: events that are still in it"
+    site.daemon.until(lambda: restart in str(site.daemon.log))
     uncertain = site.daemon.until(
         lambda: [f for f in site.daemon.state()["faces"] if f["label"] == "uncertain"]
     )
@@ -125,18 +129,59 @@ BAD_FILES = {
     "smoothing: {dwel_s: 1}\n": "did you mean 'smoothing.dwell_s'",
     "smoothing: {dwell_s: -1}\n": "line 1: smoothing.dwell_s is -1",
     "a: [\n": "not valid YAML",
+    "smoothing:\n\tdwell_s: 1\n": "line 2: indented with a tab; use spaces",
+    "smoothing: {dwell_s: .nan}\n": "line 1: smoothing.dwell_s is nan",
+    "[" * 100_000: "cannot be read as YAML",
+    "camera: {source: nowhere.mp4}\n": "nowhere.mp4 does not exist",
+    "detector: {backend: mediapipe, range: short}\nmodel: /dev/null\n": "not a regular file",
+    "mqtt: {host: 127.0.0.1, tls: true, tls_ca: nowhere.pem}\n": "nowhere.pem",
     "model: nowhere.tflite\nsmoothing: {min_score: 1.0}\n": "nowhere.tflite: the model cannot",
 }
 
 
 def test_a_bad_file_changes_nothing(site: Site) -> None:
+    site.face()
     before = site.daemon.state()["model"]
+    source = site.daemon.state()["camera"]["source"]
     for content, expected in BAD_FILES.items():
         site.config.write_text(content)
         assert "refused" in site.daemon.reload()
         assert expected in "\n".join(site.daemon.log)
+    site.config.unlink()
+    os.mkfifo(site.config)
+    assert "refused" in site.daemon.reload()
+    assert "config.yaml: cannot be read: it is not a regular file" in "\n".join(site.daemon.log)
     assert site.face()["label"] != "uncertain"
-    assert site.daemon.state()["model"] == before
+    state = site.daemon.state()
+    assert state["model"] == before
+    assert (state["camera"]["source"], state["camera"]["reopened"]) == (source, 0)
+    assert "Traceback" not in "\n".join(site.daemon.log)
+
+
+def test_another_source_opens_the_camera_again(site: Site, media_dir: Path) -> None:
+    site.face()
+    before = site.daemon.state()["frames"]["captured"]
+    clip = str(media_dir / "two-people-tilting.mp4")
+    site.write({"camera": {"source": clip, "name": "door"}})
+    assert "changed: camera.name, camera.source" in site.daemon.reload()
+    site.daemon.until(lambda: site.daemon.state()["camera"]["source"] == clip)
+    site.daemon.until(lambda: site.daemon.state()["frames"]["captured"] > before)
+    assert site.daemon.state()["camera"]["name"] == "door"
+    site.daemon.until(lambda: site.daemon.events()[-1]["camera"] == "door")
+    assert site.daemon.stop() == 0
+    kinds = {event["type"] for event in site.daemon.events()}
+    assert not kinds & {"camera_lost", "camera_restored"}
+
+
+def test_a_broker_can_be_set_and_removed_by_a_reload(site: Site, tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        assert site.daemon.state()["mqtt"] is None
+        site.write({"mqtt": {"host": "127.0.0.1", "port": broker.port}})
+        assert "mqtt.host, mqtt.port" in site.daemon.reload()
+        site.daemon.until(lambda: site.daemon.state()["mqtt"]["connected"])
+        site.write({})
+        assert "mqtt.host, mqtt.port" in site.daemon.reload()
+        site.daemon.until(lambda: site.daemon.state()["mqtt"] is None)
 
 
 def test_a_replaced_model_is_taken_by_itself_and_the_face_stays(site: Site) -> None:
