@@ -1,8 +1,8 @@
-"""From the README's commands to the last trace removed, in a booted Debian container.
+"""Installs, breaks, upgrades and removes the service in a booted Debian container.
 
 The steps depend on each other and run in this order: `make test-systemd` stops at the first that
-fails and prints how long each took. The container has no network but a cable to this machine: pip
-finds in a folder what it would otherwise fetch.
+fails and prints how long each took. The container has no network but a link to this machine: pip
+finds in a folder what it would otherwise download.
 """
 
 from __future__ import annotations
@@ -177,11 +177,12 @@ def test_stream_and_events_reach_the_network_for_who_has_the_token(device: Devic
 
 
 def test_the_readmes_doctor_finds_no_error(device: Device) -> None:
-    (command,) = re.findall(r"^    (cd .+ doctor .+)$", README, re.M)
+    (command,) = re.findall(r"^    (sudo mien doctor)\b", README, re.M)
     done = device.attempt("sh", "-c", command)
     print(f"\n{done.stdout}", end="")
     assert done.returncode in {0, 1}, done.stdout + done.stderr  # nothing sets the clock here
-    assert "the daemon at http://127.0.0.1:8080 has the camera" in done.stdout
+    assert "user:        mien, a member of mien, video" in done.stdout
+    assert "the daemon at http://127.0.0.1:8080 uses the camera" in done.stdout
 
 
 def restarted(device: Device, harm: str) -> None:
@@ -309,9 +310,9 @@ def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -
     def newer(folder: Path) -> None:
         replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.1.0"  # ')
         replace(
-            folder / "config.yaml", "  quality: 80 ", "  colour: true   # in colour\n  quality: 80 "
+            folder / "config.yaml", "  quality: 80 ", "  color: true   # in color\n  quality: 80 "
         )
-        key = '    colour: bool = Field(True, description="In colour.")\n'
+        key = '    color: bool = Field(True, description="In color.")\n'
         replace(
             folder / "edge_daemon/config/sections.py",
             "    quality: Annotated",
@@ -321,7 +322,7 @@ def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -
     config = (device.root / CONFIG[1:]).read_text()
     with timed("make upgrade"):
         said = device.shell("sudo make upgrade", cwd=changed_checkout(device, newer))
-    assert "new setting stream.colour" in said
+    assert "new setting stream.color" in said
     assert "token=" not in said
     assert (device.root / CONFIG[1:]).read_text() == config
     assert device.state()["version"] == device.state(port=8081)["version"] == "9.1.0"
@@ -330,7 +331,9 @@ def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -
 def test_a_failed_upgrade_goes_back_to_what_ran(device: Device) -> None:
     def broken(folder: Path) -> None:
         replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.2.0"  # ')
-        replace(folder / "edge_daemon/app.py", "    watch.run(signals, stop)", "    return 3")
+        replace(
+            folder / "edge_daemon/app.py", "        loop.run(signals, stop)", "        return 3"
+        )
 
     folder = changed_checkout(device, broken)
     with timed("make upgrade to a release that does not run, and back"):
@@ -400,7 +403,7 @@ def test_the_debian_package_installs_upgrades_and_is_purged(device: Device) -> N
     device.run("dpkg", "--install", f"/root/{package.name}")
     assert device.show("MainPID") == pid, "the same again changes nothing"
     refused = device.attempt("make", "-C", CHECKOUT, "install")
-    assert "it was installed as a package" in refused.stderr
+    assert "Mien is installed as a package" in refused.stderr
     with timed("dpkg --purge"):
         device.run("dpkg", "--purge", "mien")
     nothing_left(device)
