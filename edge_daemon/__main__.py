@@ -18,7 +18,6 @@ from edge_daemon.config.file import load_config
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.memory import share_heap
-from edge_daemon.web.credentials import hash_password, hash_token, new_token
 
 # Read by libraries when imported: OpenCV quiet, and no ten seconds for a silent V4L2 device; no
 # threads for large matrices, of which there are none.
@@ -125,6 +124,8 @@ def leave(code: int) -> NoReturn:
 
 def _hash_password(_: argparse.Namespace) -> int:
     """Print the hash of a password typed twice, or of the one line that stands in a pipe."""
+    from edge_daemon.web.credentials import hash_password  # noqa: PLC0415 (it loads werkzeug)
+
     typed = sys.stdin.isatty()
     password = getpass.getpass("Password: ") if typed else sys.stdin.readline().rstrip("\n")
     if typed and getpass.getpass("Again: ") != password:
@@ -137,6 +138,8 @@ def _hash_password(_: argparse.Namespace) -> int:
 
 
 def _new_token(_: argparse.Namespace) -> int:
+    from edge_daemon.web.credentials import hash_token, new_token  # noqa: PLC0415
+
     token = new_token()
     print(f"token, for the program, shown only now: {token}")
     print(f"web.token, for the configuration:       {hash_token(token)}")

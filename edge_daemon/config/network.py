@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +11,11 @@ from pydantic import Field, model_validator
 from edge_daemon.config.sections import PATH, Section, restart
 
 # What the commands hash-password and new-token print.
-PASSWORD_FORM: Final = r"^(scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44})?$"  # noqa: S105
+# A password's second form is that of older versions.
+_SCRYPT = r"scrypt:\d{4,6}:\d{1,2}:\d{1,2}\$[A-Za-z0-9]{8,64}\$[0-9a-f]{128}"
+_OLD_SCRYPT = r"scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44}"
+PASSWORD_FORM: Final = rf"^({_SCRYPT}|{_OLD_SCRYPT})?$"
+ORIGIN_FORM: Final = r"https?://[A-Za-z0-9.\-\[\]:]+"
 TOKEN_FORM: Final = r"^(sha256:[0-9a-f]{64})?$"  # noqa: S105
 
 
@@ -42,27 +47,22 @@ class WebConfig(Section):
     max_viewers: Annotated[int, Field(ge=1, le=256)] = Field(
         32,
         description="Streams served at once; more viewers are asked to try again later.",
-        json_schema_extra=restart("the server is built with it"),
     )
     auth: Literal["auto", "none"] = Field(
         "auto",
         description="none lets everybody watch who can reach the address; auto does not.",
-        json_schema_extra=restart("the server is built with it"),
     )
     password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
         "",
         description="For people: what `mien hash-password` prints.",
-        json_schema_extra=restart("the server is built with it"),
     )
     token: Annotated[str, Field(pattern=TOKEN_FORM)] = Field(
         "",
         description="For programs: the hash that `mien new-token` prints.",
-        json_schema_extra=restart("the server is built with it"),
     )
     hosts: list[str] = Field(
         [],
         description="Names of the server besides its addresses and the machine's own name.",
-        json_schema_extra=restart("the server is built with it"),
     )
     tls_certificate: str = Field(
         "",
@@ -73,6 +73,23 @@ class WebConfig(Section):
         "",
         description="PEM file of the certificate's key.",
         json_schema_extra=PATH | restart("open connections cannot switch between http and https"),
+    )
+    session_h: Annotated[float, Field(gt=0, le=8760)] = Field(
+        720.0, description="Hours after which one has to sign in again."
+    )
+    trusted_proxies: list[str] = Field(
+        [],
+        description=(
+            "Addresses and networks, such as 127.0.0.1 or 10.0.0.0/8, of reverse proxies whose "
+            "X-Forwarded-For, -Host and -Proto headers are believed."
+        ),
+    )
+    cors_origins: list[str] = Field(
+        [],
+        description=(
+            "Other sites, such as https://dash.example, whose scripts may use the API; where a "
+            "password or a token is set, they have to send the token."
+        ),
     )
 
     @property
@@ -91,6 +108,18 @@ class WebConfig(Section):
                 "or web.auth: none"
             )
         _need_both("web", self.tls_certificate, self.tls_key)
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    f"web.trusted_proxies: {proxy!r} is not an address or a network"
+                ) from None
+        for origin in self.cors_origins:
+            if not re.fullmatch(ORIGIN_FORM, origin):
+                raise ValueError(
+                    f"web.cors_origins: {origin!r} should be an origin such as https://dash.example"
+                )
         return self
 
 

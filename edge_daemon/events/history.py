@@ -69,7 +69,8 @@ def id_order(id_: str) -> tuple[str, int]:
 class Query:
     """Which events: from `since` to before `until` (RFC 3339 UTC), of these types and labels.
 
-    An empty value does not restrict. `after` is the id of the event before the first wanted one.
+    An empty value does not restrict. Events are wanted from after the one with the id `after` to
+    before the one with the id `before`.
     """
 
     since: str = ""
@@ -77,6 +78,7 @@ class Query:
     types: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
     after: str = ""
+    before: str = ""
 
 
 class EventHistory:
@@ -190,11 +192,15 @@ class EventHistory:
                 if head is not None and id_order(head.id) <= start:
                     files = files[place:]
                     break
+        heads = [(path, self._first_head(path)) for path in files]
         end = _later(query.until, MARGIN) if query.until else ""
-        if not end:
-            return files
-        heads = ((path, self._first_head(path)) for path in files)
-        return [path for path, head in heads if head is None or head.time < end]
+        before = id_order(query.before)
+        return [
+            path
+            for path, head in heads
+            if head is None
+            or ((not end or head.time < end) and (not query.before or id_order(head.id) < before))
+        ]
 
     def _first_head(self, path: Path) -> _Head | None:
         try:
@@ -238,13 +244,15 @@ def _matching(
     lines: Iterable[bytes], query: Query, is_canceled: Callable[[], bool]
 ) -> Iterator[Entry]:
     """The events of a file that match `query`; others are not even parsed."""
-    after = id_order(query.after)
+    after, before = id_order(query.after), id_order(query.before)
     for number, (head, line) in enumerate(_with_heads(lines)):
         if number % CHECK_LINES == 0 and is_canceled():
             return
         if head.time < query.since or (query.until and head.time >= query.until):
             continue
         if query.after and id_order(head.id) <= after:
+            continue
+        if query.before and id_order(head.id) >= before:
             continue
         with suppress(ValueError, RecursionError):  # a line that was torn or tampered with
             event = json.loads(line)

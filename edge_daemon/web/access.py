@@ -1,220 +1,343 @@
-"""A request in; None, or the answer that keeps it out.
+"""Decides which requests are served.
 
-Without a credential nothing but a bare /healthz is answered, once a password or a token is set. A
-request from another site is refused unless it brings its token itself, and so is one under a name
-that is not ours (DNS rebinding), since the browser adds the cookie, or the loopback address, to it.
+Once a password or a token is set, nothing but a bare /healthz is answered without one. A request
+for a name that is not ours (DNS rebinding) or from another site is refused, since the browser adds
+the cookie, or the loopback address, to it; it may bring a token itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import math
 import secrets
-import socket
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from flask import Request, Response, redirect, render_template
+from itsdangerous import BadSignature, TimestampSigner
 
-from edge_daemon.web.credentials import password_fits, token_fits
-from edge_daemon.web.lockout import Lockout
+from edge_daemon.web.answers import sentence
+from edge_daemon.web.credentials import is_old_form, password_matches, token_matches
+from edge_daemon.web.lockout import FREE, Lockout
+from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
 
-SESSION_S: Final = 30 * 86_400
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LOGIN_BYTES: Final = 4096
+LOGIN_S: Final = 5.0  # for the form to arrive
+FORM: Final = "application/x-www-form-urlencoded"
+ENDED_SESSIONS: Final = 10_000  # remembered; with more, all sessions end
+OTHER_SITE: Final = (
+    "Another site asked for this: give it a ?token= of its own, or add it to web.cors_origins; "
+    "behind a proxy, pass the Host header on."
+)
+REMEMBERED: Final = 100  # passwords that players sent, and that were right
 
 log = logging.getLogger(__name__)
 
 
-class Access:
-    """Who may see what.
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Who may watch; see the `web` section of the configuration.
 
     `password` and `token` are stored hashes (`credentials`), "" for none; without both, everybody
-    who reaches the port may watch. `hosts` are names to be asked under besides addresses,
-    localhost and the machine's own. `secure` says whether the server speaks TLS.
+    who reaches the port may watch.
     """
 
-    def __init__(
-        self, *, password: str, token: str, hosts: Sequence[str], secure: bool, loop: Loop
-    ) -> None:
-        self._password, self._token = password, token
-        own = socket.gethostname().lower()
-        self._hosts = {"localhost", own, f"{own}.local", *(host.lower() for host in hosts)}
-        self._secure = secure
-        self._loop = loop
-        self._one_guess = loop.places(1)  # each check of a password takes 16 MB
-        self._key = secrets.token_bytes(32)  # sessions end with the process
-        self._lockout = Lockout()
+    password: str = ""
+    token: str = ""
+    session_s: float = 30 * 86_400.0
+    hosts: Sequence[str] = ()
+    cors_origins: Sequence[str] = ()
+    trusted_proxies: Sequence[str] = ()
 
     @property
-    def required(self) -> bool:
+    def is_guarded(self) -> bool:
         """Whether one has to sign in."""
-        return bool(self._password or self._token)
+        return bool(self.password or self.token)
+
+
+class Sessions:
+    """Signed cookies. They end after `session_s`, at log-out and with the process."""
+
+    def __init__(self) -> None:
+        self.end_all()
+
+    def end_all(self) -> None:
+        """Make every cookie worthless."""
+        key = secrets.token_bytes(32)
+        self._signer = TimestampSigner(key, salt="session", digest_method=hashlib.sha256)
+        self._ended: set[str] = set()
+
+    def new(self) -> str:
+        """Return the value of a new session's cookie."""
+        return self._signer.sign(secrets.token_urlsafe(16)).decode()
+
+    def is_valid(self, cookie: str, session_s: float) -> bool:
+        """Whether `cookie` is that of a session that has not ended."""
+        name = self._name(cookie, session_s)
+        return bool(name) and name not in self._ended
+
+    def end(self, cookie: str) -> None:
+        """End the session of `cookie`."""
+        if len(self._ended) >= ENDED_SESSIONS:
+            self.end_all()
+        self._ended.add(self._name(cookie))
+
+    def _name(self, cookie: str, session_s: float | None = None) -> str:
+        """Return the session's name; "" if the cookie is not ours, or older than `session_s`."""
+        max_age_s = None if session_s is None else int(session_s)
+        try:
+            return self._signer.unsign(cookie, max_age=max_age_s).decode()
+        except BadSignature:
+            return ""
+
+
+class Access:
+    """Decides about each request by the policy of the moment, and opens sessions."""
+
+    def __init__(self, policy: AccessPolicy, *, loop: Loop) -> None:
+        self._loop = loop
+        self._threads = loop.threads(1)
+        self._one_check = loop.places(1)  # each check of a password takes 16 MB
+        self._sessions = Sessions()
+        self._lockout = Lockout()
+        self._key = secrets.token_bytes(32)
+        self._remembered: OrderedDict[bytes, None] = OrderedDict()
+        self._policy = AccessPolicy()
+        self.adopt(policy)
+
+    def adopt(self, policy: AccessPolicy) -> None:
+        """Use another policy from the next request on; may be called from any thread.
+
+        Sessions end when the password or the token has changed.
+        """
+        before, self._policy = self._policy, policy
+        self._origins = Origins(
+            hosts=policy.hosts,
+            cors_origins=policy.cors_origins,
+            trusted_proxies=policy.trusted_proxies,
+        )
+        if (before.password, before.token) != (policy.password, policy.token):
+            self._sessions.end_all()
+            self._remembered = OrderedDict()
+        if is_old_form(policy.password):
+            log.warning(
+                "web.password was made by an older version, and the next version refuses it; "
+                "make a new one with `mien hash-password`."
+            )
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether one has to sign in."""
+        return self._policy.is_guarded
 
     def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that may not go on; None for one that may."""
+        """Return the answer to a request that is not served; None for one that is."""
         if request.path == "/healthz":
             return None
-        if not self._known_host(request):
-            return _sentence(421, "This name is not ours; add it to web.hosts, or use the address.")
-        given = _token_of(request) if self.required else ""
-        if not given and _cross_site(request):
-            return _sentence(403, "Another site asked for this; give it a ?token= of its own.")
-        if not self.required or (request.path == "/login" and request.method == "POST"):
+        if self._origins.is_known_host(request):
+            return self._preflight(request) or self._refused_by_site(request)
+        return sentence(421, "This name is not ours; add it to web.hosts, or use the address.")
+
+    def _preflight(self, request: Request) -> Response | None:
+        """Answer a browser that asks whether a script of a configured site may make a request."""
+        return Response(status=204) if self._is_preflight(request) else None
+
+    def _refused_by_site(self, request: Request) -> Response | None:
+        given = _credential(request) if self.is_guarded else ""
+        if not given and self._origins.is_other_site(request):
+            return sentence(403, OTHER_SITE)
+        if not self.is_guarded or (request.path == "/login" and request.method == "POST"):
             return None
         if given:
-            return self._with_token(request, given)
-        return None if self.signed_in(request) else self._unknown(request)
+            return self._with_credential(request, given)
+        return None if self.is_signed_in(request) else self._unknown(request)
 
-    def signed_in(self, request: Request) -> bool:
-        """Whether the request comes in a session, or needs none; under a name of ours."""
-        if not self.required:
-            return self._known_host(request)
-        expiry, _, signature = request.cookies.get(_cookie(request), "").partition(".")
-        known = hmac.compare_digest(signature.encode(), self._signature(expiry).encode())
-        return known and time.time() < int(expiry)
+    def is_signed_in(self, request: Request) -> bool:
+        """Whether the request has a session, or needs none and is for a name of ours."""
+        if not self.is_guarded:
+            return self._origins.is_known_host(request)
+        cookie = request.cookies.get(_cookie(request), "")
+        return self._sessions.is_valid(cookie, self._policy.session_s)
 
     def login(self, request: Request) -> Response:
-        """What the sign-in form gets: a session, or the form again."""
-        given = request.form.get("password", "")
-        if not self.required:
+        """Answer the sign-in form with a session, or with the form again."""
+        if not self.is_guarded:
             return redirect("./", 303)  # type: ignore[return-value]
-        with self._one_guess:  # many sent at once do not pass the lock-out together
-            if (locked := self._locked(request)) is not None:
-                return locked
-            if not self._right(given):
-                return self._failed(request)
-        self._lockout.succeeded(str(request.remote_addr))
-        return self._session(request, redirect("./", 303))  # type: ignore[arg-type]
+        if request.mimetype != FORM:
+            return sentence(415, f"Send the password as {FORM}.")
+        request.max_content_length = LOGIN_BYTES
+        try:
+            with self._loop.deadline(LOGIN_S):
+                given = request.form.get("password", "")
+        except TimeoutError:
+            return sentence(408, "The password did not arrive in time.")
+        refused = self._check(request, given)
+        if refused is not None:
+            return refused
+        return self._opened(request, redirect("./", 303))  # type: ignore[arg-type]
 
     def logout(self, request: Request) -> Response:
-        """Forget the session in the browser."""
+        """End the session, and have the browser forget it."""
+        self._sessions.end(request.cookies.get(_cookie(request), ""))
         response = redirect("./", 303)
-        response.delete_cookie(_cookie(request))
+        response.delete_cookie(_cookie(request), path=None)
         return response  # type: ignore[return-value]
 
-    def _known_host(self, request: Request) -> bool:
-        """Whether the Host header is an address or one of our names; old clients send none."""
-        header = request.headers.get("Host")
-        if not header:
-            return True
-        host = (urlsplit(f"//{header}").hostname or "") if _well_formed(header) else ""
-        return host.rstrip(".") in self._hosts or _is_address(host)
+    def allow_cors(self, request: Request, response: Response) -> Response:
+        """Let scripts of the configured sites read `response`."""
+        origin = self._origins.cors_origin(request)
+        if self._policy.cors_origins:
+            response.headers.add("Vary", "Origin")
+        if not origin:
+            return response
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Timestamp"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if self._is_preflight(request):
+            response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST"
+            response.headers["Access-Control-Allow-Headers"] = (
+                "Authorization, Content-Type, Last-Event-ID"
+            )
+            response.headers["Access-Control-Max-Age"] = "600"
+        return response
 
-    def _with_token(self, request: Request, given: str) -> Response | None:
-        if (locked := self._locked(request)) is not None:
-            return locked
-        if not (self._token and token_fits(given, self._token)):
-            return self._failed(request)
-        self._lockout.succeeded(str(request.remote_addr))
+    def _is_preflight(self, request: Request) -> bool:
+        """Whether a browser asks if a script of a configured site may make a request."""
+        asks = "Access-Control-Request-Method" in request.headers
+        return request.method == "OPTIONS" and asks and bool(self._origins.cors_origin(request))
+
+    def _with_credential(self, request: Request, given: str) -> Response | None:
+        """Check a token, or the password of a player that uses Basic authentication."""
+        if not self._fits_token(given):
+            basic = request.authorization is not None and request.authorization.type == "basic"
+            if not (basic and self._policy.password):
+                return self._failed(request)
+            if not self._is_remembered(given):
+                refused = self._check(request, given)
+                if refused is not None:
+                    return refused
+                self._remember(given)
         if request.path == "/" and "token" in request.args and "action" not in request.args:
             rest = {name: value for name, value in request.args.items() if name != "token"}
             query = f"?{urlencode(rest)}" if rest else ""
-            return self._session(request, redirect(f"./{query}", 303))  # type: ignore[arg-type]
+            return self._opened(request, redirect(f"./{query}", 303))  # type: ignore[arg-type]
         return None
 
-    def _right(self, given: str) -> bool:
-        """Whether `given` is the password, or the token typed in its place."""
-        if self._token and token_fits(given, self._token):
-            return True
-        if not self._password:
-            return False
-        return self._loop.offload(password_fits, given, self._password)
+    def _check(self, request: Request, given: str) -> Response | None:
+        """Return None for the token or the password; else the answer to a wrong one.
 
-    def _locked(self, request: Request) -> Response | None:
-        wait_s = self._lockout.wait_s(str(request.remote_addr), time.monotonic())
-        if not wait_s:
+        The token costs nothing to check, so it is checked before any lock.
+        """
+        if self._fits_token(given):
             return None
-        seconds = math.ceil(wait_s)
-        answer = self._form(request, 429, f"Too many wrong tries: wait {seconds} s.")
+        if not self._policy.password:
+            return self._failed(request)
+        address = self._origins.client_address(request)
+        was_locked = self._is_locked(address)
+        wait_s = self._lockout.check_in_s(address, time.monotonic())
+        if wait_s is None:
+            return self._locked(request)
+        self._loop.sleep(wait_s)
+        with self._one_check:
+            if not was_locked and self._is_locked(address):
+                return self._locked(request)  # many were sent at once
+            fits = self._threads.run(password_matches, given, self._policy.password)
+        if not fits:
+            return self._failed(request)
+        self._lockout.succeeded(address)
+        return None
+
+    def _fits_token(self, given: str) -> bool:
+        return bool(self._policy.token) and token_matches(given, self._policy.token)
+
+    def _is_remembered(self, given: str) -> bool:
+        return self._digest(given) in self._remembered
+
+    def _remember(self, given: str) -> None:
+        """Keep that a password is right: a player sends it with every request."""
+        self._remembered[self._digest(given)] = None
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _digest(self, given: str) -> bytes:
+        return hmac.digest(self._key, given.encode(), "sha256")
+
+    def _failed(self, request: Request) -> Response:
+        """Count a wrong password or token, unless another site made the browser send it."""
+        if self._origins.is_other_site(request):
+            return self._sign_in(request, 401, "That is not right.")
+        address = self._origins.client_address(request)
+        count = self._lockout.failed(address, time.monotonic())
+        if count <= FREE or count & (count - 1) == 0:  # of many, only the 8th, 16th, 32nd…
+            log.warning("web: a wrong password or token from %s (%d)", address, count)
+        if count > FREE:
+            return self._locked(request)
+        return self._sign_in(request, 401, "That is not right.")
+
+    def _is_locked(self, address: str) -> bool:
+        return self._lockout.locked_s(address, time.monotonic()) > 0
+
+    def _locked(self, request: Request) -> Response:
+        address = self._origins.client_address(request)
+        seconds = max(1, math.ceil(self._lockout.locked_s(address, time.monotonic())))
+        answer = self._sign_in(request, 429, f"Too many wrong tries: wait {seconds} s.")
         answer.headers["Retry-After"] = str(seconds)
         return answer
 
-    def _failed(self, request: Request) -> Response:
-        address = str(request.remote_addr)
-        self._lockout.failed(address, time.monotonic())
-        log.warning("web: a wrong password or token from %s", address)
-        return self._form(request, 401, "That is not right.")
-
     def _unknown(self, request: Request) -> Response:
-        return self._form(request, 401, "Sign in first, or send a token.")
+        return self._sign_in(request, 401, "Sign in first, or send a token.")
 
-    def _form(self, request: Request, status: int, sentence: str) -> Response:
-        """The sign-in page for people, the sentence alone for programs."""
+    def _sign_in(self, request: Request, status: int, text: str) -> Response:
+        """Answer people with the sign-in page, programs with the sentence and a challenge."""
         wants_page = "text/html" in request.headers.get("Accept", "")
-        if not (wants_page and request.path in {"/", "/login"}):
-            answer = _sentence(status, sentence)
-            answer.headers["WWW-Authenticate"] = 'Bearer realm="mien"'
-            return answer
-        first = status == 401 and request.method in SAFE and not _token_of(request)
-        page = render_template("sign-in.html", problem="" if first else sentence)
-        return Response(page, status, mimetype="text/html")
+        if wants_page and request.path in {"/", "/login"}:
+            first = status == 401 and request.method in SAFE_METHODS and not _credential(request)
+            page = render_template("sign-in.html", problem="" if first else text)
+            return Response(page, status, mimetype="text/html")
+        answer = sentence(status, text)
+        if status == 401:
+            # A browser would show a dialog of its own over the page.
+            if "Mozilla/" not in request.user_agent.string:
+                answer.headers.add("WWW-Authenticate", 'Basic realm="mien", charset="UTF-8"')
+            answer.headers.add("WWW-Authenticate", 'Bearer realm="mien"')
+        return answer
 
-    def _session(self, request: Request, response: Response) -> Response:
-        expiry = str(int(time.time()) + SESSION_S)
+    def _opened(self, request: Request, response: Response) -> Response:
+        """Add a new session's cookie to `response`.
+
+        Without a path it is valid below the page's own address, whatever sub-path a proxy serves
+        it under.
+        """
         response.set_cookie(
             _cookie(request),
-            f"{expiry}.{self._signature(expiry)}",
-            max_age=SESSION_S,
+            self._sessions.new(),
+            max_age=int(self._policy.session_s),
+            path=None,
             httponly=True,
             samesite="Lax",
-            secure=self._secure,
+            secure=self._origins.is_secure(request),
         )
         return response
 
-    def _signature(self, expiry: str) -> str:
-        return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()
-
 
 def _cookie(request: Request) -> str:
-    """The session's name: browsers keep one jar for all ports of a machine with several cameras."""
-    header = request.headers.get("Host", "")
-    port = urlsplit(f"//{header}").port if _well_formed(header) else None
+    """Return the session's name: browsers keep one jar for all ports of a machine."""
+    port = urlsplit(f"//{request.headers.get('Host', '')}").port
     return f"mien-{port}" if port else "mien"
 
 
-def _token_of(request: Request) -> str:
-    """The token that Authorization (Bearer, or the password of Basic) or ?token= brings."""
+def _credential(request: Request) -> str:
+    """Return what Authorization (Bearer, or the password of Basic) or ?token= holds."""
     given = request.authorization
     if given is not None and given.type == "bearer" and given.token:
         return given.token
     if given is not None and given.type == "basic" and given.password:
         return given.password
     return request.args.get("token", "")
-
-
-def _cross_site(request: Request) -> bool:
-    """Whether another site makes the browser ask (Fetch Metadata, else Origin)."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site in {"same-origin", "none"}:
-        return False
-    if site is not None:
-        opens = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method in SAFE
-        return not opens or request.headers.get("Sec-Fetch-Dest") != "document"
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
-
-
-def _well_formed(header: str) -> bool:
-    try:
-        urlsplit(f"//{header}").port  # noqa: B018 - raises for what is no port
-    except ValueError:
-        return False
-    return "@" not in header and "/" not in header
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _sentence(status: int, sentence: str) -> Response:
-    return Response(f"{sentence}\n", status, mimetype="text/plain")

@@ -1,24 +1,22 @@
-"""What all answers have in common: headers, sentences, numbers from the query."""
+"""What all answers have in common: security headers, sentences and JSON."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from flask import Request, Response, request
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-
-
-class BadQuery(ValueError):
-    """A parameter that cannot be used; the text is one sentence that names it."""
+PROBLEM_TYPE: Final = "application/problem+json"  # RFC 9457
 
 
 def secured(response: Response) -> Response:
-    """Add what keeps browsers from storing pictures and from lending the page to other sites."""
+    """Keep browsers from storing pictures and from lending the page to other sites."""
     response.headers.extend(
         {
             "Content-Security-Policy": (
@@ -38,12 +36,15 @@ def secured(response: Response) -> Response:
 
 
 def _resource_policy(asked: Request) -> str:
-    """Other pages may show what they bring a token for; access has looked at it."""
+    """Let other pages show what they bring a token for; `Access` has checked it."""
     return "cross-origin" if "token" in asked.args else "same-origin"
 
 
 def _style_hash() -> str:
-    """The sign-in page brings its style along, as nothing else answers yet; CSP by its hash."""
+    """Return the CSP source of the sign-in page's style.
+
+    The page contains its style, since nothing else is served before one has signed in.
+    """
     page = (TEMPLATES / "sign-in.html").read_text()
     style = page.partition("<style>")[2].partition("</style>")[0]
     digest = hashlib.sha256(style.encode()).digest()
@@ -54,29 +55,23 @@ _SIGN_IN_STYLE: Final = _style_hash()
 
 
 def sentence(status: int, text: str, **headers: str) -> Response:
-    """A plain answer of one sentence."""
+    """Answer with one sentence: as plain text, or as problem details to clients that want JSON."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if status >= HTTPStatus.BAD_REQUEST and _wants_json(request):
+        problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": text}
+        body = json.dumps(problem, ensure_ascii=False)
+        return Response(f"{body}\n", status, named, mimetype=PROBLEM_TYPE)
     return Response(f"{text}\n", status, named, mimetype="text/plain")
 
 
+def _wants_json(asked: Request) -> bool:
+    """Whether the client names JSON in Accept, and prefers it to plain text."""
+    accepted = asked.accept_mimetypes
+    named = any(kind in {"application/json", PROBLEM_TYPE} for kind, _ in accepted)
+    return named and accepted["application/json"] >= accepted["text/plain"]
+
+
 def json_answer(values: Any) -> Response:
-    """`values` as JSON; the keys keep their order."""
+    """Answer with `values` as JSON; the keys keep their order."""
     body = json.dumps(values, allow_nan=False, ensure_ascii=False)
     return Response(body + "\n", mimetype="application/json")
-
-
-def number(name: str, low: float, high: float) -> float | None:
-    """The query's parameter `name`, `low` to `high`; None where it is not given.
-
-    Raises BadQuery.
-    """
-    text = request.args.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise BadQuery(f"?{name}= should be a number from {low:g} to {high:g}.")
-    return value

@@ -1,56 +1,70 @@
-"""State, health, metrics, events and uploaded pictures: what each of their paths answers."""
+"""Answers the paths of state, health, metrics, events and uploaded pictures."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from flask import Response, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
 
 from edge_daemon.core.slots import Latest
-from edge_daemon.core.types import View, rfc3339
+from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query
+from edge_daemon.events.tail import EventFollower
 from edge_daemon.vision.still import StillReader
+from edge_daemon.web import parameters
 from edge_daemon.web.access import Access
-from edge_daemon.web.answers import BadQuery, json_answer, number, sentence
-from edge_daemon.web.events import CONTENT_TYPE, EventStream
+from edge_daemon.web.answers import json_answer, sentence
+from edge_daemon.web.events import CONTENT_TYPE, ServerSentEvents
 from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import WRITABLE
+from edge_daemon.web.server.server import CLIENT, Client
+from edge_daemon.web.stream import Viewers
 
-PAGE: Final = 100  # events a page where no ?limit= is given
-UPLOADS: Final = 4  # received at once; one at a time is then looked at
-UPLOAD_S: Final = 20.0  # for an upload to arrive and be looked at
-ANSWER_PX: Final = 1280  # width of the annotated picture at most
+OPENAPI: Final = Path(__file__).parent / "openapi.yaml"
+PAGE: Final = 100  # events in an answer without ?limit=
+UPLOADS: Final = 4  # received at once; they are classified one by one
+UPLOAD_S: Final = 20.0  # for an upload to arrive and be classified
+FORM_PARTS: Final = 20
+QUERIES: Final = 2  # of the log at once
+ANSWER_PX: Final = 1280  # largest width of the annotated picture
+HOW_TO_CLASSIFY: Final = (
+    "Send a JPEG, PNG or WebP picture with POST, as `curl -F file=@photo.jpg` does; "
+    "the answer names its faces and their expressions."
+)
 COLUMNS: Final = (
     "id", "time", "type", "camera", "face", "label", "previous", "score", "duration_s", "reason",
 )  # fmt: skip
 
 
 class Report(Protocol):
-    """What the page tells of the daemon."""
+    """What the daemon reports to the page."""
 
     def state(self) -> dict[str, Any]:
-        """What /state answers; values for JSON."""
+        """Return what /state answers; values for JSON."""
         ...
 
     def faces(self, view: View) -> dict[str, Any]:
-        """What is to be drawn over `view`; values for JSON."""
+        """Return what is to be drawn over `view`; values for JSON."""
         ...
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether all is well, with the reason."""
+        """Return whether all is well, and the reason."""
         ...
 
 
-class Api:
+class ApiViews:
     """Answers programs, and the page's script."""
 
     def __init__(
@@ -61,137 +75,182 @@ class Api:
         feed: EventFeed,
         history: EventHistory,
         report: Report,
+        viewers: Viewers,
         stills: StillReader,
         metrics: Callable[[], tuple[bytes, str]],
-        max_readers: int,
         loop: Loop,
     ) -> None:
         self._access, self._views, self._feed, self._history = access, views, feed, history
-        self._report, self._stills = report, stills
+        self._report, self._viewers, self._stills = report, viewers, stills
         self._metrics = metrics
-        self._max_readers, self._readers = max_readers, 0
+        self._readers = 0
         self._loop = loop
-        self._uploads, self._reading = loop.places(UPLOADS), loop.places(1)
+        # Each kind of work has threads of its own, so that none can hold up another.
+        self._reports, self._queries = loop.threads(1), loop.threads(QUERIES)
+        self._followers, self._classifiers = loop.threads(1), loop.threads(1)
+        self._uploads = loop.places(UPLOADS)
+
+    def openapi(self) -> Response:
+        """The description of all paths."""
+        return Response(OPENAPI.read_bytes(), mimetype="application/yaml")
 
     def state(self) -> Response:
-        """The daemon's state, with the latest events."""
+        """The daemon's state, with the newest events."""
         recent = [_with_id(entry) for entry in self._feed.recent()]
         return json_answer({**self._state(), "events": recent})
 
     def healthz(self) -> Response:
-        """200 "ok" or 503 "failing", with the reason for those who may know."""
+        """200 "ok" or 503 "failing", with the reason for those who may watch."""
         ok, reason = self._report.healthy()
-        detail = reason if self._access.signed_in(request) else ""
-        return sentence(200 if ok else 503, f"{'ok' if ok else 'failing'} {detail}".rstrip())
+        detail = reason if self._access.is_signed_in(request) else ""
+        text = f"{'ok' if ok else 'failing'} {detail}".rstrip()
+        return Response(f"{text}\n", 200 if ok else 503, mimetype="text/plain")
 
     def metrics(self) -> Response:
         """The figures in Prometheus' text format."""
-        text, content_type = self._loop.offload(self._metrics)
+        text, content_type = self._reports.run(self._metrics)
         return Response(text, content_type=content_type)
 
     def events(self) -> Response:
-        """The log's events a page at a time; for who accepts text/event-stream, live."""
-        try:
-            query, limit = _query(), int(number("limit", 1, MAX_EVENTS) or PAGE)
-        except BadQuery as error:
-            return sentence(400, str(error))
+        """A page of the log's events; for clients that accept text/event-stream, live."""
+        limit = int(parameters.number("limit", 1, MAX_EVENTS) or PAGE)
+        query, newest_first = _query()
         if CONTENT_TYPE in request.headers.get("Accept", ""):
             return self._live_events(query.since)
-        found = self._loop.offload(self._history.find, query, limit + 1)
-        page = found[:limit]
-        following = page[-1].id if len(found) > limit else None
-        return json_answer({"events": [_with_id(entry) for entry in page], "next": following})
+        client: Client = request.environ[CLIENT]
+
+        def page() -> str:
+            found = self._find(query, limit + 1, newest_first, client)
+            events = [_with_id(entry) for entry in found[:limit]]
+            following = found[limit - 1].id if len(found) > limit else None
+            return json.dumps({"events": events, "next": following}, ensure_ascii=False)
+
+        return Response(self._queries.run(page) + "\n", mimetype="application/json")
 
     def events_csv(self) -> Response:
         """The same as a table, for a spreadsheet."""
-        try:
-            query, limit = _query(), int(number("limit", 1, MAX_EVENTS) or MAX_EVENTS)
-        except BadQuery as error:
-            return sentence(400, str(error))
-        found = self._loop.offload(self._history.find, query, limit)
-        response = Response(self._loop.offload(_table, found), mimetype="text/csv")
+        limit = int(parameters.number("limit", 1, MAX_EVENTS) or MAX_EVENTS)
+        query, newest_first = _query()
+        client: Client = request.environ[CLIENT]
+        table = self._queries.run(lambda: _table(self._find(query, limit, newest_first, client)))
+        response = Response(table, mimetype="text/csv")
         response.headers["Content-Disposition"] = 'attachment; filename="mien-events.csv"'
         return response
 
     def classify(self) -> Response:
-        """The faces of the picture in the request's body, which is kept nowhere."""
+        """The faces of the picture in the request's body, which is not kept."""
+        if request.method != "POST":
+            return sentence(405, HOW_TO_CLASSIFY, Allow="POST")
         try:
             with self._loop.deadline(UPLOAD_S):
                 return self._classified()
         except PhotoRefused as error:
             return sentence(error.status, str(error))
         except TimeoutError:
-            return sentence(408, "The picture did not arrive in time, or others go first.")
+            return sentence(408, "The picture did not arrive in time, or others are before it.")
 
     def _classified(self) -> Response:
         with self._uploads:
-            content = request.get_data()
-            faces, jpeg = self._loop.offload_in(self._reading, self._classify_photo, content)
+            content = request.get_data(parse_form_data=False)
+            boundary = _boundary()
+            faces, jpeg = self._classifiers.run(self._classify, content, boundary)
         if request.accept_mimetypes.best == "image/jpeg":
             return Response(jpeg, mimetype="image/jpeg")
         picture = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
         return json_answer({**faces, "picture": picture})
 
-    def _classify_photo(self, content: bytes) -> tuple[dict[str, Any], bytes]:
+    def _classify(self, content: bytes, boundary: bytes | None) -> tuple[dict[str, Any], bytes]:
         """Return the faces in an uploaded picture, in its own pixels, and the annotated picture."""
+        if boundary is not None:
+            content = _file_of_form(content, boundary)
         photo = read_photo(content)
         view = self._stills.view(photo.bgr)
         faces = in_own_pixels(self._report.faces(view), photo)
         return faces, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
+    def _find(
+        self, query: Query, limit: int, newest_first: bool, client: Client
+    ) -> Sequence[Entry]:
+        """Search the log, as long as the client waits for it."""
+        return self._history.find(
+            query, limit, newest_first=newest_first, is_canceled=client.has_left
+        )
+
     def _state(self) -> dict[str, Any]:
         return self._report.state()
 
     def _live_events(self, since: str) -> Response:
-        if self._readers >= self._max_readers:
+        if self._readers >= self._viewers.limit:
             return sentence(503, "All places for readers are taken; try later.", Retry_After="5")
         last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
         self._readers += 1
-        stream = EventStream(
+        stream = ServerSentEvents(
             feed=self._feed,
-            history=self._history,
-            last_id=last_id,
-            since=since,
+            follower=EventFollower(
+                feed=self._feed,
+                history=self._history,
+                last_id=last_id or since or self._feed.last_id,
+            ),
             views=self._views if request.args.get("live") == "1" else None,
             faces=self._report.faces,
             state=self._state,
             loop=self._loop,
-            writable=request.environ[WRITABLE],
+            threads=self._followers,
+            client=request.environ[CLIENT],
             on_close=self._leave,
         )
-        return Response(stream, mimetype=CONTENT_TYPE, direct_passthrough=True)
+        response = Response(stream, mimetype=CONTENT_TYPE, direct_passthrough=True)
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+        return response
 
     def _leave(self) -> None:
         self._readers -= 1
 
 
-def _query() -> Query:
-    """What the request's parameters ask of the log. Raises BadQuery."""
-    return Query(
-        since=_time("since"),
-        until=_time("until"),
-        types=_names("type"),
-        labels=_names("label"),
-        after=request.args.get("after", ""),
+def _query() -> tuple[Query, bool]:
+    """Read which events are wanted, and whether the newest come first. Raises BadQuery."""
+    newest_first = parameters.choice("order", ("asc", "desc")) == "desc"
+    after = request.args.get("after", "")
+    query = Query(
+        since=parameters.time("since"),
+        until=parameters.time("until"),
+        types=parameters.names("type"),
+        labels=parameters.names("label"),
+        after="" if newest_first else after,
+        before=after if newest_first else "",
     )
+    return query, newest_first
 
 
-def _names(parameter: str) -> frozenset[str]:
-    """The values of a parameter that may be repeated, or given with commas."""
-    values = ",".join(request.args.getlist(parameter)).split(",")
-    return frozenset(value for value in values if value)
+def _boundary() -> bytes | None:
+    """Return the boundary of a form with files; None for a bare picture. Raises PhotoRefused."""
+    if request.mimetype != "multipart/form-data":
+        return None
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary:
+        raise PhotoRefused(415, "The form's Content-Type lacks its boundary.")
+    return boundary.encode("latin-1", "replace")
 
 
-def _time(parameter: str) -> str:
-    """A time as the log writes it; "" where it is not given. Raises BadQuery."""
-    text = request.args.get(parameter, "")
-    if not text:
-        return ""
+def _file_of_form(content: bytes, boundary: bytes) -> bytes:
+    """Return the file in a multipart form; in memory, where the body is already.
+
+    Raises PhotoRefused.
+    """
+    parser = MultiPartParser(
+        stream_factory=lambda *_, **__: io.BytesIO(),
+        max_form_memory_size=len(content),
+        max_form_parts=FORM_PARTS,
+    )
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))  # a + in a query means a blank
-        return rfc3339(at if at.tzinfo else at.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        raise BadQuery(f"?{parameter}= should be a time like 2026-01-31T12:00:00Z.") from None
+        _, files = parser.parse(io.BytesIO(content), boundary, len(content))
+    except (ValueError, RequestEntityTooLarge):
+        raise PhotoRefused(400, "The form is malformed.") from None
+    uploaded: list[FileStorage] = [file for _, file in files.items(multi=True)]
+    if not uploaded:
+        raise PhotoRefused(415, "The form has no file: send one with `curl -F file=@photo.jpg`.")
+    picture: bytes = uploaded[0].read()
+    return picture
 
 
 def _with_id(entry: Entry) -> dict[str, Any]:
@@ -207,10 +266,10 @@ def _table(entries: Sequence[Entry]) -> str:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """No cell begins as a formula does: spreadsheets would compute it."""
     return {name: _cell(value) for name, value in _with_id(entry).items()}
 
 
 def _cell(value: Any) -> Any:
-    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if formula else value
+    """Return `value` so that no spreadsheet computes it as a formula."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value

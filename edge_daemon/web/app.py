@@ -1,12 +1,13 @@
-"""Views, events and state in; a web page, streams, stills and JSON out, over HTTP.
+"""The web server: the page, the stream, stills and the API over HTTP.
 
 Stream and still have the paths of mjpg-streamer and ustreamer, so that what reads those reads
-this. docs/openapi.yaml describes every path.
+these. openapi.yaml describes every path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -16,25 +17,43 @@ from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.vision.still import StillReader
-from edge_daemon.web.access import Access
+from edge_daemon.web.access import Access, AccessPolicy
 from edge_daemon.web.answers import secured, sentence
-from edge_daemon.web.api import Api, Report
-from edge_daemon.web.encoder import Pictures
+from edge_daemon.web.api import ApiViews, Report
+from edge_daemon.web.encoder import PictureEncoder
+from edge_daemon.web.parameters import BadQuery, check_names
 from edge_daemon.web.photo import MAX_BYTES
+from edge_daemon.web.server.listener import Tls
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import HttpServer, Tls
+from edge_daemon.web.server.server import HttpServer
 from edge_daemon.web.stream import Viewers
-from edge_daemon.web.views import PictureAnswers
+from edge_daemon.web.views import PictureViews
 
-SPARE_CONNECTIONS: Final = 200  # beyond streams and event readers: requests, and clients that idle
+SPARE_CONNECTIONS: Final = 200  # beyond streams and event readers: requests, and idle clients
+FORM_BYTES: Final = 100_000  # what a form adds to the picture in it
+
+_PICTURE: Final = frozenset({"quality", "width", "overlay"})
+_STREAM: Final = _PICTURE | {"fps"}
+_STILL: Final = _PICTURE | {"max_age"}
+_LOG: Final = frozenset({"since", "until", "type", "label", "limit", "order", "after"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path with the parameters it knows."""
+
+    path: str
+    view: Callable[[], Response | str]
+    parameters: Collection[str] = ()
+    methods: Collection[str] = ("GET",)
 
 
 class WebServer:
-    """The page and the stream of `views` on `host`:`port`; port 0 takes any free one.
+    """Serves the page and the stream of `views` on `host`:`port`; port 0 takes any free one.
 
-    More than `max_viewers` streams at once are refused, and as many readers of events. `password`
-    and `token` are hashes, "" for none. `metrics` gives what /metrics answers, and its type.
-    `observe` hears how long each ENCODE took, `on_failure` that the server's thread failed.
+    At most `max_viewers` streams are served at once, and as many readers of live events.
+    `metrics` returns what /metrics answers, and its content type. `observe` is called with the
+    seconds each ENCODE took, `on_failure` with the exception that ends the server's thread.
     """
 
     def __init__(
@@ -43,9 +62,7 @@ class WebServer:
         host: str,
         port: int,
         tls: Tls | None,
-        password: str,
-        token: str,
-        hosts: Sequence[str],
+        policy: AccessPolicy,
         max_viewers: int,
         views: Latest[View],
         feed: EventFeed,
@@ -57,83 +74,115 @@ class WebServer:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         loop = Loop()
-        pictures = Pictures(views=views, loop=loop, observe=observe)
-        self._viewers = Viewers(pictures=pictures, loop=loop, limit=max_viewers)
+        encoder = PictureEncoder(views=views, loop=loop, observe=observe)
+        self._viewers = Viewers(encoder=encoder, loop=loop, limit=max_viewers)
         feed.listen(loop.ring)
-        access = Access(password=password, token=token, hosts=hosts, secure=bool(tls), loop=loop)
-        app = create_app(
-            access,
-            PictureAnswers(pictures, self._viewers),
-            Api(
-                access=access,
-                views=views,
-                feed=feed,
-                history=history,
-                report=report,
-                stills=stills,
-                metrics=metrics,
-                max_readers=max_viewers,
-                loop=loop,
-            ),
+        self._access = Access(policy, loop=loop)
+        pictures = PictureViews(access=self._access, encoder=encoder, viewers=self._viewers)
+        api = ApiViews(
+            access=self._access,
+            views=views,
+            feed=feed,
+            history=history,
+            report=report,
+            viewers=self._viewers,
+            stills=stills,
+            metrics=metrics,
+            loop=loop,
         )
         self._http = HttpServer(
-            app=app,
+            app=create_app(self._access, pictures, api),
             loop=loop,
             host=host,
             port=port,
             tls=tls,
             max_connections=2 * max_viewers + SPARE_CONNECTIONS,
-            max_body_bytes=MAX_BYTES,
+            max_body_bytes=MAX_BYTES + FORM_BYTES,
             on_failure=on_failure,
         )
 
     @property
     def port(self) -> int:
-        """The TCP port; after `start()` the bound one."""
+        """The TCP port; after `start` the bound one."""
         return self._http.port
 
     @property
     def viewers(self) -> int:
-        """How many streams are being watched."""
+        """How many streams are open."""
         return self._viewers.count
 
     def start(self) -> None:
-        """Bind and serve from a thread of its own. Raises OSError when it cannot."""
+        """Bind and serve from a thread of its own. Raises OSError or CertificateError."""
         self._http.start()
+
+    def adopt(
+        self, policy: AccessPolicy, *, max_viewers: int, tls: Tls | None
+    ) -> Callable[[], None]:
+        """Prepare other settings; the function returned switches to them, from any thread.
+
+        The files of `tls` are read again, for a renewed certificate; whether TLS is used does not
+        change. Raises CertificateError.
+        """
+        renew = self._http.renewed_tls(tls) if tls is not None else None
+
+        def switch() -> None:
+            if renew is not None:
+                renew()
+            self._access.adopt(policy)
+            self._viewers.limit = max_viewers
+
+        return switch
 
     def stop(self) -> None:
         """End every stream and connection and wait for the thread."""
         self._http.stop()
 
 
-def create_app(access: Access, pictures: PictureAnswers, api: Api) -> Flask:
-    """The WSGI application behind `WebServer`."""
+def create_app(access: Access, pictures: PictureViews, api: ApiViews) -> Flask:
+    """Build the WSGI application of `WebServer`."""
     app = Flask(__name__)
+    routes = {route.path: route for route in _routes(access, pictures, api)}
+    for route in routes.values():
+        app.add_url_rule(
+            route.path, endpoint=route.path, view_func=route.view, methods=list(route.methods)
+        )
+
+    def check_parameters() -> None:
+        if request.endpoint in routes:
+            check_names(routes[request.endpoint].parameters)
+
     app.before_request(lambda: access.refusal(request))
+    app.before_request(check_parameters)
+    app.after_request(lambda response: access.allow_cors(request, response))  # runs second
     app.after_request(secured)
-    app.add_url_rule("/", view_func=pictures.page)
-    for path in ("/stream.mjpg", "/stream"):
-        app.add_url_rule(path, view_func=pictures.stream)
-    for path in ("/snapshot.jpg", "/snapshot"):
-        app.add_url_rule(path, view_func=pictures.snapshot)
-    app.add_url_rule("/login", view_func=lambda: access.login(request), methods=["POST"])
-    app.add_url_rule(
-        "/logout", endpoint="logout", view_func=lambda: access.logout(request), methods=["POST"]
-    )
-    app.add_url_rule("/state", view_func=api.state)
-    app.add_url_rule("/healthz", view_func=api.healthz)
-    app.add_url_rule("/metrics", view_func=api.metrics)
-    app.add_url_rule("/events", view_func=api.events)
-    app.add_url_rule("/events.csv", view_func=api.events_csv)
-    app.add_url_rule("/api/classify", view_func=api.classify, methods=["POST"])
+    app.register_error_handler(BadQuery, lambda error: sentence(400, str(error)))
     app.register_error_handler(404, lambda _: sentence(404, "There is nothing here."))
     app.register_error_handler(405, _wrong_method)
-    app.register_error_handler(400, lambda _: sentence(400, "The request is not whole."))
+    app.register_error_handler(400, lambda _: sentence(400, "The request is incomplete."))
     app.register_error_handler(413, lambda _: sentence(413, "The body is too large."))
+    app.register_error_handler(500, lambda _: sentence(500, "The request failed; see the log."))
     return app
 
 
+def _routes(access: Access, pictures: PictureViews, api: ApiViews) -> list[Route]:
+    return [
+        Route("/", pictures.page, _STREAM | _STILL | {"action"}),
+        Route("/stream.mjpg", pictures.stream, _STREAM),
+        Route("/stream", pictures.stream, _STREAM),
+        Route("/snapshot.jpg", pictures.snapshot, _STILL),
+        Route("/snapshot", pictures.snapshot, _STILL),
+        Route("/state", api.state),
+        Route("/healthz", api.healthz),
+        Route("/metrics", api.metrics),
+        Route("/events", api.events, _LOG | {"live", "last_event_id"}),
+        Route("/events.csv", api.events_csv, _LOG),
+        Route("/api/classify", api.classify, methods=("GET", "POST")),
+        Route("/openapi.yaml", api.openapi),
+        Route("/login", lambda: access.login(request), methods=("POST",)),
+        Route("/logout", lambda: access.logout(request), methods=("POST",)),
+    ]
+
+
 def _wrong_method(error: Any) -> Response:
-    answer = sentence(405, f"{request.method} does not work here.")
-    answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-    return answer
+    allowed = ", ".join(sorted(error.valid_methods or ()))
+    return sentence(405, f"{request.method} does not work here.", Allow=allowed)

@@ -1,7 +1,7 @@
-"""Passwords and tokens: what the configuration holds of them, and whether a given one is right.
+"""Passwords and tokens: how the configuration stores them, and checks against what is stored.
 
-A password is stored as scrypt (RFC 7914) with the parameters OWASP's password storage cheat sheet
-names for 16 MB. A token is 256 random bits, for which a plain SHA-256 is enough.
+A password is stored as scrypt (RFC 7914) with parameters of OWASP's password storage cheat sheet
+that take 16 MB. A token is 256 random bits, for which a plain SHA-256 is enough.
 """
 
 from __future__ import annotations
@@ -9,40 +9,53 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from typing import Final
 
-MIN_PASSWORD: Final = 8
+from werkzeug.security import check_password_hash, generate_password_hash
 
-_COST: Final = {"n": 1 << 14, "r": 8, "p": 5, "maxmem": 1 << 25, "dklen": 32}
+MIN_PASSWORD: Final = 8  # characters
+
+_METHOD: Final = "scrypt:16384:8:5"
+# What `hash-password` printed before werkzeug made the hashes; accepted for one release more.
+_OLD_FORM: Final = re.compile(r"scrypt:([A-Za-z0-9+/=]{24}):([A-Za-z0-9+/=]{44})")
 
 
 def hash_password(password: str) -> str:
-    """What `web.password` is to hold. Raises ValueError for one that is too short."""
+    """Return what `web.password` is set to. Raises ValueError for a password that is too short."""
     if len(password) < MIN_PASSWORD:
         raise ValueError(f"the password should have at least {MIN_PASSWORD} characters.")
-    salt = secrets.token_bytes(16)
-    digest = hashlib.scrypt(password.encode(), salt=salt, **_COST)
-    return f"scrypt:{base64.b64encode(salt).decode()}:{base64.b64encode(digest).decode()}"
+    return generate_password_hash(password, _METHOD)
 
 
-def password_fits(password: str, stored: str) -> bool:
-    """Whether `stored` was made from `password`; takes about as long as `hash_password`."""
-    _, salt, digest = stored.split(":")
-    given = hashlib.scrypt(password.encode(), salt=base64.b64decode(salt), **_COST)
-    return hmac.compare_digest(given, base64.b64decode(digest))
+def password_matches(password: str, stored: str) -> bool:
+    """Whether `stored` was made from `password`. Takes some 0.1 s and 16 MB."""
+    old = _OLD_FORM.fullmatch(stored)
+    if old is None:
+        return check_password_hash(stored, password)
+    salt, digest = map(base64.b64decode, old.groups())
+    given = hashlib.scrypt(
+        password.encode(), salt=salt, n=1 << 14, r=8, p=5, maxmem=1 << 25, dklen=32
+    )
+    return hmac.compare_digest(given, digest)
+
+
+def is_old_form(stored: str) -> bool:
+    """Whether `stored` has the form that the next release no longer accepts."""
+    return _OLD_FORM.fullmatch(stored) is not None
 
 
 def new_token() -> str:
-    """A token that cannot be guessed, fit for URLs."""
+    """Return a token that cannot be guessed and may stand in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """What `web.token` is to hold."""
+    """Return what `web.token` is set to."""
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 
-def token_fits(token: str, stored: str) -> bool:
-    """Whether `stored` was made from `token`, in the same time for every wrong one."""
+def token_matches(token: str, stored: str) -> bool:
+    """Whether `stored` was made from `token`; takes the same time for every wrong one."""
     return hmac.compare_digest(hash_token(token), stored)

@@ -1,4 +1,4 @@
-"""Views in, JPEG pictures out: encoded once for all who want them alike, and for nobody else."""
+"""Encodes views to JPEG: once for all viewers with the same options, and never for nobody."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import ENCODE, View
 from edge_daemon.draw.annotate import public_picture
 from edge_daemon.draw.jpeg import encode_jpeg
-from edge_daemon.web.server.loop import PULSE_S, Loop, Signal
+from edge_daemon.web.server.loop import PULSE_S, Loop, WakeUp, WorkerThreads
 
-KEPT: Final = 8  # encodings kept, each its newest picture only
+ENCODINGS: Final = 8  # kept, each with its newest picture only
+ENCODER_THREADS: Final = 2
 
 
-class Look(NamedTuple):
-    """How a picture is encoded: JPEG quality 1 to 100, at most `width` pixels wide, drawn on?
+class PictureOptions(NamedTuple):
+    """What a client asks of a picture.
 
-    A `quality` of None is that of the view's drawing.
+    `quality` is that of the JPEG, 1 to 100; None takes the view's. `width` is the largest in
+    pixels. `overlay` draws boxes and labels.
     """
 
     quality: int | None = None
@@ -28,83 +30,93 @@ class Look(NamedTuple):
     overlay: bool = True
 
 
-class Picture(NamedTuple):
-    """An encoded view; `seq` is its sequence number in the slot of views."""
+class EncodedPicture(NamedTuple):
+    """A view as JPEG; `seq` is its sequence number in the slot of views."""
 
     seq: int
     jpeg: bytes
     captured_at: datetime
 
 
-class Pictures:
-    """The newest view as JPEG, in the looks asked for. For use while answering requests.
+class PictureEncoder:
+    """Gives requests the newest view as JPEG.
 
-    `observe` hears how many seconds each ENCODE took, in the thread that did it.
+    `observe` is called with ENCODE and the seconds each encoding took, in a worker thread.
     """
 
     def __init__(
         self, *, views: Latest[View], loop: Loop, observe: Callable[[str, float], None]
     ) -> None:
         self._views, self._loop, self._observe = views, loop, observe
-        self._encodings: OrderedDict[Look, _Encoding] = OrderedDict()
+        self._threads = loop.threads(ENCODER_THREADS)
+        self._encodings: OrderedDict[PictureOptions, _Encoding] = OrderedDict()
         views.listen(loop.ring)
 
-    def next(self, look: Look, after: int, timeout_s: float) -> Picture | None:
-        """The newest picture with a sequence number above `after`; None after about `timeout_s`.
+    def next(self, options: PictureOptions, after: int, timeout_s: float) -> EncodedPicture | None:
+        """Return the newest picture above sequence number `after`; None after about `timeout_s`.
 
         Raises Closed once the slot of views is closed.
         """
         deadline_s = time.monotonic() + timeout_s
-        encoding = self._encoding(look)
-        if (made := encoding.newest(after)) is not None and made.seq == self._views.seq:
+        encoding = self._encoding(options)
+        made = encoding.newest(after)
+        if made is not None and made.seq == self._views.seq:
             return made
         while True:
-            encoding.follow_up(after)
+            encoding.wait_for_next(after)
             if (made := encoding.newest(after)) is not None:
                 return made
             if time.monotonic() >= deadline_s:
                 return None
 
-    def _encoding(self, look: Look) -> _Encoding:
-        if look not in self._encodings:
-            self._encodings[look] = _Encoding(look, self._views, self._loop, self._observe)
-            if len(self._encodings) > KEPT:
+    def _encoding(self, options: PictureOptions) -> _Encoding:
+        if options not in self._encodings:
+            self._encodings[options] = _Encoding(
+                options, self._views, self._loop, self._threads, self._observe
+            )
+            if len(self._encodings) > ENCODINGS:
                 self._encodings.popitem(last=False)
-        self._encodings.move_to_end(look)
-        return self._encodings[look]
+        self._encodings.move_to_end(options)
+        return self._encodings[options]
 
 
 class _Encoding:
-    """The newest picture in one look.
+    """The newest picture with one set of options.
 
-    One of those who wait for the next view encodes it, and then wakes the others: each wakes once
-    for a picture.
+    One of the requests that wait for the next view encodes it and wakes the others, so that each
+    wakes once a picture.
     """
 
     def __init__(
-        self, look: Look, views: Latest[View], loop: Loop, observe: Callable[[str, float], None]
+        self,
+        options: PictureOptions,
+        views: Latest[View],
+        loop: Loop,
+        threads: WorkerThreads,
+        observe: Callable[[str, float], None],
     ) -> None:
-        self._look, self._views, self._loop, self._observe = look, views, loop, observe
-        self._made: Picture | None = None
-        self._busy = False
-        self._over = Signal()
+        self._options, self._views, self._loop = options, views, loop
+        self._threads, self._observe = threads, observe
+        self._made: EncodedPicture | None = None
+        self._is_busy = False
+        self._done = WakeUp()
 
-    def newest(self, after: int) -> Picture | None:
-        """The picture made last, if its sequence number is above `after`."""
+    def newest(self, after: int) -> EncodedPicture | None:
+        """Return the last picture, if its sequence number is above `after`."""
         made = self._made
         return made if made is not None and made.seq > after else None
 
-    def follow_up(self, after: int) -> None:
-        """Wait until a view above `after` has been encoded, or a while has passed."""
-        if self._busy:
-            self._over.wait()
+    def wait_for_next(self, after: int) -> None:
+        """Wait until a view above `after` has been encoded, or about PULSE_S have passed."""
+        if self._is_busy:
+            self._done.wait()
             return
-        self._busy = True
+        self._is_busy = True
         try:
             self._make(after)
         finally:
-            self._busy = False
-            self._over.send()
+            self._is_busy = False
+            self._done.send()
 
     def _make(self, after: int) -> None:
         started_s = time.monotonic()
@@ -113,12 +125,13 @@ class _Encoding:
                 return
             self._loop.wait()
         seq, view = found
-        self._made = Picture(seq, self._loop.offload(self._encode, view), view.frame.captured_at)
+        jpeg = self._threads.run(self._encode, view)
+        self._made = EncodedPicture(seq, jpeg, view.frame.captured_at)
 
     def _encode(self, view: View) -> bytes:
         started_s = time.monotonic()
-        bgr = public_picture(view, overlay=self._look.overlay)
-        quality = self._look.quality or view.drawing.quality
-        jpeg = encode_jpeg(bgr, quality=quality, width=self._look.width)
+        bgr = public_picture(view, overlay=self._options.overlay)
+        quality = self._options.quality or view.drawing.quality
+        jpeg = encode_jpeg(bgr, quality=quality, width=self._options.width)
         self._observe(ENCODE, time.monotonic() - started_s)
         return jpeg

@@ -1,6 +1,6 @@
-"""Events as they happen, faces and state in; server-sent events out.
+"""Server-sent events: the event log as it grows, with the faces and the state for the page.
 
-The format is the HTML Standard's, section 9.2. What is in the event log is a message with an id,
+The format is that of the HTML Standard, section 9.2. An event of the log is a message with an id,
 so that a reader that was cut off resumes from the log; faces and state are named events.
 """
 
@@ -14,64 +14,60 @@ from typing import Any, Final
 from edge_daemon.core.slots import Closed, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query
-from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import Writable
+from edge_daemon.events.history import Entry
+from edge_daemon.events.tail import EventFollower
+from edge_daemon.web.server.loop import Loop, WorkerThreads
+from edge_daemon.web.server.server import Client
 
 CONTENT_TYPE: Final = "text/event-stream"
 OPENING: Final = "retry: 2000\n\n"
-FACES_S: Final = 0.1  # at most so often
+FACES_S: Final = 0.1  # between two messages with faces, at least
 STATE_S: Final = 1.0
-COMMENT_S: Final = 10.0  # a word now and then, or a reader that left goes unnoticed
+COMMENT_S: Final = 10.0  # a comment is sent now and then, to notice readers that have left
+BATCH: Final = 200  # events in one go, so that a reader that catches up does not hold up others
 
 
-class EventStream(Iterator[bytes]):
-    """The body for one reader: the events after `last_id`, then live.
+class ServerSentEvents(Iterator[bytes]):
+    """The body for one reader: what `follower` gives.
 
-    Where `last_id` is empty, it begins with what memory has of the time from `since` on, and where
-    that is empty too, with what comes. With `views` also the faces of each view and, every second,
-    the state.
+    With `views` also the faces of each view and, every second, the state. `threads` read what is
+    only in the log's files.
     """
 
     def __init__(
         self,
         *,
         feed: EventFeed,
-        history: EventHistory,
-        last_id: str,
-        since: str,
+        follower: EventFollower,
         views: Latest[View] | None,
         faces: Callable[[View], dict[str, Any]],
         state: Callable[[], dict[str, Any]],
         loop: Loop,
-        writable: Writable,
+        threads: WorkerThreads,
+        client: Client,
         on_close: Callable[[], None],
     ) -> None:
-        self._feed, self._history, self._views = feed, history, views
+        self._feed, self._follower, self._views = feed, follower, views
         self._faces, self._state = faces, state
-        self._loop, self._writable = loop, writable
+        self._loop, self._threads, self._client = loop, threads, client
         self._on_close: Callable[[], None] | None = on_close
-        self._last_id = last_id or _last(
-            [entry for entry in feed.kept() if not since or entry.event["time"] < since]
-        )
-        self._resuming = bool(last_id)
         self._seq = 0
-        self._said_s = self._faces_s = self._state_s = 0.0
-        self._opened = False
+        self._sent_s = self._faces_s = self._state_s = 0.0
+        self._is_open = False
 
     def __next__(self) -> bytes:
-        self._writable()
-        text = "" if self._opened else OPENING
-        self._opened = True
+        self._client.wait_writable()
+        text = "" if self._is_open else OPENING
+        self._is_open = True
         while not text:
             text = self._news()
             if not text:
                 self._loop.wait()
-        self._said_s = time.monotonic()
+        self._sent_s = time.monotonic()
         return text.encode()
 
     def close(self) -> None:
-        """Give the reader's place back; may be called again."""
+        """Free the reader's place; may be called again."""
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
@@ -81,25 +77,16 @@ class EventStream(Iterator[bytes]):
         text = "".join(map(_message, self._entries()))
         if self._views is not None:
             text += self._named(now_s, self._views)
-        if not text and now_s - self._said_s > COMMENT_S:
+        if not text and now_s - self._sent_s > COMMENT_S:
             return ":\n\n"
         return text
 
     def _entries(self) -> list[Entry]:
-        """The events since the last one sent."""
-        kept = self._feed.kept()
-        ids = [entry.id for entry in kept]
-        if self._last_id in ids:
-            entries = kept[len(ids) - ids[::-1].index(self._last_id) :]
-        elif self._resuming:
-            query = Query(after=self._last_id)
-            logged = self._loop.offload(self._history.find, query, MAX_EVENTS)
-            entries = [entry for entry in logged if entry.id not in set(ids)] + kept
-        else:
-            entries = kept
-        self._resuming = False
-        self._last_id = _last(entries) or self._last_id
-        return entries
+        if self._follower.last_id == self._feed.last_id:
+            return []
+        if self._follower.is_behind:
+            return self._threads.run(self._follower.take, BATCH)
+        return self._follower.take(BATCH)
 
     def _named(self, now_s: float, views: Latest[View]) -> str:
         text = ""
@@ -123,7 +110,3 @@ def _message(entry: Entry) -> str:
 
 def _event(name: str, values: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(values, allow_nan=False, separators=(',', ':'))}\n\n"
-
-
-def _last(entries: list[Entry]) -> str:
-    return entries[-1].id if entries else ""

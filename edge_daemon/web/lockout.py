@@ -1,43 +1,77 @@
-"""Failures to sign in by address in, how long that address has to wait out."""
+"""Slows down whoever guesses passwords or tokens, without keeping the owner out."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 FREE: Final = 5  # failures before the first wait
 FIRST_S: Final = 1.0  # doubles with each further failure
 LONGEST_S: Final = 300.0
+CHECK_S: Final = 3.0  # between two passwords that are checked for a locked address
+LONGEST_QUEUE_S: Final = 2 * CHECK_S
 ADDRESSES: Final = 1000  # remembered; the one that failed least recently is forgotten first
 
 
+@dataclass(slots=True)
+class _Failures:
+    count: int = 0
+    locked_until_s: float = 0.0
+    next_check_s: float = 0.0
+
+
 class Lockout:
-    """Makes who guesses wrong wait, ever longer. Times are `time.monotonic()` seconds."""
+    """Counts failures by client address. Times are `time.monotonic()` seconds.
+
+    An address is locked after FREE failures, for twice as long after each further one. A password
+    from a locked address is still checked, but only one in CHECK_S: whoever shares the address with
+    an attacker (a router, a proxy) can sign in, and guessing stays slow.
+    """
 
     def __init__(self) -> None:
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
-    def wait_s(self, address: str, now_s: float) -> float:
-        """How long `address` has yet to wait; 0 where it may try."""
-        _, until_s = self._failures.get(_network(address), (0, 0.0))
-        return max(0.0, until_s - now_s)
+    def locked_s(self, address: str, now_s: float) -> float:
+        """Return how long `address` stays locked; 0 if it is not."""
+        found = self._failures.get(_network(address))
+        return max(0.0, found.locked_until_s - now_s) if found else 0.0
 
-    def failed(self, address: str, now_s: float) -> None:
-        """Count a wrong password or token."""
+    def check_in_s(self, address: str, now_s: float) -> float | None:
+        """Return how long a password from `address` has to wait until it is checked.
+
+        None means that too many are waiting. A place in the queue is taken by the call.
+        """
+        if not self.locked_s(address, now_s):
+            return 0.0
+        found = self._failures[_network(address)]
+        check_s = max(now_s, found.next_check_s)
+        if check_s - now_s > LONGEST_QUEUE_S:
+            return None
+        found.next_check_s = check_s + CHECK_S
+        return check_s - now_s
+
+    def failed(self, address: str, now_s: float) -> int:
+        """Count a wrong password or token; return how many there have been."""
         network = _network(address)
-        count = self._failures.pop(network, (0, 0.0))[0] + 1
-        wait_s = min(FIRST_S * 2 ** (count - FREE), LONGEST_S) if count >= FREE else 0.0
-        self._failures[network] = (count, now_s + wait_s)
+        found = self._failures.setdefault(network, _Failures())
+        self._failures.move_to_end(network)
+        found.count += 1
+        if found.count >= FREE:
+            doublings = min(found.count - FREE, 16)
+            found.locked_until_s = now_s + min(FIRST_S * 2**doublings, LONGEST_S)
         if len(self._failures) > ADDRESSES:
             self._failures.popitem(last=False)
+        return found.count
 
     def succeeded(self, address: str) -> None:
+        """Forget the failures of `address`."""
         self._failures.pop(_network(address), None)
 
 
 def _network(address: str) -> str:
-    """The address, or for IPv6 the /64 of which one machine has all addresses."""
+    """Return an IPv4 address, or the /64 of an IPv6 one: one machine has all addresses of that."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from edge_daemon.config.network import WebConfig
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
-from edge_daemon.core.parts import Metric, Part, gauge
+from edge_daemon.core.parts import Apply, Metric, Part, gauge
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.vision.still import StillReader
+from edge_daemon.web.access import AccessPolicy
 from edge_daemon.web.api import Report
 from edge_daemon.web.app import WebServer
-from edge_daemon.web.server.server import CertificateError, Tls
+from edge_daemon.web.server.listener import CertificateError, Tls
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +50,8 @@ class WebPart(Part[Config]):
         self._server = WebServer(
             host=web.host,
             port=web.port,
-            tls=Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None,
-            password=web.password,
-            token=web.token,
-            hosts=web.hosts,
+            tls=_tls(web),
+            policy=_policy(web),
             max_viewers=web.max_viewers,
             views=views,
             feed=feed,
@@ -77,15 +77,44 @@ class WebPart(Part[Config]):
             ) from error
         host = f"[{web.host}]" if ":" in web.host else web.host
         if web.unguarded:
-            log.warning("web: no password, and %s is open to the network: web.auth is none", host)
+            log.warning("web: anybody who can reach %s may watch, because web.auth is none", host)
         scheme = "https" if web.tls_certificate else "http"
         log.info("watch: %s://%s:%d/", scheme, host, self._server.port)
 
     def stop(self) -> None:
         self._server.stop()
 
+    def adopt(self, config: Config) -> Apply:
+        """Prepare all but the address; the certificate's files are read again.
+
+        Raises CertificateError.
+        """
+        web, tls = config.web, _tls(self._web)
+        switch = self._server.adopt(_policy(web), max_viewers=web.max_viewers, tls=tls)
+
+        def apply() -> None:
+            switch()
+            self._web = web
+
+        return apply
+
     def report(self) -> dict[str, Any]:
         return {"viewers": self._server.viewers}
 
     def metrics(self) -> Iterable[Metric]:
         return [gauge("mien_viewers", "Streams being watched.", self._server.viewers)]
+
+
+def _tls(web: WebConfig) -> Tls | None:
+    return Tls(Path(web.tls_certificate), Path(web.tls_key)) if web.tls_certificate else None
+
+
+def _policy(web: WebConfig) -> AccessPolicy:
+    return AccessPolicy(
+        password=web.password,
+        token=web.token,
+        session_s=web.session_h * 3600,
+        hosts=web.hosts,
+        cors_origins=web.cors_origins,
+        trusted_proxies=web.trusted_proxies,
+    )

@@ -1,4 +1,4 @@
-"""Pictures in, multipart/x-mixed-replace out: each viewer's newest picture when it can take one."""
+"""MJPEG streams: multipart/x-mixed-replace, each viewer with the newest picture it can take."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from edge_daemon.core.slots import Closed
-from edge_daemon.web.encoder import Look, Picture, Pictures
+from edge_daemon.web.encoder import EncodedPicture, PictureEncoder, PictureOptions
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import Writable
+from edge_daemon.web.server.server import Client
 
 BOUNDARY: Final = "mien-frame"
 CONTENT_TYPE: Final = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
@@ -19,82 +19,87 @@ PART_HEADERS: Final = (
     b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n"
     b"X-Timestamp: %.6f\r\nX-Sent-Timestamp: %d.%06d\r\n\r\n"
 )
-REPEAT_S: Final = 2.0  # an unchanged picture goes out again, or a viewer that left goes unnoticed
-MAX_LOOKS: Final = 6  # streamed at once: each costs an encoding a frame
+REPEAT_S: Final = 2.0  # an unchanged picture is sent again, to notice viewers that have left
+MAX_OPTIONS: Final = 6  # sets of options at once: each costs an encoding a frame
 
 
-class Full(Exception):
-    """There is no place for another viewer; the text says why."""
+class StreamRefused(Exception):
+    """There is no place for another viewer; the text is one sentence that says why."""
 
 
 class Viewers:
-    """The streams being watched, at most `limit` of them at once."""
+    """The MJPEG streams that are open, at most `limit`."""
 
-    def __init__(self, *, pictures: Pictures, loop: Loop, limit: int) -> None:
-        self._pictures, self._loop, self._limit = pictures, loop, limit
-        self._looks: Counter[Look] = Counter()
+    def __init__(self, *, encoder: PictureEncoder, loop: Loop, limit: int) -> None:
+        self._encoder, self._loop = encoder, loop
+        self.limit = limit
+        self._options: Counter[PictureOptions] = Counter()
 
     @property
     def count(self) -> int:
-        return self._looks.total()
+        """How many there are."""
+        return self._options.total()
 
     def join(
-        self, look: Look, *, fps: float | None, headers_first: bool, writable: Writable
-    ) -> Stream:
-        """A new stream, to be closed by its user, of at most `fps` pictures a second.
+        self, options: PictureOptions, *, fps: float | None, headers_first: bool, client: Client
+    ) -> MjpegStream:
+        """Open a stream of at most `fps` pictures a second; its user closes it.
 
-        Raises Full when there are too many viewers, or too many ways to encode a picture.
+        Raises StreamRefused.
         """
-        if self.count >= self._limit:
-            raise Full("All places for viewers are taken; try again later.")
-        if look not in self._looks and len(self._looks) >= MAX_LOOKS:
-            raise Full("Too many different settings are being watched; leave ?quality and ?width.")
-        self._looks[look] += 1
-        return Stream(
-            pictures=self._pictures,
+        if self.count >= self.limit:
+            raise StreamRefused("All places for viewers are taken; try again later.")
+        if options not in self._options and len(self._options) >= MAX_OPTIONS:
+            raise StreamRefused(
+                "Viewers use too many different settings; leave out ?quality= and ?width=."
+            )
+        self._options[options] += 1
+        return MjpegStream(
+            encoder=self._encoder,
             loop=self._loop,
-            look=look,
+            options=options,
             fps=fps,
             headers_first=headers_first,
-            writable=writable,
+            client=client,
             viewers=self,
         )
 
-    def leave(self, look: Look) -> None:
-        self._looks[look] -= 1
-        if not self._looks[look]:
-            del self._looks[look]
+    def leave(self, options: PictureOptions) -> None:
+        """Count a stream that has ended."""
+        self._options[options] -= 1
+        if not self._options[options]:
+            del self._options[options]
 
 
-class Stream(Iterator[bytes]):
-    """The body of a multipart response for one viewer: always the newest picture, never a backlog.
+class MjpegStream(Iterator[bytes]):
+    """The body of one viewer's stream: always the newest picture, never a backlog.
 
-    The boundary follows its picture at once, not with the next one. Chromium shows a part only
+    The boundary is sent right after its picture, not with the next one. Chromium shows a part only
     when it has read the next part's headers (https://crbug.com/527446); `headers_first` sends
-    those too, and as they then come before the length is known, leaves `Content-Length` out.
+    those too, without Content-Length, since the length is not known yet.
     """
 
     def __init__(
         self,
         *,
-        pictures: Pictures,
+        encoder: PictureEncoder,
         loop: Loop,
-        look: Look,
+        options: PictureOptions,
         fps: float | None,
         headers_first: bool,
-        writable: Writable,
+        client: Client,
         viewers: Viewers,
     ) -> None:
-        self._pictures, self._loop, self._look = pictures, loop, look
+        self._encoder, self._loop, self._options = encoder, loop, options
         self._interval_s = 1 / fps if fps else 0.0
         self._due_s = 0.0
         self._headers_first = headers_first
         self._boundary = f"--{BOUNDARY}\r\n".encode()
         if headers_first:
             self._boundary += b"Content-Type: image/jpeg\r\n\r\n"
-        self._writable = writable
+        self._client = client
         self._viewers: Viewers | None = viewers
-        self._last: Picture | None = None
+        self._last: EncodedPicture | None = None
 
     def __next__(self) -> bytes:
         opening = b"" if self._last else self._boundary
@@ -104,25 +109,25 @@ class Stream(Iterator[bytes]):
         return b"".join((opening, headers, picture.jpeg, b"\r\n", self._boundary))
 
     def close(self) -> None:
-        """Give the viewer's place back; may be called again."""
+        """Free the viewer's place; may be called again."""
         viewers, self._viewers = self._viewers, None
         if viewers is not None:
-            viewers.leave(self._look)
+            viewers.leave(self._options)
 
     def _wait_for_turn(self) -> None:
-        """Wait until the viewer has taken the last picture, and may have another."""
-        self._writable()
+        """Wait until the viewer has taken the last picture and its rate allows another."""
+        self._client.wait_writable()
         now_s = time.monotonic()
         if now_s < self._due_s:
             self._loop.sleep(self._due_s - now_s)
         self._due_s = max(self._due_s + self._interval_s, now_s)
 
-    def _newest(self) -> Picture:
+    def _newest(self) -> EncodedPicture:
         after = self._last.seq if self._last else 0
         picture = None
         while picture is None:
             try:
-                picture = self._pictures.next(self._look, after, REPEAT_S) or self._last
+                picture = self._encoder.next(self._options, after, REPEAT_S) or self._last
             except Closed:
                 raise StopIteration from None
         self._last = picture
@@ -130,14 +135,14 @@ class Stream(Iterator[bytes]):
 
 
 def timestamps(captured_at: datetime) -> dict[str, str]:
-    """When a picture was captured and sent, in Unix seconds (the first as mjpg-streamer has it)."""
+    """Return when a picture was captured and sent, in Unix seconds, as mjpg-streamer's headers."""
     return {
         "X-Timestamp": f"{captured_at.timestamp():.6f}",
         "X-Sent-Timestamp": f"{time.time():.6f}",
     }
 
 
-def _part_headers(picture: Picture) -> bytes:
-    """Made anew for every viewer: the time of sending is its own."""
+def _part_headers(picture: EncodedPicture) -> bytes:
+    """Return a part's headers; the time of sending is each viewer's own."""
     sent = divmod(time.time_ns() // 1000, 1_000_000)
     return PART_HEADERS % (len(picture.jpeg), picture.captured_at.timestamp(), *sent)

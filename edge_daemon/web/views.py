@@ -1,4 +1,4 @@
-"""The page, the stream and the still: what each of their paths answers."""
+"""Answers the paths of the page, the stream and the still picture."""
 
 from __future__ import annotations
 
@@ -9,57 +9,55 @@ from typing import Final
 from flask import Response, render_template, request
 
 from edge_daemon.core.slots import Closed
-from edge_daemon.web.answers import BadQuery, number, sentence
-from edge_daemon.web.encoder import Look, Picture, Pictures
-from edge_daemon.web.server.server import WRITABLE
-from edge_daemon.web.stream import CONTENT_TYPE, Full, Viewers, timestamps
+from edge_daemon.web.access import Access
+from edge_daemon.web.answers import sentence
+from edge_daemon.web.encoder import EncodedPicture, PictureEncoder, PictureOptions
+from edge_daemon.web.parameters import number
+from edge_daemon.web.server.server import CLIENT
+from edge_daemon.web.stream import CONTENT_TYPE, StreamRefused, Viewers, timestamps
 
-FIRST_PICTURE_S: Final = 5.0  # how long a request waits for the first picture of all
+FIRST_PICTURE_S: Final = 5.0  # how long a request waits for the first picture
 WIDTH_STEP: Final = 16  # widths are rounded down to these, so that fewer encodings differ
 NO_PICTURE: Final = "The camera has not delivered a picture yet."
 
 
-class PictureAnswers:
-    """Answers with the newest pictures."""
+class PictureViews:
+    """Answers with the page and with the newest pictures."""
 
-    def __init__(self, pictures: Pictures, viewers: Viewers) -> None:
-        self._pictures, self._viewers = pictures, viewers
+    def __init__(self, *, access: Access, encoder: PictureEncoder, viewers: Viewers) -> None:
+        self._access, self._encoder, self._viewers = access, encoder, viewers
 
     def page(self) -> Response | str:
-        """The page; or, by mjpg-streamer's `?action=`, the stream or a still."""
+        """The page; with mjpg-streamer's `?action=` the stream or a still."""
         action = request.args.get("action")
         if action == "stream":
             return self.stream()
         if action == "snapshot":
             return self.snapshot()
-        return render_template("index.html")
+        return render_template("index.html", is_guarded=self._access.is_guarded)
 
     def stream(self) -> Response:
         """The pictures as multipart/x-mixed-replace, until the viewer leaves."""
-        try:
-            look, fps = self._look(), number("fps", 0.1, 240)
-        except BadQuery as error:
-            return sentence(400, str(error))
-        if self._newest(look) is None:
+        options, fps = _options(), number("fps", 0.1, 240)
+        if self._newest(options) is None:
             return sentence(503, NO_PICTURE, Retry_After="5")
         try:
             stream = self._viewers.join(
-                look,
+                options,
                 fps=fps,
                 headers_first="Chrome/" in request.user_agent.string,
-                writable=request.environ[WRITABLE],
+                client=request.environ[CLIENT],
             )
-        except Full as error:
+        except StreamRefused as error:
             return sentence(503, str(error), Retry_After="5")
-        return Response(stream, content_type=CONTENT_TYPE, direct_passthrough=True)
+        response = Response(stream, content_type=CONTENT_TYPE, direct_passthrough=True)
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold parts back
+        return response
 
     def snapshot(self) -> Response:
-        """The newest picture as one JPEG, `?max_age=` seconds old at most."""
-        try:
-            look, max_age_s = self._look(), number("max_age", 0, 86_400)
-        except BadQuery as error:
-            return sentence(400, str(error))
-        picture = self._newest(look)
+        """The newest picture as JPEG, at most `?max_age=` seconds old."""
+        options, max_age_s = _options(), number("max_age", 0, 86_400)
+        picture = self._newest(options)
         if picture is None:
             return sentence(503, NO_PICTURE, Retry_After="5")
         age_s = (datetime.now(UTC) - picture.captured_at).total_seconds()
@@ -71,19 +69,20 @@ class PictureAnswers:
         response.set_etag(hashlib.blake2s(picture.jpeg, digest_size=12).hexdigest())
         return response.make_conditional(request)  # type: ignore[return-value]
 
-    def _look(self) -> Look:
-        """What `?quality=`, `?width=` and `?overlay=` ask for. Raises BadQuery."""
-        quality = number("quality", 1, 100)
-        width = number("width", WIDTH_STEP, 7680)
-        overlay = number("overlay", 0, 1)
-        return Look(
-            quality=int(quality) if quality else None,
-            width=int(width) // WIDTH_STEP * WIDTH_STEP if width else None,
-            overlay=overlay != 0,
-        )
-
-    def _newest(self, look: Look) -> Picture | None:
+    def _newest(self, options: PictureOptions) -> EncodedPicture | None:
         try:
-            return self._pictures.next(look, after=0, timeout_s=FIRST_PICTURE_S)
+            return self._encoder.next(options, after=0, timeout_s=FIRST_PICTURE_S)
         except Closed:
             return None
+
+
+def _options() -> PictureOptions:
+    """Read `?quality=`, `?width=` and `?overlay=`. Raises BadQuery."""
+    quality = number("quality", 1, 100)
+    width = number("width", WIDTH_STEP, 7680)
+    overlay = number("overlay", 0, 1)
+    return PictureOptions(
+        quality=int(quality) if quality else None,
+        width=int(width) // WIDTH_STEP * WIDTH_STEP if width else None,
+        overlay=overlay != 0,
+    )

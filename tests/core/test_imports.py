@@ -26,7 +26,12 @@ ADAPTERS = {
     "av": {"edge_daemon": {"capture/video.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
-        "edge_daemon": {"web/server/request.py", "web/server/server.py", "web/server/loop.py"}
+        "edge_daemon": {
+            "web/server/listener.py",
+            "web/server/loop.py",
+            "web/server/request.py",
+            "web/server/server.py",
+        }
     },
     "yaml": {"edge_daemon": {"config/file.py"}},
     "cryptography": {"edge_daemon": {"updates/signing.py"}},

@@ -184,7 +184,7 @@ class TestSoftware:
     def test_a_package_that_is_missing_is_named_with_its_command(self) -> None:
         (finding,) = checked(WELL, without=["gevent"])
         assert (finding.verdict, finding.sentence) == ("error", "gevent is not installed")
-        assert finding.remedy.endswith("-m pip install 'gevent>=24.10,<27'")
+        assert "-m pip install 'gevent>=" in finding.remedy
 
     def test_without_a_runtime_litert_is_asked_for(self) -> None:
         (finding,) = checked(WELL, without=["ai-edge-litert"])

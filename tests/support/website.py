@@ -26,8 +26,9 @@ from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
 from edge_daemon.vision.still import StillReader
+from edge_daemon.web.access import AccessPolicy
 from edge_daemon.web.app import WebServer
-from edge_daemon.web.server.server import Tls
+from edge_daemon.web.server.listener import Tls
 from edge_daemon.web.stream import BOUNDARY
 from support.labels import LABELS
 from support.paths import ROOT
@@ -106,11 +107,15 @@ class Site:
         self,
         folder: Path,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         max_viewers: int = 3,
         password: str = "",
         token: str = "",
         hosts: tuple[str, ...] = (),
+        cors_origins: tuple[str, ...] = (),
+        trusted_proxies: tuple[str, ...] = (),
+        session_s: float = 3600.0,
         tls: Tls | None = None,
     ) -> None:
         self.views: Latest[View] = Latest()
@@ -126,13 +131,19 @@ class Site:
         self._log = EventLog(path, RotatingLog(path, LogPolicy(rotate_bytes=20_000)), self._backlog)
         self._logger = threading.Thread(target=self._log.run)
         self.feed = EventFeed([self._backlog])
-        self.server = WebServer(
-            host="127.0.0.1",
-            port=port,
-            tls=tls,
+        self.policy = AccessPolicy(
             password=password,
             token=token,
+            session_s=session_s,
             hosts=hosts,
+            cors_origins=cors_origins,
+            trusted_proxies=trusted_proxies,
+        )
+        self.server = WebServer(
+            host=host,
+            port=port,
+            tls=tls,
+            policy=self.policy,
             max_viewers=max_viewers,
             views=self.views,
             feed=self.feed,

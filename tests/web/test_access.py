@@ -6,13 +6,11 @@ import logging
 import random
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlencode
@@ -22,15 +20,15 @@ from support.paths import ROOT
 from support.website import Site, view
 
 from edge_daemon.config.file import ConfigError, parse_config
+from edge_daemon.web.access import Access, AccessPolicy
 from edge_daemon.web.credentials import (
     hash_password,
     hash_token,
     new_token,
-    password_fits,
-    token_fits,
+    password_matches,
+    token_matches,
 )
-from edge_daemon.web.lockout import Lockout
-from edge_daemon.web.server.server import CertificateError, Tls
+from edge_daemon.web.server.loop import Loop
 
 PASSWORD = "a long pass phrase"  # noqa: S105
 TOKEN = new_token()
@@ -79,6 +77,10 @@ def test_without_a_credential_nothing_answers(guarded: Site, path: str) -> None:
     assert response.status == 401
     assert b"\xff\xd8" not in body
     assert len(body) < 100
+    assert response.headers.get_all("WWW-Authenticate") == [
+        'Basic realm="mien", charset="UTF-8"',
+        'Bearer realm="mien"',
+    ]
 
 
 def test_without_a_credential_nothing_can_be_sent(guarded: Site) -> None:
@@ -139,9 +141,10 @@ def test_cameras_on_other_ports_of_a_machine_have_sessions_of_their_own(guarded:
 def test_a_session_cannot_be_forged_or_prolonged(guarded: Site) -> None:
     cookie = guarded.get(f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
     name, _, value = cookie.partition("=")
-    expiry, signature = value.split(".")
+    session, made_at, signature = value.split(".")
     for forged in (
-        f"{int(expiry) + 1}.{signature}", f"{expiry}.{'0' * 64}", f"{expiry}.", ".", "ä.ä",
+        f"{session}.{made_at[:-1]}_.{signature}", f"other.{made_at}.{signature}",
+        f"{session}.{made_at}.{'0' * len(signature)}", f"{session}.{made_at}", ".", "..", "ä.ä",
     ):  # fmt: skip
         assert guarded.get("/state", Cookie=f"{name}={forged}").status == 401
 
@@ -150,47 +153,6 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: Site) ->
     cookie = guarded.get(f"/?token={TOKEN}").headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
-
-
-def test_guessing_is_answered_ever_later(guarded: Site) -> None:
-    for _ in range(5):
-        assert guarded.get("/state?token=guess").status == 401
-    refused = guarded.get(f"/state?token={TOKEN}")
-    assert refused.status == 429
-    assert int(refused.headers["Retry-After"]) >= 1
-    assert login(guarded, PASSWORD)[0] == 429
-
-
-def test_guesses_sent_all_at_once_do_not_pass_together(guarded: Site) -> None:
-    with ThreadPoolExecutor(30) as guessers:
-        answers = guessers.map(lambda number: login(guarded, f"guess {number}")[0], range(30))
-        statuses = Counter(answers)
-    assert statuses[429] + statuses[401] == 30
-    assert statuses[401] < 15  # five, and one now and then after a wait
-
-
-def test_the_wait_doubles_to_five_minutes_and_a_success_forgives() -> None:
-    lockout = Lockout()
-    waits = []
-    for _ in range(16):
-        lockout.failed("192.0.2.1", 0.0)
-        waits.append(lockout.wait_s("192.0.2.1", 0.0))
-    assert waits[:8] == [0, 0, 0, 0, 1, 2, 4, 8]
-    assert waits[-1] == 300
-    assert lockout.wait_s("192.0.2.2", 0.0) == 0
-    lockout.succeeded("192.0.2.1")
-    assert lockout.wait_s("192.0.2.1", 0.0) == 0
-
-
-def test_one_machines_many_addresses_count_as_one() -> None:
-    lockout = Lockout()
-    for number in range(8):
-        lockout.failed(f"2001:db8::{number:x}", 0.0)
-    assert lockout.wait_s("2001:db8::ffff", 0.0) > 0
-    assert lockout.wait_s("2001:db8:1::1", 0.0) == 0
-    for number in range(3000):
-        lockout.failed(f"10.0.{number // 256}.{number % 256}", 0.0)
-    assert lockout.wait_s("2001:db8::1", 0.0) == 0  # forgotten, memory being bounded
 
 
 def test_no_token_gets_into_the_log(guarded: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,15 +168,13 @@ def test_no_token_gets_into_the_log(guarded: Site, caplog: pytest.LogCaptureFixt
     assert "guessed-secret" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "x@127.0.0.1", "[", "a:b:c"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "cam.example.com"])
 def test_another_name_is_refused(open_site: Site, host: str) -> None:
     """DNS rebinding: the attacker's name now leads to 127.0.0.1."""
     assert open_site.get("/state", Host=host).status == 421
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "["])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080"])
 def test_a_name_that_is_not_ours_learns_nothing_from_healthz(open_site: Site, host: str) -> None:
     response = open_site.get("/healthz", Host=host)
     assert (response.status, response.body) == (200, b"ok\n")
@@ -269,10 +229,10 @@ def test_pictures_are_not_cached_nor_lent(open_site: Site) -> None:
 
 
 def test_hashes_tell_right_from_wrong(password_hash: str) -> None:
-    assert password_fits(PASSWORD, password_hash)
-    assert not password_fits(PASSWORD + " ", password_hash)
-    assert token_fits(TOKEN, hash_token(TOKEN))
-    assert not token_fits(new_token(), hash_token(TOKEN))
+    assert password_matches(PASSWORD, password_hash)
+    assert not password_matches(PASSWORD + " ", password_hash)
+    assert token_matches(TOKEN, hash_token(TOKEN))
+    assert not token_matches(new_token(), hash_token(TOKEN))
 
 
 @pytest.mark.parametrize(
@@ -280,9 +240,12 @@ def test_hashes_tell_right_from_wrong(password_hash: str) -> None:
     [
         (["web.host=0.0.0.0"], "web.host: 0.0.0.0 lets the network watch; set web.password"),
         (["web.host=::"], "lets the network watch"),
-        (["web.password=hunter2"], "should be what `python -m edge_daemon hash-password` prints"),
+        (["web.password=hunter2"], "should be what `mien hash-password` prints"),
         (["web.token=hunter2"], "new-token"),
         (["web.tls_key=key.pem"], "needed together"),
+        (["web.trusted_proxies=[proxy]"], "'proxy' is not an address or a network"),
+        (["web.cors_origins=[dash.example]"], "should be an origin such as https://dash.example"),
+        (["web.cors_origins=['*']"], "should be an origin"),
         (["web.auth=none", f"web.token={hash_token('x')}"], "remove either"),
     ],
 )
@@ -291,6 +254,16 @@ def test_an_unguarded_configuration_is_refused(settings: list[str], expected: st
         parse_config("", "c.yaml", settings)
     assert expected in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_passwords_of_an_older_version_still_fit(caplog: pytest.LogCaptureFixture) -> None:
+    """Made by `hash-password` of version 0.1."""
+    stored = "scrypt:AAECAwQFBgcICQoLDA0ODw==:4sHRTp3kkY7OiKazYbQQGSiZrGiUl2v++ACe0S7xHvE="
+    parse_config("", "c.yaml", [f"web.password={stored}"])
+    assert password_matches(PASSWORD, stored)
+    assert not password_matches(PASSWORD + " ", stored)
+    Access(AccessPolicy(password=stored), loop=Loop())
+    assert "the next version refuses it" in caplog.text
 
 
 @pytest.mark.parametrize("extra", [f"web.token={hash_token('x')}", "web.auth=none"])
@@ -307,77 +280,13 @@ def test_the_commands_make_what_the_configuration_takes() -> None:
         )
 
     stored = run("hash-password", PASSWORD + "\n").stdout.strip()
-    assert password_fits(PASSWORD, stored)
+    assert password_matches(PASSWORD, stored)
     assert parse_config("", "c", [f"web.password={stored}"]).web.password == stored
     token, hashed = re.findall(r": +(\S+)$", run("new-token").stdout, re.M)
-    assert token_fits(token, parse_config("", "c", [f"web.token={hashed}"]).web.token)
+    assert token_matches(token, parse_config("", "c", [f"web.token={hashed}"]).web.token)
     short = run("hash-password", "short\n")
     assert short.returncode == 2
     assert "8 characters" in short.stderr
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    folder = tmp_path_factory.mktemp("tls")
-    tls = Tls(folder / "cert.pem", folder / "key.pem")
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
-    words += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=mien"]
-    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    words += ["-keyout", str(tls.key), "-out", str(tls.certificate)]
-    subprocess.run(words, check=True, capture_output=True)
-    return tls
-
-
-def test_tls_with_the_given_certificate(tmp_path: Path, certificate: Tls) -> None:
-    site = Site(tmp_path, tls=certificate, token=hash_token(TOKEN))
-    site.start()
-    site.views.put(view(1))
-    context = ssl.create_default_context(cafile=str(certificate.certificate))
-    url = f"https://127.0.0.1:{site.server.port}"
-    try:
-        with site.connect() as silent, site.connect() as plain:  # neither holds up the others
-            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            address = f"{url}/snapshot.jpg?token={TOKEN}"
-            with urllib.request.urlopen(address, timeout=20, context=context) as answer:
-                assert answer.read(2) == b"\xff\xd8"
-            silent.sendall(b"\x16")
-    finally:
-        site.stop()
-    assert site.failures == []
-
-
-def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
-    site = Site(tmp_path, tls=Tls(ROOT / "README.md", ROOT / "README.md"))
-    with pytest.raises(CertificateError, match=r"README\.md"):
-        site.start()
-    site.stop()
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        "Content-Length: 3\r\nContent-Length: 4",
-        "Content-Length: 3_0",
-        "Content-Length: +3",
-        "Content-Length: -3",
-        "Transfer-Encoding: chunked",
-        "Transfer-Encoding: identity\r\nContent-Length: 3",
-    ],
-)
-def test_no_request_hides_in_anothers_body(open_site: Site, head: str) -> None:
-    """Request smuggling: a proxy before us may find another length in this than we do."""
-    with open_site.connect() as client:
-        client.sendall(f"POST /logout HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n\r\nabc".encode())
-        client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        answer = b"".join(iter(lambda: client.recv(4096), b""))
-    assert re.findall(rb"HTTP/1.1 (\d+)", answer) in ([b"400"], [b"411"])
-
-
-def test_a_header_may_not_fill_the_memory(open_site: Site) -> None:
-    with open_site.connect() as client:
-        client.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-        client.sendall(b"Cookie: " + b"x" * 40_000)
-        assert client.recv(100).startswith(b"HTTP/1.1 431 ")
 
 
 def test_an_upload_that_is_nothing_is_not_worth_a_traceback(
@@ -398,7 +307,7 @@ def test_bytes_that_no_url_has_are_refused(guarded: Site, caplog: pytest.LogCapt
         client.sendall(b"GET /state?token=\x90 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
     assert guarded.get("/state?token=%90&%ff=%c3").status == 401
-    assert caplog.messages == ["web: a wrong password or token from 127.0.0.1"]
+    assert caplog.messages == ["web: a wrong password or token from 127.0.0.1 (1)"]
 
 
 REQUESTS = (
@@ -429,7 +338,7 @@ def test_mangled_requests_break_nothing(
             client.sendall(mangled(REQUESTS[number % len(REQUESTS)], chance))
             client.shutdown(socket.SHUT_WR)
             statuses[client.recv(4096)[9:12]] += 1
-    assert statuses.keys() <= {b"400", b"401", b"421", b"429"}
-    assert set(caplog.messages) <= {"web: a wrong password or token from 127.0.0.1"}
+    assert statuses.keys() <= {b"400", b"401", b"415", b"421", b"429", b"501", b"505"}
+    assert all("a wrong password or token from 127.0.0.1" in each for each in caplog.messages)
     assert capfd.readouterr().err == ""
     assert guarded.failures == []

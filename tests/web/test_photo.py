@@ -96,13 +96,13 @@ def test_a_place_is_held_until_the_native_work_ends() -> None:
 
     def visit() -> None:
         loop = Loop()
+        threads = loop.threads(1)
         with loop.running():
-            places = loop.places(1)
             for name in ("first", "second"):
                 with pytest.raises(TimeoutError), loop.deadline(0.1):
-                    loop.offload_in(places, work, name)
+                    threads.run(work, name)
             go_on.set()
-            loop.offload_in(places, work, "third")
+            threads.run(work, "third")
 
     thread = threading.Thread(target=visit)
     thread.start()
@@ -132,12 +132,15 @@ def test_what_is_no_fit_picture_is_refused(
 
 def test_too_long_a_body_is_refused_before_it_comes(site: Site) -> None:
     with site.connect() as client:
-        client.sendall(b"POST /api/classify HTTP/1.1\r\nContent-Length: 10000001\r\n\r\n")
+        client.sendall(
+            b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10100001\r\n\r\n"
+        )
         answer = client.recv(1000)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"10 MB" in answer
     with site.connect() as client:
-        client.sendall(b"POST /api/classify HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"POST /api/classify HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        client.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 411 ")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -323,16 +321,3 @@ def test_a_port_in_use_is_an_error_with_its_reason(site: Site, tmp_path: Path) -
         second.server.start()
     assert (caught.value.strerror or "").startswith("Address already in use")
     second.stop()
-
-
-def test_a_failure_of_the_serving_thread_is_reported(site: Site) -> None:
-    """The server cannot accept a connection for want of file descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with socket.socket() as client:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno(), hard))
-        try:
-            client.connect(("127.0.0.1", site.server.port))
-            until(lambda: bool(site.failures))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert isinstance(site.failures[0], OSError)

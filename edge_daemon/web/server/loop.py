@@ -1,64 +1,93 @@
-"""The serving thread's event loop: requests wait in it and are woken.
-
-With `http_server.py` and `http_request.py`, which run in it, the adapter round gevent.
-"""
+"""The event loop of the serving thread, as the application uses it: the adapter for gevent."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
-WORKERS: Final = 3  # native threads for what would hold up everybody: encoding, files, uploads
-PULSE_S: Final = 1.0  # so often the loop rings by itself: waits need no timers of their own
+PULSE_S: Final = 1.0  # waiting requests are woken at least this often, so they need no timers
 
 T = TypeVar("T")
 
 
-class Places(AbstractContextManager[Any], Protocol):
-    """A number of places, of which each `with` block and each `acquire` takes one."""
-
-    def acquire(self) -> object:
-        """Wait for a place and take it."""
-
-    def release(self) -> None:
-        """Give the place back."""
-
-
-class Signal:
-    """Wakes the requests that wait for it; a part of the loop."""
+class WakeUp:
+    """Wakes the requests that wait for it."""
 
     def __init__(self) -> None:
         self._sent = Event()
 
     def wait(self) -> None:
-        """Wait until it is sent the next time."""
+        """Wait for the next `send`."""
         self._sent.wait()
 
     def send(self) -> None:
+        """Wake every request that is waiting now."""
         sent, self._sent = self._sent, Event()
         sent.set()
 
 
-class Loop:
-    """The event loop, as the application sees it.
+class WorkerThreads:
+    """Native threads for work that would block the event loop. Made by `Loop.threads`."""
 
-    `ring` may be called from any thread; everything else only while answering a request.
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = BoundedSemaphore(count)
+        self._pool: Any = None
+
+    def run(self, work: Callable[..., T], *values: Any) -> T:
+        """Return what `work(*values)` returns, or raise what it raises.
+
+        Other requests are served meanwhile. When all threads are busy, this one waits its turn. A
+        deadline ends the wait, but not the work: its thread stays busy until that has ended.
+        """
+        self._free.acquire()
+        try:
+            job = self._pool.spawn(_outcome, work, values)
+        except BaseException:
+            self._free.release()
+            raise
+        job.rawlink(lambda _: self._free.release())
+        result, error = job.get()
+        if error is not None:
+            raise error
+        done: T = result
+        return done
+
+    def open(self, hub: Any) -> None:
+        """Create the threads, which start when they are first needed."""
+        self._pool = ThreadPool(self._count, hub)
+
+    def close(self) -> None:
+        self._pool.kill()
+
+
+class Loop:
+    """The event loop.
+
+    `ring` may be called from any thread; everything else only while answering a request, but for
+    `threads`, which is called before the loop runs.
     """
 
     def __init__(self) -> None:
         self._bell: Any = None
-        self._rung = Signal()
-        self._workers: Any = None
+        self._rung = WakeUp()
+        self._threads: list[WorkerThreads] = []
+
+    def threads(self, count: int) -> WorkerThreads:
+        """Create a group of `count` worker threads, which no other kind of work can occupy."""
+        threads = WorkerThreads(count)
+        self._threads.append(threads)
+        return threads
 
     def ring(self) -> None:
-        """Wake every request that waits: something has changed."""
+        """Wake every waiting request: something has changed."""
         if (bell := self._bell) is not None:
             bell.send()
 
@@ -67,39 +96,13 @@ class Loop:
         self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:
-        """Let other requests go on for so long."""
+        """Serve other requests for this long."""
         gevent.sleep(duration_s)
 
-    def places(self, count: int) -> Places:
-        """Lets `count` requests at a time into its `with` blocks; the others wait."""
-        places: Places = BoundedSemaphore(count)
-        return places
-
-    def offload(self, work: Callable[..., T], *values: Any) -> T:
-        """What `work(*values)` gives or raises, in a native thread while others are served."""
-        result, error = self._workers.apply(_outcome, (work, values))
-        if error is not None:
-            raise error
-        done: T = result
-        return done
-
-    def offload_in(self, places: Places, work: Callable[..., T], *values: Any) -> T:
-        """As `offload`, in one of `places`, which is free again only when the thread has finished.
-
-        A deadline ends the wait, but no native work: without this, others would start beside it.
-        """
-        places.acquire()
-        try:
-            job = self._workers.spawn(_outcome, work, values)
-        except BaseException:
-            places.release()
-            raise
-        job.rawlink(lambda _: places.release())
-        result, error = job.get()
-        if error is not None:
-            raise error
-        done: T = result
-        return done
+    def places(self, count: int) -> AbstractContextManager[Any]:
+        """Return a guard that lets `count` requests at a time into its `with` blocks."""
+        guard: AbstractContextManager[Any] = BoundedSemaphore(count)
+        return guard
 
     @contextmanager
     def deadline(self, limit_s: float) -> Iterator[None]:
@@ -109,9 +112,10 @@ class Loop:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Belong to the calling thread for as long as the body runs."""
+        """Bind the loop to the calling thread for as long as the body runs."""
         hub = gevent.get_hub()
-        self._workers = ThreadPool(WORKERS, hub)
+        for threads in self._threads:
+            threads.open(hub)
         bell, pulse = hub.loop.async_(), hub.loop.timer(PULSE_S, PULSE_S)
         bell.start(self._rung.send)
         pulse.start(self._rung.send)
@@ -123,14 +127,15 @@ class Loop:
             for watcher in (bell, pulse):
                 watcher.stop()
                 watcher.close()
-            self._workers.kill()
-            gc.collect()  # a cut connection's file may wait in a cycle, and closes through the hub
+            for threads in self._threads:
+                threads.close()
+            gc.collect()  # a closed connection's file may be part of a cycle, and needs the hub
             hub.destroy(destroy_loop=True)
 
 
 def _outcome(work: Callable[..., T], values: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
-    """What comes of it; gevent would print what a worker raises, for whom it is no surprise too."""
+    """Return an exception instead of raising it: gevent prints what a worker thread raises."""
     try:
         return work(*values), None
-    except Exception as error:  # raised anew where it is waited for
+    except Exception as error:
         return None, error

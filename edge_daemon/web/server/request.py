@@ -1,59 +1,141 @@
-"""A request's bytes in, its header and its body out, within bounds. A part of the adapter."""
+"""Reads a request from a connection: its head, the WSGI environment made of it, and its body."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import gevent
-from gevent.pywsgi import Input
 from werkzeug.exceptions import ClientDisconnected
 
-HEADER_S: Final = 5.0  # for the TLS handshake and each request's header, from its first wait on
-HEADER_BYTES: Final = 32_768
+from edge_daemon.web.server.grammar import (
+    HEADER_BYTES,
+    MAX_FIELDS,
+    RequestHead,
+    RequestRefused,
+    parse_head,
+)
+
+DISCARD_S: Final = 5.0
+CGI_NAMES: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
-class Refused(ValueError):
-    """A request that cannot be served; `args` are the status line and a sentence."""
+def read_head(first_line: bytes, stream: Any) -> RequestHead:
+    """Read the lines after `first_line` up to the blank one, and parse them all.
+
+    Raises RequestRefused for a head that is malformed, too long or cut off.
+    """
+    lines, left = [first_line], HEADER_BYTES - len(first_line)
+    if not first_line.endswith(b"\r\n"):
+        raise RequestRefused("400 Bad Request", "A line does not end with CR LF.")
+    while (line := stream.readline(left + 1)) != b"\r\n":
+        left -= len(line)
+        if left < 0 or len(lines) > MAX_FIELDS:
+            raise RequestRefused("431 Request Header Fields Too Large", "The header is too long.")
+        if not line.endswith(b"\r\n"):
+            raise RequestRefused("400 Bad Request", "A line does not end with CR LF.")
+        lines.append(line)
+    return parse_head(lines)
 
 
-class Head:
-    """The lines of a request's header, HEADER_BYTES of them at most."""
+def wsgi_variables(head: RequestHead) -> dict[str, str]:
+    """Return what PEP 3333 wants of a request.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._left = stream, HEADER_BYTES
+    Fields whose names contain an underscore are left out: they could not be told from those with a
+    hyphen, which a proxy sets.
+    """
+    variables = {
+        "REQUEST_METHOD": head.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(head.path).decode("latin-1"),
+        "QUERY_STRING": head.query,
+        "SERVER_PROTOCOL": head.version,
+    }
+    for name, value in head.fields:
+        if "_" in name:
+            continue
+        variable = CGI_NAMES.get(name) or "HTTP_" + name.replace("-", "_").upper()
+        before = variables.get(variable)
+        separator = "; " if name == "cookie" else ", "
+        variables[variable] = value if before is None else f"{before}{separator}{value}"
+    if head.host:
+        variables["HTTP_HOST"] = head.host
+    return variables
 
-    def readline(self, limit: int) -> bytes:
-        line: bytes = self._stream.readline(min(limit, self._left + 1))
-        self._left -= len(line)
-        if self._left < 0:
-            raise Refused("431 Request Header Fields Too Large", "The header is too long.")
+
+class RequestBody:
+    """The body of a request, for the application as `wsgi.input`.
+
+    `on_first_read` is called before the first byte is read, where the client waits for a sign that
+    its body is wanted; `on_end` is called once all of it has been read.
+    """
+
+    def __init__(
+        self,
+        stream: Any,
+        length: int,
+        *,
+        on_first_read: Callable[[], None] | None,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._stream, self._left = stream, length
+        self._on_first_read = on_first_read
+        self._on_end = on_end
+
+    @property
+    def left(self) -> int:
+        """The number of bytes not read yet."""
+        return self._left
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, or what is left; raises ClientDisconnected if they do not come."""
+        wanted = self._wanted(size)
+        data = self._receive(self._stream.read, wanted)
+        if len(data) < wanted:
+            raise ClientDisconnected
+        return data
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read a line of up to `size` bytes; raises as `read` does."""
+        wanted = self._wanted(size)
+        line = self._receive(self._stream.readline, wanted)
+        if len(line) < wanted and not line.endswith(b"\n"):
+            raise ClientDisconnected
         return line
 
+    def readlines(self, _hint: int | None = -1) -> list[bytes]:
+        """Read all lines that are left."""
+        return list(self)
 
-class Body(Input):  # type: ignore[misc]
-    """A request's body; until all of it is there, its connection waits for its client."""
-
-    __slots__ = ("_handler",)
-
-    def __init__(self, handler: Any, asked: Any) -> None:
-        super().__init__(handler.rfile, handler.content_length, socket=asked)
-        self._handler = handler
-
-    def _do_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
-        """Some of it. Raises ClientDisconnected when it does not come."""
-        try:
-            read: bytes = super()._do_read(length, use_readline)
-        except OSError:
-            self._handler.close_connection = True
-            raise ClientDisconnected from None
-        if self.position >= (self.content_length or 0):
-            self._handler.server.goes_on(self._handler.socket.fileno())
-        return read
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
 
     def _discard(self) -> None:
-        """Read what nobody wanted, or the next request would begin with it; but not for long."""
-        if self.position < (self.content_length or 0):
-            self._handler.close_connection = True
-            with gevent.Timeout(HEADER_S, False), suppress(ClientDisconnected):
-                super()._discard()
+        """Read what the application did not want, for a while. Called by pywsgi.
+
+        Else a client that is still sending would be cut off before it has read the answer.
+        """
+        if self._on_first_read is None:
+            with gevent.Timeout(DISCARD_S, False), suppress(ClientDisconnected):
+                while self._left:
+                    self.read(65_536)
+
+    def _wanted(self, size: int | None) -> int:
+        return self._left if size is None or size < 0 else min(size, self._left)
+
+    def _receive(self, reader: Callable[[int], bytes], wanted: int) -> bytes:
+        if not wanted:
+            return b""
+        on_first_read, self._on_first_read = self._on_first_read, None
+        try:
+            if on_first_read is not None:
+                on_first_read()
+            data = reader(wanted)
+        except OSError:
+            raise ClientDisconnected from None
+        self._left -= len(data)
+        if not self._left:
+            self._on_end()
+        return data

@@ -1,65 +1,83 @@
-"""A WSGI application in, an HTTP server out: the adapter round gevent.
+"""The HTTP server: gevent's WSGI server with a strict grammar in front, in one thread.
 
 One thread serves every connection: a viewer, an idle client or half a request costs a socket and
-no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets.
+no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets. What
+is overridden of gevent is tested to exist (docs/adr/0020-a-strict-grammar-before-pywsgi.md).
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final
 
 import gevent
 from flask import Flask
-from gevent import ssl as gevent_ssl
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.socket import wait_write
 
-from edge_daemon.core.errors import UserError
+from edge_daemon.web.server.grammar import REQUEST_LINE_BYTES, RequestRefused
+from edge_daemon.web.server.listener import Tls, connection_limit, listen, tls_context
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.request import HEADER_S, Body, Head, Refused
+from edge_daemon.web.server.request import RequestBody, read_head, wsgi_variables
 
 log = logging.getLogger(__name__)
 
-WRITABLE: Final = "mien.wait_writable"  # in the WSGI environment: see `Writable`
-Writable = Callable[[], None]  # returns when the client has taken what was written before
+CLIENT: Final = "mien.client"  # in the WSGI environment: the request's `Client`
 
-CLIENT_TIMEOUT_S: Final = (
-    5.0  # a client that takes nothing and sends nothing for so long is cut off
-)
-UNSENT_BYTES: Final = 16_384  # more than this not yet on its way: the client is not ready
-CONNECTIONS_WAITING: Final = 128  # for the thread to accept them
+HEADER_S: Final = 5.0  # for the TLS handshake, and for each request's head
+STALLED_S: Final = 5.0  # a client that neither takes nor sends anything for so long is cut off
+LINGER_S: Final = 1.0  # for a refused client to read its answer
+UNSENT_BYTES: Final = 16_384  # with more than this unsent, the client is not ready for more
+WARN_S: Final = 60.0  # between two warnings of the same kind
+PAUSE_S: Final = 1.0  # without accepting, when even refusing a connection fails
+# accept(2): errors of the connection, not of the listener; and errors that pass.
+PASSING_ERRORS: Final = frozenset(
+    {
+        errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+        errno.ENETUNREACH, errno.ENONET, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EPERM,
+        errno.EPROTO,
+    }
+)  # fmt: skip
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """The files of a certificate, with its chain, and of its key, both PEM."""
+class Client:
+    """The client of a request, as far as an answer has to know it."""
 
-    certificate: Path
-    key: Path
+    def __init__(self, connection: Any) -> None:
+        self._number = connection.fileno()
+        self._writable, self._closed = select.poll(), select.poll()
+        self._writable.register(self._number, select.POLLOUT)
+        self._closed.register(self._number, select.POLLRDHUP)
 
+    def wait_writable(self) -> None:
+        """Wait until the client has taken what was written before; TimeoutError if it stalls."""
+        if not self._writable.poll(0):  # else there is no need to go through the event loop
+            wait_write(self._number, STALLED_S, TimeoutError())
 
-class CertificateError(UserError):
-    """The files for TLS cannot be used; the message names them."""
+    def has_left(self) -> bool:
+        """Whether the client has closed the connection. May be called from any thread."""
+        return bool(self._closed.poll(0))
 
 
 class HttpServer:
     """Serves `app` on `host`:`port` from a thread of its own, in `loop`.
 
-    At most `max_connections` at once: for one more, that which has waited longest for its client
-    goes, be it for a request or for its answer to be taken; streams stay. Request bodies may have
-    `max_body_bytes`. `on_failure` hears of a failing thread.
+    At most `max_connections` are open at once. When they all are, the one that has been waiting
+    for its client longest, for a request or for an answer to be read, is closed for the next;
+    streams stay. Request bodies have at most `max_body_bytes`. `on_failure` is called with the
+    exception that ends the thread.
     """
 
     def __init__(
@@ -82,25 +100,34 @@ class HttpServer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web")
         self._listener: socket.socket | None = None
+        self._tls_context: ssl.SSLContext | None = None
 
     @property
     def port(self) -> int:
-        """The TCP port; after `start()` the bound one, where 0 was asked for."""
+        """The TCP port; after `start` the bound one, even if 0 was asked for."""
         return self._port
 
     def start(self) -> None:
-        """Bind and begin to serve. Raises OSError or CertificateError when it cannot."""
-        self._context = _tls_context(self._tls) if self._tls else None
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server(
-            (self._host, self._port), family=family, backlog=CONNECTIONS_WAITING
-        )
-        listener.setblocking(False)
-        self._listener, self._port = listener, listener.getsockname()[1]
+        """Bind and begin to serve. Raises OSError or CertificateError."""
+        self._tls_context = tls_context(self._tls) if self._tls else None
+        self._listener = listen(self._host, self._port)
+        self._port = self._listener.getsockname()[1]
         self._thread.start()
 
+    def renewed_tls(self, tls: Tls) -> Callable[[], None]:
+        """Load a certificate; the function returned uses it for new connections.
+
+        Raises CertificateError.
+        """
+        context = tls_context(tls)
+
+        def switch() -> None:
+            self._tls_context = context
+
+        return switch
+
     def stop(self) -> None:
-        """Cut every connection off and wait for the thread; may be called again."""
+        """Close every connection and wait for the thread; may be called again."""
         self._stop.set()
         self._loop.ring()
         if self._thread.ident is not None:
@@ -114,13 +141,12 @@ class HttpServer:
             self._on_failure(error)
 
     def _serve(self) -> None:
-        secure: dict[str, Any] = {"ssl_context": self._context} if self._context else {}
         server = _Server(
             self._listener,
             self._app,
-            max_connections=self._max_connections,
+            tls_context=lambda: self._tls_context,
+            max_connections=connection_limit(self._max_connections),
             max_body_bytes=self._max_body_bytes,
-            **secure,
         )
         server.start()
         while not self._stop.is_set() and server.failure is None:
@@ -130,23 +156,11 @@ class HttpServer:
             raise server.failure
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context: ssl.SSLContext = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror if error.errno else "they are no certificate and key that fit"
-        files = f"{tls.certificate} and {tls.key}"
-        raise CertificateError(f"{files} cannot be used: {reason}.") from None
-    return context
-
-
 class _Handler(WSGIHandler):  # type: ignore[misc]
-    """One connection's requests."""
+    """Serves the requests of one connection."""
 
     rfile: Any
-    wsgi_input: Any
+    wsgi_input: RequestBody
 
     def handle_one_request(self) -> Any:
         self.server.waits(self.socket.fileno())
@@ -154,41 +168,50 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             try:
                 return super().handle_one_request()
             except gevent.Timeout:
-                return None  # its header did not come in time
+                return None  # the head did not come in time
 
-    def read_request(self, raw_requestline: str) -> Any:
-        if not raw_requestline.isascii():
-            raise ValueError("no URL has such bytes")  # RFC 3986, section 2
-        stream, self.rfile = self.rfile, Head(self.rfile)
-        try:
-            read = super().read_request(raw_requestline)
-        finally:
-            self.rfile = stream
+    def read_requestline(self) -> str:
+        line: bytes = self.rfile.readline(REQUEST_LINE_BYTES)
+        if line == b"\r\n":  # some clients send one after a body: RFC 9112, section 2.2
+            line = self.rfile.readline(REQUEST_LINE_BYTES)
+        return line.decode("latin-1")
+
+    def read_request(self, raw_requestline: str) -> bool:
+        head = read_head(raw_requestline.encode("latin-1"), self.rfile)
+        if head.content_length > self.server.max_body_bytes:
+            limit_mb = self.server.max_body_bytes // 1_000_000
+            raise RequestRefused("413 Content Too Large", f"The limit of a body is {limit_mb} MB.")
+        self._head = head
         self._patience.close()
-        if not self.content_length:
+        if not head.content_length:
             self.server.goes_on(self.socket.fileno())
-        if "transfer-encoding" in self.headers:
-            raise Refused("411 Length Required", "Send the body with its Content-Length.")
-        lengths = set(self.headers.get_all("content-length", ()))
-        if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
-            raise ValueError("there may be one Content-Length")  # RFC 9112, section 6.3
-        if (self.content_length or 0) > self.server.max_body_bytes:
-            limit = self.server.max_body_bytes // 1_000_000
-            raise Refused("413 Content Too Large", f"A body may have {limit} MB.")
-        return read
+        self.command, self.path, self.request_version = head.method, head.path, head.version
+        self.close_connection = not head.keep_alive
+        return True
 
     def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        asked = self.wsgi_input.socket  # by `Expect: 100-continue`
-        environ["wsgi.input"] = self.wsgi_input = Body(self, asked)
+        self.wsgi_input = RequestBody(
+            self.rfile,
+            self._head.content_length,
+            on_first_read=self._ask_for_body if self._head.expects_continue else None,
+            on_end=lambda: self.server.goes_on(self.socket.fileno()),
+        )
+        environ: dict[str, Any] = self.server.get_environ()
+        environ.update(wsgi_variables(self._head))
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = map(str, self.client_address[:2])
+        environ["wsgi.url_scheme"] = self.server.scheme
+        environ["wsgi.input"] = self.wsgi_input
         environ["wsgi.input_terminated"] = True
-        environ[WRITABLE] = self._wait_writable
-        self._ready = select.poll()
-        self._ready.register(self.socket.fileno(), select.POLLOUT)
+        environ[CLIENT] = Client(self.socket)
         return environ
+
+    def _ask_for_body(self) -> None:
+        self.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def finalize_headers(self) -> None:
         """End a body of unknown length with the connection: many MJPEG clients read no chunks."""
+        if self.wsgi_input.left:  # the next request would begin with it
+            self.close_connection = True
         super().finalize_headers()
         if self.response_use_chunked:  # type: ignore[has-type]
             self.response_use_chunked = False
@@ -198,26 +221,36 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             self.response_headers.append((b"Connection", b"close"))
 
     def handle_error(self, kind: type, error: BaseException, trace: TracebackType) -> None:
-        """Log what failed, without the query, which may hold a token; who left is not worth it."""
+        """Log a failure without the query, which may hold a token; ignore a client that left."""
         if isinstance(error, OSError):
             self.close_connection = True
             return
         if not isinstance(error, gevent.GreenletExit):
             path = self.environ.get("PATH_INFO", "")
-            log.error("%s %s failed", self.command, path, exc_info=(kind, error, trace))
+            log.error("web: %s %s failed", self.command, path, exc_info=(kind, error, trace))
         self._send_error_response_if_possible(500)
 
-    def _handle_client_error(self, error: BaseException) -> tuple[str, bytes]:
-        known = isinstance(error, Refused)
-        status, sentence = error.args if known else ("400 Bad Request", "This is not HTTP/1.1.")
-        body = f"{sentence}\n"
-        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-        return status, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    def _handle_client_error(self, error: BaseException) -> None:
+        """Answer a request that is refused before the application sees it."""
+        if not isinstance(error, RequestRefused):
+            if isinstance(error, OSError):
+                return
+            raise error
+        body = f"{error}\n"
+        head = (
+            f"HTTP/1.1 {error.status}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        with suppress(OSError), gevent.Timeout(LINGER_S, False):
+            self.socket.sendall(f"{head}{body}".encode())
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(65536):  # else a reset may overtake the answer
+                pass
 
     def _sendall(self, data: Any) -> None:
-        """Send it; the client has its time for each step, not for the whole.
+        """Send `data`; the client has STALLED_S for each step, not for the whole.
 
-        What has no length is a stream, and has a place of its own among its like.
+        A body without a length is a stream, which does not count as waiting for its client.
         """
         self.response_length += len(data)
         unsent = memoryview(data)[self.socket.send(data) :]
@@ -228,10 +261,6 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         while unsent:
             unsent = unsent[self.socket.send(unsent) :]
         self.server.goes_on(self.socket.fileno())
-
-    def _wait_writable(self) -> None:
-        if not self._ready.poll(0):  # else there is no need to go through the event loop
-            wait_write(self.socket.fileno(), CLIENT_TIMEOUT_S, TimeoutError())
 
 
 class _Server(WSGIServer):  # type: ignore[misc]
@@ -244,27 +273,35 @@ class _Server(WSGIServer):  # type: ignore[misc]
         listener: Any,
         app: Flask,
         *,
+        tls_context: Callable[[], ssl.SSLContext | None],
         max_connections: int,
         max_body_bytes: int,
-        **secure: Any,
     ) -> None:
-        super().__init__(listener, app, spawn=Pool(), log=None, error_log=None, **secure)
+        super().__init__(listener, app, spawn=Pool(), log=None, error_log=None)
         self.environ["SERVER_NAME"] = "mien"  # else asked of the name service
         self.max_body_bytes = max_body_bytes
         self.failure: BaseException | None = None
+        self._tls_context = tls_context
         self._max_connections = max_connections
         self._open: set[int] = set()
-        self._waiting: dict[int, None] = {}  # in this order
+        self._waiting: dict[int, None] = {}  # in the order in which they began to wait
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._warn_s = 0.0
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self._tls_context() else "http"
 
     def waits(self, number: int) -> None:
-        """A client owes a request or the rest of one, or has not taken its answer."""
+        """Note that a client owes a request or the rest of one, or has not read its answer."""
         self._waiting.setdefault(number)
 
     def goes_on(self, number: int) -> None:
+        """Note that a connection no longer waits for its client."""
         self._waiting.pop(number, None)
 
     def do_handle(self, connection: Any, address: Any) -> None:
-        """Serve a new connection, in a full house in the place of the one that waits longest."""
+        """Serve a connection; when full, drop the one that has been waiting longest."""
         if len(self._open) >= self._max_connections:
             if not self._waiting:
                 connection.close()
@@ -275,29 +312,54 @@ class _Server(WSGIServer):  # type: ignore[misc]
         self._waiting[number] = None
         self.pool.spawn(self._one, number, connection, address)
 
-    def wrap_socket_and_handle(self, connection: Any, address: Any) -> None:
-        secure = None
-        with gevent.Timeout(HEADER_S, False):
-            secure = self.wrap_socket(connection, **self.ssl_args)
-        if secure is not None:
-            self.handle(secure, address)
-
     def do_read(self) -> Any:
-        """A new connection, if there is one; without file numbers left this is the end."""
+        """Accept a connection, if there is one."""
         try:
             return super().do_read()
-        except ConnectionAbortedError:
-            return None
         except OSError as error:
-            self.failure = error
-            self.stop_accepting()
+            if error.errno in EXHAUSTED:
+                self._refuse()
+            elif error.errno not in PASSING_ERRORS:
+                self.failure = error
+                self.stop_accepting()
             return None
+
+    def close(self) -> None:
+        super().close()
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _refuse(self) -> None:
+        """Close a connection at the limit of open files, with the file kept for that.
+
+        It would otherwise stay in the kernel's queue, and wake the event loop for ever.
+        """
+        if time.monotonic() >= self._warn_s:
+            self._warn_s = time.monotonic() + WARN_S
+            log.warning("web: too many open files: new connections are refused")
+        with suppress(OSError):
+            if self._spare is not None:
+                spare, self._spare = self._spare, None
+                os.close(spare)
+                connection, _ = self.socket.accept()
+                connection.close()
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+            return
+        self.stop_accepting()  # another thread took the file
+        gevent.spawn_later(PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if self.started:
+            self.start_accepting()
 
     def _one(self, number: int, connection: Any, address: Any) -> None:
         try:
             _prepare(connection)
-            self._handle(connection, address)
-        except OSError:  # it left, or it cannot do TLS
+            with _secured(connection, self._tls_context()) as ready:
+                if ready is not None:
+                    self.handle(ready, address)
+        except OSError:  # the client left, or cannot do TLS
             pass
         finally:
             self._waiting.pop(number, None)
@@ -306,11 +368,29 @@ class _Server(WSGIServer):  # type: ignore[misc]
 
     def _hang_up(self, number: int) -> None:
         self._waiting.pop(number)
-        with suppress(OSError), socket.socket(fileno=os.dup(number)) as twin:
+        twin = socket.socket(fileno=number)
+        with suppress(OSError):
             twin.shutdown(socket.SHUT_RDWR)
+        twin.detach()
+
+
+@contextmanager
+def _secured(connection: Any, context: ssl.SSLContext | None) -> Iterator[Any]:
+    """Yield `connection`, over TLS with a `context`; None if the handshake takes too long."""
+    if context is None:
+        yield connection
+        return
+    secure = None
+    with gevent.Timeout(HEADER_S, False):
+        secure = context.wrap_socket(connection, server_side=True)
+    try:
+        yield secure
+    finally:
+        if secure is not None:
+            secure.close()
 
 
 def _prepare(connection: Any) -> None:
-    connection.settimeout(CLIENT_TIMEOUT_S)
+    connection.settimeout(STALLED_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

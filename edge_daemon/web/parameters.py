@@ -1,0 +1,87 @@
+"""Reads the parameters of a request's query, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from flask import request
+
+from edge_daemon.core.types import rfc3339
+
+# Valid everywhere: the token, and what clients add to get past caches.
+COMMON: Final = frozenset({"token", "t", "_"})
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
+
+
+class BadQuery(ValueError):
+    """A parameter cannot be used; the text is one sentence that names it."""
+
+
+def check_names(known: Collection[str]) -> None:
+    """Raise BadQuery if the query has a parameter that is not among `known`."""
+    for name in request.args:
+        if name in known or name in COMMON:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        listed = ", ".join(f"?{each}=" for each in sorted(known)) or "none"
+        hint = f"did you mean ?{close[0]}=?" if close else f"known here: {listed}."
+        raise BadQuery(f"?{name[:40]}= is not a parameter of {request.path}; {hint}")
+
+
+def number(name: str, low: float, high: float) -> float | None:
+    """Return the parameter `name`, a number from `low` to `high`; None if it is missing.
+
+    Raises BadQuery.
+    """
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise BadQuery(f"?{name}= should be a number from {low:g} to {high:g}.")
+    return value
+
+
+def choice(name: str, values: Collection[str]) -> str:
+    """Return the parameter `name`, one of `values`; the first if it is missing.
+
+    Raises BadQuery.
+    """
+    given = request.args.get(name, next(iter(values)))
+    if given not in values:
+        raise BadQuery(f"?{name}= should be {' or '.join(values)}.")
+    return given
+
+
+def names(name: str) -> frozenset[str]:
+    """Return the values of a parameter that may be repeated, or hold several with commas."""
+    values = ",".join(request.args.getlist(name)).split(",")
+    return frozenset(value for value in values if value)
+
+
+def time(name: str) -> str:
+    """Return a time as the log writes it; "" if the parameter is missing.
+
+    A duration as `90m` is that long ago. Raises BadQuery.
+    """
+    text = request.args.get(name, "")
+    if not text:
+        return ""
+    try:
+        if found := DURATION.fullmatch(text):
+            ago = timedelta(seconds=float(found[1]) * UNITS[found[2]])
+            return rfc3339(datetime.now(UTC) - ago)
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # a + in a query means a blank
+        return rfc3339(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise BadQuery(
+            f"?{name}= should be a time like 2026-01-31T12:00:00Z, or how long ago, like 1h."
+        ) from None

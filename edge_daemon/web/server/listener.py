@@ -1,0 +1,101 @@
+"""The listening socket: its address, its certificate and how many connections fit."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gevent import ssl as gevent_ssl
+
+from edge_daemon.core.errors import UserError
+
+BACKLOG: Final = 128  # connections the kernel holds until they are accepted
+MIN_CONNECTIONS: Final = 8
+IP_FREEBIND: Final = 15  # ip(7)
+IPV6_FREEBIND: Final = 78  # linux/in6.h
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of a certificate with its chain, and of its key, both PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class CertificateError(UserError):
+    """The files for TLS cannot be used; the message names them."""
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Load the files of `tls`. Raises CertificateError."""
+    context: ssl.SSLContext = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror if error.errno else "they are not a certificate and its key"
+        files = f"{tls.certificate} and {tls.key}"
+        raise CertificateError(f"{files} cannot be used: {reason}.") from None
+    return context
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a non-blocking socket that listens on `host`:`port`. Raises OSError.
+
+    `::` listens for IPv4, too. An address that this machine does not have yet, because DHCP or a
+    VPN brings it later, is bound all the same.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        _bind(listener, address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _bind(listener: socket.socket, address: tuple[object, ...]) -> None:
+    try:
+        listener.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        level, option = (
+            (socket.IPPROTO_IPV6, IPV6_FREEBIND)
+            if listener.family == socket.AF_INET6
+            else (socket.IPPROTO_IP, IP_FREEBIND)
+        )
+        listener.setsockopt(level, option, 1)
+        listener.bind(address)
+        log.warning(
+            "web: this machine does not have the address %s yet; the page can be opened once it "
+            "has. If it never will, correct web.host.",
+            address[0],
+        )
+
+
+def connection_limit(wanted: int) -> int:
+    """Return `wanted`, or fewer where the process may not have that many open files.
+
+    Half of them are left for cameras, the log, snapshots and the broker.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(MIN_CONNECTIONS, soft // 2))
