@@ -22,6 +22,7 @@ TAKES_uninstall := PYTHON DESTDIR
 TAKES_camera := PYTHON NAME SOURCE PORT
 TAKES_bundle := ARCH PYTHON
 TAKES_deb := ARCH PYTHON
+TAKES_test := PYTHON COVERAGE
 TAKES_test-faults := PYTHON CYCLES
 TAKES_test-fleet := PYTHON FLEET DURATION_S
 TAKES_test-kill := PYTHON KILLS
@@ -64,7 +65,7 @@ TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RAT
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
-        convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill \
+        convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
         test-ray test-api check format picture docs lock bench bench-soak bench-servers bench-viewers \
         bench-architectures clean python edge dev training other-runtimes
 
@@ -109,8 +110,9 @@ convert: training other-runtimes  ## convert exports/NAME to models/NAME.tflite 
 	@exec $(TRAIN)/bin/python -m convert --output "models/$${NAME:-expression}.tflite" \
 	    $${VARIANTS:+--variants "$$VARIANTS"} -- "exports/$${NAME:-expression}"
 
-test: dev other-runtimes $(BLAZEFACE)  ## run all tests, two files at a time
-	$(TEST) -n 2 --dist loadfile --durations=20
+test: dev other-runtimes $(BLAZEFACE)  ## run all tests, two files at a time; COVERAGE=80 is the lowest that passes, in percent
+	@$(TEST) -n 2 --dist loadfile --durations=20 \
+	    $${COVERAGE:+--cov --cov-report=term:skip-covered --cov-fail-under="$$COVERAGE"}
 
 ##@ On a device
 DEPLOY = "$$PYTHON" -B -m deploy --destdir "$${DESTDIR:-/}"
@@ -168,6 +170,9 @@ lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that
 
 picture: dev $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
 	MIEN_PICTURE=docs/page.png $(TEST) tests/web/test_page_picture.py
+
+test-newcomer: dev  ## run the README's commands in a fresh clone, with nothing cached
+	$(TEST) tests/docs/test_newcomer.py -m "long or not long" -x -s -o timeout=1800
 
 test-systemd: dev $(BLAZEFACE)  ## install, break, upgrade and uninstall in a booted container, as root
 	$(TEST) tests/deploy/test_installed.py -m long -x -s -o timeout=1800

@@ -25,8 +25,13 @@ DISTRIBUTION: Final = "mien"
 LITERT, TFLITE_RUNTIME = "edge", "edge-tflite-runtime"  # extras, one for each runtime
 MQTT, UPDATES = "mqtt", "updates"
 
-# The module of each package whose name differs.
-MODULES: Final = {"opencv-python-headless": "cv2", "paho-mqtt": "paho", "pyyaml": "yaml"}
+# The module of each package whose name differs; a test holds that none is missing.
+MODULES: Final = {
+    "opencv-python-headless": "cv2",
+    "paho-mqtt": "paho",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+}
 # Loaded by the daemon with TensorFlow's interpreter instead.
 RUNTIMES: Final = ("ai-edge-litert", "tflite-runtime")
 OPENCV: Final = re.compile("opencv-(contrib-)?python(-headless)?")
@@ -60,7 +65,7 @@ def installed() -> dict[str, str]:
         if name := found.metadata["Name"]:
             versions.setdefault(canonicalize_name(name), found.version)
     for name in _names():
-        if _version(name, versions) is None and find_spec(_module(name)):
+        if _version(name, versions) is None and find_spec(module_of(name)):
             versions[name] = ""
     return versions
 
@@ -96,7 +101,7 @@ def check_packages(versions: Mapping[str, str], needed: Sequence[Requirement]) -
     wrong = [found for each in needed if (found := _check_package(each, versions, needed))]
     wrong += _check_opencv(versions, needed)
     if not wrong:
-        core = [each for each in needed if _module(each.name) in {"numpy", "cv2"}]
+        core = [each for each in needed if module_of(each.name) in {"numpy", "cv2"}]
         core += [each for each in needed if each.name in RUNTIMES]
         names = [f"{each.name} {_version(each.name, versions)}".rstrip() for each in core]
         yield ok("packages", f"{', '.join(names)} and all other packages fit together")
@@ -109,7 +114,7 @@ def load(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator
         if requirement.name in RUNTIMES:
             continue  # loaded with the model
         try:
-            importlib.import_module(_module(requirement.name))
+            importlib.import_module(module_of(requirement.name))
         except ImportError as reason:
             yield error(
                 "packages",
@@ -149,7 +154,7 @@ def _check_package(
         return None
     old = [each for each in needed if each.name == "tflite-runtime"]
     if name == "numpy" and old and not _fits(Requirement("numpy<2"), version):
-        opencv = [each for each in needed if _module(each.name) == "cv2"]
+        opencv = [each for each in needed if module_of(each.name) == "cv2"]
         return error(
             "packages",
             f"tflite-runtime needs NumPy 1 and cannot be loaded with NumPy {version}",
@@ -162,7 +167,7 @@ def _check_opencv(versions: Mapping[str, str], needed: Sequence[Requirement]) ->
     """Report several packages of OpenCV, which overwrite each other's files."""
     found = _opencvs(versions)
     if len(found) > 1:
-        wanted = [_text(each) for each in needed if _module(each.name) == "cv2"]
+        wanted = [_text(each) for each in needed if module_of(each.name) == "cv2"]
         yield warning(
             "packages",
             f"{' and '.join(found)} are both installed and overwrite each other's files",
@@ -180,7 +185,7 @@ def _fits(requirement: Requirement, version: str) -> bool:
 
 def _version(name: str, versions: Mapping[str, str]) -> str | None:
     """Return the installed version; any of OpenCV's four packages will do."""
-    if _module(name) == "cv2":
+    if module_of(name) == "cv2":
         return next((versions[found] for found in _opencvs(versions)), None)
     return versions.get(canonicalize_name(name))
 
@@ -189,7 +194,8 @@ def _opencvs(versions: Mapping[str, str]) -> list[str]:
     return sorted(name for name in versions if OPENCV.fullmatch(name))
 
 
-def _module(name: str) -> str:
+def module_of(name: str) -> str:
+    """Return the module that a package is imported as."""
     return MODULES.get(canonicalize_name(name), name.replace("-", "_"))
 
 

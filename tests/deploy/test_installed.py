@@ -155,8 +155,11 @@ def test_the_readmes_commands_give_a_running_service(device: Device) -> None:
 def test_it_is_hardened(device: Device) -> None:
     line = device.run("systemd-analyze", "security", "--no-pager", UNIT).splitlines()[-1]
     print(f"\n  {line}", end="")
-    assert float(re.search(r"(\d\.\d)", line)[1]) <= 1.5  # type: ignore[index]
+    assert float(re.search(r"(\d\.\d)", line)[1]) <= 1.2  # type: ignore[index]
     pid = device.show("MainPID")
+    video = device.run("getent", "group", "video").split(":")[2]
+    status = device.run("cat", f"/proc/{pid}/status")
+    assert video in re.search(r"^Groups:(.*)$", status, re.M)[1].split()  # type: ignore[index]
     assert device.run("ps", "-o", "user=", "-p", pid).strip() == "mien"
     groups = device.run("id", "--name", "--groups", "mien").split()
     assert set(groups) == {"mien", "video"}

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from support.board import pi
 from support.daemon import Daemon
 from support.paths import ROOT
 
+from deploy.release import requirements
 from edge_daemon.__main__ import main
 from edge_daemon.capture.v4l2 import capture_devices
 from edge_daemon.doctor import software
@@ -160,6 +162,10 @@ class TestSoftware:
                 if f'extra == "{extra}"' in each or 'extra == "mqtt"' in each
             }
             assert {each.name for each in found} == wanted
+
+    def test_every_requirement_is_loaded_by_the_module_that_it_has(self) -> None:
+        for text in requirements(ROOT / "pyproject.toml"):
+            assert find_spec(software.module_of(Requirement(text).name)), text
 
     def test_an_environment_without_mien_is_one_finding(
         self, monkeypatch: pytest.MonkeyPatch
