@@ -1,4 +1,4 @@
-"""HTTP cameras by our own reader and by OpenCV's FFmpeg: processor time, and what faults do.
+"""HTTP cameras by our own reader and by FFmpeg: processor time, and what faults do.
 
     python -m benchmarks.http_camera
 
@@ -17,14 +17,28 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from edge_daemon.capture.address import parse_address
 from edge_daemon.capture.demo.scene import Demo
-from edge_daemon.capture.mjpeg import open_http
-from edge_daemon.capture.sources import Network, Source, SourceAwayError
+from edge_daemon.capture.mjpeg import open_jpegs
+from edge_daemon.capture.sources import Source, SourceAwayError
+from edge_daemon.capture.video import NetworkVideo
 from edge_daemon.core.types import ImageBgr
 
 FRAMES, ROUNDS = 100, 5
 HEAD = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
-READERS: dict[str, Callable[[str], Source]] = {"ours": open_http, "FFmpeg": Network}
+
+
+def ours(url: str) -> Source:
+    camera = open_jpegs(parse_address(url), timeout_s=5.0, fps=15.0)
+    assert camera is not None  # noqa: S101
+    return camera
+
+
+def ffmpeg(url: str) -> Source:
+    return NetworkVideo(parse_address(url), timeout_s=5.0, tls_verify=True)
+
+
+READERS: dict[str, Callable[[str], Source]] = {"ours": ours, "FFmpeg": ffmpeg}
 
 
 def jpegs(width: int, height: int) -> list[bytes]:

@@ -66,7 +66,7 @@ def _accepts(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
-        return " \\| ".join(schema["enum"])
+        return " \\| ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
         return " or ".join(_accepts(each) for each in schema["anyOf"])
     if schema["type"] == "object":

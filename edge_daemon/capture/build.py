@@ -15,5 +15,8 @@ def configured_source(config: Config) -> OpenSource:
         height=config.camera.height,
         fps=config.camera.fps,
         loop=config.camera.loop,
+        timeout_s=config.camera.timeout_s,
         pixel_format=config.camera.pixel_format,
+        controls=config.camera.controls,
+        tls_verify=config.camera.tls_verify,
     )

@@ -74,6 +74,6 @@ class Freshness:
     def _is_repeated(self, image: TimedImage) -> bool:
         if self._last is None:
             return False
-        if image.time_s is not None and self._last.time_s is not None:
+        if image.time_s is not None:
             return image.time_s == self._last.time_s
         return np.array_equal(image.bgr, self._last.bgr)

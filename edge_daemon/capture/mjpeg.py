@@ -1,121 +1,111 @@
-"""HTTP cameras: an address in, the pictures of its MJPEG stream out.
-
-Read here and not by OpenCV's FFmpeg because that shows half a picture where the stream broke off,
-stretches every picture to the size of the first, and says of any failure no more than False.
-"""
+"""HTTP cameras that send JPEG pictures, as a stream or one for each request."""
 
 from __future__ import annotations
 
-import http.client
 import time
-import urllib.error
-import urllib.request
-from email.message import Message
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Final
 
-import cv2
-import numpy as np
+from edge_daemon.capture.address import CameraAddress
+from edge_daemon.capture.http import HttpAnswer, HttpClient
+from edge_daemon.capture.jpeg_splitter import JpegSplitter
+from edge_daemon.capture.sources import SourceAwayError, TimedImage
+from edge_daemon.core.picture import PictureRefused, decode_picture
+from edge_daemon.core.picture_header import JPEG
 
-from edge_daemon.capture.multipart import Multipart, NotMultipartError
-from edge_daemon.capture.sources import Network, Source, SourceAwayError, TimedImage, redacted
-
-_TIMEOUT_S = 5.0
-_CHUNK_BYTES = 65_536
+_JPEG_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
+_VIDEO_TYPES: Final = ("video/", "audio/", "application/")
+_FORMATS: Final = frozenset({JPEG})
 
 
-def open_http(url: str) -> Source:
-    """Open whatever `url` serves: MJPEG is read here, other video by FFmpeg.
+def open_jpegs(
+    address: CameraAddress, *, timeout_s: float, fps: float, tls_verify: bool | str = True
+) -> HttpCamera | None:
+    """Open an HTTP camera that sends JPEG pictures; None if it sends other video.
 
     Raises SourceAwayError, which says what the camera answered.
     """
-    answer = _answer(url)
-    if answer.headers.get_content_maintype() == "multipart":
-        return HttpCamera(redacted(url), answer)
+    client = HttpClient(address, timeout_s=timeout_s, tls_verify=tls_verify)
+    answer = client.get()
+    kind, start = answer.content_type, b""
+    if not kind.startswith("multipart/") and kind not in _JPEG_TYPES:
+        start = _receive(answer, address.shown, timeout_s)
+    is_stream = kind.startswith("multipart/") or (start.lstrip().startswith(b"--"))
+    if is_stream or kind in _JPEG_TYPES or start.startswith(b"\xff\xd8\xff"):
+        return HttpCamera(
+            client, answer, start=start, timeout_s=timeout_s, fps=None if is_stream else fps
+        )
     answer.close()
-    return Network(url)
+    if kind and not kind.startswith(_VIDEO_TYPES):
+        raise SourceAwayError(
+            f"{address.shown} answers with {kind}, not with video or JPEG pictures: name the "
+            "address of the camera's stream"
+        )
+    return None
 
 
 class HttpCamera:
-    """The pictures of a multipart answer; those that arrive damaged are left out."""
+    """The pictures of an HTTP camera; those that arrive damaged are dropped.
+
+    Where `polled_fps` is given and the answer ends after a picture, the next one is requested at
+    that rate.
+    """
 
     fps = None
-    mode = "MJPEG"
 
-    def __init__(self, name: str, answer: http.client.HTTPResponse) -> None:
-        self.name = name
-        self._answer = answer
-        self._parts = Multipart(_boundary(name, answer.headers))
+    def __init__(
+        self,
+        client: HttpClient,
+        answer: HttpAnswer,
+        *,
+        start: bytes,
+        timeout_s: float,
+        fps: float | None,
+    ) -> None:
+        self.name = client.name
+        self.mode = "MJPEG" if fps is None else f"JPEG, polled at up to {fps:g} fps"
+        self._client, self._answer = client, answer
+        self._timeout_s = timeout_s
+        self._interval_s = None if fps is None else 1 / fps
+        self._requested_s = time.monotonic()
+        self._splitter = JpegSplitter()
+        self._splitter.feed(start)
 
     def read(self) -> TimedImage | None:
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        try:
-            while time.monotonic() < deadline_s:
-                jpeg = self._parts.next()
-                if jpeg is not None:
-                    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-                    if bgr is not None:
-                        return TimedImage(np.asarray(bgr, np.uint8))
-                elif not self._receive():
-                    return None
-        except NotMultipartError as error:
-            raise SourceAwayError(f"{self.name} {error}") from error
-        raise SourceAwayError(f"{self.name} sends no picture that can be decoded")
+        deadline_s = time.monotonic() + self._timeout_s
+        refusal = ""
+        while time.monotonic() < deadline_s:
+            jpeg = self._splitter.next()
+            if jpeg is not None:
+                try:
+                    return TimedImage(decode_picture(jpeg, formats=_FORMATS).bgr)
+                except PictureRefused as error:
+                    refusal = f": {error}"
+                    continue
+            data = _receive(self._answer, self.name, self._timeout_s)
+            if data:
+                self._splitter.feed(data)
+            elif self._splitter.inside:
+                raise SourceAwayError(f"{self.name} broke off in the middle of a picture")
+            elif self._interval_s is None:
+                return None
+            else:
+                self._request(self._interval_s)
+                deadline_s = time.monotonic() + self._timeout_s
+        raise SourceAwayError(f"{self.name} sends no picture that can be decoded{refusal}")
 
     def close(self) -> None:
         self._answer.close()
 
-    def _receive(self) -> bool:
-        """Take what has arrived; False at the end. SourceAwayError inside a picture."""
-        try:
-            data = self._answer.read1(_CHUNK_BYTES)
-        except TimeoutError as error:
-            raise SourceAwayError(f"{self.name} sent nothing for {_TIMEOUT_S:g} s") from error
-        except (OSError, http.client.HTTPException):  # reset by the peer, or a cut chunk
-            data = b""
-        if not data and self._parts.inside:
-            raise SourceAwayError(f"{self.name} broke off in the middle of a picture")
-        self._parts.feed(data)
-        return bool(data)
+    def _request(self, interval_s: float) -> None:
+        """Request the next picture when it is due."""
+        self._answer.close()
+        time.sleep(max(0.0, self._requested_s + interval_s - time.monotonic()))
+        self._requested_s = time.monotonic()
+        self._answer = self._client.get()
 
 
-def _answer(url: str) -> http.client.HTTPResponse:
-    """Ask for `url` with the user name and password in it; no proxy, cameras are near."""
-    parts = urlsplit(url)
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username is not None:
-        passwords.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPDigestAuthHandler(passwords),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-    )
-    name = redacted(url)
+def _receive(answer: HttpAnswer, name: str, timeout_s: float) -> bytes:
     try:
-        answer: http.client.HTTPResponse = opener.open(bare, timeout=_TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise SourceAwayError(f"{name} {_refusal(error, parts.username)}") from error
-    except urllib.error.URLError as error:
-        why = getattr(error.reason, "strerror", None) or error.reason
-        raise SourceAwayError(f"{name} does not answer: {why}") from error
+        return answer.receive(timeout_s)
     except TimeoutError as error:
-        raise SourceAwayError(f"{name} does not answer within {_TIMEOUT_S:g} s") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise SourceAwayError(f"{name} does not answer as HTTP does: {error}") from error
-    return answer
-
-
-def _refusal(error: urllib.error.HTTPError, user: str | None) -> str:
-    if error.code != http.HTTPStatus.UNAUTHORIZED:
-        return f"answers {error.code} {error.reason}"
-    if user is None:
-        return "asks for a user name and password: write them as http://USER:PASSWORD@HOST/…"
-    return "refuses the user name or the password"
-
-
-def _boundary(name: str, headers: Message) -> str:
-    boundary = headers.get_param("boundary", "")
-    if not isinstance(boundary, str) or not boundary:
-        raise SourceAwayError(f"{name} names no boundary between its pictures")
-    return boundary
+        raise SourceAwayError(f"{name} sent nothing for {timeout_s:g} s") from error

@@ -1,8 +1,4 @@
-"""Source choice: from the `source` of the configuration to something that opens it.
-
-In: "auto", "demo", "picamera", a device, a file, a folder or an address. Out: a function that
-opens it, as often as needed.
-"""
+"""Chooses the source: from `camera.source` to a function that opens it as often as needed."""
 
 from __future__ import annotations
 
@@ -10,31 +6,29 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
 
-from edge_daemon.capture.mjpeg import open_http
+from edge_daemon.capture.address import CameraAddress, is_ambiguous, parse_address
+from edge_daemon.capture.device import V4l2Device
 from edge_daemon.capture.picamera import PiCamera, check_installed, pi_cameras
 from edge_daemon.capture.sources import (
-    IMAGE_SUFFIXES,
     DemoSource,
-    Device,
-    ImageFiles,
-    Network,
     OpenSource,
+    PictureFiles,
     Source,
     SourceAwayError,
     SourceError,
     TimedImage,
     VideoSource,
-    redacted,
+    is_picture,
 )
 from edge_daemon.capture.v4l2 import capture_devices
+from edge_daemon.core.threads import Worker
 
-_SCHEMES = ("rtsp", "rtsps", "http", "https")
-_PROBE_S = 3.0
-_LOOK_S = 2.0  # how often the demo looks for a camera that was plugged in
+_SHORTEST_PROBE_S: Final = 3.0
+_SEARCH_S: Final = 2.0  # how often the demo checks whether a camera was plugged in
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +40,18 @@ def source_opener(
     height: int,
     fps: float,
     loop: bool,
+    timeout_s: float,
     pixel_format: str = "auto",
+    controls: Mapping[str, object] | None = None,
+    tls_verify: bool | str = True,
 ) -> OpenSource:
-    """Check what the configuration names as the source, and say how to open it.
+    """Check `source` as the configuration names it, and return what opens it.
 
-    `width`, `height`, `fps` and `pixel_format` are asked of a device, the first three are also
-    the demo's; files and network cameras have their own. `loop` plays files again and again.
-    Raises SourceError, one sentence, where opening could never work. The function returned
-    raises SourceAwayError while a camera does not answer.
+    `width`, `height`, `fps`, `pixel_format` and `controls` are asked of a device; the first three
+    are also the demo's, and `fps` is the rate at which still pictures are polled. `loop` plays
+    files again and again. Network cameras are given `timeout_s` to answer, and their certificates
+    are checked as `tls_verify` says. Raises SourceError where opening could never work. The
+    function returned raises SourceAwayError while a camera does not answer.
     """
     text = f"/dev/video{source}" if str(source).isdecimal() else str(source)
 
@@ -63,22 +61,38 @@ def source_opener(
     def camera(name: str) -> Source:
         kind, _, number = name.partition(":")
         if kind == "picamera":
-            return PiCamera(int(number or 0), width=width, height=height, fps=fps)
-        return Device(name, width=width, height=height, fps=fps, pixel_format=pixel_format)
+            return PiCamera(
+                int(number or 0), width=width, height=height, fps=fps, controls=controls
+            )
+        return V4l2Device(
+            name,
+            width=width,
+            height=height,
+            fps=fps,
+            timeout_s=timeout_s,
+            pixel_format=pixel_format,
+            controls=controls,
+        )
 
     if text == "auto":
-        return FirstCamera(cameras=_attached_cameras, open_camera=camera, otherwise=demo)
+        return FirstCamera(
+            cameras=_attached_cameras,
+            open_camera=camera,
+            otherwise=demo,
+            probe_s=max(timeout_s, _SHORTEST_PROBE_S),
+        )
     if text == "demo":
         return demo
     if re.fullmatch(r"picamera(:\d+)?", text):
         check_installed()
         return lambda: camera(text)
-    if "://" in text:
-        _check_url(text)
-        return lambda: open_http(text) if text.startswith("http") else Network(text)
+    if re.match(r"\s*(\S+://|(rtsps?|https?):)", text, re.IGNORECASE):
+        address = _checked_address(text, tls_verify)
+        return lambda: _open_network(address, timeout_s=timeout_s, fps=fps, tls_verify=tls_verify)
     path = Path(text).expanduser()
     if path.is_relative_to("/dev"):
-        _check_device(path)
+        if path.exists() and not path.is_char_device():
+            raise SourceError(f"{path} is not a camera device: name one like /dev/video0")
         return lambda: camera(str(path))
     return _file_opener(path, loop=loop)
 
@@ -88,11 +102,12 @@ def _attached_cameras() -> list[str]:
 
 
 class FirstCamera:
-    """Opens the first camera of this machine that delivers a picture, else, until one, the demo.
+    """Opens the first camera of this machine that delivers a picture, or else the demo.
 
-    Once a camera has run, the demo never takes its place: a lost camera is lost. It may come
-    back under another number. A camera whose driver still hangs from an earlier try is passed
-    over, so that no more than one thread is ever left behind for each.
+    Once a camera has delivered, the demo is never shown again: a lost camera is lost. It may come
+    back under another number. A camera whose driver still blocks from an earlier attempt is
+    skipped, so that at most one thread is left behind for each. A camera is given `probe_s` to
+    deliver.
     """
 
     def __init__(
@@ -101,10 +116,12 @@ class FirstCamera:
         cameras: Callable[[], list[str]],
         open_camera: Callable[[str], Source],
         otherwise: OpenSource,
+        probe_s: float = _SHORTEST_PROBE_S,
     ) -> None:
         self._cameras = cameras
         self._open_camera = open_camera
         self._otherwise = otherwise
+        self._probe_s = probe_s
         self._probes: dict[str, _Probe] = {}
         self._had_camera = False
 
@@ -121,109 +138,144 @@ class FirstCamera:
 
     def _delivering(self, name: str) -> Source | None:
         before = self._probes.get(name)
-        if before is not None and before.hangs:
+        if before is not None and before.is_blocked:
             return None
         self._probes[name] = _Probe(lambda: self._open_camera(name))
-        return self._probes[name].result(_PROBE_S)
+        return self._probes[name].result(self._probe_s)
 
 
 class StandIn:
-    """`source`, until a camera is plugged in: then it is away, and what opened it looks again."""
+    """Shows `source` until a camera is plugged in, then fails, so that the choice is repeated."""
 
     def __init__(self, source: Source, cameras: Callable[[], list[str]]) -> None:
         self._source, self._cameras = source, cameras
         self.name, self.fps, self.mode = source.name, source.fps, source.mode
         self._known = set(cameras())
-        self._looked_s = time.monotonic()
+        self._searched_s = time.monotonic()
 
     def read(self) -> TimedImage | None:
-        if time.monotonic() - self._looked_s > _LOOK_S:
-            self._look()
+        if time.monotonic() - self._searched_s > _SEARCH_S:
+            self._search()
         return self._source.read()
 
     def close(self) -> None:
         self._source.close()
 
-    def _look(self) -> None:
-        there = set(self._cameras())
-        if come := there - self._known:
-            raise SourceAwayError(f"{min(come)} has come: the {self.name} ends")
-        self._known, self._looked_s = there, time.monotonic()
+    def _search(self) -> None:
+        attached = set(self._cameras())
+        if new := attached - self._known:
+            raise SourceAwayError(f"{min(new)} was plugged in: the {self.name} ends")
+        self._known, self._searched_s = attached, time.monotonic()
 
 
 class _Probe:
-    """Tries in a thread of its own whether a source opens and delivers a picture."""
+    """Checks in a thread of its own whether a source opens and delivers a picture."""
 
     def __init__(self, open_source: OpenSource) -> None:
         self._open_source = open_source
         self._handing_over = threading.Lock()
-        self._given_up = False
+        self._is_abandoned = False
         self._found: Source | None = None
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="camera-probe", daemon=True)
-        self._thread.start()
+        self._worker = Worker("camera-probe", self._run, self._fail)
+        self._worker.start()
 
     @property
-    def hangs(self) -> bool:
-        return self._thread.is_alive()
+    def is_blocked(self) -> bool:
+        return self._worker.alive
 
     def result(self, timeout_s: float) -> Source | None:
-        """The source, if it delivers; None if not, or not in time: then the thread is left."""
-        self._thread.join(timeout_s)
+        """Return the source if it delivers in time; else None, and abandon a blocked thread."""
+        self._worker.join(timeout_s)
         with self._handing_over:
-            self._given_up = True
+            self._is_abandoned = True
         if self._failure is not None:
             raise self._failure
         return self._found
 
-    def _run(self) -> None:
-        try:
-            self._try()
-        except (SourceAwayError, SourceError) as error:
-            log.debug("passed over: %s", error)
-        except BaseException as error:
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, SourceAwayError | SourceError):
+            log.debug("skipped: %s", error)
+        else:
             self._failure = error
 
-    def _try(self) -> None:
+    def _run(self) -> None:
         source = self._open_source()
-        delivers = source.read() is not None
+        try:
+            delivers = source.read() is not None
+        except BaseException:
+            source.close()
+            raise
         with self._handing_over:
-            if delivers and not self._given_up:
+            if delivers and not self._is_abandoned:
                 self._found = source
                 return
         source.close()
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        raise SourceError(
-            f"{redacted(url)}: {parts.scheme}:// is no kind of camera known here; use "
-            "rtsp://, rtsps://, http:// or https://"
+def _checked_address(text: str, tls_verify: bool | str) -> CameraAddress:
+    address = parse_address(text)
+    if is_ambiguous(address):
+        log.warning(
+            "camera.source can be read in more than one way: write the special characters of the "
+            "password as %%40 for @, %%2F for /, %%3F for ? and %%23 for #"
         )
-    if not parts.hostname:
-        raise SourceError(f"{redacted(url)} names no host: write {parts.scheme}://HOST/PATH")
+    if address.scheme == "rtsps" and isinstance(tls_verify, str):
+        raise SourceError(
+            f"{address.shown}: a fingerprint in camera.tls_verify works for https:// only; "
+            "set it to false for a camera with a certificate of its own"
+        )
+    return address
 
 
-def _check_device(path: Path) -> None:
-    if path.exists() and not path.is_char_device():
-        raise SourceError(f"{path} is not a camera device: name one like /dev/video0")
+def _open_network(
+    address: CameraAddress, *, timeout_s: float, fps: float, tls_verify: bool | str
+) -> Source:
+    if address.scheme in {"http", "https"}:
+        from edge_daemon.capture.mjpeg import open_jpegs  # noqa: PLC0415 (loads an HTTP client)
+
+        camera = open_jpegs(address, timeout_s=timeout_s, fps=fps, tls_verify=tls_verify)
+        if camera is not None:
+            return camera
+        if isinstance(tls_verify, str):
+            raise SourceAwayError(
+                f"{address.shown} sends no JPEG pictures; for other video camera.tls_verify cannot "
+                "be a fingerprint"
+            )
+    from edge_daemon.capture.video import NetworkVideo  # noqa: PLC0415 (loads FFmpeg)
+
+    return NetworkVideo(address, timeout_s=timeout_s, tls_verify=bool(tls_verify))
 
 
 def _file_opener(path: Path, *, loop: bool) -> OpenSource:
     if not path.exists():
         raise SourceError(
-            f"{path} does not exist: name a video, a folder of images, a device like "
+            f"{path} does not exist: name a video, a folder of pictures, a device like "
             '/dev/video0, an rtsp:// or http:// address, picamera, "auto" or "demo"'
         )
     if not path.is_dir() and not path.is_file():
-        raise SourceError(f"{path} is neither a file nor a folder: name a video or images")
-    if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
-        VideoSource(path, loop=loop).close()
-        return lambda: VideoSource(path, loop=loop)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
-        kinds = " ".join(sorted(IMAGE_SUFFIXES))
-        raise SourceError(f"the folder {path} has no image in it: put some there ({kinds})")
-    return lambda: ImageFiles(str(path), images, loop=loop)
+        raise SourceError(f"{path} is neither a file nor a folder: name a video or pictures")
+    if path.is_dir() and not any(map(is_picture, path.iterdir())):
+        raise SourceError(f"the folder {path} has no picture in it: put one there")
+
+    def opened() -> PictureFiles | VideoSource:
+        if path.is_dir() or is_picture(path):
+            return PictureFiles(path, loop=loop)
+        return VideoSource(path, loop=loop)
+
+    def reopened() -> Source:
+        try:
+            return opened()
+        except SourceError as error:
+            if loop:  # it may be put back
+                raise SourceAwayError(str(error)) from error
+            raise
+
+    source = opened()
+    try:
+        source.read()
+    except SourceAwayError as error:
+        raise SourceError(str(error)) from error
+    finally:
+        source.close()
+    return reopened

@@ -131,6 +131,8 @@ class CameraPart(Part[Config]):
             lossless=settings.lossless,
             on_failure=self._on_failure,
             check_frozen=settings.check_frozen,
+            rotate=settings.rotate,
+            mirror=settings.mirror,
             on_lost=self._note_loss,
             on_restored=self._note_return,
             before=before,

@@ -1,11 +1,12 @@
-"""Raspberry Pi cameras through picamera2, where it is installed: a number in, pictures out.
+"""Raspberry Pi cameras, read by picamera2 where it is installed.
 
-Written by the Picamera2 manual (https://datasheets.raspberrypi.com/camera/picamera2-manual.pdf,
-sections 4.2, 6.1 and 8.1). Not tested on a Pi yet.
+Written after the Picamera2 manual (https://datasheets.raspberrypi.com/camera/picamera2-manual.pdf,
+sections 4.2, 5, 6.1 and 8.1). Not tested on a Pi yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,16 +15,27 @@ from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
 
 
 class PiCamera:
-    """A camera on the board's own connector. SourceAwayError while it is missing or in use."""
+    """A camera on the board's own connector. SourceAwayError while it is missing or in use.
+
+    `controls` are libcamera's, such as {AeEnable: false, ExposureTime: 10000}.
+    """
 
     fps = None
 
-    def __init__(self, number: int, *, width: int, height: int, fps: float) -> None:
-        from picamera2 import Picamera2  # noqa: PLC0415 (takes a second, and is seldom there)
+    def __init__(
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        fps: float,
+        controls: Mapping[str, object] | None = None,
+    ) -> None:
+        from picamera2 import Picamera2  # noqa: PLC0415 (takes a second, and is rarely installed)
 
         self.name = f"picamera:{number}"
         self.mode = f"asked for {fps:g} fps"
-        # What picamera2 calls RGB888 lies blue first in memory.
+        # In memory, what picamera2 calls RGB888 has blue first.
         main = {"size": (width, height), "format": "RGB888"}
         try:
             self._camera = Picamera2(number)
@@ -34,6 +46,7 @@ class PiCamera:
                 self._camera.create_video_configuration(main=main, controls={"FrameRate": fps})
             )
             self._camera.start()
+            self._camera.set_controls(dict(controls or {}))
         except RuntimeError as error:
             self._camera.close()
             raise SourceAwayError(f"{self.name} cannot be started: {error}") from error
@@ -48,7 +61,7 @@ class PiCamera:
 
 
 def check_installed() -> None:
-    """SourceError where picamera2 cannot be imported."""
+    """Raise SourceError where picamera2 cannot be imported."""
     if not find_spec("picamera2"):
         raise SourceError(
             "picamera: the package picamera2 cannot be imported; install Raspberry Pi OS's "
@@ -57,7 +70,7 @@ def check_installed() -> None:
 
 
 def pi_cameras() -> list[str]:
-    """The names of the cameras that picamera2 sees, without those on USB, which V4L2 serves."""
+    """Return the names of picamera2's cameras, without those on USB, which V4L2 serves."""
     if not find_spec("picamera2"):
         return []
     from picamera2 import Picamera2  # noqa: PLC0415

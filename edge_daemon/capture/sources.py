@@ -1,36 +1,31 @@
-"""Sources: what pictures come from, all read the same way.
-
-In: a device, an address, a path. Out: BGR pictures, one `read()` each. `Camera` runs them.
-"""
+"""What frames come from: the interface of all sources, the demo and files."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
-
-import cv2
-import numpy as np
+from typing import Final, Protocol
 
 from edge_daemon.capture.demo.scene import Demo
-from edge_daemon.capture.v4l2 import MJPG, frame_rates, prefers_mjpg
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.core.picture import PictureRefused, decode_picture
+from edge_daemon.core.picture_header import picture_format
 from edge_daemon.core.types import ImageBgr
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
-_NET_TIMEOUT_MS = 5000  # OpenCV's own is 30 s
-_IMAGE_FPS, _IMAGE_FRAMES = 5.0, 15  # each image stands for 3 s, long enough to settle on a label
+_MJPEG_SUFFIXES: Final = frozenset({".mjpeg", ".mjpg"})  # videos that begin as a JPEG does
+_IMAGE_FPS, _IMAGE_FRAMES = 5.0, 15  # each picture is shown for 3 s, long enough for a label
+_HEADER_BYTES: Final = 512
+_MOST_NAMES: Final = 5
 
 log = logging.getLogger(__name__)
 
 
 class SourceError(UserError):
-    """A source that can never work as it is named: a mistake in the configuration."""
+    """A source that cannot work as it is configured."""
 
 
 class SourceAwayError(OSError):
@@ -39,35 +34,36 @@ class SourceAwayError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class TimedImage:
-    """One picture of a source; `time_s` is the source's own time of it, None where it has none."""
+    """A picture of a source; `time_s` is its time by the source's own clock, None without one."""
 
     bgr: ImageBgr
     time_s: float | None = None
 
 
 class Source(Protocol):
-    """Something pictures are read from, by one thread."""
+    """Something that one thread reads pictures from."""
 
     @property
     def name(self) -> str:
-        """What it is, fit for a log: without user names, passwords and keys."""
+        """Its name, fit for logs: without user names, passwords and keys."""
 
     @property
     def fps(self) -> float | None:
-        """The pace it should be read at; None for a live camera, which sets its own."""
+        """The rate it should be read at; None for a live camera, which sets its own."""
 
     @property
     def mode(self) -> str:
         """How it delivers, for the log: a format or a rate; may be empty."""
 
     def read(self) -> TimedImage | None:
-        """The next picture, new memory each time; None at the end, or when a camera fails.
+        """Return the next picture, in new memory each time; None at the end of the stream.
 
-        May block for as long as the driver or the network pleases.
+        May block for as long as the driver does. Raises SourceAwayError for a camera that fails,
+        SourceError for a file that cannot be read.
         """
 
     def close(self) -> None:
-        """Give the device or connection back."""
+        """Release the device or connection."""
 
 
 OpenSource = Callable[[], Source]
@@ -93,23 +89,26 @@ class DemoSource:
         pass
 
 
-class ImageFiles:
-    """Images shown one after the other, each for a few seconds; broken ones are skipped."""
+class PictureFiles:
+    """A picture, or the pictures in a folder by name, each shown for a few seconds.
+
+    A folder is listed again after its last picture, so that new files are seen. Pictures that
+    cannot be decoded are skipped with a warning; played once, they are an error at the end.
+    """
 
     fps = _IMAGE_FPS
     mode = ""
 
-    def __init__(self, name: str, paths: list[Path], *, loop: bool) -> None:
-        self.name = name
-        self._paths = paths
-        self._loop = loop
-        self._next = 0
+    def __init__(self, path: Path, *, loop: bool) -> None:
+        self.name = str(path)
+        self._path, self._loop = path, loop
+        self._pictures = self._load_all()
         self._shown: ImageBgr | None = None
         self._left = 0
 
     def read(self) -> TimedImage | None:
         if self._left == 0:
-            self._shown = self._load()
+            self._shown = next(self._pictures, None)
             self._left = _IMAGE_FRAMES
         self._left -= 1
         return None if self._shown is None else TimedImage(self._shown.copy())
@@ -117,20 +116,56 @@ class ImageFiles:
     def close(self) -> None:
         pass
 
-    def _load(self) -> ImageBgr | None:
-        """The next image that can be decoded; None after the last, or when none of them can."""
-        for _ in self._paths:
-            if self._next == len(self._paths):
-                if not self._loop:
-                    return None
-                self._next = 0
-            path = self._paths[self._next]
-            self._next += 1
-            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if bgr is not None:
-                return np.asarray(bgr, np.uint8)
-            log.warning("%s is not an image that OpenCV can read: skipped", path)
-        return None
+    def _load_all(self) -> Iterator[ImageBgr]:
+        """Yield the pictures in order.
+
+        Raises SourceError at the end for those that could not be decoded; in a loop SourceAwayError
+        where there is none left to show.
+        """
+        done: set[Path] = set()
+        broken: dict[Path, str] = {}
+        while paths := [p for p in self._paths() if p not in done]:
+            has_shown = False
+            for path in paths:
+                bgr = self._decoded(path, broken)
+                if bgr is not None:
+                    has_shown = True
+                    yield bgr
+            if not self._loop:
+                done.update(paths)
+            elif not has_shown:
+                break
+        if broken:
+            raise (SourceAwayError if self._loop else SourceError)(self._complaint(broken))
+        if self._loop:
+            raise SourceAwayError(f"{self._path} has no picture in it any more: put one there")
+
+    def _decoded(self, path: Path, broken: dict[Path, str]) -> ImageBgr | None:
+        """Return the picture; None if there is none, which is noted in `broken`."""
+        try:
+            bgr = decode_picture(path.read_bytes()).bgr
+        except FileNotFoundError:  # removed since the folder was listed
+            broken.pop(path, None)
+            return None
+        except (OSError, PictureRefused) as error:
+            if path not in broken:
+                log.warning("%s is skipped: %s", path, reason_of(error))
+            broken[path] = reason_of(error)
+            return None
+        broken.pop(path, None)
+        return bgr
+
+    def _paths(self) -> list[Path]:
+        if not self._path.is_dir():
+            return [self._path]
+        return sorted(p for p in self._path.iterdir() if is_picture(p))
+
+    def _complaint(self, broken: dict[Path, str]) -> str:
+        if self._path in broken:
+            return f"{self._path} cannot be read as a picture: {broken[self._path]}"
+        names = ", ".join(sorted(path.name for path in broken)[:_MOST_NAMES])
+        more = ", …" if len(broken) > _MOST_NAMES else ""
+        return f"{len(broken)} files in {self._path} cannot be read as pictures: {names}{more}"
 
 
 class VideoSource:
@@ -143,7 +178,7 @@ class VideoSource:
     mode = ""
 
     def __init__(self, path: Path, *, loop: bool) -> None:
-        from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (PyAV takes 0.2 s)
+        from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (loads FFmpeg)
 
         self.name = str(path)
         self._file = VideoFile(path)
@@ -159,6 +194,8 @@ class VideoSource:
             self._start_s = self._last_s + 1 / self.fps
             self._frames = self._file.frames()
             image = self._next()
+            if image is None:
+                raise SourceAwayError(f"{self.name} cannot be played again")
         if image is None:
             return None
         self._last_s = self._start_s + (image.time_s or 0.0)
@@ -179,82 +216,15 @@ class VideoSource:
             return None
 
 
-class Device:
-    """A V4L2 camera. SourceAwayError while it is missing or in use.
-
-    `pixel_format` is the driver's four-letter name of one, or "auto": MJPG where it gives more
-    frames a second than the rest and these do not give `fps`, else what OpenCV takes of itself.
-    """
-
-    fps = None
-
-    def __init__(
-        self, path: str, *, width: int, height: int, fps: float, pixel_format: str = "auto"
-    ) -> None:
-        self.name = path
-        if pixel_format == "auto":
-            rates = frame_rates(Path(path), width, height)
-            pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
-        self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            raise SourceAwayError(f"{path} {_why_shut(Path(path))}")
-        if pixel_format:  # before the size, which the driver may refuse in another format
-            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
-        self._capture.set(cv2.CAP_PROP_FPS, fps)
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)  # fewer old frames after a pause
-        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.mode = f"{code.decode('latin-1')} at {rate:g} fps"
-
-    def read(self) -> TimedImage | None:
-        return _read(self._capture)
-
-    def close(self) -> None:
-        self._capture.release()
-
-
-class Network:
-    """A stream that FFmpeg reads, as RTSP. SourceAwayError while it does not answer."""
-
-    fps = None
-    mode = ""
-
-    def __init__(self, url: str) -> None:
-        self.name = redacted(url)
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _NET_TIMEOUT_MS]
-        timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, _NET_TIMEOUT_MS]
-        self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
-        if not self._capture.isOpened():
-            raise SourceAwayError(f"{self.name} does not answer with a video stream")
-
-    def read(self) -> TimedImage | None:
-        return _read(self._capture)
-
-    def close(self) -> None:
-        self._capture.release()
-
-
-def redacted(url: str) -> str:
-    """The address without user, password and query, where cameras take their keys."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
-
-
-def _why_shut(node: Path) -> str:
-    if not node.exists():
-        return "is not there"
-    if not os.access(node, os.R_OK | os.W_OK):
-        return "may not be opened by this user (is it in the group video?)"
-    return "cannot be opened (in use?)"
-
-
-def _read(capture: cv2.VideoCapture) -> TimedImage | None:
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its content, or claims to be one by its name."""
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or suffix in _MJPEG_SUFFIXES or not path.is_file():
+        return False
+    if suffix in IMAGE_SUFFIXES:
+        return True
     try:
-        ok, bgr = capture.read()
-    except cv2.error as error:  # a driver that delivers rubbish
-        log.debug("OpenCV could not read a frame: %s", error)
-        return None
-    return TimedImage(np.asarray(bgr, np.uint8)) if ok and bgr is not None and bgr.size else None
+        with path.open("rb") as file:
+            return picture_format(file.read(_HEADER_BYTES)) is not None
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""V4L2: which video devices of this machine capture pictures, and how fast in which format.
+"""Asks V4L2 for the video devices of this machine, their formats, frame rates and controls.
 
 The structures are those of linux/videodev2.h.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 _QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")  # driver, card, bus, version, all caps, own caps
@@ -24,17 +26,42 @@ _BUFFER_CAPTURE = 1
 _ENUM_INTERVALS = 0xC034564B
 _INTERVAL = struct.Struct("=I4sIIIII24x")  # index, format, width, height, type, shortest as n / d
 
+_QUERYCTRL = 0xC0445624
+_QUERY = struct.Struct("=II32siiiiI8x")  # id, type, name, minimum, maximum, step, default, flags
+_NEXT_CONTROL = 0x80000000
+_SET_CONTROL = 0xC008561C
+_VALUE = struct.Struct("=Ii")  # id, value
+_SETTABLE_TYPES: Final = frozenset({1, 2, 3, 8, 9})  # integer, boolean, menu, bitmask, integer menu
+_DISABLED = 0x0001
+
 MJPG = "MJPG"
-_MOST = 64  # formats, or intervals of one, a driver may name; more is a loop
+# What OpenCV decodes, as FourCC: RGB, YUV, 8-bit Bayer, JPEG and gray.
+READABLE: Final = frozenset({
+    "BGR3", "RGB3", "XR24", "AR24", "YV12", "YU12", "411P", "YUYV", "UYVY", "NV12", "NV21",
+    "BA81", "GBRG", "S910", "MJPG", "JPEG", "GREY", "Y10 ", "Y12 ", "Y16 ",
+})  # fmt: skip
+_MOST = 64  # formats, or intervals of one, a driver may list; more is a loop
+_MOST_CONTROLS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class VideoNode:
-    """What a node says of itself; `formats` are the driver's four-letter names."""
+    """A video device; `formats` are its FourCCs as the driver has them."""
 
     name: str
     captures: bool
     formats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceControl:
+    """A setting of a camera's driver, by the name that v4l2-ctl shows, and its range."""
+
+    name: str
+    id: int
+    minimum: int
+    maximum: int
+    default: int
 
 
 def video_nodes(folder: Path = Path("/dev")) -> list[Path]:
@@ -44,12 +71,12 @@ def video_nodes(folder: Path = Path("/dev")) -> list[Path]:
 
 
 def capture_devices(folder: Path = Path("/dev")) -> list[Path]:
-    """The nodes that capture; those for metadata, codecs and output do not."""
+    """The nodes that capture, without those for metadata, codecs and output."""
     return [p for p in video_nodes(folder) if _captures(p)]
 
 
 def describe(node: Path) -> VideoNode:
-    """What `node` is, also while another process takes its pictures. Raises OSError."""
+    """Describe `node`, also while another process reads it. Raises OSError."""
     with _opened(node) as handle:
         name, captures = _capability(handle)
         formats = tuple(code.decode("latin-1") for code in _formats(handle)) if captures else ()
@@ -57,7 +84,7 @@ def describe(node: Path) -> VideoNode:
 
 
 def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
-    """The most frames a second at `width` × `height` by pixel format; empty where not told."""
+    """Return the highest frame rate at `width` × `height` for each format that lists one."""
     rates: dict[str, float] = {}
     try:
         with _opened(node) as handle:
@@ -71,13 +98,47 @@ def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
 
 
 def prefers_mjpg(rates: Mapping[str, float], fps: float) -> bool:
-    """Whether only MJPG reaches `fps`, or comes nearer than uncompressed pictures do.
+    """Whether only MJPG reaches `fps`, or comes nearer to it than uncompressed formats do.
 
     USB 2 carries 640×480 uncompressed at 30 frames a second, but not much more; where it is
     enough, it saves decoding.
     """
     plain = max((rate for code, rate in rates.items() if code != MJPG), default=0.0)
     return plain < min(fps, rates.get(MJPG, 0.0))
+
+
+def device_controls(node: Path) -> list[DeviceControl]:
+    """List the controls of `node` that can be set to a number. Raises OSError."""
+    with _opened(node) as handle:
+        return list(_controls(handle))
+
+
+def set_controls(node: Path, values: Mapping[str, object]) -> None:
+    """Set controls by name, in the order given. Raises OSError, whose text says which and why."""
+    if not values:
+        return
+    with _opened(node) as handle:
+        known = {control.name: control for control in _controls(handle)}
+        for name, value in values.items():
+            control = known.get(name)
+            if control is None:
+                names = ", ".join(known) or "none"
+                raise OSError(f"there is no control {name!r} in camera.controls; there is {names}")
+            if not isinstance(value, int):
+                raise OSError(f"camera.controls.{name} is {value!r}, but must be a whole number")
+            try:
+                fcntl.ioctl(handle, _SET_CONTROL, bytearray(_VALUE.pack(control.id, value)))
+            except (OSError, struct.error) as error:
+                raise OSError(
+                    f"camera.controls.{name} cannot be set to {value}: "
+                    f"{getattr(error, 'strerror', None) or error} "
+                    f"(its range is {control.minimum} to {control.maximum})"
+                ) from error
+
+
+def control_name(title: str) -> str:
+    """Return a control's name as v4l2-ctl has it: "Exposure, Auto" is exposure_auto."""
+    return re.sub("[^a-z0-9]+", "_", title.lower()).strip("_")
 
 
 def _captures(node: Path) -> bool:
@@ -89,12 +150,12 @@ def _captures(node: Path) -> bool:
 
 
 def _capability(handle: int) -> tuple[str, bool]:
-    """The device's name, and whether it captures."""
+    """Return the device's name, and whether it captures."""
     answer = bytearray(_CAPABILITY.size)
     fcntl.ioctl(handle, _QUERYCAP, answer)
     _, card, *_, all_caps, own_caps = _CAPABILITY.unpack(answer)
     captures = (own_caps if all_caps & _HAS_OWN_CAPS else all_caps) & _CAPTURE
-    return card.partition(b"\0")[0].decode("utf-8", "replace"), bool(captures)
+    return _text(card), bool(captures)
 
 
 def _formats(handle: int) -> Iterator[bytes]:
@@ -108,7 +169,7 @@ def _formats(handle: int) -> Iterator[bytes]:
 
 
 def _rates(handle: int, code: bytes, width: int, height: int) -> Iterator[float]:
-    """The rates of one format; of a range, the fastest."""
+    """Yield the rates of one format; of a range, the fastest."""
     for index in range(_MOST):
         answer = bytearray(_INTERVAL.pack(index, code, width, height, 0, 0, 0))
         try:
@@ -118,6 +179,25 @@ def _rates(handle: int, code: bytes, width: int, height: int) -> Iterator[float]
         *_, numerator, denominator = _INTERVAL.unpack(answer)
         if numerator:
             yield denominator / numerator
+
+
+def _controls(handle: int) -> Iterator[DeviceControl]:
+    last = 0
+    for _ in range(_MOST_CONTROLS):
+        answer = bytearray(_QUERY.pack(last | _NEXT_CONTROL, 0, b"", 0, 0, 0, 0, 0))
+        try:
+            fcntl.ioctl(handle, _QUERYCTRL, answer)
+        except OSError:  # EINVAL: there are no more; ENOTTY: the driver has none
+            return
+        last, kind, title, minimum, maximum, _, default, flags = _QUERY.unpack(answer)
+        if kind in _SETTABLE_TYPES and not flags & _DISABLED:
+            yield DeviceControl(control_name(_text(title)), last, minimum, maximum, default)
+
+
+def _text(raw: bytes) -> str:
+    """Return a driver's text up to its end, printable."""
+    text = raw.partition(b"\0")[0].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 @contextmanager

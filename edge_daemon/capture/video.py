@@ -6,6 +6,7 @@ and it reports neither the time of a frame nor that a file is cut off.
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -22,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream as AvVideoStream
 
+from edge_daemon.capture.address import CameraAddress
 from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
 from edge_daemon.core.types import ImageBgr
 
@@ -63,7 +65,7 @@ class VideoFile:
             return av.open(self._path, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
-                f"{self.name} is not a video that can be decoded: {reason(error)}"
+                f"{self.name} is not a video that can be decoded: {_reason(error)}"
             ) from error
 
 
@@ -156,21 +158,24 @@ class _FileClock:
         return self.last_s
 
 
-class VideoStream:
-    """Video from the network, over RTSP or HTTP. SourceAwayError while it does not answer.
+class NetworkVideo:
+    """Video from the network, over RTSP (in TCP) or HTTP. SourceAwayError while it is away.
 
-    `url` may hold a user name and password; `name` is shown in its place. Opening it, and waiting
-    for a frame, take `timeout_s` at the longest.
+    Opening it takes `timeout_s` at the longest, and so does waiting for a frame.
     """
 
     fps = None
 
-    def __init__(self, url: str, *, name: str, timeout_s: float, options: dict[str, str]) -> None:
-        self.name = name
+    def __init__(self, address: CameraAddress, *, timeout_s: float, tls_verify: bool) -> None:
+        self.name = name = address.shown
         self._timeout_s = timeout_s
+        self._asked_s = time.monotonic()
         try:
             self._container = av.open(
-                url, options=options, timeout=timeout_s, metadata_errors="replace"
+                address.full_url,
+                options=_network_options(address, tls_verify),
+                timeout=timeout_s,
+                metadata_errors="replace",
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceAwayError(
@@ -191,6 +196,7 @@ class VideoStream:
         while not self._frames:
             if time.monotonic() > deadline_s:
                 raise SourceAwayError(f"{self.name} sends no picture that can be decoded")
+            self._asked_s = time.monotonic()
             try:
                 packet = next(self._packets, None)
             except (av.FFmpegError, OSError) as error:
@@ -217,9 +223,10 @@ class VideoStream:
             return
 
     def _reason(self, error: Exception) -> str:
-        if isinstance(error, av.error.ExitError):  # our own time limit
+        """Return why; after our own time limit FFmpeg reports this or that."""
+        if time.monotonic() - self._asked_s >= self._timeout_s:
             return f"no answer within {self._timeout_s:g} s"
-        return reason(error)
+        return _reason(error)
 
 
 class _FrameConverter:
@@ -243,7 +250,19 @@ class _FrameConverter:
         return bgr if turn is None else np.asarray(cv2.rotate(bgr, turn), np.uint8)
 
 
-def reason(error: BaseException) -> str:
+def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]:
+    """Return FFmpeg's options; no frame is held back to estimate a rate, for slow cameras."""
+    options = {"fpsprobesize": "0"}
+    if address.scheme.startswith("rtsp"):
+        options["rtsp_transport"] = "tcp"
+    if address.is_secure:
+        options["tls_verify"] = str(int(tls_verify))
+        if authorities := ssl.get_default_verify_paths().cafile:
+            options["ca_file"] = authorities
+    return options
+
+
+def _reason(error: BaseException) -> str:
     """Return what an error of PyAV means, without the address, which may hold a password."""
     return str(getattr(error, "strerror", None) or type(error).__name__)
 

@@ -39,8 +39,8 @@ class CameraConfig(Section):
         "auto",
         description=(
             "auto (the first camera that delivers, else the demo), demo, a device (0, "
-            "/dev/video0), picamera (picamera:1 is the second), a video file, a directory of "
-            "images, or an rtsp:// or http:// URL."
+            "/dev/video0), picamera (picamera:1 is the second), a video file, a folder of "
+            "pictures, or an rtsp:// or http:// address."
         ),
         json_schema_extra=PATH,
     )
@@ -51,30 +51,65 @@ class CameraConfig(Section):
         480, description="Picture height requested from a camera device, in pixels."
     )
     fps: Annotated[float, Field(gt=0, le=240)] = Field(
-        15.0, description="Frame rate requested from a camera device, and the demo's rate."
+        15.0,
+        description=(
+            "Frame rate requested from a camera device; also the demo's rate, and how often an "
+            "address that serves one picture is polled."
+        ),
     )
-    pixel_format: Annotated[str, Field(pattern="^(auto|[A-Z0-9]{4})$")] = Field(
+    pixel_format: Annotated[str, Field(pattern="^(auto|[A-Z0-9][A-Z0-9 ]{2,3})$")] = Field(
         "auto",
         description=(
-            "Pixel format requested from a camera device, as its driver names it (MJPG, YUYV); "
-            "auto is MJPG where fps cannot be reached without it."
+            "Pixel format requested from a camera device, as its driver names it (MJPG, YUYV, "
+            "Y16); auto is MJPG where fps cannot be reached without it."
         ),
+    )
+    controls: dict[str, bool | int | float | list[float]] = Field(
+        {},
+        description=(
+            "Settings of a camera device, set in this order when it is opened: V4L2's as v4l2-ctl "
+            "names them, as in {auto_exposure: 1, exposure_time_absolute: 200}, or picamera2's."
+        ),
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(
+        0, description="Degrees by which every picture is rotated clockwise, before all else."
+    )
+    mirror: bool = Field(
+        False, description="Whether left and right are exchanged, after the rotation."
     )
     timeout_s: Annotated[float, Field(ge=0.5, le=600)] = Field(
         5.0,
-        description="Without a new frame for this long the camera is lost and opened again.",
+        description=(
+            "Without a new frame for this long the camera is lost and opened again; a network "
+            "camera has as long to answer."
+        ),
+    )
+    tls_verify: bool | Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")] = (
+        Field(
+            True,
+            description=(
+                "Whether the certificate of an https:// or rtsps:// camera is checked; for "
+                "https:// also the SHA-256 fingerprint of the certificate that is accepted."
+            ),
+        )
     )
     check_frozen: bool = Field(
         True,
         description=(
-            "Whether a camera is lost when every bit of its picture stays the same for timeout_s; "
-            "turn it off for one that shows a still picture."
+            "Whether a camera is lost when every bit of its picture stays the same for timeout_s, "
+            "unless its stream has timestamps; turn it off for one that shows a still picture."
         ),
     )
-    loop: bool = Field(True, description="Start a file or directory again at its end.")
+    loop: bool = Field(True, description="Whether a file or folder starts again at its end.")
     lossless: bool = Field(
-        False, description="Let a file wait for the pipeline, so that no frame is skipped."
+        False, description="Whether a file waits for the pipeline, so that no frame is skipped."
     )
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The requested width and height, as they are after the rotation."""
+        sideways = self.rotate in {90, 270}
+        return (self.height, self.width) if sideways else (self.width, self.height)
 
 
 class DetectorConfig(Section):

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from edge_daemon.capture.address import redacted
+from edge_daemon.capture.device import unreadable
 from edge_daemon.capture.reader import Reader
-from edge_daemon.capture.sources import OpenSource, SourceAwayError, SourceError, redacted
-from edge_daemon.capture.v4l2 import describe, frame_rates
+from edge_daemon.capture.sources import OpenSource, SourceAwayError, SourceError
+from edge_daemon.capture.v4l2 import READABLE, describe, device_controls, frame_rates
 from edge_daemon.core.types import ImageBgr
 from edge_daemon.doctor.account import group_name, members, user_name
 from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 
 TIMEOUT_S: Final = 15.0  # for the first picture; "auto" tries several devices
 POLL_S: Final = 0.2
+USE_PICAMERA: Final = "set camera.source: picamera, if this is the board's own camera"
 PLUG_IN: Final = "lsusb  # should list the camera; if not, plug it in again or use another port"
 
 
@@ -40,9 +43,19 @@ def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> It
             if wrong.errno not in {errno.ENODEV, errno.ENXIO, errno.ENOTTY}:
                 yield warning("camera", f"{node}: {wrong.strerror}", PLUG_IN)
         else:
-            if device.captures:
-                formats = _formats(node, device.formats, width, height)
-                yield ok("camera", f"{node} ({device.name}): {formats}")
+            if not device.captures:
+                continue
+            if device.formats and not READABLE.intersection(device.formats):
+                yield warning("camera", f"{node} {unreadable(device.formats)}", USE_PICAMERA)
+                continue
+            formats = _formats(node, device.formats, width, height)
+            yield ok("camera", f"{node} ({device.name}): {formats}{_controls(node)}")
+
+
+def _controls(node: Path) -> str:
+    """List what camera.controls may set, with ranges."""
+    found = [f"{each.name} {each.minimum} to {each.maximum}" for each in device_controls(node)]
+    return f"; controls: {', '.join(found)}" if found else ""
 
 
 def examine_picture(

@@ -149,6 +149,6 @@ def build_file_pipeline(config: Config, stages: Stages) -> Pipeline:
         shots=Backlog(1),
         stages=_stages(config, "", stages.detector, stages.classifier),
         notice=lambda: "",
-        blank_size=(config.camera.width, config.camera.height),
+        blank_size=config.camera.picture_size,
         stop=threading.Event(),
     )

@@ -61,7 +61,7 @@ class PipelinePart(Part[Config]):
             shots=shots,
             stages=stages,
             notice=notice,
-            blank_size=(config.camera.width, config.camera.height),
+            blank_size=config.camera.picture_size,
             stop=self._stop,
             throttle=self._throttle,
             observe=observe,

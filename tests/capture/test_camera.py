@@ -16,8 +16,8 @@ from support.mjpeg_server import MjpegServer, demo_jpegs
 from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
-from edge_daemon.capture.sources import SourceAwayError, TimedImage
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
+from edge_daemon.core.types import Frame, ImageBgr
 
 CLIP = "signing-bird.mkv"  # 63 frames, 30 a second
 
@@ -76,13 +76,52 @@ def test_file_is_played_at_its_pace(media_dir: Path) -> None:
     assert gone_s > 0.5 * (frames[-1].id - frames[0].id) / 30  # unpaced it takes far less
 
 
-def test_image_folder(images: Path) -> None:
+def shown(frames: list[Frame]) -> list[int]:
+    """The plain pictures that frames show, each once."""
+    values = [int(frame.bgr[0, 0, 0]) for frame in frames]
+    return [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
+
+
+def test_a_folder_is_shown_by_name(images: Path) -> None:
+    (images / "3.jpg").unlink()
     with Bench(opener(str(images)), lossless=True) as bench:
-        shown = [int(f.bgr[0, 0, 0]) for f in bench.take(1000)]
+        frames = bench.take(1000)
         bench.wait_for("ended")
-    assert shown == [50] * 15 + [100] * 15 + [200] * 15
+    assert [int(frame.bgr[0, 0, 0]) for frame in frames] == [50] * 15 + [100] * 15 + [200] * 15
     with Bench(opener(str(images), loop=True), lossless=True) as bench:
-        assert int(bench.take(46)[-1].bgr[0, 0, 0]) == 50
+        assert shown(bench.take(46)) == [50, 100, 200, 50]
+
+
+def test_pictures_are_known_by_their_content(images: Path) -> None:
+    (images / "1.png").rename(images / "1")
+    (images / "2.png").rename(images / "2.txt")
+    (images / "3.jpg").unlink()
+    (images / "._4.png").write_bytes(b"what a Mac leaves behind")
+    with Bench(opener(str(images)), lossless=True) as bench:
+        assert shown(bench.take(1000)) == [50, 100, 200]
+        bench.wait_for("ended")
+
+
+def test_a_picture_that_cannot_be_decoded_is_a_failure_at_the_end(images: Path) -> None:
+    bench = Bench(opener(str(images)), lossless=True)
+    bench.camera.start()
+    assert shown(bench.take(1000)) == [50, 100, 200]
+    until(lambda: bool(bench.failures))
+    assert str(bench.failures[0]) == f"1 files in {images} cannot be read as pictures: 3.jpg"
+    bench.camera.stop()
+
+
+def test_new_pictures_in_a_folder_are_seen(images: Path) -> None:
+    with Bench(opener(str(images), loop=True), lossless=True) as bench:
+        assert shown(bench.take(3)) == [50]
+        cv2.imwrite(str(images / "5.png"), np.full((24, 32, 3), 250, np.uint8))
+        assert 250 in shown(bench.take(120))
+        for path in images.iterdir():
+            path.unlink()
+        until(lambda: bench.frames.get(timeout_s=0.01) and bench.camera.status.state == "lost")
+        assert "has no picture in it any more" in bench.camera.status.reason
+        cv2.imwrite(str(images / "6.png"), np.full((24, 32, 3), 20, np.uint8))
+        until(lambda: bench.camera.status.state == "ok")
 
 
 def test_single_image(images: Path) -> None:
@@ -90,10 +129,31 @@ def test_single_image(images: Path) -> None:
         assert len(bench.take(31)) == 31
 
 
-def test_folder_of_broken_images_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [True, False])
+def test_a_folder_without_a_picture_that_can_be_decoded_is_refused(
+    tmp_path: Path, loop: bool
+) -> None:
     (tmp_path / "1.jpg").write_bytes(b"no")
-    with Bench(opener(str(tmp_path), loop=True)) as bench:
-        bench.wait_for("ended")
+    with pytest.raises(SourceError, match=r"1 files in .* cannot be read as pictures: 1\.jpg"):
+        opener(str(tmp_path), loop=loop)
+    with pytest.raises(SourceError, match=r"1\.jpg cannot be read as a picture"):
+        opener(str(tmp_path / "1.jpg"), loop=loop)
+
+
+@pytest.mark.parametrize(
+    ("rotate", "mirror", "corner"),
+    [(0, False, 0), (90, False, 2), (180, False, 3), (270, False, 1), (0, True, 1), (90, True, 0)],
+)
+def test_pictures_are_rotated_and_mirrored(
+    tmp_path: Path, rotate: int, mirror: bool, corner: int
+) -> None:
+    """Of a picture with four gray quarters, which one is at the top left."""
+    quarters = np.kron(np.array([[10, 60], [110, 160]]), np.ones((20, 30))).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "quarters.png"), quarters)
+    with Bench(opener(str(tmp_path)), lossless=True, rotate=rotate, mirror=mirror) as bench:
+        bgr = bench.take(1)[0].bgr
+    assert bgr.shape[:2] == ((60, 40) if rotate in {90, 270} else (40, 60))
+    assert bgr[0, 0, 0] == (10, 60, 110, 160)[corner]
 
 
 def test_demo_source() -> None:

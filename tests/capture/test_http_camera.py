@@ -1,16 +1,29 @@
-"""HTTP cameras on a real server: what is read, what is left out, and what is said of failures."""
+"""HTTP cameras on real servers: what is read, what is dropped, and what is said of failures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import hashlib
+import ssl
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from support.camera_bench import opener
 from support.mjpeg_server import MjpegServer, Mode, demo_jpegs
-from support.pictures import decoded
+from support.wire_server import Answer, WireServer, header, is_digest_right
 
-from edge_daemon.capture.mjpeg import open_http
-from edge_daemon.capture.sources import SourceAwayError
+from edge_daemon.capture.http import cleaned, parse_challenges
+from edge_daemon.capture.opener import source_opener
+from edge_daemon.capture.sources import Source, SourceAwayError
+
+MULTIPART = b"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n"
+OK = b"HTTP/1.0 200 OK\r\n"
+Serve = Callable[..., WireServer]
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +38,49 @@ def server(jpegs: list[bytes]) -> Iterator[MjpegServer]:
     server.stop()
 
 
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers that answer the bytes they are given."""
+    started: list[WireServer] = []
+
+    def start(answer: Answer, **tls: Any) -> WireServer:
+        started.append(WireServer(answer, **tls))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def open_http(url: str, *, timeout_s: float = 5.0, fps: float = 30.0, **more: Any) -> Source:
+    source = {"width": 320, "height": 240, "loop": False}
+    return source_opener(url, **source, fps=fps, timeout_s=timeout_s, **more)()  # type: ignore[arg-type]
+
+
+def stream(*jpegs: bytes, head: bytes = OK + MULTIPART + b"\r\n") -> Answer:
+    def answer(request: str) -> Iterable[bytes]:
+        yield head
+        for jpeg in jpegs:
+            yield b"--frame\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
+
+    return answer
+
+
+def first(source: Source) -> np.ndarray[Any, Any] | None:
+    """The first picture; the source is closed."""
+    try:
+        image = source.read()
+    finally:
+        source.close()
+    return None if image is None else image.bgr
+
+
+def decoded(jpeg: bytes) -> np.ndarray[Any, Any]:
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return bgr
+
+
 @pytest.mark.parametrize("mode", ["ok", "bare"])
 def test_every_picture_arrives_as_it_was_sent(server: MjpegServer, mode: Mode) -> None:
     server.mode = mode
@@ -36,7 +92,7 @@ def test_every_picture_arrives_as_it_was_sent(server: MjpegServer, mode: Mode) -
     camera.close()
 
 
-def test_damaged_pictures_are_left_out(server: MjpegServer) -> None:
+def test_damaged_pictures_are_dropped(server: MjpegServer) -> None:
     server.mode = "damaged"
     camera = open_http(server.url)
     for jpeg in server.jpegs[1::2]:
@@ -48,12 +104,12 @@ def test_damaged_pictures_are_left_out(server: MjpegServer) -> None:
 
 def test_the_size_may_change_at_any_time(server: MjpegServer) -> None:
     camera = open_http(server.url)
-    first = camera.read()
+    before = camera.read()
     server.jpegs = demo_jpegs(160, 120, 2)
     # Some of the old size may be on their way.
     sizes = (image.bgr.shape[:2] for _ in range(100) if (image := camera.read()) is not None)
-    assert first is not None
-    assert first.bgr.shape[:2] == (240, 320)
+    assert before is not None
+    assert before.bgr.shape[:2] == (240, 320)
     assert (120, 160) in sizes
     camera.close()
 
@@ -67,7 +123,7 @@ def test_the_end_between_two_pictures_is_an_end(server: MjpegServer) -> None:
     camera.close()
 
 
-def test_the_end_within_a_picture_is_told_and_half_of_it_not_shown(server: MjpegServer) -> None:
+def test_the_end_within_a_picture_is_reported_and_half_of_it_not_shown(server: MjpegServer) -> None:
     camera = open_http(server.url)
     server.mode = "cut"
     with pytest.raises(SourceAwayError, match="broke off in the middle of a picture"):
@@ -78,9 +134,14 @@ def test_the_end_within_a_picture_is_told_and_half_of_it_not_shown(server: Mjpeg
 
 @pytest.mark.parametrize(
     ("mode", "sentence"),
-    [("refuse", "answers 503 Service Unavailable"), ("png", "does not answer with a video")],
+    [
+        ("refuse", "answers 503 Service Unavailable"),
+        ("png", "answers with image/png, not with video or JPEG pictures"),
+    ],
 )
-def test_what_the_camera_answers_is_told(server: MjpegServer, mode: Mode, sentence: str) -> None:
+def test_what_the_camera_answers_is_reported(
+    server: MjpegServer, mode: Mode, sentence: str
+) -> None:
     server.mode = mode
     with pytest.raises(SourceAwayError, match=sentence) as told:
         open_http(server.url)
@@ -94,13 +155,288 @@ def test_nobody_there(jpegs: list[bytes]) -> None:
         open_http(server.url)
 
 
-def test_the_user_name_and_password_of_the_address_are_given(server: MjpegServer) -> None:
-    server.user = "viewer:secret"
-    camera = open_http(server.url)
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"ICY 200 OK\r\n" + MULTIPART,
+        b"ICY 200 OK\r\nContent-Type: image/jpeg\r\n",
+        OK + b"Content-Type: multipart/x-mixed-replace\r\n",
+        OK + b"Content-Type: multipart/x-mixed-replace;boundary=other\r\n",
+        OK + b"Content-Type: Multipart/Mixed ; boundary=\r\n",
+        OK + b"no colon here\r\n : x\r\n\tfolded\r\n" + MULTIPART,
+        OK + b"Content-Type : multipart/x-mixed-replace\r\n",
+        OK + b"X-Pad: y\r\n" * 50 + MULTIPART + b"X-Pad: y\r\n" * 1000,
+        OK + MULTIPART + b"X-Long: " + b"y" * 200_000 + b"\r\n",
+        OK + b"X: \x80\xff\x1b[31m\r\n" + MULTIPART,
+        OK + b"Content-Type: application/octet-stream\r\n",
+        OK + b"Content-Type: text/plain\r\n",
+        OK,
+        b"HTTP/1.1 200\r\n" + MULTIPART,
+    ],
+)
+def test_answers_that_bend_http_are_read(serve: Serve, jpegs: list[bytes], head: bytes) -> None:
+    server = serve(stream(*jpegs, head=head + b"\r\n"))
+    shown = first(open_http(server.url()))
+    assert shown is not None
+    assert np.array_equal(shown, decoded(jpegs[0]))
+
+
+def test_chunks_are_put_together(serve: Serve, jpegs: list[bytes]) -> None:
+    def answer(request: str) -> Iterable[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + MULTIPART + b"\r\n"
+        for data in list(stream(*jpegs)(request))[1:]:
+            for start in range(0, len(data), 3000):
+                piece = data[start : start + 3000]
+                yield b"%x\r\n%b\r\n" % (len(piece), piece)
+
+    assert first(open_http(serve(answer).url())) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ([OK + b"X: y\r\n" * 300_000], "its header has no end"),
+        ([OK + b"X: " + b"y" * 3_000_000], "its header has no end"),
+        ([b"\x00\xff nonsense\r\n\r\n"], "does not answer as HTTP does"),
+        ([b""], "does not answer"),
+        ([b"HTTP/1.0 500 " + b"A\x1b[2J\x07b" * 9000 + b"\r\n\r\n"], r"answers 500 A \[2J bA"),
+        ([b"HTTP/1.0 404 =cmd()\x00\r\n\r\n"], r"answers 404 =cmd\(\)"),
+        ([b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<html>"], "answers with text/html"),
+        ([b"HTTP/1.0 302 Found\r\nLocation: rtsp://a/b\r\n\r\n"], "name that as camera.source"),
+        ([b"HTTP/1.0 302 Found\r\nLocation: http://[x\r\n\r\n"], "an address that cannot be read"),
+        ([b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n"], "answers 302 Found"),
+    ],
+)
+def test_nonsense_is_one_short_sentence(serve: Serve, answer: list[bytes], sentence: str) -> None:
+    server = serve(lambda request: answer)
+    with pytest.raises(SourceAwayError, match=sentence) as told:
+        open_http(server.url())
+    assert len(str(told.value)) < 300
+    assert str(told.value).isprintable()
+
+
+def test_an_answer_that_drips_is_given_up_after_the_timeout(serve: Serve) -> None:
+    server: WireServer
+
+    def answer(request: str) -> Iterable[bytes]:
+        yield OK
+        while not server.closing.wait(0.05):
+            yield b"X"
+
+    server = serve(answer)
+    with pytest.raises(SourceAwayError, match=r"does not answer within 0\.5 s"):
+        open_http(server.url(), timeout_s=0.5)
+
+
+def test_a_camera_that_sends_no_picture_is_given_up_after_the_timeout(serve: Serve) -> None:
+    server: WireServer
+
+    def answer(request: str) -> Iterable[bytes]:
+        yield OK + MULTIPART + b"\r\n"
+        while not server.closing.wait(0.05):
+            yield b"--frame\r\n\r\n"
+
+    server = serve(answer)
+    with pytest.raises(SourceAwayError, match="sends no picture that can be decoded"):
+        first(open_http(server.url(), timeout_s=0.5))
+
+
+def test_a_slow_camera_is_waited_for_as_configured(serve: Serve, jpegs: list[bytes]) -> None:
+    server: WireServer
+
+    def answer(request: str) -> Iterable[bytes]:
+        server.closing.wait(0.7)
+        yield OK + MULTIPART + b"\r\n"
+        for jpeg in jpegs:
+            server.closing.wait(0.7)
+            yield b"--frame\r\n\r\n" + jpeg
+
+    server = serve(answer)
+    camera = open_http(server.url(), timeout_s=10)
+    assert camera.read() is not None
     assert camera.read() is not None
     camera.close()
-    server.user = "viewer:another"
-    with pytest.raises(SourceAwayError, match="refuses the user name or the password"):
-        open_http(server.url)
+    with pytest.raises(SourceAwayError, match=r"within 0\.5 s"):
+        open_http(server.url(), timeout_s=0.5)
+
+
+def bomb(width: int, height: int, jpeg: bytes) -> bytes:
+    """The picture with another size in its header."""
+    at = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:at] + height.to_bytes(2) + width.to_bytes(2) + jpeg[at + 4 :]
+
+
+def test_pictures_of_absurd_sizes_are_dropped(serve: Serve, jpegs: list[bytes]) -> None:
+    bombs = [bomb(65500, 65500, jpegs[0]), bomb(0, 10, jpegs[0]), bomb(20000, 3, jpegs[0])]
+    garbled = jpegs[1][:200] + bytes(len(jpegs[1]) - 202) + b"\xff\xd9"
+    camera = open_http(serve(stream(*bombs, garbled, jpegs[2])).url())
+    found = []
+    while (image := camera.read()) is not None:
+        found.append(image.bgr.shape[:2])
+    assert (240, 320) in found
+    assert all(height * width <= 60_000 or (height, width) == (240, 320) for height, width in found)
+    camera.close()
+
+
+def test_only_bombs_are_named_as_such(serve: Serve, jpegs: list[bytes]) -> None:
+    server: WireServer
+
+    def answer(request: str) -> Iterable[bytes]:
+        yield OK + MULTIPART + b"\r\n"
+        while not server.closing.wait(0.05):
+            yield bomb(65500, 65500, jpegs[0])
+
+    server = serve(answer)
+    with pytest.raises(SourceAwayError, match="65500×65500"):
+        first(open_http(server.url(), timeout_s=0.5))
+
+
+@pytest.mark.parametrize("kind", [b"image/jpeg", b"IMAGE/JPG; x=y", b"application/octet-stream"])
+@pytest.mark.parametrize("with_length", [True, False])
+def test_an_address_of_one_picture_is_polled(
+    serve: Serve, jpegs: list[bytes], kind: bytes, with_length: bool
+) -> None:
+    server: WireServer
+
+    def answer(request: str) -> Iterable[bytes]:
+        jpeg = jpegs[(len(server.requests) - 1) % len(jpegs)]
+        length = b"Content-Length: %d\r\n" % len(jpeg) if with_length else b""
+        yield OK + b"Content-Type: " + kind + b"\r\n" + length + b"\r\n" + jpeg
+
+    server = serve(answer)
+    camera = open_http(server.url(), fps=200)
+    assert camera.mode == "JPEG, polled at up to 200 fps"
+    for jpeg in jpegs:
+        read = camera.read()
+        assert read is not None
+        assert np.array_equal(read.bgr, decoded(jpeg))
+    camera.close()
+
+
+NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
+DIGEST = f'Digest realm="cam, \\"1\\"", nonce="{NONCE}"'
+USER, PASSWORD = "ad min", 'p:ä/#?[]@%41"x'
+LOGIN = "ad%20min:p%3A%C3%A4%2F%23%3F%5B%5D%40%2541%22x@"
+
+
+@pytest.mark.parametrize(
+    ("challenges", "scheme"),
+    [
+        (['Basic realm="cam"'], "Basic"),
+        (["bAsIc realm=cam"], "Basic"),
+        (["Basic"], "Basic"),
+        ([DIGEST], "Digest"),
+        ([f'DIGEST REALM="r",NONCE="{NONCE}",QOP="auth"'], "Digest"),
+        ([DIGEST + ', qop="auth"'], "Digest"),
+        ([DIGEST + ', qop="auth,auth-int"'], "Digest"),
+        ([DIGEST + ', qop="auth-int, auth", algorithm=SHA-256'], "Digest"),
+        ([DIGEST + ", qop=auth , algorithm=md5"], "Digest"),
+        ([DIGEST + ', qop="auth", algorithm="MD5-sess"'], "Digest"),
+        ([DIGEST + ', qop="auth-int"', 'Basic realm="x"'], "Basic"),
+        (['Basic realm="x"', DIGEST + ', qop="auth"'], "Digest"),
+        ([f'Basic realm="a, b=c", {DIGEST}, algorithm=MD5'], "Digest"),
+        ([f'{DIGEST}, algorithm=SHA-256, qop="auth", Basic realm="x"'], "Digest"),
+        ([f"Negotiate, NTLM, {DIGEST}"], "Digest"),
+        (["Negotiate YWJj==", 'Bearer realm="x"', 'Basic realm="y"'], "Basic"),
+        ([DIGEST + ", algorithm=SHA-512-256", DIGEST + ", algorithm=MD5"], "Digest"),
+        ([DIGEST + ", algorithm=MD5", DIGEST + ", algorithm=SHA-256"], "Digest"),
+    ],
+)
+def test_log_in(serve: Serve, jpegs: list[bytes], challenges: list[str], scheme: str) -> None:
+    basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+    def answer(request: str) -> Iterable[bytes]:
+        given = header(request, "Authorization")
+        right = is_digest_right(request, user=USER, password=PASSWORD, nonce=NONCE)
+        if (scheme == "Digest" and right) or (scheme == "Basic" and given == basic):
+            yield from stream(*jpegs)(request)
+        else:
+            lines = "".join(f"WWW-Authenticate: {each}\r\n" for each in challenges)
+            yield f"HTTP/1.1 401 Unauthorized\r\n{lines}\r\n".encode("latin-1")
+
+    assert first(open_http(serve(answer).url(LOGIN, "/cam.mjpg?a=b c&d=ü"))) is not None
+    server = serve(answer)
+    with pytest.raises(SourceAwayError, match="refuses the user name or the password") as told:
+        open_http(server.url("x:wrong@"))
+    assert "wrong" not in str(told.value)
     with pytest.raises(SourceAwayError, match="asks for a user name and password"):
-        open_http(server.url.replace("viewer:secret@", ""))
+        open_http(server.url())
+
+
+def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve) -> None:
+    server = serve(lambda request: [b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\n\r\n"])
+    with pytest.raises(SourceAwayError, match=r"kind that is not supported \(ntlm\)"):
+        open_http(server.url("a:b@"))
+
+
+def test_a_redirect_on_the_same_host_keeps_the_log_in(serve: Serve, jpegs: list[bytes]) -> None:
+    def cameras_answer(request: str) -> Iterable[bytes]:
+        if header(request, "Authorization"):
+            return stream(*jpegs)(request)
+        return [b'HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm="x"\r\n\r\n']
+
+    camera = serve(cameras_answer)
+    front = serve(lambda request: [f"HTTP/1.1 307 X\r\nLocation: {camera.url()}\r\n\r\n".encode()])
+    assert first(open_http(front.url("me:secret@"))) is not None
+    elsewhere = front.url("me:secret@").replace("127.0.0.1", "localhost")
+    with pytest.raises(SourceAwayError, match="asks for a user name and password"):
+        open_http(elsewhere)
+
+
+def test_challenges_are_parsed() -> None:
+    assert parse_challenges(['Digest a="x, \\"y\\"",B = c , Basic', " , NTLM  Zm9v=="]) == [
+        ("digest", {"a": 'x, "y"', "b": "c"}),
+        ("basic", {}),
+        ("ntlm", {"zm9v": "="}),
+    ]
+
+
+def test_what_cameras_say_is_cleaned() -> None:
+    assert cleaned("a\x1b[31m\r\nb\u2028c" + "x" * 500) == ("a [31m b c" + "x" * 70)[:80] + "…"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A camera's self-made certificate, with its key."""
+    path = tmp_path_factory.mktemp("tls") / "cam.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subprocess.run(
+        [*command, "-subj", "/CN=camera", "-keyout", f"{path}.key", "-out", path],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+def test_a_self_made_certificate_needs_its_fingerprint(
+    serve: Serve, jpegs: list[bytes], certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, f"{certificate}.key")
+    server = serve(stream(*jpegs), tls=context)
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    fingerprint = hashlib.sha256(der).hexdigest()
+    with pytest.raises(SourceAwayError, match=f"set camera.tls_verify to its.* {fingerprint}$"):
+        open_http(server.url())
+    with_colons = ":".join(fingerprint[n : n + 2].upper() for n in range(0, 64, 2))
+    for verify in (fingerprint, with_colons, False):
+        assert first(open_http(server.url(), tls_verify=verify)) is not None
+    with pytest.raises(SourceAwayError, match=f"says: {fingerprint}$"):
+        open_http(server.url(), tls_verify="0" * 64)
+
+
+def test_other_video_over_http_goes_to_ffmpeg(serve: Serve, media_dir: Path) -> None:
+    clip = (media_dir / "signing-bird.mkv").read_bytes()
+    head = OK + b"Content-Type: video/x-matroska\r\n\r\n"
+    camera = open_http(serve(lambda request: [head + clip]).url())
+    image = camera.read()
+    assert image is not None
+    assert image.bgr.shape == (480, 640, 3)
+    assert image.time_s is not None
+    assert camera.mode == "h264"
+    camera.close()
+
+
+def test_a_user_name_and_password_of_a_public_camera(server: MjpegServer) -> None:
+    server.user = "viewer:secret"
+    assert first(opener(server.url)()) is not None

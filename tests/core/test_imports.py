@@ -23,6 +23,7 @@ ADAPTERS = {
     "PIL": {"edge_daemon": {"core/picture.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
+    "requests": {"edge_daemon": {"capture/http.py"}},
     "av": {"edge_daemon": {"capture/video.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {

@@ -98,7 +98,9 @@ def played(
     stop = threading.Event()
     failures: list[BaseException] = []
     camera = Camera(
-        open_source=source_opener(str(clip), width=640, height=480, fps=15, loop=False),
+        open_source=source_opener(
+            str(clip), width=640, height=480, fps=15, loop=False, timeout_s=5
+        ),
         frames=frames,
         timeout_s=5,
         lossless=True,

@@ -17,14 +17,20 @@ from support.waiting import until
 
 
 def opener(source: str | int, *, loop: bool = False) -> OpenSource:
-    return source_opener(source, width=320, height=240, fps=30.0, loop=loop)
+    return source_opener(source, width=320, height=240, fps=30.0, loop=loop, timeout_s=5.0)
 
 
 class Bench:
     """A camera under test, with the slot it fills and the failures it reports."""
 
     def __init__(
-        self, open_source: OpenSource, *, timeout_s: float = 1.0, lossless: bool = False
+        self,
+        open_source: OpenSource,
+        *,
+        timeout_s: float = 1.0,
+        lossless: bool = False,
+        rotate: int = 0,
+        mirror: bool = False,
     ) -> None:
         self.frames: Latest[Frame] = Latest()
         self.failures: list[BaseException] = []
@@ -34,6 +40,8 @@ class Bench:
             frames=self.frames,
             timeout_s=timeout_s,
             lossless=lossless,
+            rotate=rotate,
+            mirror=mirror,
             on_failure=self.failures.append,
             on_lost=lambda loss: self.story.append(loss.cause),
             on_restored=lambda at, gone_s: self.story.append("restored"),

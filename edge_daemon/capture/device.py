@@ -1,0 +1,150 @@
+"""V4L2 cameras, read by OpenCV."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_daemon.capture.sources import SourceAwayError, TimedImage
+from edge_daemon.capture.v4l2 import (
+    MJPG,
+    READABLE,
+    describe,
+    frame_rates,
+    prefers_mjpg,
+    set_controls,
+)
+from edge_daemon.core.types import ImageBgr, ImageGray
+
+_DEEP_GRAYS: Final = frozenset({"Y16 ", "Y12 ", "Y10 "})  # of thermal cameras
+_STRETCH_PERCENTILES: Final = (0.5, 99.5)
+_LEAST_SPAN: Final = 64  # of 65,536 values: less is noise, which is not stretched further
+
+log = logging.getLogger(__name__)
+
+
+class V4l2Device:
+    """A V4L2 camera. SourceAwayError while it is missing, in use, or cannot be set up as asked.
+
+    `pixel_format` is its FourCC as the driver has it, or "auto": MJPG where it gives more frames a
+    second than the others and these do not reach `fps`, else what OpenCV chooses. `controls` are
+    the driver's, by the names that v4l2-ctl shows. Buffers without a picture are skipped for up to
+    `timeout_s`.
+    """
+
+    fps = None
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        width: int,
+        height: int,
+        fps: float,
+        timeout_s: float,
+        pixel_format: str = "auto",
+        controls: Mapping[str, object] | None = None,
+    ) -> None:
+        self.name = path
+        self._timeout_s = timeout_s
+        self._check_formats()
+        if pixel_format == "auto":
+            rates = frame_rates(Path(path), width, height)
+            pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
+        # Read once in a process, when the first picture is waited for; a little more than our own.
+        os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(timeout_s) + 1)
+        self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            raise SourceAwayError(f"{path} {_why_closed(Path(path))}")
+        self._set_up(width, height, fps, pixel_format)
+        try:
+            set_controls(Path(path), controls or {})
+        except OSError as error:
+            self._capture.release()
+            raise SourceAwayError(f"{path}: {error}") from error
+
+    def read(self) -> TimedImage | None:
+        deadline_s = time.monotonic() + self._timeout_s
+        while time.monotonic() < deadline_s:
+            if not self._capture.grab():
+                return None
+            try:
+                ok, picture = self._capture.retrieve()
+            except cv2.error as error:
+                log.debug("OpenCV could not decode a frame of %s: %s", self.name, error)
+                continue
+            if ok and picture is not None and picture.size:
+                return TimedImage(as_bgr(np.asarray(picture)))
+        raise SourceAwayError(
+            f"{self.name} sends only empty or damaged buffers: try another camera.pixel_format"
+        )
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _check_formats(self) -> None:
+        """Raise SourceAwayError where the camera has no format that OpenCV can decode."""
+        try:
+            formats = describe(Path(self.name)).formats
+        except OSError:
+            return  # opening it will say why
+        if formats and not READABLE.intersection(formats):
+            raise SourceAwayError(f"{self.name} {unreadable(formats)}")
+
+    def _set_up(self, width: int, height: int, fps: float, pixel_format: str) -> None:
+        if pixel_format:  # before the size, which the driver may refuse in another format
+            code = cv2.VideoWriter.fourcc(*f"{pixel_format:<4}")
+            self._capture.set(cv2.CAP_PROP_FOURCC, code)
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        self._capture.set(cv2.CAP_PROP_FPS, fps)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)  # fewer old frames after a pause
+        granted = (
+            int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+        )
+        if granted in _DEEP_GRAYS:  # OpenCV would keep their upper 8 bits, which hardly change
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.mode = f"{granted.strip()} at {rate:g} fps"
+
+
+def as_bgr(picture: NDArray[np.generic]) -> ImageBgr:
+    """Return a picture in blue, green and red; 16-bit gray is stretched to its own range."""
+    if picture.dtype == np.uint16:
+        gray = stretched(picture.astype(np.uint16, copy=False))
+        return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
+    if picture.ndim == 2:
+        return np.asarray(cv2.cvtColor(np.asarray(picture, np.uint8), cv2.COLOR_GRAY2BGR), np.uint8)
+    return np.asarray(picture, np.uint8)
+
+
+def stretched(gray: NDArray[np.uint16]) -> ImageGray:
+    """Map 16-bit gray, (height, width), onto 8 bits, so that nearly all of its values differ."""
+    low, high = np.percentile(gray[::4, ::4], _STRETCH_PERCENTILES)
+    scale = 255 / max(high - low, _LEAST_SPAN)
+    return np.asarray(np.clip((gray - low) * scale, 0, 255), np.uint8)
+
+
+def unreadable(formats: tuple[str, ...]) -> str:
+    """Return a sentence without its subject, about a camera whose formats cannot be decoded."""
+    return (
+        f"delivers only {', '.join(each.strip() for each in formats)}, which cannot be decoded; "
+        "a camera on a Raspberry Pi's own connector is read with camera.source: picamera"
+    )
+
+
+def _why_closed(node: Path) -> str:
+    if not node.exists():
+        return "is not there"
+    if not os.access(node, os.R_OK | os.W_OK):
+        return "may not be opened by this user (is it in the group video?)"
+    return "cannot be opened (in use?)"

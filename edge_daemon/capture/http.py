@@ -1,0 +1,395 @@
+"""Asks cameras over HTTP: log-in, redirects, TLS, and a time limit for each answer as a whole.
+
+Cameras answer less strictly than the standard library expects: status lines of ICY, lines in the
+header that are none, hundreds of header lines. Everything they send is bounded, and cleaned before
+it is shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import io
+import re
+import socket
+import ssl
+import time
+from contextlib import ExitStack
+from typing import Any, Final, Protocol
+from urllib.request import parse_http_list
+
+from edge_daemon.capture.address import CameraAddress
+from edge_daemon.capture.sources import SourceAwayError, SourceError
+from edge_daemon.core.errors import reason_of
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+_MOST_HEADERS, _LONGEST_HEADER, _LONGEST_HEAD = 90, 8192, 1_000_000  # lines, bytes, bytes
+_LONGEST_WORDS: Final = 80
+_BUFFER_BYTES: Final = 65_536
+# The digests that can be computed, the best first; RFC 7616 and what is left of RFC 2617.
+_DIGESTS: Final = ("SHA-512", "SHA-256", "SHA", "MD5-SESS", "MD5")
+
+Challenge = tuple[str, dict[str, str]]  # the scheme in lower case, and its parameters
+
+
+class HttpClient:
+    """Requests one address again and again, each time over a new connection.
+
+    `timeout_s` limits connecting and the answer up to its header, and then each `receive`.
+    `tls_verify` is whether certificates are checked, or the SHA-256 fingerprint of the one that is
+    accepted.
+    """
+
+    def __init__(
+        self, address: CameraAddress, *, timeout_s: float, tls_verify: bool | str = True
+    ) -> None:
+        self.name = address.shown
+        self._address = address
+        self._timeout_s = timeout_s
+        self._tls_verify = tls_verify
+        self._authorization = _Authorization()
+
+    def get(self) -> HttpAnswer:
+        """Return the answer of status 200. Raises SourceAwayError with what came instead."""
+        address, redirects, has_retried = self._address, 0, False
+        while True:
+            answer = self._request(address)
+            status = answer.status
+            if status == http.client.OK:
+                return answer
+            answer.close()
+            if status in _REDIRECTS and redirects < _MOST_REDIRECTS:
+                address, redirects = self._redirected(address, answer), redirects + 1
+                has_retried = False
+            elif status == http.client.UNAUTHORIZED and address.user is not None:
+                if has_retried or not self._authorization.choose(answer.challenges):
+                    raise SourceAwayError(f"{self.name} {self._refusal(answer, has_retried)}")
+                has_retried = True
+            elif status == http.client.UNAUTHORIZED:
+                raise SourceAwayError(
+                    f"{self.name} asks for a user name and password: write them as "
+                    f"{address.scheme}://USER:PASSWORD@HOST/…"
+                )
+            else:
+                words = f"{status} {cleaned(answer.reason)}".rstrip()
+                raise SourceAwayError(f"{self.name} answers {words}")
+
+    def _request(self, address: CameraAddress) -> HttpAnswer:
+        with ExitStack() as opened:
+            try:
+                answer = self._open(address, opened)
+            except TimeoutError as error:
+                sentence = f"does not answer within {self._timeout_s:g} s"
+                raise SourceAwayError(f"{self.name} {sentence}") from error
+            except ssl.SSLCertVerificationError as error:
+                raise SourceAwayError(
+                    f"{self.name} has a certificate that is not trusted "
+                    f"({cleaned(error.verify_message)}): set camera.tls_verify to its SHA-256 "
+                    f"fingerprint, {_fingerprint_of(address, self._timeout_s)}"
+                ) from error
+            except http.client.HTTPException as error:
+                sentence = f"does not answer as HTTP does: {cleaned(reason_of(error))}"
+                raise SourceAwayError(f"{self.name} {sentence}") from error
+            except SourceAwayError:
+                raise
+            except OSError as error:
+                sentence = f"does not answer: {cleaned(reason_of(error))}"
+                raise SourceAwayError(f"{self.name} {sentence}") from error
+            opened.pop_all()
+        return answer
+
+    def _open(self, address: CameraAddress, opened: ExitStack) -> HttpAnswer:
+        """Send the request and read the header of the answer; `opened` closes what was opened."""
+        connection = _connection(address, self._timeout_s, self._tls_verify)
+        opened.callback(connection.close)
+        connection.connect()
+        if isinstance(self._tls_verify, str) and address.is_secure:
+            self._check_fingerprint(_fingerprint(connection.sock), self._tls_verify)
+        deadline = _Deadline(time.monotonic() + self._timeout_s)
+        wire = _Wire(connection.sock, deadline)
+        response = http.client.HTTPResponse(wire, method="GET")  # type: ignore[arg-type]
+        opened.callback(response.close)
+        connection.request("GET", address.path, headers=self._headers(address))
+        response.begin()
+        return HttpAnswer(connection, response, deadline)
+
+    def _check_fingerprint(self, found: str, wanted: str) -> None:
+        if found != wanted.replace(":", "").lower():
+            raise SourceAwayError(
+                f"{self.name} has a certificate with another fingerprint than camera.tls_verify "
+                f"says: {found}"
+            )
+
+    def _headers(self, address: CameraAddress) -> dict[str, str]:
+        headers = {"Host": address.authority, "User-Agent": "Mien", "Accept": "*/*"}
+        if authorization := self._authorization.header(address):
+            headers["Authorization"] = authorization
+        return headers
+
+    def _redirected(self, address: CameraAddress, answer: HttpAnswer) -> CameraAddress:
+        try:
+            target = address.redirected(answer.header("Location"))
+        except (SourceError, ValueError) as error:
+            raise SourceAwayError(
+                f"{self.name} redirects to an address that cannot be read"
+            ) from error
+        if not target.scheme.startswith("http"):
+            raise SourceAwayError(
+                f"{self.name} redirects to {target.shown}: name that as camera.source"
+            )
+        return target
+
+    def _refusal(self, answer: HttpAnswer, has_retried: bool) -> str:
+        if has_retried:
+            return "refuses the user name or the password"
+        schemes = ", ".join(sorted({cleaned(scheme) for scheme, _ in answer.challenges}))
+        return f"asks for a log-in of a kind that is not supported ({schemes or 'not named'})"
+
+
+class HttpAnswer:
+    """An answer whose header has been read; `receive` reads its body."""
+
+    def __init__(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        deadline: _Deadline,
+    ) -> None:
+        self._connection, self._response, self._deadline = connection, response, deadline
+        self.status, self.reason = response.status, response.reason
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters; "" where none is given."""
+        if not self.header("Content-Type"):
+            return ""
+        return cleaned(self._response.headers.get_content_type())
+
+    @property
+    def challenges(self) -> list[Challenge]:
+        """What the camera offers for logging in."""
+        return parse_challenges(self._response.headers.get_all("WWW-Authenticate") or [])
+
+    def header(self, name: str) -> str:
+        """The value of a header; "" where there is none."""
+        return str(self._response.headers.get(name) or "")
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what comes next of the body; b"" at its end, or where the connection broke.
+
+        Raises TimeoutError when nothing comes for `timeout_s`.
+        """
+        self._deadline.at_s = time.monotonic() + timeout_s
+        try:
+            return self._response.read1(_BUFFER_BYTES)
+        except TimeoutError:
+            raise
+        except (OSError, ValueError, http.client.HTTPException):  # reset, or a broken chunk
+            return b""
+
+    def close(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+
+class _Authorization:
+    """Answers the best challenge that a camera has given."""
+
+    def __init__(self) -> None:
+        self._challenge: Challenge | None = None
+        self._digest: _Digest | None = None
+
+    def choose(self, challenges: list[Challenge]) -> bool:
+        """Take the best of `challenges`; False if none of them can be answered."""
+        digests = [
+            (_DIGESTS.index(wanted), {**values, "algorithm": wanted, "qop": qop})
+            for scheme, values in challenges
+            if scheme == "digest" and "nonce" in values
+            if (wanted := values.get("algorithm", "MD5").upper()) in _DIGESTS
+            if (qop := _qop(values)) is not None
+        ]
+        if digests:
+            self._challenge = "digest", min(digests, key=lambda each: each[0])[1]
+        elif any(scheme == "basic" for scheme, _ in challenges):
+            self._challenge = "basic", {}
+        else:
+            return False
+        return True
+
+    def header(self, address: CameraAddress) -> str:
+        """Return the Authorization header; "" while no challenge is known, or without a user."""
+        if self._challenge is None or address.user is None:
+            return ""
+        scheme, values = self._challenge
+        if scheme == "basic":
+            login = f"{address.user}:{address.password}".encode()
+            return "Basic " + base64.b64encode(login).decode("ascii")
+        self._digest = self._digest or _digest(address.user, address.password)
+        return self._digest.answer(address.bare_url, values)
+
+
+class _Digest(Protocol):
+    def answer(self, url: str, challenge: dict[str, str]) -> str: ...
+
+
+def _digest(user: str, password: str) -> _Digest:
+    """Compute digests by Requests, which is imported for cameras that ask for one."""
+    from requests.auth import HTTPDigestAuth  # noqa: PLC0415
+
+    class RequestsDigest(HTTPDigestAuth):
+        _thread_local: Any
+
+        def answer(self, url: str, challenge: dict[str, str]) -> str:
+            self.init_per_thread_state()
+            self._thread_local.chal = challenge
+            return str(self.build_digest_header("GET", url) or "")  # type: ignore[no-untyped-call]
+
+    return RequestsDigest(user, password)
+
+
+def _qop(values: dict[str, str]) -> str | None:
+    """Return the quality of protection to use, "" for none; None if it is not supported."""
+    offered = [each.strip().lower() for each in values.get("qop", "").split(",") if each.strip()]
+    if not offered:
+        return ""
+    return "auth" if "auth" in offered else None
+
+
+def parse_challenges(headers: list[str]) -> list[Challenge]:
+    """Parse WWW-Authenticate: several challenges in one header, or each in its own (RFC 9110)."""
+    challenges: list[Challenge] = []
+    for item in parse_http_list(", ".join(headers)):
+        match = re.match(r"\s*([\w!#$%&'*+.^`|~-]+)(?:\s*(=)\s*|\s+|$)(.*)", item, re.DOTALL)
+        if match is None:
+            continue
+        name, equals, value = match.groups()
+        if not equals:  # a scheme, perhaps with its first parameter
+            challenges.append((name.lower(), {}))
+            name, equals, value = re.match(r"([^=\s]*)\s*(=?)\s*(.*)", value, re.DOTALL).groups()  # type: ignore[union-attr]
+        if challenges and equals:
+            challenges[-1][1][name.lower()] = _unquoted(value)
+    return challenges
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
+
+def cleaned(text: str) -> str:
+    """Return what a camera sent in a form fit for logs: printable, on one line, and short."""
+    words = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_WORDS])
+    words = " ".join(words.split())
+    return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
+
+
+class _Deadline:
+    """A point in monotonic time that moves on."""
+
+    def __init__(self, at_s: float) -> None:
+        self.at_s = at_s
+
+
+class _Wire:
+    """A socket as HTTPResponse wants it: it only makes a file of it."""
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return _LenientReader(_TimedFile(self._sock, self._deadline), _BUFFER_BYTES)
+
+
+class _TimedFile(io.RawIOBase):
+    """Reads a socket, but not beyond a deadline, however slowly the bytes come."""
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        left_s = self._deadline.at_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left_s)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _LenientReader(io.BufferedReader):
+    """Mends the header of an answer as it is read, so that the standard library takes it."""
+
+    def __init__(self, raw: io.RawIOBase, buffer_size: int) -> None:
+        super().__init__(raw, buffer_size)
+        self._lines = self._bytes = 0
+        self._in_head = True
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if not self._in_head:
+            return super().readline(size)
+        while True:
+            line = self._head_line()
+            self._lines += 1
+            if self._lines == 1:
+                return re.sub(rb"^ICY ", b"HTTP/1.0 ", line)
+            if not line.strip():
+                self._in_head = False
+                return line
+            is_header = re.match(rb"[^\s:]+[ \t]*:", line) is not None
+            if is_header and self._lines <= _MOST_HEADERS:
+                return re.sub(rb"^([^\s:]+)[ \t]+:", rb"\1:", line)
+
+    def _head_line(self) -> bytes:
+        """Return one line, cut to a length that is no use to a camera."""
+        line = super().readline(_LONGEST_HEADER)
+        self._bytes += len(line)
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = super().readline(_LONGEST_HEADER)
+            self._bytes += len(rest)
+            if self._bytes > _LONGEST_HEAD:
+                raise http.client.HTTPException("its header has no end")
+        if self._bytes > _LONGEST_HEAD:
+            raise http.client.HTTPException("its header has no end")
+        return line if line.endswith(b"\n") or not line else line + b"\r\n"
+
+
+def _connection(
+    address: CameraAddress, timeout_s: float, tls_verify: bool | str
+) -> http.client.HTTPConnection:
+    if not address.is_secure:
+        return http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+    context = ssl.create_default_context()
+    if tls_verify is not True:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(
+        address.host, address.port, timeout=timeout_s, context=context
+    )
+
+
+def _fingerprint(sock: Any) -> str:
+    """Return the SHA-256 of the peer's certificate; `sock` is an SSLSocket."""
+    return hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
+
+
+def _fingerprint_of(address: CameraAddress, timeout_s: float) -> str:
+    """Return the fingerprint of the certificate that the camera shows, for a message."""
+    connection = _connection(address, timeout_s, tls_verify=False)
+    try:
+        connection.connect()
+        return _fingerprint(connection.sock)
+    except OSError:
+        return "which it did not show again"
+    finally:
+        connection.close()

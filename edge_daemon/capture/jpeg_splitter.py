@@ -1,0 +1,110 @@
+"""Finds whole JPEG pictures in what a camera streams.
+
+Cameras get everything round the pictures wrong: boundaries that differ between header and body,
+lengths that are zero or wrong, padding and rubbish in between. None of it is used. A picture begins
+with the JPEG marker SOI and ends with EOI, and its segments are skipped by their lengths (ITU-T
+T.81, annex B), so that a thumbnail inside does not end it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LONGEST_PICTURE, _LONGEST_HEAD = 32_000_000, 4096  # bytes
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn
+_START = b"\xff\xd8\xff"
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # all but stuffed zeros and restarts
+_LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,9})", re.IGNORECASE)
+_PART_HEAD = re.compile(rb"\r?\n[^\xff]{0,4096}\Z")
+
+
+class JpegSplitter:
+    """Collects bytes and returns the pictures in them, in order.
+
+    Some cameras never send EOI: a picture without it is accepted when the next one begins, unless
+    the camera has sent EOI before, or a Content-Length says that bytes are missing.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._at = 0  # up to here the picture's markers have been followed; 0 between pictures
+        self._in_scan = False
+        self._has_eoi = False
+        self._promised: int | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether a picture has begun and is not complete."""
+        return self._at > 0
+
+    def feed(self, data: bytes) -> None:
+        self._bytes += data
+
+    def next(self) -> bytes | None:
+        """Return the next whole picture; None until more bytes are fed."""
+        while self._begin():
+            end = self._follow()
+            if end is None:
+                if len(self._bytes) > _LONGEST_PICTURE:
+                    self._drop(len(self._bytes))
+                return None
+            picture = bytes(self._bytes[:end])
+            self._drop(end)
+            if picture.endswith(b"\xff\xd9"):
+                self._has_eoi = True
+                return picture
+            if whole := self._without_eoi(picture):
+                return whole
+        return None
+
+    def _begin(self) -> bool:
+        """Move to the beginning of a picture; False if there is none yet."""
+        if self._at:
+            return True
+        start = self._bytes.find(_START)
+        if start < 0:
+            del self._bytes[:-_LONGEST_HEAD]
+            return False
+        lengths = _LENGTH.findall(self._bytes[max(0, start - _LONGEST_HEAD) : start])
+        self._promised = int(lengths[-1]) if lengths else None
+        del self._bytes[:start]
+        self._at, self._in_scan = 2, False
+        return True
+
+    def _drop(self, end: int) -> None:
+        del self._bytes[:end]
+        self._at = 0
+
+    def _follow(self) -> int | None:
+        """Follow the markers as far as the bytes go; the end of the picture, if it has come."""
+        while True:
+            marker = (_SCAN_END if self._in_scan else _MARKER).search(self._bytes, self._at)
+            if marker is None:
+                self._at = max(self._at, len(self._bytes) - 1)  # an FF may be half a marker
+                return None
+            code = self._bytes[marker.end() - 1]
+            if code == _EOI:
+                return marker.end()
+            if code == _SOI:
+                return marker.end() - 2
+            if code in _NO_LENGTH:
+                self._at = marker.end()
+                continue
+            segment = marker.end() + int.from_bytes(self._bytes[marker.end() : marker.end() + 2])
+            if len(self._bytes) < max(segment, marker.end() + 2):
+                self._at = marker.start()
+                self._in_scan = False
+                return None
+            self._at, self._in_scan = segment, code == _SOS
+
+    def _without_eoi(self, picture: bytes) -> bytes | None:
+        """Cut off the head of the next part, and return the picture if it may be whole."""
+        head = picture.rfind(b"\n--")
+        if head < 0 or len(picture) - head > _LONGEST_HEAD:
+            match = _PART_HEAD.search(picture[-_LONGEST_HEAD:])
+            head = len(picture) - (len(match[0]) if match else 0)
+        is_cut = self._promised is not None and head < self._promised
+        return None if self._has_eoi or is_cut else picture[:head].rstrip(b"\r") + b"\xff\xd9"

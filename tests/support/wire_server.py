@@ -1,0 +1,95 @@
+"""A server that answers exactly the bytes a test says, for cameras that bend HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from urllib.request import parse_http_list, parse_keqv_list
+
+Answer = Callable[[str], Iterable[bytes]]  # from the request's head to what is sent
+
+
+class WireServer:
+    """Calls `answer` with the head of each request, and sends what it yields; then it closes."""
+
+    def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
+        self.answer = answer
+        self.requests: list[str] = []
+        self.closing = threading.Event()
+        self._tls = tls
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.getsockname()[1])
+
+    def url(self, login: str = "", path: str = "/cam.mjpg") -> str:
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{login}127.0.0.1:{self.port}{path}"
+
+    def stop(self) -> None:
+        self.closing.set()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            try:
+                if self._tls is not None:
+                    client = self._tls.wrap_socket(client, server_side=True)
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    received = client.recv(4096)
+                    if not received:
+                        return
+                    head += received
+                self.requests.append(head.decode("latin-1"))
+                for data in self.answer(self.requests[-1]):
+                    client.sendall(data)
+            except OSError:
+                pass  # the client has gone, or refuses the certificate
+            finally:
+                client.close()
+
+
+def header(request: str, name: str) -> str:
+    """The value of a header of the request; "" where there is none."""
+    match = re.search(rf"^{name}: *(.*)\r$", request, re.MULTILINE | re.IGNORECASE)
+    return match[1] if match else ""
+
+
+def is_digest_right(request: str, *, user: str, password: str, nonce: str) -> bool:
+    """Whether the request answers a digest challenge (RFC 7616, 3.4.1)."""
+    scheme, _, rest = header(request, "Authorization").partition(" ")
+    if scheme != "Digest":
+        return False
+    given = parse_keqv_list(parse_http_list(rest))
+    hashes = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256, "MD5-SESS": hashlib.md5}
+    algorithm = given.get("algorithm", "MD5").upper()
+
+    def digest(text: str) -> str:
+        return hashes[algorithm](text.encode()).hexdigest()
+
+    secret = digest(f"{user}:{given['realm']}:{password}")
+    if algorithm.endswith("SESS"):
+        secret = digest(f"{secret}:{nonce}:{given['cnonce']}")
+    middle = f":{given['nc']}:{given['cnonce']}:auth" if "qop" in given else ""
+    target = digest(f"GET:{given['uri']}")
+    expected = digest(f"{secret}:{nonce}{middle}:{target}")
+    path = request.split()[1]
+    return given["response"] == expected and given["nonce"] == nonce and given["uri"] == path
