@@ -131,6 +131,7 @@ class Site:
         self._log = EventLog(path, RotatingLog(path, LogPolicy(rotate_bytes=20_000)), self._backlog)
         self._logger = threading.Thread(target=self._log.run)
         self.feed = EventFeed([self._backlog])
+        self.history = EventHistory(path)
         self.policy = AccessPolicy(
             password=password,
             token=token,
@@ -147,7 +148,7 @@ class Site:
             max_viewers=max_viewers,
             views=self.views,
             feed=self.feed,
-            history=EventHistory(self._log.path),
+            history=self.history,
             report=self,
             stills=StillReader(_stills, max_faces=32),
             metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),
