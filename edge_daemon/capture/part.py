@@ -61,6 +61,7 @@ class CameraPart(Part[Config]):
             "camera": {
                 "name": self._settings.name,
                 "source": status.name,
+                "no_camera_found": self._settings.source == "auto" and status.name == "demo",
                 "state": status.state,
                 "cause": status.cause,
                 "notice": status.reason,

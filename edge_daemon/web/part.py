@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import AccessPolicy
 from edge_daemon.web.api import Report
 from edge_daemon.web.app import WebServer
-from edge_daemon.web.server.listener import CertificateError, Tls
+from edge_daemon.web.server.listener import CertificateError, Tls, address_to_open
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +73,14 @@ class WebPart(Part[Config]):
         except CertificateError as error:
             raise BindError(f"web: {error}") from error
         except OSError as error:
-            raise BindError(
-                f"web: {web.host}:{web.port} cannot be listened on: {error.strerror}; "
-                "set web.host and web.port to an address that is free."
-            ) from error
-        host = f"[{web.host}]" if ":" in web.host else web.host
+            raise BindError(_cannot_listen(web, error)) from error
         if web.unguarded:
-            log.warning("web: anybody who can reach %s may watch, because web.auth is none", host)
+            log.warning(
+                "web: anybody who can reach %s may watch, because web.auth is none", web.host
+            )
         scheme = "https" if web.tls_certificate else "http"
+        address = address_to_open(web.host)
+        host = f"[{address}]" if ":" in address else address
         log.info("watch: %s://%s:%d/", scheme, host, self._server.port)
 
     def stop(self) -> None:
@@ -118,3 +120,13 @@ def _policy(web: WebConfig) -> AccessPolicy:
         cors_origins=web.cors_origins,
         trusted_proxies=web.trusted_proxies,
     )
+
+
+def _cannot_listen(web: WebConfig, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    fix = "set web.host and web.port to an address that is free."
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        fix = "ports below 1024 are reserved: set web.port to a higher one."
+    elif isinstance(error, socket.gaierror):
+        fix = "set web.host to an address of this machine."
+    return f"web: cannot listen on {web.host}:{web.port}: {reason}; {fix}"

@@ -216,8 +216,8 @@ def refusal(*words: str | Path) -> str:
         (["camera.source=ftp://x/y"], "ftp://"),
         (["events.path=README.md/events.jsonl", "web.port=0"], "the event log cannot be written"),
         (
-            ["web.host=192.0.2.1", "web.auth=none", "camera.source=demo"],
-            "192.0.2.1:8080 cannot be listened on",
+            ["web.host=nowhere.invalid", "web.auth=none", "camera.source=demo"],
+            "web: cannot listen on nowhere.invalid:8080: ",
         ),
     ],
 )

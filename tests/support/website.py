@@ -119,7 +119,12 @@ class Site:
         tls: Tls | None = None,
     ) -> None:
         self.views: Latest[View] = Latest()
-        self.camera = {"name": "Door", "source": "/dev/video0", "state": "ok", "notice": ""}
+        self.camera: dict[str, Any] = {
+            "name": "Door",
+            "source": "/dev/video0",
+            "state": "ok",
+            "notice": "",
+        }
         self.seen: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
         self.health = (True, "frames arrive")

@@ -131,6 +131,7 @@ def test_cards_follow_the_faces(page: Any, daemon: Daemon) -> None:
     page.wait_for_selector(".card[data-face='4']")
     assert texts(page, "#faces .label") == ["Happy", "Sad"]
     card = page.locator(".card[data-face='3']")
+    assert card.locator(".hint").is_hidden()
     assert card.locator(".name").all_inner_texts() == list(LABELS)
     assert card.locator(".top-score").inner_text().split() == ["happy", "82%"]
     assert card.locator(".meta").inner_text() == "Face 3 · for 1\u00a0min\u00a015\u00a0s"
@@ -138,6 +139,7 @@ def test_cards_follow_the_faces(page: Any, daemon: Daemon) -> None:
     daemon.seen = [{**face(4, "sad", 0.4), "label": "uncertain"}]
     page.wait_for_selector(".card[data-face='3']", state="detached")
     page.wait_for_selector(".card[data-face='4'][data-label=uncertain]")
+    assert page.inner_text(".card .hint") == "No expression is clear enough."
     assert page.locator(".card").count() == 1
 
 
@@ -157,6 +159,8 @@ def test_events_are_told_and_never_become_markup(page: Any, daemon: Daemon) -> N
     daemon.camera["name"] = "<img src=x onerror=alert(1)>"
     for kind, fields in (
         ("<b>new</b>", {}),
+        ("face_update", {"face": 2, "label": "sad", "score": 0.5}),
+        ("face_update", {"face": 2}),
         ("face_end", {"face": 2, "duration_s": 12.5}),
         (
             "expression_change",
@@ -164,17 +168,19 @@ def test_events_are_told_and_never_become_markup(page: Any, daemon: Daemon) -> N
         ),
     ):
         daemon.happens(kind, **fields)
-    page.wait_for_selector("#events li:nth-child(3)")
+    page.wait_for_selector("#events li:nth-child(5)")
     assert texts(page, "#events li span:last-child") == [
         "Face 3: sad → happy (91%)",
         "Face 2 left after 12\u00a0s",
+        "Face 2 is still in view",
+        "Face 2 is still in view: sad (50%)",
         "<b>new</b>",
     ]
     page.wait_for_function("() => document.title.startsWith('<img')")
     assert page.locator("#camera-name *, #events b").count() == 0
     page.select_option("#kind", "face_")
-    page.wait_for_selector("#events li:nth-child(2)", state="detached")
-    assert texts(page, "#events li span:last-child") == ["Face 2 left after 12\u00a0s"]
+    page.wait_for_selector("#events li:nth-child(4)", state="detached")
+    assert texts(page, "#events li span:last-child")[0] == "Face 2 left after 12\u00a0s"
 
 
 def test_the_past_is_there_when_the_page_opens_and_goes_on(chromium: Any, daemon: Daemon) -> None:
@@ -201,6 +207,38 @@ def test_a_lost_camera_is_announced_until_it_is_back(page: Any, daemon: Daemon) 
     page.wait_for_selector("#banner", state="hidden")
 
 
+def test_what_does_not_work_is_said(page: Any, daemon: Daemon) -> None:
+    assert page.is_hidden("#notices")
+    daemon.camera["no_camera_found"] = True
+    daemon.facts = {
+        "controls": {"pause": True},
+        "event_log": {"trouble": "events.jsonl: No space left on device"},
+        "snapshots": {"trouble": ""},
+        "mqtt": {"connected": False, "trouble": "broker:1883: connection refused."},
+        "update": {"state": "refused", "reason": "its goldens differ"},
+    }
+    page.wait_for_selector("#notices", state="visible")
+    demo, *others = texts(page, "#notices li")
+    assert demo.startswith("No camera was found, so this is the built-in demo.")
+    assert others == [
+        "Paused: nothing is analyzed and nothing is shown.",
+        "Events are not saved: events.jsonl: No space left on device.",
+        "The MQTT broker is not connected: broker:1883: connection refused.",
+        "The newest model is not in use: its goldens differ.",
+    ]
+    assert page.inner_text("#pill") == "Paused"
+    daemon.camera["no_camera_found"] = False
+    daemon.facts = {"mqtt": {"connected": True, "trouble": ""}, "update": None}
+    page.wait_for_selector("#notices", state="hidden")
+
+
+def test_the_page_links_to_stream_api_and_metrics(page: Any, daemon: Daemon) -> None:
+    links = page.locator("footer a").evaluate_all("all => all.map(one => one.href)")
+    paths = [link.removeprefix(daemon.url) for link in links]
+    assert paths == ["stream.mjpg", "snapshot.jpg", "state", "metrics", "openapi.yaml"]
+    assert page.locator("text=Sign out").count() == 0  # one need not sign in
+
+
 def test_a_daemon_that_comes_back_is_found_again(page: Any, daemon: Daemon, tmp_path: Path) -> None:
     daemon.happens("face_start", face=1)
     page.wait_for_selector("#events li")
@@ -209,7 +247,7 @@ def test_a_daemon_that_comes_back_is_found_again(page: Any, daemon: Daemon, tmp_
     assert "does not answer" in page.inner_text("#banner")
     assert page.is_visible(".no-picture")
     assert page.is_hidden("#picture")
-    assert "when last heard of" in page.inner_text("#facts-title")
+    assert "when last connected" in page.inner_text("#facts-title")
     again = Daemon(tmp_path, port=daemon.server.port, level=150)
     again.happens("face_start", face=2)  # while nobody listened
     again.start()
@@ -239,9 +277,9 @@ def test_who_is_not_signed_in_is_asked_and_then_let_in(chromium: Any, tmp_path: 
         page.wait_for_selector("#pill[data-state=ok]")
         daemon.level = 90
         wait_for_gray(page, 86, 94)
-        page.context.clear_cookies()
-        daemon.server.stop()
-        page.wait_for_selector("#pill[data-state=gone]")
+        page.click("text=Sign out")
+        page.wait_for_selector("#password")
+        assert page.context.cookies() == []
     finally:
         page.close()
         daemon.stop()
@@ -309,7 +347,7 @@ def test_everything_can_be_reached_by_keyboard(page: Any) -> None:
     for _ in range(9):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert reached[:7] == ["bare", "kind", "label", "A", "events", "file", "take"]
+    assert reached[:8] == ["bare", "kind", "label", "A", "events", "SUMMARY", "file", "take"]
 
 
 def axe_finds(page: Any) -> str:

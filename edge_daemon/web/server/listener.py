@@ -90,6 +90,22 @@ def _bind(listener: socket.socket, address: tuple[object, ...]) -> None:
         )
 
 
+def address_to_open(host: str) -> str:
+    """Return an address under which a browser finds a server that listens on `host`.
+
+    That is `host` itself, or if it means all addresses, the one this machine uses to reach others.
+    """
+    if host not in {"0.0.0.0", "::"}:  # noqa: S104
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; RFC 5737 keeps this address unused
+        except OSError:  # not connected to any network
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
+
+
 def connection_limit(wanted: int) -> int:
     """Return `wanted`, or fewer where the process may not have that many open files.
 

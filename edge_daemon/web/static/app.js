@@ -1,5 +1,5 @@
-// The page: what the daemon sends in, cards, boxes, timeline and list out; it finds its way back.
-// All text goes in through textContent, so nothing that a camera or a model is called can be markup.
+// The page: shows what the daemon sends, and reconnects when it is away.
+// All text is set through textContent, so no name of a camera or a label can become markup.
 
 import { byId, duration, make, setText } from "./dom.js";
 import { Boxes } from "./boxes.js";
@@ -10,8 +10,8 @@ import { Timeline } from "./timeline.js";
 import { offerTrial } from "./trial.js";
 
 const RETRY_MS = 2000;
-const ANSWER_WITHIN_MS = 5000;
-const SILENT_MS = 5000; // the state comes every second
+const TIMEOUT_MS = 5000; // for an answer
+const SILENCE_MS = 5000; // the state is sent every second
 const PAST_MS = 10 * 60 * 1000;
 
 const boxes = new Boxes(byId("boxes"));
@@ -25,9 +25,9 @@ let source = null;
 let lastId = "";
 let retry = 0;
 let silence = 0;
-let ahead_ms = 0; // by which the daemon's clock is ahead of this one
+let ahead_ms = 0; // how far the daemon's clock is ahead of the browser's
 
-// --- what is shown ---------------------------------------------------------------------------
+// --- showing what was received ----------------------------------------------------------------
 
 function showCondition(condition, text, banner = "") {
   byId("pill").dataset.state = condition;
@@ -37,13 +37,42 @@ function showCondition(condition, text, banner = "") {
   document.body.classList.toggle("stale", condition === "gone" || condition === "out");
 }
 
-function showCamera(camera) {
+function showCamera({ camera, controls }) {
   switch (camera.state) {
-    case "ok": return showCondition("ok", "Live");
+    case "ok": return showCondition("ok", controls?.pause ? "Paused" : "Live");
     case "starting": return showCondition("wait", "Starting");
     case "ended": return showCondition("wait", "Ended");
     default: return showCondition("lost", "Camera lost", `Camera lost. ${camera.notice}`);
   }
+}
+
+// Sentences about what does not work, though the camera does.
+function notices(state) {
+  const found = [];
+  if (state.camera.no_camera_found) {
+    found.push("No camera was found, so this is the built-in demo. Connect a camera, and it is used at "
+      + "once; if one is connected, run “mien doctor” on the device to see what is wrong.");
+  }
+  if (state.controls?.pause) found.push("Paused: nothing is analyzed and nothing is shown.");
+  if (state.event_log?.trouble) found.push(`Events are not saved: ${state.event_log.trouble}`);
+  if (state.snapshots?.trouble) found.push(`Pictures are not saved: ${state.snapshots.trouble}`);
+  if (state.mqtt && !state.mqtt.connected) {
+    const reason = state.mqtt.trouble ? `: ${state.mqtt.trouble}` : "";
+    found.push(`The MQTT broker is not connected${reason}`);
+  }
+  if (["refused", "failed"].includes(state.update?.state)) {
+    found.push(`The newest model is not in use: ${state.update.reason}`);
+  }
+  return found.map((sentence) => (/[.!?]$/.test(sentence) ? sentence : `${sentence}.`));
+}
+
+function showNotices(state) {
+  const list = byId("notices");
+  const wanted = notices(state);
+  const shown = [...list.children].map((item) => item.textContent);
+  if (wanted.join("\n") === shown.join("\n")) return;
+  list.replaceChildren(...wanted.map((sentence) => make("li", sentence)));
+  list.hidden = wanted.length === 0;
 }
 
 function facts(state) {
@@ -52,9 +81,9 @@ function facts(state) {
     ["Frame rate", number(state.fps, 1, " fps")],
     ["Latency", number(state.latency_ms, 0, " ms")],
     ["Temperature", number(Math.max(...Object.values(state.board.temperatures_c)), 0, " °C")],
-    ["Held back by", limits(state.board)],
+    ["Throttled by", limits(state.board)],
     ["Viewers", String(state.viewers)],
-    ["Running for", duration(state.uptime_s)],
+    ["Uptime", duration(state.uptime_s)],
     ["Source", state.camera.source],
     ["Model", `${state.model.name} (${state.model.sha256.slice(0, 8)})`],
     ["Detector", state.detector],
@@ -63,7 +92,7 @@ function facts(state) {
   ];
 }
 
-// What keeps the board from its full speed, where the kernel tells.
+// What slows the board down; not every kernel reports it.
 function limits(board) {
   return board.limits ? board.limits.join(", ").replaceAll("_", " ") || "nothing" : "–";
 }
@@ -101,17 +130,18 @@ function onState(state) {
     events.offerLabels(labels);
     showLegend();
   }
-  showCamera(state.camera);
+  showCamera(state);
+  showNotices(state);
   showFacts(state);
   byId("no-past").hidden = timeline.draw(Date.now() + ahead_ms) > 0;
-  if (state.camera.state === "ok") picture.watch();
+  if (state.camera.state === "ok") picture.check();
 }
 
-function onFaces(seen) {
-  cards.show(seen.faces, labels);
-  boxes.draw(seen);
-  setText(byId("face-count"), seen.faces.length ? String(seen.faces.length) : "");
-  byId("no-faces").hidden = seen.faces.length > 0;
+function onFaces(view) {
+  cards.show(view.faces, labels);
+  boxes.draw(view);
+  setText(byId("face-count"), view.faces.length ? String(view.faces.length) : "");
+  byId("no-faces").hidden = view.faces.length > 0;
 }
 
 function onEvent(event) {
@@ -119,10 +149,10 @@ function onEvent(event) {
   events.add(event);
 }
 
-// --- the way to the daemon -------------------------------------------------------------------
+// --- connecting to the daemon -----------------------------------------------------------------
 
-async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+async function request(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (answer.status === 401 || answer.status === 429) throw new DOMException("", "NotAllowedError");
   if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
   return answer.json();
@@ -132,7 +162,7 @@ async function readPast(since) {
   let next = lastId;
   do {
     const query = new URLSearchParams({ since, limit: "2000", after: next ?? "" });
-    const page = await ask(`events?${query}`);
+    const page = await request(`events?${query}`);
     for (const event of page.events) {
       onEvent(event);
       lastId = event.id;
@@ -145,7 +175,7 @@ async function connect() {
   clearTimeout(retry);
   disconnect();
   try {
-    const state = await ask("state");
+    const state = await request("state");
     onState(state);
     const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
     if (!lastId) await readPast(since);
@@ -159,7 +189,7 @@ async function connect() {
 function follow(from) {
   source = new EventSource(`events?${new URLSearchParams({ live: "1", ...from })}`);
   source.addEventListener("state", (message) => {
-    listen();
+    expectMore();
     onState(JSON.parse(message.data));
   });
   source.addEventListener("faces", (message) => onFaces(JSON.parse(message.data)));
@@ -168,13 +198,13 @@ function follow(from) {
     onEvent({ id: lastId, ...JSON.parse(message.data) });
   });
   source.addEventListener("error", connect);
-  listen();
+  expectMore();
 }
 
-// A connection may die without a word; the state, which comes every second, is the sign of life.
-function listen() {
+// Not every lost connection is reported as an error; but the state is sent every second.
+function expectMore() {
   clearTimeout(silence);
-  silence = setTimeout(connect, SILENT_MS);
+  silence = setTimeout(connect, SILENCE_MS);
 }
 
 function disconnect() {
@@ -192,7 +222,7 @@ function onNoAnswer(error) {
     link.href = "./";
     byId("banner").append(link);
   } else {
-    showCondition("gone", "Not connected", "The daemon does not answer. Trying to reach it again.");
+    showCondition("gone", "Not connected", "The daemon does not answer. Trying again.");
   }
   clearTimeout(retry);
   retry = setTimeout(connect, RETRY_MS);

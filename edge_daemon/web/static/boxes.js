@@ -1,4 +1,4 @@
-// Boxes over the bare picture, in the frame's pixels.
+// Boxes drawn over the stream without overlay, in the frame's pixels.
 
 import { makeSvg, percent } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Small helpers round the document.
+// Small helpers for the document.
 
 export const byId = (id) => document.getElementById(id);
 export const percent = (score) => `${Math.round(score * 100)}%`;
@@ -10,7 +10,7 @@ export function duration(seconds) {
     : hours ? [hours, "h", minutes % 60, "min"]
     : minutes ? [minutes, "min", s % 60, "s"]
     : [s, "s"];
-  return parts.join("\u00a0"); // no line break within
+  return parts.join("\u00a0"); // non-breaking
 }
 
 export function make(tag, text, className = "") {

@@ -1,4 +1,4 @@
-// The list of what happened, newest first, with a filter.
+// The list of events, newest first, with filters.
 
 import { duration, make, percent } from "./dom.js";
 
@@ -23,7 +23,7 @@ export class EventList {
     this.drawSoon();
   }
 
-  // Many events may come in one go: draw once for all of them.
+  // Many events may arrive at once: draw once for all of them.
   drawSoon() {
     clearTimeout(this.drawing);
     this.drawing = setTimeout(() => this.draw(), 50);
@@ -37,7 +37,7 @@ export class EventList {
     this.list.replaceChildren(...wanted.slice(0, SHOWN).map(line));
     const empty = document.getElementById("no-events");
     empty.hidden = wanted.length > 0;
-    empty.textContent = this.events.length ? "Nothing of this kind in the last ten minutes." : "Nothing has happened yet.";
+    empty.textContent = this.events.length ? "No such event in the last ten minutes." : "No event yet.";
   }
 }
 
@@ -57,11 +57,12 @@ function sentence(event) {
   const score = Number.isFinite(event.score) ? ` (${percent(event.score)})` : "";
   switch (event.type) {
     case "face_start": return `${face} came into view`;
+    case "face_update": return `${face} is still in view${event.label ? `: ${event.label}${score}` : ""}`;
     case "face_end": return `${face} left${after}`;
     case "expression_start": return `${face}: ${event.label}${score}`;
     case "expression_change": return `${face}: ${event.previous} → ${event.label}${score}`;
     case "expression_end": return `${face}: ${event.label} ended${after}`;
-    case "camera_lost": return "The camera was lost";
+    case "camera_lost": return `The camera was lost${event.reason ? `: ${event.reason}` : ""}`;
     case "camera_restored": return `The camera is back${after}`;
     case "daemon_start": return "The daemon started";
     case "daemon_stop": return "The daemon stopped";

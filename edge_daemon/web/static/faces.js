@@ -1,4 +1,4 @@
-// A card per face: its expression, how long it has held it, and a bar per score.
+// A card per face: its expression, for how long, and a bar per score.
 
 import { duration, fromTemplate, percent, setText } from "./dom.js";
 
@@ -17,8 +17,8 @@ export class FaceCards {
         this.cards.set(face.id, card);
         this.list.append(card);
       }
-      const held = face.label ? ` · for ${duration(face.since_s)}` : "";
-      fillCard(this.cards.get(face.id), face, labels, `Face ${face.id}${held}`);
+      const since = face.label ? ` · for ${duration(face.since_s)}` : "";
+      fillCard(this.cards.get(face.id), face, labels, `Face ${face.id}${since}`);
     }
     for (const id of gone) {
       this.cards.get(id).remove();
@@ -31,9 +31,10 @@ export function fillCard(card, face, labels, meta) {
   const known = face.label !== "";
   if (card.dataset.face !== String(face.id)) card.dataset.face = face.id;
   if (card.dataset.label !== face.label) card.dataset.label = face.label;
-  setText(card.querySelector(".label"), known ? face.label : "looking…");
+  setText(card.querySelector(".label"), known ? face.label : "analyzing…");
   setText(card.querySelector("h3 .percent"), known ? percent(face.score) : "");
   setText(card.querySelector(".meta"), meta);
+  card.querySelector(".hint").hidden = face.label !== "uncertain";
   const bars = card.querySelector(".bars");
   while (bars.children.length > labels.length) bars.lastElementChild.remove();
   while (bars.children.length < labels.length) bars.append(fromTemplate("bar-row"));

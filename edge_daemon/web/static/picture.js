@@ -1,7 +1,7 @@
-// The live picture: an <img> on the MJPEG stream, started anew when it stands still.
+// The live picture: an <img> that shows the MJPEG stream, and is reloaded when the stream ends.
 
 const RETRY_MS = 3000;
-const STILL_MS = 8000; // a browser says nothing when a stream ends: judge by the picture
+const STILL_MS = 8000; // browsers do not report the end of a stream, so the picture is compared
 
 export class Picture {
   constructor(image) {
@@ -9,7 +9,7 @@ export class Picture {
     this.bare = false;
     this.wanted = false;
     this.retry = 0;
-    this.look = "";
+    this.pixels = "";
     this.changedAt = 0;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [32, 24];
@@ -29,7 +29,7 @@ export class Picture {
   stop() {
     this.wanted = false;
     clearTimeout(this.retry);
-    this.image.src = "data:,"; // ends the connection, which the last picture outlives not
+    this.image.src = "data:,"; // closes the connection and removes the picture
     this.image.removeAttribute("src");
   }
 
@@ -45,14 +45,14 @@ export class Picture {
     this.image.src = `stream.mjpg?${overlay}t=${Date.now()}`;
   }
 
-  // Restart a stream whose picture has stood still although the camera delivers.
-  watch() {
+  // Reload a stream whose picture has not changed although the camera delivers.
+  check() {
     if (!this.wanted || !this.image.naturalWidth) return;
     const { width, height } = this.canvas.canvas;
     this.canvas.drawImage(this.image, 0, 0, width, height);
-    const look = this.canvas.getImageData(0, 0, width, height).data.join();
+    const pixels = this.canvas.getImageData(0, 0, width, height).data.join();
     const now = performance.now();
-    if (look !== this.look) [this.look, this.changedAt] = [look, now];
+    if (pixels !== this.pixels) [this.pixels, this.changedAt] = [pixels, now];
     else if (now - this.changedAt > STILL_MS) this.restart();
   }
 }

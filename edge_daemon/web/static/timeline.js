@@ -1,11 +1,11 @@
-// The last minutes: a lane per face, coloured by its expression.
+// The last minutes: a lane per face, colored by its expression.
 
 import { duration, makeSvg, percent } from "./dom.js";
 
-const LANES = 8; // the faces seen last
+const LANES = 8; // at most; the faces seen last
 const HEIGHT = 22;
-const SIDE = 64; // for the lanes' names
-const NARROW = 480; // has room for fewer ticks
+const SIDE = 64; // px for the lanes' names
+const NARROW = 480; // px; fewer ticks below
 
 export class Timeline {
   constructor(place, past_ms) {
@@ -30,14 +30,14 @@ export class Timeline {
     return undefined;
   }
 
-  // A daemon that was killed has ended nothing itself.
+  // A daemon that was killed has not logged any ends.
   endAll(at) {
     for (const spans of this.spans.values()) {
       if (spans.at(-1).to === null) spans.at(-1).to = at;
     }
   }
 
-  // Draw what there is until `now` in ms; returns the number of lanes.
+  // Draw the lanes up to `now` (ms); returns how many there are.
   draw(now) {
     const start = now - this.past_ms;
     const ends = new Map();

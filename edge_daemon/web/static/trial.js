@@ -1,4 +1,4 @@
-// A photo of the visitor's in, its faces out; from a file, by dropping it, or from a camera.
+// Classifies a photo from a file, from a drop, or from the visitor's camera.
 
 import { byId, fromTemplate, setText } from "./dom.js";
 import { fillCard } from "./faces.js";
@@ -7,9 +7,9 @@ const MAX_BYTES = 10_000_000;
 
 export function offerTrial(labels) {
   const drop = byId("drop");
-  const look = (photo) => lookAt(photo, labels());
+  const send = (photo) => classify(photo, labels());
   byId("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) look(target.files[0]);
+    if (target.files[0]) send(target.files[0]);
     target.value = ""; // the same file may be chosen again
   });
   for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -20,25 +20,25 @@ export function offerTrial(labels) {
   }
   drop.addEventListener("drop", (event) => {
     const [photo] = event.dataTransfer.files;
-    if (photo) look(photo);
+    if (photo) send(photo);
   });
-  offerCamera(look);
+  offerCamera(send);
 }
 
-// Browsers offer a camera only to https pages and to those of this machine.
-function offerCamera(look) {
+// Browsers offer a camera only to pages over https or from the same machine.
+function offerCamera(send) {
   const [button, preview] = [byId("take"), byId("preview")];
   button.hidden = !navigator.mediaDevices;
   button.addEventListener("click", async () => {
     if (preview.srcObject) {
-      look(await photoOf(preview));
+      send(await photoOf(preview));
       end(preview, button);
       return;
     }
     try {
       preview.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });
     } catch {
-      setText(byId("try-note"), "The browser gives no camera.");
+      setText(byId("try-note"), "The browser does not allow a camera.");
       return;
     }
     preview.hidden = false;
@@ -61,17 +61,22 @@ function photoOf(video) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
 }
 
-async function lookAt(photo, labels) {
+async function classify(photo, labels) {
   const note = byId("try-note");
   byId("try-picture").hidden = true;
   byId("try-faces").replaceChildren();
-  if (photo.size > MAX_BYTES) return setText(note, "A picture may have 10 MB.");
-  setText(note, "Looking…");
-  const asked = { method: "POST", body: photo, headers: { Accept: "application/json" } };
-  const answer = await fetch("api/classify", asked).catch(() => null);
+  if (photo.size > MAX_BYTES) return setText(note, "The picture is larger than 10 MB.");
+  setText(note, "Analyzing…");
+  const options = { method: "POST", body: photo, headers: { Accept: "application/json" } };
+  const answer = await fetch("api/classify", options).catch(() => null);
   if (!answer) return setText(note, "The daemon does not answer.");
-  if (!answer.ok) return setText(note, (await answer.text()).trim());
+  if (!answer.ok) return setText(note, await reason(answer));
   return show(await answer.json(), labels);
+}
+
+async function reason(answer) {
+  const problem = await answer.json().catch(() => ({}));
+  return problem.detail ?? `The daemon answered ${answer.status}.`;
 }
 
 function show(result, labels) {
