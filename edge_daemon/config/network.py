@@ -162,7 +162,7 @@ class MqttConfig(Section):
         "",
         description=(
             "A file that only the daemon's user can read: the user name in its first line, the "
-            "password in its second."
+            "password, if any, in its second."
         ),
         json_schema_extra=PATH,
     )

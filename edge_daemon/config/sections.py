@@ -179,7 +179,7 @@ class EventsConfig(Section):
 
     path: Annotated[str, Field(min_length=1)] = Field(
         "events.jsonl",
-        description="The log file, one JSON object per line.",
+        description="The log file, one JSON object per line; - is standard output.",
         json_schema_extra=PATH
         | restart("the log is also the queue of events that are still to be published"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import select
+import socket
 import ssl
 import stat
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.core.errors import reason_of
-from edge_daemon.mqtt.link import MqttError, Refusal, WakeUp
+from edge_daemon.mqtt.link import End, MqttError, Refusal, WakeUp
 from edge_daemon.mqtt.messages import Message
 
 try:
@@ -68,7 +69,7 @@ class MqttClient:
     def __init__(self, broker: Broker, *, will: Message, vital: str) -> None:
         self.reason = ""  # why the connection has ended
         self.window = IN_FLIGHT
-        self.was_taken_over = False
+        self.end: End = "broken"
         self._broker, self._vital = broker, vital
         self._is_accepted = False
         self._largest = 0  # packet in bytes that the broker accepts; 0 is any
@@ -94,6 +95,7 @@ class MqttClient:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_socket_open = _limit_buffer
 
     @property
     def is_open(self) -> bool:
@@ -224,7 +226,7 @@ class MqttClient:
         if not flags.is_disconnect_packet_from_server:
             self._end("the connection broke")
         elif code.value == TAKEN_OVER:
-            self.was_taken_over = True
+            self.end = "taken over"
             self._end(
                 f"another client took over the session of {self._broker.client_id}; "
                 "give each daemon another mqtt.topic"
@@ -305,6 +307,11 @@ def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
             f"mqtt: {names}: not readable PEM files that fit together: {_reason_of(error)}."
         ) from error
     return context
+
+
+def _limit_buffer(client: Any, _: Any, connection: Any) -> None:
+    """Keep what arrives at once small, so that a packet's length is checked before its rest."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * PACKET_BYTES)
 
 
 def _reason_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.errors import UserError
@@ -25,6 +25,8 @@ from edge_daemon.mqtt.states import StatePublisher
 TICK_S: Final = 1.0
 RESERVED: Final = 2  # of the window, for messages other than events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
+SHORT_S: Final = 60.0
+SUSPICIOUS: Final = 3  # short connections that broke, in a row
 STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
@@ -51,7 +53,7 @@ class WakeUp:
 
     def set(self) -> None:
         """End the wait, or the next one."""
-        with suppress(BlockingIOError):  # it is set already
+        with suppress(OSError):  # it is set already, or closed
             self._writer.send(b"!")
 
     def clear(self) -> None:
@@ -59,6 +61,14 @@ class WakeUp:
         with suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass
+
+    def close(self) -> None:
+        """Release the descriptors; `set` may still be called."""
+        self._reader.close()
+        self._writer.close()
+
+
+End = Literal["refused", "broken", "taken over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class Connection(Protocol):
 
     reason: str
     window: int
-    was_taken_over: bool
+    end: End
 
     @property
     def is_open(self) -> bool: ...
@@ -145,6 +155,7 @@ class MqttLink:
         self._warned: set[str] = set()  # topics of which a message was too large
         self._received: dict[str, Message] = {}  # the newest command of each topic
         self._passed_s = -COMMANDS_S
+        self._breaks = 0
 
     @property
     def status(self) -> MqttStatus:
@@ -165,26 +176,33 @@ class MqttLink:
         self._wake_up.set()
 
     def run(self) -> None:
-        """Keep a connection until closed: the body of the thread."""
+        """Keep a connection until closed, once: the body of the thread."""
+        try:
+            self._keep_connected()
+        finally:
+            self._wake_up.close()
+
+    def _keep_connected(self) -> None:
         back_off = BackOff(first_s=FIRST_RETRY_S, last_s=LAST_RETRY_S)
         while not self._closing.is_set():
             started_s = time.monotonic()
-            was_taken_over = self._connect_once()
-            if was_taken_over:  # another daemon would be thrown out in turn
-                self._closing.wait(LAST_RETRY_S)
-            if time.monotonic() - started_s > STABLE_S:
+            end = self._connect_once()
+            lasted_s = time.monotonic() - started_s
+            self._check_takeover(end, lasted_s)
+            if lasted_s > STABLE_S:
                 back_off.reset()
-            self._closing.wait(back_off.next_s())
+            # A daemon with the same id would be thrown out in turn.
+            self._closing.wait(LAST_RETRY_S if end == "taken over" else back_off.next_s())
 
-    def _connect_once(self) -> bool:
-        """Connect and serve the connection to its end; whether another client took it over."""
+    def _connect_once(self) -> End:
+        """Connect, serve the connection to its end and return how it ended."""
         will = mqtt_messages.availability(self._topics, OFFLINE)
         connection = self._connect(will, self._topics.event)
         try:
             connection.open(self._wake_up)
         except OSError as error:
             self._set_trouble(str(error))
-            return False
+            return "refused"
         self._set_trouble("")
         try:
             self._serve(connection)
@@ -195,7 +213,18 @@ class MqttLink:
             self._events.disconnected()
         if not self._closing.is_set():
             self._set_trouble(connection.reason)
-        return connection.was_taken_over
+        return connection.end
+
+    def _check_takeover(self, end: End, lasted_s: float) -> None:
+        """Warn of a second client with the same id, where the broker does not give that reason."""
+        self._breaks = self._breaks + 1 if end == "broken" and lasted_s < SHORT_S else 0
+        if self._breaks == SUSPICIOUS:
+            log.warning(
+                "mqtt: the connection broke %d times within a minute; another client may use the "
+                "id %s: give each daemon another mqtt.topic",
+                self._breaks,
+                self._topics.device,
+            )
 
     def _serve(self, connection: Connection) -> None:
         self._begin(connection)

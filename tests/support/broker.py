@@ -143,6 +143,10 @@ class Listener:
     def say(self, topic: str, payload: str) -> None:
         self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
 
+    def send(self, topic: str, payload: str) -> None:
+        """Say something without waiting for the broker."""
+        self._client.publish(topic, payload, qos=1)
+
     def of(self, name: str) -> list[Heard]:
         """What was heard on topics that end with `name`."""
         return [each for each in list(self.heard) if each.topic.endswith(name)]
