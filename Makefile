@@ -245,5 +245,6 @@ python:
 	esac; \
 	echo "make: PYTHON=$$PYTHON $$is; install Python 3.11, 3.12 or 3.13 and name it: make $$GOALS PYTHON=python3.13" >&2; exit 2
 
-$(BLAZEFACE): | python
-	@"$$PYTHON" models/fetch_blazeface.py
+# Any Python 3 will do here; for bundle and deb, PYTHON is the device's.
+$(BLAZEFACE):
+	@python3 models/fetch_blazeface.py

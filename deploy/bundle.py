@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import importlib.util
 import shutil
 import sys
 import tarfile
@@ -86,6 +87,8 @@ def download_wheels(folder: Path, arch: str, python: str, wanted: Sequence[str])
     """Download wheels for that machine into `folder`; `wanted` are arguments of `pip download`."""
     platforms = [f"--platform=manylinux_2_{minor}_{arch}" for minor in GLIBC]
     platforms.append(f"--platform=manylinux2014_{arch}")
+    if importlib.util.find_spec("pip") is None:
+        raise DeployError(f"{sys.executable} has no pip; fix: sudo apt install python3-pip")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     run([*pip, *target, *platforms, f"--dest={folder}", *wanted])

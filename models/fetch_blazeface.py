@@ -9,9 +9,11 @@ Python and machine this runs on; it is read as an archive, never installed.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -48,8 +50,12 @@ def is_right(path: Path) -> bool:
 
 
 def download_to(folder: Path) -> Path:
-    """Let pip put the wheel into `folder`; exits with pip's reason where it cannot."""
-    pip = [sys.executable, "-m", "pip", *DOWNLOAD, "--dest", str(folder)]
+    """Let pip put the wheel into `folder`; exits with the reason where it cannot."""
+    python = sys.executable
+    if importlib.util.find_spec("pip") is None:  # Debian's own Python has only venv
+        venv.create(folder / "venv", with_pip=True)
+        python = str(folder / "venv/bin/python")
+    pip = [python, "-m", "pip", *DOWNLOAD, "--dest", str(folder)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -143,7 +143,7 @@ def test_the_network_without_a_password_gets_a_token(checkout: Checkout) -> None
     [
         (("run", "source=demo"), "`make run` takes no source=; it takes: CONFIG="),
         (("run", "EPOCHS=3"), "`make run` takes no EPOCHS=; it takes: CONFIG="),
-        (("test", "NAME=x"), "`make test` takes no NAME=; it takes: PYTHON="),
+        (("test", "NAME=x"), "`make test` takes no NAME=; it takes: COVERAGE="),
         (("help", "PORT=1"), "`make help` takes no PORT=; it takes: no variables"),
         (("classify",), "make classify FILE=party.jpg"),
         (("camera", "NAME=door"), "sudo make camera NAME=door SOURCE=/dev/video2 PORT=8081"),
@@ -170,6 +170,16 @@ def test_another_python_is_refused_first(checkout: Checkout, target: str, tmp_pa
         sentence = f"PYTHON={name} {what}; install Python 3.11, 3.12 or 3.13 and name it: "
         assert f"{sentence}make {target} PYTHON=python3.13" in done.stderr
         assert not checkout.calls()
+
+
+def test_a_bundle_is_made_for_the_devices_python(checkout: Checkout) -> None:
+    for blazeface in checkout.folder.glob("models/*.tflite"):
+        blazeface.unlink()
+    for given, wanted in (("3.11", "3.11"), ("python3.12", "3.12"), ("", "3.13")):
+        done = checkout.make("bundle", "ARCH=x86_64", *([f"PYTHON={given}"] if given else []))
+        assert done.returncode == 0, done.stderr
+        assert any("models/fetch_blazeface.py" in words for words, _, _ in checkout.calls())
+        assert checkout.words_of("deploy.bundle")[-4:] == ["--arch", "x86_64", "--python", wanted]
 
 
 def test_variables_of_the_environment_change_nothing(checkout: Checkout) -> None:
