@@ -9,11 +9,13 @@ from contextlib import ExitStack
 
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
+from edge_daemon.events.build import log_file
 from edge_daemon.main_loop import MainLoop, catch_signals
 from edge_daemon.memory import settle_heap
 from edge_daemon.reload import Reloader
 from edge_daemon.systemd import Supervisor
-from edge_daemon.updates.build import with_kept_model
+from edge_daemon.updates.build import with_fetched_model, with_working_model
+from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.wiring import build
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,10 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     the user fixes it.
     """
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
-    config = with_kept_model(config)
-    daemon = build(config, stop, run_id)
+    log_path = log_file(config)
+    guard = ModelGuard(log_path.with_suffix(".model") if log_path else None)
+    config = with_working_model(with_fetched_model(config, guard), guard)
+    daemon = build(config, stop, run_id, guard)
     settle_heap()
     with ExitStack() as running:
         for part in daemon.parts:
@@ -35,7 +39,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             running.callback(part.stop)
         reloader = Reloader(
             running=config,
-            load=lambda: with_kept_model(load()),
+            load=lambda: with_fetched_model(load(), guard),
             parts=daemon.parts,
             commands=daemon.commands,
         )

@@ -16,6 +16,7 @@ from edge_daemon.pipeline.part import PipelinePart
 from edge_daemon.status.board import BoardPart
 from edge_daemon.status.metrics import PrometheusMetrics, StageTimes
 from edge_daemon.status.report import DaemonReport
+from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.updates.part import UpdatesPart
 from edge_daemon.web.part import WebPart
 
@@ -34,7 +35,7 @@ class Daemon:
     event_log: EventLogPart
 
 
-def build(config: Config, stop: Stop, run_id: str) -> Daemon:
+def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
     """Build every part; `stop` hears of failures in their threads. Raises UserError."""
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
@@ -48,6 +49,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Daemon:
     pipeline = PipelinePart(
         config,
         run_id=run_id,
+        check=guard.check,
         frames=frames,
         views=views,
         feed=event_log.feed,
@@ -80,6 +82,7 @@ def build(config: Config, stop: Stop, run_id: str) -> Daemon:
     )
     updates = UpdatesPart(
         config,
+        guard=guard,
         running=lambda: pipeline.model,
         progress=lambda: pipeline.progress,
         use=lambda path: commands.put(Command("model", str(path))),

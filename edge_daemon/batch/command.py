@@ -27,7 +27,8 @@ from edge_daemon.capture.sources import IMAGE_SUFFIXES
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.types import Face
-from edge_daemon.updates.build import with_kept_model
+from edge_daemon.updates.build import with_fetched_model
+from edge_daemon.updates.guard import ModelGuard
 
 
 class ClassifyError(UserError):
@@ -54,7 +55,7 @@ def run(request: Request, config: Config) -> int:
         _make_folder(request.out)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names come out as they are on the disk
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    config = with_kept_model(config)
+    config = with_fetched_model(config, ModelGuard(None))
     with closing(build_reader(config)) as reader:
         write = _writer(request.format, sys.stdout, reader.labels)
         bar = ProgressBar(sys.stderr, work(jobs) if sys.stderr.isatty() else 0)

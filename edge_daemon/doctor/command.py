@@ -70,9 +70,10 @@ def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Findi
     from edge_daemon.doctor import camera as doctor_camera  # noqa: PLC0415 - imports OpenCV
     from edge_daemon.doctor import model as doctor_model  # noqa: PLC0415
     from edge_daemon.pipeline.build import configured_detector, detector_folder  # noqa: PLC0415
-    from edge_daemon.updates.build import with_kept_model  # noqa: PLC0415
+    from edge_daemon.updates.build import with_fetched_model  # noqa: PLC0415
+    from edge_daemon.updates.guard import ModelGuard  # noqa: PLC0415
 
-    config = with_kept_model(config)
+    config = with_fetched_model(config, ModelGuard(None))
     model, source = Path(config.model), str(config.camera.source)
     yield from doctor_model.examine_model(model, runtime=config.runtime, config_file=config_file)
     yield doctor_model.examine_detector(

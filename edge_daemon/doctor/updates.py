@@ -37,7 +37,7 @@ def examine_updates(url: str, public: bytes, folder: Path, config_file: Path) ->
         remedy = edit(config_file, "models.key: the key that `mien sign` printed")
         yield warning("updates", f"{url}: {wrong}", remedy)
     else:
-        seen = f"version {store.seen}" if store.seen else "none"
+        seen = f"version {store.newest_tried}" if store.newest_tried else "none"
         yield ok(
             "updates", f"the publisher offers version {offered}; the newest tried here is {seen}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_daemon.config.file import ConfigError
@@ -18,7 +18,7 @@ from edge_daemon.pipeline.privacy import WEAK_SCORE
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.detector import BLAZEFACE_FILES, SHIPPED_MODELS, Detector, build_detector
-from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.model_file import ModelFile, read_model_file
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.still import BuildParts
@@ -29,12 +29,18 @@ STILL_FACES = 32  # classified in a single picture
 log = logging.getLogger(__name__)
 
 
-def build_stages(config: Config, run_id: str) -> Stages:
+def build_stages(
+    config: Config, run_id: str, check: Callable[[ModelFile, str], None] | None = None
+) -> Stages:
     """Build the stages of `config`; events carry `run_id`.
 
+    `check` is called with the model and the runtime before the model is loaded.
     Raises UserError, for instance if the model does not reproduce its golden answers here.
     """
-    classifier = Classifier(read_model_file(Path(config.model)), runtime=config.runtime)
+    model = read_model_file(Path(config.model))
+    if check is not None:
+        check(model, config.runtime)
+    classifier = Classifier(model, runtime=config.runtime)
     goldens = check_goldens(classifier)
     min_score = config.detector.min_score
     detector = configured_detector(

@@ -21,6 +21,7 @@ from edge_daemon.pipeline.build import STILL_FACES, build_stages, still_parts
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
+from edge_daemon.vision.model_file import ModelFile
 from edge_daemon.vision.still import StillReader
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 class PipelinePart(Part[Config]):
     """Turns `frames` into `views` and events, by the stages of the configuration.
 
-    `run_id` is written to every event; `notice` says why the camera is lost, "" while it is not.
+    `check` raises ModelError for a model that cannot be used on a runtime. `run_id` is written to
+    every event; `notice` says why the camera is lost, "" while it is not.
     Raises UserError if the model or detector cannot be used.
     """
 
@@ -40,6 +42,7 @@ class PipelinePart(Part[Config]):
         config: Config,
         *,
         run_id: str,
+        check: Callable[[ModelFile, str], None],
         frames: Latest[Frame],
         views: Latest[View],
         feed: EventFeed,
@@ -48,11 +51,12 @@ class PipelinePart(Part[Config]):
         observe: Callable[[str, float], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._run_id, self._views, self._feed = run_id, views, feed
+        self._run_id, self._check_model = run_id, check
+        self._views, self._feed = views, feed
         self._throttle = Throttle()
         self._lossless = config.camera.lossless
         self._stop = threading.Event()
-        stages = build_stages(config, run_id)
+        stages = build_stages(config, run_id, check)
         self.stills = StillReader(still_parts(config, stages), max_faces=STILL_FACES)
         self._pipeline = Pipeline(
             frames=frames,
@@ -154,7 +158,7 @@ class PipelinePart(Part[Config]):
 
     def adopt(self, config: Config) -> Apply:
         self._discard_unused()
-        stages = self._unused = build_stages(config, self._run_id)
+        stages = self._unused = build_stages(config, self._run_id, self._check_model)
 
         def apply() -> None:
             self._unused, self._lossless = None, config.camera.lossless

@@ -1,6 +1,6 @@
-"""Puts model updates together: a configuration in, what looks for newer models out.
+"""Builds model updates from the configuration.
 
-The signatures' library is an extra, and imported only where updates are asked for.
+The library for signatures is an extra, and imported only where updates are configured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge_daemon.config.schema import Config, overridden
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Progress
-from edge_daemon.vision.classifier import Classifier, check_goldens
+from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.vision.model_file import read_model_file
 
@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 class UpdatesUnavailable(UserError):
-    """The library that checks signatures is not installed; the message says what to do."""
+    """The library for signatures is not installed; the message says what to do."""
 
 
-def with_kept_model(config: Config) -> Config:
-    """`config` with the fetched model that proved itself, if there is one and it still does."""
+def with_fetched_model(config: Config, guard: ModelGuard) -> Config:
+    """Return `config` with the fetched model, if there is one and it works."""
     if not config.models.url:
         return config
     store = _store(config)
@@ -42,22 +42,29 @@ def with_kept_model(config: Config) -> Config:
         path = store.kept()
         if path is None:
             return config
-        _prove(path, config.runtime)
+        guard.check(read_model_file(path), config.runtime)
     except (UpdateRefused, ModelError, RuntimeUnavailable) as error:
         log.warning("model update: %s; %s is used instead", error, config.model)
         return config
     return overridden(config, {"model": str(path)})
 
 
+def with_working_model(config: Config, guard: ModelGuard) -> Config:
+    """Return `config`, with the last good model if its own cannot be used. Raises UserError."""
+    path = guard.working(Path(config.model), config.runtime)
+    return overridden(config, {"model": str(path)}) if str(path) != config.model else config
+
+
 def build_updater(
     config: Config,
     *,
+    guard: ModelGuard,
     running: Callable[[], Path],
     progress: Callable[[], Progress],
     use: Callable[[Path], None],
     stop: Stop,
 ) -> Updater:
-    """Build what looks for newer models. Raises UpdatesUnavailable."""
+    """Build what fetches newer models. Raises UpdatesUnavailable."""
     models = config.models
     store = _store(config)
     from edge_daemon.updates.updater import Updater  # noqa: PLC0415
@@ -67,7 +74,7 @@ def build_updater(
         public=_public(config),
         store=store,
         running=running,
-        prove=lambda path: _prove(path, config.runtime),
+        verify=lambda path: guard.check(read_model_file(path), config.runtime),
         use=use,
         progress=progress,
         every_s=models.every_h * 3600,
@@ -80,7 +87,7 @@ def _store(config: Config) -> ModelStore:
     if find_spec("cryptography") is None:
         raise UpdatesUnavailable(
             "models.url: updates need the package cryptography; "
-            "`pip install cryptography`, or leave models.url empty."
+            "pip install cryptography, or leave models.url empty."
         )
     from edge_daemon.updates.store import ModelStore  # noqa: PLC0415
 
@@ -89,8 +96,3 @@ def _store(config: Config) -> ModelStore:
 
 def _public(config: Config) -> bytes:
     return base64.b64decode(config.models.key)
-
-
-def _prove(path: Path, runtime: str) -> None:
-    """Raises ModelError unless the model answers here as where it was converted."""
-    check_goldens(Classifier(read_model_file(path), runtime=runtime))

@@ -1,7 +1,7 @@
-"""What a publisher says of a model: a signed manifest in, the record it holds out, and back.
+"""Signed manifests of models: written by a publisher, verified by a device.
 
-A manifest is JSON: {"model": {"file", "version", "size", "sha256"}, "signature": base64}. What is
-signed is PURPOSE and the record as JSON with sorted keys and no spaces.
+A manifest is JSON: {"model": {"file", "version", "size", "sha256"}, "signature": base64}. PURPOSE
+and the record as JSON with sorted keys and no spaces are signed by Ed25519 (RFC 8032).
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_daemon.updates.signing import is_signed, sign
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-PURPOSE: Final = b"mien model 1\n"  # a signature for this cannot be taken for another's
+from edge_daemon.core.errors import UserError
+
+PURPOSE: Final = b"mien model 1\n"  # a signature for this cannot be used for anything else
 MAX_BYTES: Final = 50_000_000
 MANIFEST_BYTES: Final = 10_000
-NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\.tflite"
+NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}\.tflite"
 
 
-class UpdateRefused(ValueError):
-    """An update that is not what its publisher signed, or not to be used; the message says why."""
+class UpdateRefused(UserError):
+    """The update is not what its publisher signed, or cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +39,56 @@ class Manifest:
     sha256: str
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what no device takes."""
+        """Raises ValueError for a record that no device accepts."""
         if type(self.file) is not str or not re.fullmatch(NAME, self.file):
-            raise ValueError(f"{self.file!r} is no model's name: letters, digits, '.', '-' and '_'")
-        if type(self.version) is not int or self.version < 1:
-            raise ValueError("a version is a whole number from 1 on")
+            raise ValueError(
+                f"{self.file!r:.120} cannot be a model's name: letters, digits, '.', '-' and '_'"
+            )
+        if type(self.version) is not int or not 1 <= self.version < 2**63:
+            raise ValueError("a version is a whole number from 1")
         if type(self.size) is not int or not 0 < self.size <= MAX_BYTES:
             raise ValueError(f"a model has at most {MAX_BYTES:,} bytes")
+        if type(self.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError("sha256 should have 64 hexadecimal digits")
 
     def check(self, content: bytes) -> None:
-        """Raises UpdateRefused unless `content` is the model that is meant."""
+        """Raise UpdateRefused unless `content` is the model of this manifest."""
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise UpdateRefused(f"{self.file} is not what was signed as version {self.version}")
 
 
+def new_private_key() -> bytes:
+    """Make a private key of 32 bytes."""
+    return Ed25519PrivateKey.generate().private_bytes_raw()
+
+
+def public_key(private: bytes) -> bytes:
+    """Return the public key, 32 bytes, of a private key."""
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
 def signed(model: Path, version: int, private: bytes) -> bytes:
-    """The manifest of `model` as `version`, signed with a private key; ValueError, OSError."""
+    """Write the manifest of `model` as `version`. Raises ValueError or OSError."""
     content = model.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     manifest = Manifest(model.name, version, len(content), sha256)
-    signature = base64.b64encode(sign(private, _signed_part(manifest))).decode()
+    key = Ed25519PrivateKey.from_private_bytes(private)
+    signature = base64.b64encode(key.sign(_signed_part(manifest))).decode()
     return json.dumps({"model": asdict(manifest), "signature": signature}, indent=1).encode()
 
 
 def verified(content: bytes, public: bytes) -> Manifest:
-    """The record in a manifest that the holder of the key signed; else raises UpdateRefused."""
+    """Return the record of a manifest signed with the key; raises UpdateRefused otherwise."""
     try:
-        said = json.loads(content)
-        manifest = Manifest(**said["model"])
-        signature = base64.b64decode(said["signature"], validate=True)
+        values = json.loads(content)
+        manifest = Manifest(**values["model"])
+        signature = base64.b64decode(values["signature"], validate=True)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UpdateRefused("what models.url leads to is no manifest of a model") from error
-    if not is_signed(_signed_part(manifest), signature, public):
-        raise UpdateRefused("the manifest is not signed with the key in models.key")
+        raise UpdateRefused("models.url does not lead to a manifest of a model") from error
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, _signed_part(manifest))
+    except InvalidSignature:
+        raise UpdateRefused("the manifest is not signed with the key in models.key") from None
     return manifest
 
 

@@ -12,7 +12,7 @@ from edge_daemon.core.parts import Apply, Metric, Part, gauges, nothing_to_apply
 from edge_daemon.core.threads import JOIN_S, Stop, Worker
 from edge_daemon.core.types import Progress
 from edge_daemon.updates.build import build_updater
-from edge_daemon.updates.status import UpdateState
+from edge_daemon.updates.guard import ModelGuard
 
 if TYPE_CHECKING:
     from edge_daemon.updates.updater import Updater
@@ -31,6 +31,7 @@ class UpdatesPart(Part[Config]):
         self,
         config: Config,
         *,
+        guard: ModelGuard,
         running: Callable[[], Path],
         progress: Callable[[], Progress],
         use: Callable[[Path], None],
@@ -39,7 +40,9 @@ class UpdatesPart(Part[Config]):
         def build(config: Config, own_stop: Stop) -> Updater | None:
             if not config.models.url:
                 return None
-            return build_updater(config, running=running, progress=progress, use=use, stop=own_stop)
+            return build_updater(
+                config, guard=guard, running=running, progress=progress, use=use, stop=own_stop
+            )
 
         self._build, self._daemon_stop = build, stop
         self._settings = config.models
@@ -64,6 +67,8 @@ class UpdatesPart(Part[Config]):
     def metrics(self) -> Iterable[Metric]:
         if self._updater is None:
             return []
+        from edge_daemon.updates.updater import UpdateState  # noqa: PLC0415 (it needs an extra)
+
         state = self._updater.status.state
         states = [(each, float(each == state)) for each in get_args(UpdateState)]
         return [gauges("mien_update_state", "1 for the state of model updates.", "state", states)]

@@ -1,4 +1,4 @@
-"""For publishers of models: a model and a version in, a signed manifest beside it out."""
+"""For publishers of models: signs a model and writes its manifest beside it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import base64
 import os
 from pathlib import Path
 
-from edge_daemon.updates.manifest import signed
-from edge_daemon.updates.signing import new_key, public_key
+from edge_daemon.updates.manifest import new_private_key, public_key, signed
 from edge_daemon.vision.model_file import read_model_file
 
 
 def publish(model: Path, version: int, key_file: Path) -> tuple[Path, str]:
-    """Write `manifest.json` beside `model`; returns its path and the key for `models.key`.
+    """Write `manifest.json` beside `model`; return its path and the key for `models.key`.
 
-    A key file that is not there is made, readable by its owner alone. Raises ModelError for a
-    file that is no model of ours, ValueError for a key file that is none, and OSError.
+    A missing key file is created, readable by its owner alone. Raises ModelError for a file that is
+    not a model of this project, ValueError for a key file without a key, and OSError.
     """
     read_model_file(model)
-    private = _private(key_file)
+    private = _private_key(key_file)
     manifest = model.with_name("manifest.json")
     manifest.write_bytes(signed(model, version, private))
     return manifest, base64.b64encode(public_key(private)).decode()
 
 
-def _private(path: Path) -> bytes:
+def _private_key(path: Path) -> bytes:
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(base64.b64encode(new_key()) + b"\n")
+            file.write(base64.b64encode(new_private_key()) + b"\n")
     try:
         private = base64.b64decode(path.read_bytes(), validate=False)
     except ValueError:

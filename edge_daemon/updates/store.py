@@ -1,35 +1,42 @@
-"""The models that were fetched: a folder with the one in use, and what was seen of others.
+"""The folder of fetched models.
 
-`kept.json` is the signed manifest of the model that is in use and has proved itself; its file is
-`VERSION.tflite`. `seen` holds the highest version that was ever tried.
+`kept.json` is the signed manifest of the model in use, whose file is `VERSION.tflite`; it is
+written once the model has passed its probation. `seen` holds the highest version ever tried.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from edge_daemon.core.files import replace_file
-from edge_daemon.updates.manifest import Manifest, UpdateRefused, verified
+from edge_daemon.core.errors import reason_of
+from edge_daemon.core.files import read_file, replace_file
+from edge_daemon.updates.manifest import (
+    MANIFEST_BYTES,
+    MAX_BYTES,
+    Manifest,
+    UpdateRefused,
+    verified,
+)
 
 
 class ModelStore:
-    """Reads and writes `folder`; all is written beside, then renamed."""
+    """Reads and writes `folder`; every file is replaced atomically."""
 
     def __init__(self, folder: Path, public: bytes) -> None:
         self.folder, self._public = folder, public
         self._manifest = folder / "kept.json"
 
     @property
-    def seen(self) -> int:
-        """The highest version ever tried; 0 for none."""
+    def newest_tried(self) -> int:
+        """The highest version ever tried; 0 if there is none."""
         try:
-            return int((self.folder / "seen").read_text())
+            return int(read_file(self.folder / "seen", max_bytes=100))
         except (OSError, ValueError):
             return self._kept_version
 
     @property
-    def damaged(self) -> bool:
-        """Whether the kept model is not, or no longer, what the holder of the key signed."""
+    def is_damaged(self) -> bool:
+        """Whether the kept model is not, or no longer, what was signed."""
         try:
             self.kept()
         except UpdateRefused:
@@ -37,31 +44,32 @@ class ModelStore:
         return False
 
     def kept(self) -> Path | None:
-        """The model in use, if there is one. Raises UpdateRefused where it is not as signed."""
+        """Return the model in use, if there is one; raises UpdateRefused if it is not as signed."""
         try:
             if not self._manifest.exists():
                 return None
-            manifest = verified(self._manifest.read_bytes(), self._public)
+            content = read_file(self._manifest, max_bytes=MANIFEST_BYTES)
+            manifest = verified(content, self._public)
             path = self._path(manifest)
-            manifest.check(path.read_bytes())
+            manifest.check(read_file(path, max_bytes=MAX_BYTES))
         except OSError as error:
-            raise UpdateRefused(f"{error.filename} cannot be read: {error.strerror}") from error
+            raise UpdateRefused(f"{error.filename} cannot be read: {reason_of(error)}") from error
         return path
 
     def put(self, manifest: Manifest, content: bytes) -> Path:
-        """Write a model that is to be tried, and that it was."""
+        """Write a model that is to be tried, and record that it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(manifest)
         replace_file(path, content)
-        self.see(manifest.version)
+        self.set_newest_tried(manifest.version)
         return path
 
-    def see(self, version: int) -> None:
-        """Have `version` be the highest ever tried."""
+    def set_newest_tried(self, version: int) -> None:
+        """Record `version` as the highest ever tried."""
         replace_file(self.folder / "seen", str(version).encode())
 
     def keep(self, manifest: Manifest, signed: bytes) -> None:
-        """Have the model of `signed`, which is `manifest`, be the one in use from now on."""
+        """Make the model of the signed `manifest` the one in use, and delete the others."""
         replace_file(self._manifest, signed)
         for path in self.folder.glob("*.tflite"):
             if path != self._path(manifest):
@@ -70,7 +78,8 @@ class ModelStore:
     @property
     def _kept_version(self) -> int:
         try:
-            return verified(self._manifest.read_bytes(), self._public).version
+            content = read_file(self._manifest, max_bytes=MANIFEST_BYTES)
+            return verified(content, self._public).version
         except (OSError, UpdateRefused):
             return 0
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.core.errors import reason_of
 from edge_daemon.core.types import ImageGray, Scores
 
 FILE = "goldens.npz"
+MAX_FACES = 1000
 
 
 class GoldensDamaged(ValueError):
@@ -39,14 +43,41 @@ class Deviation:
 def read_goldens(content: bytes, size_px: int, classes: int) -> Goldens:
     """Parse the content of a `goldens.npz`; raises GoldensDamaged if it does not fit the model."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            faces, scores = arrays["faces"], arrays["scores"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise GoldensDamaged(str(error)) from error
-    fits = faces.shape[1:] == (size_px, size_px, 1) and scores.shape == (len(faces), classes)
-    if not fits or not len(faces) or faces.dtype != np.uint8 or scores.dtype != np.float32:
-        raise GoldensDamaged(f"faces {faces.shape} and scores {scores.shape} do not fit the model")
-    return Goldens(faces[..., 0], scores / scores.sum(axis=1, keepdims=True))
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            faces = _array(archive, "faces", (size_px, size_px, 1), np.dtype(np.uint8))
+            scores = _array(archive, "scores", (classes,), np.dtype(np.float32))
+    except GoldensDamaged:
+        raise
+    except Exception as error:  # zipfile and NumPy raise many kinds on damaged content
+        raise GoldensDamaged(reason_of(error)) from error
+    sums = scores.sum(axis=1, keepdims=True)
+    if len(faces) != len(scores) or not len(faces):
+        raise GoldensDamaged(f"there are {len(faces)} faces and {len(scores)} rows of scores")
+    if not np.isfinite(scores).all() or (scores < 0).any() or (sums <= 0).any():
+        raise GoldensDamaged("its scores are not probabilities")
+    return Goldens(faces[..., 0], scores / sums)
+
+
+def _array(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Read an array of up to MAX_FACES rows of `shape`; its header is checked before its data."""
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise GoldensDamaged(f"{name} has the unknown format {version}")
+        found, is_fortran, found_dtype = read_header(file)
+        if found[1:] != shape or not found[0] <= MAX_FACES or found_dtype != dtype or is_fortran:
+            raise GoldensDamaged(f"{name} {found} of {found_dtype} do not fit the model")
+        size = math.prod(found) * dtype.itemsize
+        data = file.read(size)
+    if len(data) != size:
+        raise GoldensDamaged(f"{name} is truncated")
+    return np.frombuffer(data, dtype).reshape(found)
 
 
 def deviation(goldens: Goldens, score: Callable[[ImageGray], Scores]) -> Deviation:

@@ -87,6 +87,11 @@ class Interpreter:
         return [_real(self._interpreter.get_tensor(out.index), out) for out in self.outputs]
 
 
+def runtime_name(runtime: str) -> str:
+    """Return the name and version of what runs for `runtime`. Raises RuntimeUnavailable."""
+    return _load(runtime)[1]
+
+
 def _content(model: bytes | Path, name: str) -> bytes:
     try:
         content = read_file(model, max_bytes=MAX_MODEL_BYTES) if isinstance(model, Path) else model

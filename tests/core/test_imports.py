@@ -35,7 +35,7 @@ ADAPTERS = {
         }
     },
     "yaml": {"edge_daemon": {"config/file.py"}},
-    "cryptography": {"edge_daemon": {"updates/signing.py"}},
+    "cryptography": {"edge_daemon": {"updates/manifest.py"}},
     "paho": {"edge_daemon": {"mqtt/client.py"}},
     "pydantic": {"edge_daemon": {"config/schema.py", "config/network.py", "config/sections.py"}},
 }

@@ -15,6 +15,7 @@ from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Frame
 from edge_daemon.pipeline.throttle import HOLD_S, Throttle, min_gap_s, throttled_until_s
 from edge_daemon.status.board import Board
+from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.wiring import build
 
 
@@ -99,7 +100,7 @@ def test_the_pipeline_drops_frames_while_the_board_is_throttled(
         "events": {"path": str(tmp_path / "events.jsonl")},
     }
     stop = Stop()
-    daemon = build(Config.model_validate(settings), stop, "test")
+    daemon = build(Config.model_validate(settings), stop, "test", ModelGuard(None))
     daemon.pipeline.limit(("throttled",))
     parts = (daemon.event_log, daemon.pipeline, daemon.camera)
     for part in parts:

@@ -25,12 +25,12 @@ from edge_daemon.__main__ import main
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Progress
 from edge_daemon.doctor.updates import examine_updates
+from edge_daemon.updates.guard import ModelGuard
+from edge_daemon.updates.health import PipelineHealth
 from edge_daemon.updates.manifest import UpdateRefused
 from edge_daemon.updates.publish import publish
 from edge_daemon.updates.store import ModelStore
 from edge_daemon.updates.updater import Updater
-from edge_daemon.updates.vitals import Vitals
-from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.model_file import read_model_file
 
 
@@ -51,7 +51,7 @@ class Device:
 
     def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
         self.used = [shipped]
-        self.look_s = 0.01  # what a fetched model makes of it
+        self.search_s = 0.01  # what a fetched model makes of it
         self.camera = True
         self.stop = Stop()
         self.public = base64.b64decode(publisher.key)
@@ -66,21 +66,21 @@ class Device:
             public=self.public,
             store=self.store,
             running=lambda: self.used[-1],
-            prove=lambda path: check_goldens(Classifier(read_model_file(path), runtime="auto")),
+            verify=lambda path: ModelGuard(None).check(read_model_file(path), "auto"),
             use=use or self.used.append,
-            progress=self.look,
+            progress=self.progress,
             every_s=3600.0,
             probation_s=0.2,
             stop=self.stop,
-            look_s=0.01,
+            poll_s=0.01,
         )
 
-    def look(self) -> Progress:
+    def progress(self) -> Progress:
         before, fetched = self._progress, len(self.used) % 2 == 0
         self._progress = Progress(
             turns=before.turns + 1,
             frames=before.frames + self.camera,
-            search_s=self.look_s if fetched else 0.01,
+            search_s=self.search_s if fetched else 0.01,
         )
         return self._progress
 
@@ -99,7 +99,7 @@ def device(tmp_path: Path, publisher: Publisher, shipped_model: Path) -> Device:
 
 
 def test_a_signed_model_is_used_and_kept(device: Device, publisher: Publisher) -> None:
-    device.updater.look()
+    device.updater.check()
     assert device.used[1:] == [device.store.kept()]
     assert device.used[-1].read_bytes() == publisher.file.read_bytes()
     assert (device.updater.status.state, device.updater.status.version) == ("current", 1)
@@ -108,20 +108,20 @@ def test_a_signed_model_is_used_and_kept(device: Device, publisher: Publisher) -
 def test_the_same_version_is_left_alone_and_a_newer_one_taken(
     device: Device, publisher: Publisher
 ) -> None:
-    device.updater.look()
-    device.updater.look()
+    device.updater.check()
+    device.updater.check()
     assert len(device.used) == 2
     publisher.publish(2)
-    device.updater.look()
+    device.updater.check()
     assert [path.name for path in device.used[1:]] == ["1.tflite", "2.tflite"]
     assert not device.used[1].exists()
 
 
 def test_an_older_version_is_refused(device: Device, publisher: Publisher) -> None:
     publisher.publish(2)
-    device.updater.look()
+    device.updater.check()
     publisher.publish(1)
-    device.updater.look()
+    device.updater.check()
     assert device.state == "refused"
     assert "version 1 is older than 2" in device.told
     assert device.store.kept() == device.used[-1]
@@ -132,7 +132,7 @@ def test_another_publishers_manifest_is_refused(
     device: Device, publisher: Publisher, tmp_path: Path
 ) -> None:
     publish(publisher.file, 5, tmp_path / "other.key")
-    device.updater.look()
+    device.updater.check()
     assert "not signed with the key in models.key" in device.told
     assert len(device.used) == 1
 
@@ -140,7 +140,7 @@ def test_another_publishers_manifest_is_refused(
 def test_a_changed_manifest_is_refused(device: Device, publisher: Publisher) -> None:
     manifest = publisher.folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 9'))
-    device.updater.look()
+    device.updater.check()
     assert "not signed" in device.told
 
 
@@ -157,8 +157,8 @@ def test_a_changed_manifest_is_refused(device: Device, publisher: Publisher) -> 
 )
 def test_what_is_no_manifest_is_refused(device: Device, publisher: Publisher, content: str) -> None:
     (publisher.folder / "manifest.json").write_text(content)
-    device.updater.look()
-    assert "no manifest of a model" in device.told
+    device.updater.check()
+    assert "not lead to a manifest of a model" in device.told
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_another_file_than_was_signed_is_refused(
     device: Device, publisher: Publisher, spoil: Callable[[bytes], bytes], sentence: str
 ) -> None:
     publisher.file.write_bytes(spoil(publisher.file.read_bytes()))
-    device.updater.look()
+    device.updater.check()
     assert sentence in device.told
     assert len(device.used) == 1
 
@@ -191,57 +191,57 @@ def test_a_model_that_answers_otherwise_here_is_refused_and_not_fetched_again(
 
     with pytest.warns(UserWarning, match="Duplicate name"):
         publisher.publish(4, turn_answers)
-    device.updater.look()
+    device.updater.check()
     assert "its scores differ" in device.told
-    assert device.store.seen == 4
-    device.updater.look()
+    assert device.store.newest_tried == 4
+    device.updater.check()
     assert len(device.used) == 1
     assert "its scores differ" in device.told
 
 
 def test_a_model_that_slows_the_daemon_down_is_taken_back(device: Device) -> None:
-    device.look_s = 2.0
-    device.updater.look()
+    device.search_s = 2.0
+    device.updater.check()
     assert [path.name for path in device.used[1:]] == ["1.tflite", "expression.tflite"]
     assert device.store.kept() is None
     assert device.state == "refused"
     assert "not well with version 1" in device.told
-    device.updater.look()
+    device.updater.check()
     assert len(device.used) == 3
 
 
 def test_a_model_that_is_never_put_to_work_is_not_kept(
     device: Device, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_daemon.updates.updater.USE_S", 0.1)
+    monkeypatch.setattr("edge_daemon.updates.updater.SWITCH_S", 0.1)
     device.updater = device.started(publisher.url, use=lambda path: None)
-    device.updater.look()
+    device.updater.check()
     assert device.state == "refused"
     assert device.store.kept() is None
 
 
 def test_without_frames_nothing_is_tried_and_nothing_kept(device: Device) -> None:
-    vitals = Vitals(device.look)
-    assert vitals.look() == "well"
+    health = PipelineHealth(device.progress)
+    assert health.check() == "well"
     device.camera = False
-    assert vitals.look() == "idle"
-    still = Vitals(lambda: Progress(turns=9, frames=9))
-    assert still.look() == "unwell"
+    assert health.check() == "idle"
+    still = PipelineHealth(lambda: Progress(turns=9, frames=9))
+    assert still.check() == "unwell"
 
 
 def test_a_daemon_that_is_told_to_stop_meanwhile_tries_again_at_the_next_start(
     device: Device, publisher: Publisher
 ) -> None:
     device.camera = False  # so that the probation does not end
-    trial = threading.Thread(target=device.updater.look)
+    trial = threading.Thread(target=device.updater.check)
     trial.start()
     until(lambda: device.state == "trying")
     device.stop.request()
     trial.join()
-    assert (device.store.seen, device.store.kept()) == (0, None)
+    assert (device.store.newest_tried, device.store.kept()) == (0, None)
     device.stop, device.used, device.camera = Stop(), device.used[:1], True
     device.updater = device.started(publisher.url)
-    device.updater.look()
+    device.updater.check()
     assert device.state == "current"
 
 
@@ -249,7 +249,7 @@ def test_a_daemon_that_fails_meanwhile_does_not_try_again(
     device: Device, publisher: Publisher
 ) -> None:
     device.camera = False
-    trial = threading.Thread(target=device.updater.look)
+    trial = threading.Thread(target=device.updater.check)
     trial.start()
     until(lambda: device.state == "trying")
     device.stop.failure = RuntimeError("what the model has brought about")
@@ -257,18 +257,18 @@ def test_a_daemon_that_fails_meanwhile_does_not_try_again(
     trial.join()
     device.stop, device.used = Stop(), device.used[:1]
     device.updater = device.started(publisher.url)
-    device.updater.look()
+    device.updater.check()
     assert device.told == "version 1 was tried and did not work"
     assert len(device.used) == 1
 
 
 def test_an_absent_publisher_is_waited_for(device: Device, publisher: Publisher) -> None:
     publisher.file.unlink()
-    device.updater.look()
+    device.updater.check()
     assert device.state == "failed"
-    assert device.store.seen == 0
+    assert device.store.newest_tried == 0
     publisher.publish(1)
-    device.updater.look()
+    device.updater.check()
     assert device.state == "current"
 
 
@@ -284,7 +284,7 @@ def test_what_speaks_no_http_is_waited_for(device: Device) -> None:
         answering = threading.Thread(target=server.handle_request)
         answering.start()
         updater = device.started(url)
-        updater.look()
+        updater.check()
         answering.join()
     assert updater.status.state == "failed"
     assert updater.status.reason == f"{url}: good morning"
@@ -295,24 +295,24 @@ def test_a_disk_that_takes_no_model_is_told_and_tried_again(
 ) -> None:
     folder = tmp_path / "fetched"
     folder.write_text("in the way")
-    device.updater.look()
+    device.updater.check()
     assert device.state == "failed"
     assert str(folder) in device.told
     folder.unlink()
-    device.updater.look()
+    device.updater.check()
     assert device.state == "current"
 
 
 def test_a_kept_model_that_was_damaged_on_disk_is_not_trusted_and_fetched_again(
     device: Device,
 ) -> None:
-    device.updater.look()
+    device.updater.check()
     kept = device.store.kept()
     assert kept is not None
     kept.write_bytes(b"")
     with pytest.raises(UpdateRefused, match="not what was signed as version 1"):
         device.store.kept()
-    device.updater.look()
+    device.updater.check()
     assert device.store.kept() == kept
 
 
@@ -449,9 +449,9 @@ def test_the_doctor_says_how_updates_are(
         findings = examine_updates(url, public, folder, Path("config.yaml"))
         return [(each.verdict, each.sentence) for each in findings]
 
-    assert found() == [("ok", "version 1 is offered, the newest tried here is none")]
-    Device(folder, publisher, shipped_model).updater.look()
-    assert found() == [("ok", "version 1 is offered, the newest tried here is version 1")]
+    assert found() == [("ok", "the publisher offers version 1; the newest tried here is none")]
+    Device(folder, publisher, shipped_model).updater.check()
+    assert found() == [("ok", "the publisher offers version 1; the newest tried here is version 1")]
     (folder / "1.tflite").unlink()
     assert found()[0][1].endswith(
         "cannot be read: No such file or directory; the configured model is used instead"

@@ -1,4 +1,4 @@
-"""The pipeline's progress in, whether it does as well as it did out."""
+"""Judges whether the pipeline does as well with a new model as with the one before."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Final, Literal
 
 from edge_daemon.core.types import Progress
 
-SLOWER: Final = 3.0  # times as long for a look as before, and more than SLACK_S, is not well
+SLOWER: Final = 3.0  # a search that takes this many times as long, and more than SLACK_S, is unwell
 SLACK_S: Final = 0.05
 
 Health = Literal["well", "unwell", "idle"]
 
 
-class Vitals:
-    """Compares the pipeline with how it was when this was made."""
+class PipelineHealth:
+    """Compares the pipeline's progress with what it was when this was made."""
 
     def __init__(self, progress: Callable[[], Progress]) -> None:
         self._progress = progress
         self._last = progress()
         self._limit_s = max(SLOWER * self._last.search_s, SLACK_S)
 
-    def look(self) -> Health:
-        """How it has been since the last look.
+    def check(self) -> Health:
+        """Judge the time since the last check.
 
-        It is "unwell" if it stands still or takes far longer to search a frame, and "idle" while
-        it has no frame to search: a lost camera is no ailment, and proves nothing.
+        The pipeline is "unwell" if it stands still or takes far longer to search a frame, and
+        "idle" while it has no frame: a lost camera is not the model's fault, and proves nothing.
         """
         last, self._last = self._last, self._progress()
         if self._last.turns == last.turns or self._last.search_s > self._limit_s:

@@ -1,0 +1,115 @@
+"""Tries a model in a child process before the daemon loads it.
+
+A model file is native code's input: it may crash the runtime, hang it or take all memory. In a
+child that costs the file, not the daemon. `python -m edge_daemon.vision.probe RUNTIME` is the
+child; it reads the model from standard input and prints the reason if it cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.vision.classifier import Classifier, check_goldens
+from edge_daemon.vision.interpreter import ModelError
+from edge_daemon.vision.model_file import ModelFile, parse_model
+
+TIMEOUT_S: Final = 20.0  # systemd's watchdog waits for 30 s
+MEMORY_BYTES: Final = 150_000_000  # that the model may take; a large one takes 20 MB
+REFUSED: Final = 3  # exit code
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+def probe_model(
+    model: ModelFile,
+    runtime: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    memory_bytes: int = MEMORY_BYTES,
+) -> None:
+    """Load `model` on `runtime` and compare its golden answers, in a child process.
+
+    Raises ModelError if the model cannot be used, crashes the child, or takes longer than
+    `timeout_s` or more than `memory_bytes`.
+    """
+    environment = {k: v for k, v in os.environ.items() if k not in {"NOTIFY_SOCKET"}}
+    with subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "edge_daemon.vision.probe", runtime, str(memory_bytes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as child:
+        try:
+            output, _ = child.communicate(model.content, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise ModelError(
+                f"{model.path}: the model did not answer within {timeout_s:g} s; "
+                "convert it again, or use another one."
+            ) from None
+    if child.returncode == 0:
+        return
+    if child.returncode == REFUSED:
+        reason = output.decode(errors="replace").strip()
+        raise ModelError(reason.replace("the model file", str(model.path), 1))
+    how = f"exit code {child.returncode}"
+    with suppress(ValueError):
+        how = signal.Signals(-child.returncode).name
+    raise ModelError(
+        f"{model.path}: the model crashes its runtime ({how}), or takes more than "
+        f"{memory_bytes // 1_000_000} MB; convert it again, or use another one."
+    )
+
+
+def main(runtime: str, memory_bytes: int) -> int:
+    """Try the model from standard input; print the reason and return REFUSED if it fails."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    content = sys.stdin.buffer.read()
+    with suppress(OSError, ValueError):  # the unit's filter of system calls may forbid it
+        limit = _data_bytes() + len(content) + memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        classifier = Classifier(parse_model(Path("the model file"), content), runtime=runtime)
+        _check_scores(classifier)
+        check_goldens(classifier)
+    except MemoryError:
+        return 1
+    except UserError as error:
+        print(error)
+        return REFUSED
+    except Exception as error:  # whatever a runtime makes of a damaged model
+        print(f"the model file: the model cannot be used: {reason_of(error)}")
+        return REFUSED
+    return 0
+
+
+def _check_scores(classifier: Classifier) -> None:
+    """Run the model on plain gray, for models without golden answers too. Raises ModelError."""
+    size_px = classifier.model.size_px
+    for gray in (0, 255):
+        scores = classifier.score(np.full((size_px, size_px), gray, np.uint8))
+        if not np.isfinite(scores).all():
+            raise ModelError("the model file: its scores are not numbers; convert it again.")
+
+
+def _data_bytes() -> int:
+    """What this process has of the memory that RLIMIT_DATA limits."""
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
