@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from edge_daemon.core.errors import UserError
+
 JOIN_S: Final = 1.0  # that a stopping part waits for its thread
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class Stop:
 
     def fail(self, error: BaseException) -> None:
         """Stop the daemon because a thread raised `error`; the first failure is kept."""
-        if isinstance(error, RestartNeeded):
+        if isinstance(error, RestartNeeded | UserError):
             log.critical("%s", error)
         else:
             log.critical("unexpected failure", exc_info=error)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from support.camera_bench import opener
 from support.mjpeg_server import MjpegServer, Mode, demo_jpegs
+from support.pictures import decoded
 from support.wire_server import Answer, WireServer, header, is_digest_right
 
 from edge_daemon.capture.http import cleaned, parse_challenges
@@ -73,12 +73,6 @@ def first(source: Source) -> np.ndarray[Any, Any] | None:
     finally:
         source.close()
     return None if image is None else image.bgr
-
-
-def decoded(jpeg: bytes) -> np.ndarray[Any, Any]:
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None
-    return bgr
 
 
 @pytest.mark.parametrize("mode", ["ok", "bare"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 from support.broker import Listener, mosquitto
 from support.daemon import Daemon
+from support.fake_clock import FakeClock
 
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.archive import Retention
@@ -28,29 +28,6 @@ from edge_daemon.events.history import EventHistory, Query
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 
 DAY_S = 86400.0
-
-
-class FakeClock:
-    """Sets the clock of a process by an offset from the real one."""
-
-    def __init__(self, folder: Path) -> None:
-        libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-        if not libraries:
-            pytest.skip("NOT TESTED: libfaketime is not installed (apt install faketime)")
-        self._file = folder / "offset"
-        self.interpreter = (
-            "env",
-            f"LD_PRELOAD={libraries[0]}",
-            f"FAKETIME_TIMESTAMP_FILE={self._file}",
-            "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1",
-            sys.executable,
-        )
-
-    def set(self, offset_s: float) -> None:
-        part = self._file.with_suffix(".part")
-        part.write_text(f"{offset_s:+.0f}\n")
-        part.replace(self._file)
 
 
 def whole_log(path: Path) -> list[dict[str, Any]]:
