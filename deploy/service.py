@@ -15,8 +15,8 @@ def prepare(layout: Layout) -> None:
     """Make the account and the folders, and reload systemd and udev."""
     if layout.staged:
         return  # the other machine does this at boot
-    run(["systemd-sysusers", layout.system_files["mien.sysusers"]])
-    run(["systemd-tmpfiles", "--create", layout.system_files["mien.tmpfiles"]])
+    run(["systemd-sysusers", layout.system_files["systemd/mien.sysusers"]])
+    run(["systemd-tmpfiles", "--create", layout.system_files["systemd/mien.tmpfiles"]])
     run(["systemctl", "daemon-reload"])
     _reload_udev()
 

@@ -37,7 +37,7 @@ WORDS = {"boolean": "on or off", "integer": "whole number", "number": "number", 
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """Return the page in Markdown."""
     schema = Config.model_json_schema()
     top = {name: each for name, each in schema["properties"].items() if "$ref" not in each}
     parts = [INTRODUCTION, *_section("Top level", "Keys of no section.", "", top)]
@@ -62,7 +62,7 @@ def _section(title: str, what: str, name: str, properties: dict[str, Any]) -> It
 
 
 def _accepts(schema: dict[str, Any]) -> str:
-    """What a key takes, in words."""
+    """Describe the values that a key accepts."""
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:

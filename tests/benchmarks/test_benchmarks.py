@@ -1,4 +1,4 @@
-"""The comparison's own parts: contenders as the processes they are, on a real clip."""
+"""The comparison runs its contenders as processes on a real clip."""
 
 from __future__ import annotations
 

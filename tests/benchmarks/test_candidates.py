@@ -1,4 +1,4 @@
-"""The networks that compete with `compact`: their size, their int8 kernels, and what folds."""
+"""The candidates for the compact network: their size, int8 kernels and folded layers."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from benchmarks.architectures import multiply_adds
 from benchmarks.candidates import CANDIDATES, Candidate, fold_plain, plain
 from convert import graph, quantize, variants
 
-# Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
+# Keras reads TensorFlow's variables in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-NEW = [each for each in CANDIDATES if each.name != "compact"]  # its conversion has its own test
+NEW = [each for each in CANDIDATES if each.name != "compact"]  # which has a test of its own
 
 
 @pytest.fixture(scope="module")
 def pixels() -> NDArray[np.uint8]:
-    """Four pictures of large squares; fine noise would look all alike once it is averaged."""
+    """Return four pictures of large squares; averaged fine noise would look the same."""
     squares = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), dtype=np.uint8)
     return squares.repeat(8, axis=1).repeat(8, axis=2)
 
 
 def stir(network: Any, pixels: NDArray[np.uint8]) -> None:
-    """Random normalisation weights, and the statistics that `pixels` then have in every layer."""
+    """Set random normalization weights and the statistics of `pixels` in every layer."""
     rng = np.random.default_rng(1)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
             layer.beta.assign(rng.normal(0, 0.3, layer.beta.shape))
-            layer.momentum = 0.0  # the next batch alone counts
+            layer.momentum = 0.0  # only the next batch counts
     network(pixels.astype(np.float32), training=True)
 
 
 def logits(network: Any, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the softmax, which would hide differences, gets."""
+    """Return the input of the softmax, which would hide differences."""
     body = keras.Model(network.input, network.get_layer("classes").output)
     return np.asarray(body(pixels.astype(np.float32), training=False))[:, 0, 0]
 

@@ -1,8 +1,8 @@
-"""On arm64, as a Raspberry Pi is: installed from the bundle, and run, under user-mode emulation.
+"""Installs and runs the bundle on arm64, as on a Raspberry Pi, under user-mode emulation.
 
-Debian 12 has Python 3.11 and Debian 13 has 3.13; on 3.11 all is done again under tflite-runtime
-2.14 and NumPy 1.26. `make test-arm64` runs it and prints how long each step took. An emulated
-program takes ten to twenty times as long as the same one would here.
+Debian 12 has Python 3.11 and Debian 13 has 3.13; on 3.11 everything is repeated with tflite-runtime
+2.14 and NumPy 1.26. `make test-arm64` prints how long each step took. An emulated program takes ten
+to twenty times as long as the same program here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 
 BROKEN_MODEL = 2  # the doctor's exit code
 RUN_S = 60.0
-# A frame takes a second or more here: told as if they came at five a second, none left out.
+# A frame takes a second or more here; every frame of a source of five a second is processed.
 DEMO = ("camera.source=demo", "camera.lossless=true", "camera.fps=5", "detector.interval=1")
 GOLDENS = """
 import json
@@ -56,7 +56,7 @@ class EmulatedDaemon(Daemon):
 
 @dataclass(frozen=True)
 class Kind:
-    """What there is to be tested: a Debian, its Python and a TFLite runtime."""
+    """A combination to test: a Debian, its Python and a TFLite runtime."""
 
     release: str
     python: str
@@ -76,7 +76,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Board:
-    """An emulated board with Mien on it; `code` is the release's folder, `folder` may be used."""
+    """An emulated board with Mien; `code` is the release's folder, `folder` is free to use."""
 
     kind: Kind
     root: Path
@@ -133,7 +133,7 @@ def _unpack_bundle(folder: Path, python: str) -> None:
 
 
 def _installed(root: Path, folder: Path) -> Path:
-    """The release that the bundle's installer makes for the root of a board that is to be."""
+    """Return the release that the bundle's installer makes in the root of a future board."""
     image = folder / "image"
     install = ["python3", "-B", "-m", "deploy", "--destdir", str(image), "install"]
     with timed("install from the bundle"):
@@ -143,7 +143,7 @@ def _installed(root: Path, folder: Path) -> Path:
 
 
 def _old_environment(root: Path, folder: Path, python: str) -> Path:
-    """The interpreter of an environment with tflite-runtime, installed from wheels alone."""
+    """Return the Python of an environment with tflite-runtime, installed from wheels only."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["optional-dependencies"]["edge-tflite-runtime"]
     download_wheels(folder / "old-wheels", "aarch64", python, wanted)
@@ -205,7 +205,7 @@ def test_the_daemon_runs_the_demo_for_a_minute(board: Board) -> None:
 
 
 def _frames_of(daemon: Daemon, seconds: float) -> Iterator[int]:
-    """The number of frames processed, now and every ten seconds for so long."""
+    """Yield the number of processed frames now and every ten seconds."""
     began_s = time.monotonic()
     while True:
         yield daemon.state()["frames"]["processed"]

@@ -36,12 +36,12 @@ README = (ROOT / "README.md").read_text()
 
 
 class Device(Container):
-    """The container as a device with the service on it."""
+    """The container as a device with the service."""
 
-    before: frozenset[str] = frozenset()  # the files there were before anything was installed
+    before: frozenset[str] = frozenset()  # the files before the installation
 
     def files(self) -> frozenset[str]:
-        """Every file there is, but what the system's own services write in passing."""
+        """Return every file except those that the system's own services write."""
         words = [word for folder in PASSING for word in ("-not", "-path", f"{folder}/*")]
         return frozenset(self.run("find", "/", "-xdev", *words).splitlines())
 
@@ -74,7 +74,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 
 def _bring_checkout(device: Device) -> None:
-    """The working tree's tracked files and BlazeFace, as a clone after `make setup` has them."""
+    """Copy the tracked files and BlazeFace, as in a clone after `make setup`."""
     listing = [
         "git",
         "-C",
@@ -95,7 +95,7 @@ def _bring_checkout(device: Device) -> None:
 
 
 def made(target: str) -> Path:
-    """What `make bundle` or `make deb` writes for the container's machine."""
+    """Run `make bundle` or `make deb` for the container's machine; return the file."""
     make = ["make", "--silent", target, "ARCH=x86_64", "PYTHON=3.11"]
     with timed(f"make {target}"):
         done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -104,7 +104,7 @@ def made(target: str) -> Path:
 
 
 def _bring_bundle(device: Device, folder: Path) -> None:
-    """The bundle, and its wheels as all that pip finds without it."""
+    """Copy the bundle; its wheels are all that pip can find."""
     packed = made("bundle")
     (device.root / BUNDLE[1:]).mkdir()
     subprocess.run(["tar", "xf", packed, "-C", device.root / BUNDLE[1:]], check=True)
@@ -114,7 +114,7 @@ def _bring_bundle(device: Device, folder: Path) -> None:
 
 
 def commands_of_readme() -> str:
-    """The first block of commands in the README's section on the Raspberry Pi."""
+    """Return the first block of commands in the README's section on the Raspberry Pi."""
     section = README.partition("## On a Raspberry Pi")[2].partition("\n## ")[0]
     found = re.search(r"(?:^    .+\n)+", section, re.M)
     assert found
@@ -122,7 +122,7 @@ def commands_of_readme() -> str:
 
 
 def changed_checkout(device: Device, change: Callable[[Path], None]) -> str:
-    """A copy of the checkout with a change of code; its folder."""
+    """Copy the checkout and change its code; return the folder."""
     folder = "/root/changed"
     shutil.rmtree(device.root / folder[1:], ignore_errors=True)
     copy = shutil.copytree(device.root / CHECKOUT[1:], device.root / folder[1:])
@@ -189,7 +189,7 @@ def test_the_readmes_doctor_finds_no_error(device: Device) -> None:
 
 
 def restarted(device: Device, harm: str) -> None:
-    """Send a signal; wait until another process serves."""
+    """Send a signal and wait until another process serves."""
     pid, restarts = device.show("MainPID"), int(device.show("NRestarts"))
     device.run("kill", harm, pid)
     device.until(lambda: int(device.show("NRestarts")) > restarts, "systemd restarts it")
@@ -284,7 +284,7 @@ def test_a_second_camera_has_its_own_port_and_logs(device: Device) -> None:
 
 
 def test_a_camera_that_is_plugged_in_starts_what_is_enabled(device: Device) -> None:
-    """Containers have no udev: the target is started as udev's device units would."""
+    """Containers have no udev, so the target is started as udev's device units would."""
     rule = (device.root / "etc/udev/rules.d/70-mien.rules").read_text()
     assert 'ENV{SYSTEMD_WANTS}+="mien-camera.target"' in rule
     device.run("systemctl", "stop", UNIT)

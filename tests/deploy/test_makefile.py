@@ -200,7 +200,7 @@ def test_help_shows_first_what_matters_first(checkout: Checkout) -> None:
 
 
 def test_an_environment_of_another_version_is_made_anew(tmp_path: Path) -> None:
-    """With the real Python and an environment without packages."""
+    """Uses the real Python and an environment without packages."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     (folder / "pyproject.toml").write_text('[project]\nname = "x"\n')

@@ -25,7 +25,7 @@ analyze = pytest.mark.skipif(
 @analyze
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for unit in UNITS.glob("*.service"):
-        # Only the path of the interpreter is this machine's.
+        # The units are unchanged except for the path of the interpreter.
         text = unit.read_text().replace("/opt/mien/current/venv/bin/python", sys.executable)
         (tmp_path / unit.name.replace("@", "@door")).write_text(text)
     shutil.copy(UNITS / "mien-camera.target", tmp_path)

@@ -1,4 +1,4 @@
-"""The doctor on this machine as it is, and each check on what devices have been seen with."""
+"""The doctor on this machine, and each check on problems seen on devices."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ Found = dict[str, list[dict[str, str]]]
 
 @pytest.fixture(autouse=True)
 def in_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the README's commands are run; config.yaml's paths are relative."""
+    """Run in the checkout, as the README's commands are; config.yaml's paths are relative."""
     monkeypatch.chdir(ROOT)
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *settings: str) -> Found:
-    """Its findings by check; they are held against what every report promises."""
+    """Return the findings by check, after checking what every report promises."""
     words = [word for setting in settings for word in ("--set", setting)]
     code = main(["doctor", "--json", "--config", str(CONFIG), *words])
     report = json.loads(capsys.readouterr().out)
@@ -73,7 +73,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *settings: str) -> Found:
 
 
 def only(found: Found, check: str) -> tuple[str, str, str]:
-    """The check's one finding: verdict, sentence, remedy."""
+    """Return verdict, sentence and remedy of the check's only finding."""
     (each,) = found[check]
     return each["verdict"], each["sentence"], each["remedy"]
 
@@ -135,7 +135,7 @@ OLD = {
 def checked(
     versions: Mapping[str, str], *extras: str, without: Sequence[str] = ()
 ) -> list[Finding]:
-    """The findings on `versions` beside the packages that are installed here, less some."""
+    """Return the findings on `versions` and the packages installed here, `without` some."""
     others = {name: version for name, version in software.installed().items() if name not in CORE}
     there = {name: found for name, found in {**others, **versions}.items() if name not in without}
     needed = software.requirements(there, runtime="auto", extras=extras)
@@ -219,14 +219,14 @@ class TestSoftware:
 
 @pytest.fixture
 def own_model(shipped_model: Path, tmp_path: Path) -> Path:
-    """The shipped model in a folder of its own."""
+    """The shipped model in another folder."""
     model = tmp_path / "expression.tflite"
     model.symlink_to(shipped_model)
     return model
 
 
 class TestParts:
-    """Model, detector and picture, as the daemon would have them."""
+    """Model, detector and picture, as the daemon would use them."""
 
     def test_a_missing_model(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         model = tmp_path / "gone.tflite"
@@ -315,7 +315,7 @@ class TestParts:
 
 
 class Other(BaseHTTPRequestHandler):
-    """Some other program: it says ok to everything, but is no daemon of ours."""
+    """Another program: it answers ok to everything but is not our daemon."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -328,7 +328,7 @@ class Other(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def other_program() -> Iterator[int]:
-    """The port that it serves."""
+    """The port of another program."""
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -391,7 +391,7 @@ class TestService:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Without root's rights, where the tests run with them."""
+    """Drop root's rights, where the tests run with them."""
     groups = os.getgroups()
     if os.getuid() != 0:
         yield
@@ -409,14 +409,14 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may look into; pytest's are root's alone."""
+    """A folder that everybody can read; pytest's folders are only root's."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 def node(folder: Path, mode: int, gid: int | None = None) -> Path:
-    """A node of video4linux without a driver behind it; a file where making one takes root."""
+    """Make a video device without a driver; a plain file where that needs root."""
     path = folder / "video0"
     try:
         os.mknod(path, stat.S_IFCHR, os.makedev(81, 200))

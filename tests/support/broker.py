@@ -1,4 +1,4 @@
-"""A real mosquitto on a free port, a way to it that can be cut, and a listener, for tests."""
+"""A real mosquitto on a free port, a connection to it that can be cut, and a listener."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPEN = ("allow_anonymous true",)
 
 
 class Mosquitto:
-    """A broker that may be killed and started again on its port; `lines` configure it."""
+    """A broker that can be killed and restarted on its port; `lines` configure it."""
 
     def __init__(self, folder: Path, lines: Sequence[str] = OPEN) -> None:
         self._program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -102,9 +102,9 @@ class Heard:
 
 
 class Listener:
-    """Hears all that is said on a broker, in order, and says things; use it as a context manager.
+    """Receives all messages of a broker in order, and sends messages; a context manager.
 
-    It comes back by itself when the broker does.
+    It reconnects by itself.
     """
 
     def __init__(self, port: int, user: str = "", password: str = "", topic: str = "#") -> None:
@@ -137,22 +137,22 @@ class Listener:
         self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
     def ready(self) -> None:
-        """Wait until it hears."""
+        """Wait until it is subscribed."""
         assert self._subscribed.wait(DEADLINE_S)
 
     def say(self, topic: str, payload: str) -> None:
         self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
 
     def send(self, topic: str, payload: str) -> None:
-        """Say something without waiting for the broker."""
+        """Publish a message without waiting for the broker."""
         self._client.publish(topic, payload, qos=1)
 
     def of(self, name: str) -> list[Heard]:
-        """What was heard on topics that end with `name`."""
+        """The messages on topics that end with `name`."""
         return [each for each in list(self.heard) if each.topic.endswith(name)]
 
     def last(self, name: str) -> dict[str, Any]:
-        """The newest values said on a topic that ends with `name`; empty if there are none."""
+        """The newest JSON message on a topic that ends with `name`; empty without one."""
         found = self.of(name)
         return found[-1].values if found else {}
 
@@ -161,10 +161,10 @@ class Listener:
 
 
 class Way:
-    """A TCP connection to `port` that leads through `self.port`, and can be cut.
+    """A TCP proxy from `self.port` to `port` that can be cut.
 
-    While it is closed, connections are refused; while it is `one_way`, the broker hears and is not
-    heard.
+    While it is closed, connections are refused; while it is `one_way`, the broker receives and its
+    answers are dropped.
     """
 
     def __init__(self, port: int) -> None:
@@ -179,7 +179,7 @@ class Way:
         self._thread.start()
 
     def cut(self) -> None:
-        """Break what is connected, and refuse what comes."""
+        """Break the connections and refuse new ones."""
         self._is_open = False
         until(lambda: not self._pairs)
 

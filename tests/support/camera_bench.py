@@ -1,4 +1,4 @@
-"""A camera under test: started with its slot and watched, in a `with` block."""
+"""A camera under test with its slot, as a context manager."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def opener(source: str | int, *, loop: bool = False) -> OpenSource:
 
 
 class Bench:
-    """A camera under test, with the slot it fills and the failures it reports."""
+    """A camera under test, the slot it fills and the failures it reports."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Bench:
         assert not self.failures
 
     def wait_for(self, state: str) -> str:
-        """Wait until the camera is in `state`; the reason."""
+        """Wait until the camera is in `state` and return the reason."""
         until(lambda: self.camera.status.state == state)
         return self.camera.status.reason
 
     def take(self, count: int) -> list[Frame]:
-        """The next `count` frames, fewer if the source ends before."""
+        """Return the next `count` frames, or fewer if the source ends."""
         taken: list[Frame] = []
         seq, deadline_s = 0, time.monotonic() + 20
         while len(taken) < count and time.monotonic() < deadline_s:
@@ -75,7 +75,7 @@ class Bench:
 
 
 def write_images(folder: Path) -> Path:
-    """Three plain images, one of them broken, and a file that is none."""
+    """Write three plain images, a broken one, and a file that is no image."""
     for number, value in ((1, 50), (2, 100), (4, 200)):
         plain = np.full((24, 32, 3), value, np.uint8)
         cv2.imwrite(str(folder / f"{number}.png"), plain)

@@ -1,7 +1,7 @@
-"""A Debian container booted with systemd, for tests: made once, its changes thrown away.
+"""A Debian container booted with systemd, made once; its changes are discarded.
 
 It needs root, systemd-nspawn (Debian's systemd-container), mmdebstrap and OverlayFS. The host's own
-PID 1 may be anything. There are no devices in it, and nothing to reach but this machine.
+PID 1 can be anything. The container has no devices and can reach only this machine.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,make,sudo,procps
 TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter", "ip")
 NAME = "mien-test"
 HOST, GUEST = "10.233.77.1", "10.233.77.2"
-REBOOT = 133  # systemd-nspawn's exit code where the guest asks for one
+REBOOT = 133  # systemd-nspawn's exit code when the container reboots
 
 
 def why_not() -> str:
-    """What keeps a container from being booted here; "" for nothing."""
+    """Return why no container can be booted here, or ""."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if os.geteuid():
         return "booting a container takes root"
@@ -34,9 +34,9 @@ def why_not() -> str:
 
 
 def debian(folder: Path, release: str = "bookworm") -> Path:
-    """The root of a small Debian in `folder`, made by mmdebstrap unless it is there.
+    """Return the root of a small Debian in `folder`, made by mmdebstrap once.
 
-    Raises CannotBoot where it cannot be had.
+    Raises CannotBoot where it cannot be made.
     """
     root = folder / release
     if not root.exists():
@@ -53,13 +53,13 @@ def debian(folder: Path, release: str = "bookworm") -> Path:
 
 
 class CannotBoot(RuntimeError):
-    """The container does not come up on this machine; says what its console said."""
+    """The container does not boot on this machine; carries its console output."""
 
 
 class Container(Machine):
     """A booted container on a copy-on-write view of `base`; use it as a context manager.
 
-    `folder` is where its changes lie meanwhile.
+    `folder` holds its changes meanwhile.
     """
 
     def __init__(self, base: Path, folder: Path) -> None:
@@ -120,7 +120,7 @@ class Container(Machine):
         return self.until(lambda: self._boots > boots, "it reboots") + self.until_booted()
 
     def connect(self) -> None:
-        """Give both ends of its cable an address."""
+        """Give both ends of the network link an address."""
         subprocess.run(["ip", "addr", "replace", f"{HOST}/24", "dev", f"ve-{NAME}"], check=True)
         subprocess.run(["ip", "link", "set", f"ve-{NAME}", "up"], check=True)
         inside = ["nsenter", "--target", self._leader(), "--net", "ip"]
@@ -143,7 +143,7 @@ class Container(Machine):
             self._boots += 1
 
     def _leader(self) -> str:
-        """The process id of its init, seen from here; "" while there is none."""
+        """Return the process id of its init on this machine, or ""."""
         pid = self._nspawn.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

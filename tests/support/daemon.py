@@ -1,4 +1,4 @@
-"""The daemon as a subprocess, for tests: started on port 0, read over HTTP, always ended."""
+"""The daemon as a subprocess: started on port 0, read over HTTP, always ended."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        """The URL the log names, without the last slash."""
+        """The URL that the log shows, without the last slash."""
         found = self.until(lambda: re.search(r"watch: (http://\S+)/$", "\n".join(self.log), re.M))
         return str(found[1])
 
@@ -90,14 +90,14 @@ class Daemon:
         return dict(json.loads(self.get("/state")))
 
     def events(self) -> list[dict[str, Any]]:
-        """The whole lines of the log so far."""
+        """Return the events of the log's complete lines."""
         if not self.events_path.exists():
             return []
         lines = self.events_path.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def reload(self) -> str:
-        """Send SIGHUP and wait for the line that says how it went."""
+        """Send SIGHUP and return the line that reports the result."""
         before = len(self.log)
         self.process.send_signal(signal.SIGHUP)
         done = re.compile(r"reloaded; |reload refused")
@@ -115,7 +115,7 @@ class Daemon:
 
 
 def jpegs(stream: Any) -> Iterator[bytes]:
-    """The pictures of a multipart/x-mixed-replace body, by each part's Content-Length."""
+    """Yield the pictures of a multipart/x-mixed-replace body, by each part's Content-Length."""
     while line := stream.readline():
         if not line.startswith(b"--"):
             continue

@@ -1,4 +1,4 @@
-"""FER2013 drawn small, in every form in which it is published."""
+"""Small drawn datasets in every form in which FER2013 is published."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def pixels(image: NDArray[np.uint8]) -> str:
 
 
 def official_table(per_usage: int = 7) -> str:
-    """`fer2013.csv` as Kaggle has it: `per_usage` faces of each usage, classes in turn."""
+    """Return `fer2013.csv` as on Kaggle: `per_usage` faces of each usage, classes in turn."""
     faces = iter(pictures(per_usage * len(USAGES)))
     rows = [f"{i % 7},{pixels(next(faces))},{usage}" for usage in USAGES for i in range(per_usage)]
     return "\n".join(["emotion,pixels,Usage", *rows]) + "\n"
 
 
 def rerelease_table() -> str:
-    """The same as `icml_face_data.csv`, whose columns stand in another order, after spaces."""
+    """Return the same as `icml_face_data.csv`, with its column order and spaces."""
     rows = [line.split(",") for line in official_table().splitlines()[1:]]
     return "\n".join(["emotion, Usage, pixels", *(f"{e},{u},{p}" for e, p, u in rows)]) + "\n"
 
@@ -62,7 +62,7 @@ def png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def class_folders(root: Path, *splits: str, names: tuple[str, ...] = LABELS) -> Path:
-    """`root`/train/angry/0.png and so on: a picture of each class, gray level 30 × class."""
+    """Write `root`/train/angry/0.png and so on: a picture of each class, gray level 30 × class."""
     for split in splits:
         for label, name in enumerate(names):
             png(root / split / name / "0.png", np.full((48, 48), 30 * label, np.uint8))

@@ -1,4 +1,4 @@
-"""A small dataset that a network learns within moments, in the form of FER2013's table."""
+"""A small dataset that a network learns in seconds, as a FER2013 table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRAINING, TEST = 70, 21
 
 
 def faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noise with a bright stripe whose height tells the class."""
+    """Return noise with a bright stripe, whose height is the class."""
     y = np.arange(n) % len(LABELS)
     x = np.random.default_rng(seed).normal(110, 25, (n, 48, 48))
     for label in range(len(LABELS)):
@@ -22,7 +22,7 @@ def faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def write_table(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
-    """The faces as `fer2013.csv`, with the splits Training and PublicTest."""
+    """Write the faces as `fer2013.csv`, with the splits Training and PublicTest."""
     rows = [
         f"{label},{' '.join(map(str, image.ravel()))},{usage}"
         for usage, n, seed in (("Training", training, 1), ("PublicTest", test, 2))

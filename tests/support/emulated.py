@@ -1,4 +1,4 @@
-"""A Debian for arm64 whose programs run here under QEMU's user-mode emulation, for tests.
+"""A Debian for arm64 whose programs run under QEMU's user-mode emulation.
 
 It needs root, mmdebstrap, unshare and Debian's qemu-user-static. It is unpacked, not booted: its
 programs share this machine's network and kernel.
@@ -16,12 +16,12 @@ PACKAGES = (
     "base-files,systemd,python3,python3-venv,dash,coreutils,ca-certificates,libstdc++6,tzdata"
 )
 TOOLS = ("mmdebstrap", "unshare", "qemu-aarch64-static")
-# How the kernel knows such a program, and who runs it then: F opens the emulator now, so that it
-# is found below another root, too.
+# How the kernel recognizes such a program, and its emulator. F opens the emulator now, so that it
+# is found below another root too.
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 MAGIC = r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"
 MASK = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
-# The emulator's own default, with pointer authentication, is many times slower.
+# The emulator's default, with pointer authentication, is many times slower.
 CPU = "cortex-a72"
 ENTER = """
 root=$0 folder=$1; shift
@@ -35,11 +35,11 @@ exec env -i "$@"
 
 
 class CannotEmulate(RuntimeError):
-    """Programs for arm64 do not run on this machine; says why."""
+    """Programs for arm64 cannot run on this machine; carries the reason."""
 
 
 def why_not() -> str:
-    """What keeps arm64 from being emulated here; "" for nothing."""
+    """Return why arm64 cannot be emulated here, or ""."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if os.geteuid():
         return "emulating arm64 takes root"
@@ -49,9 +49,9 @@ def why_not() -> str:
 
 
 def register() -> None:
-    """Have the kernel run arm64 programs, as qemu-user-static's installation does by systemd.
+    """Register the emulator for arm64 programs, as installing qemu-user-static does with systemd.
 
-    Raises CannotEmulate where it does not let itself be told.
+    Raises CannotEmulate where the kernel refuses.
     """
     try:
         if not (BINFMT / "register").exists():
@@ -66,9 +66,9 @@ def register() -> None:
 
 
 def debian(folder: Path, release: str) -> Path:
-    """The root of a small Debian for arm64 in `folder`, unpacked unless it is there.
+    """Return the root of a small Debian for arm64 in `folder`, unpacked once.
 
-    Raises CannotEmulate where it cannot be had.
+    Raises CannotEmulate where it cannot be made.
     """
     root = folder / release
     if not root.exists():
@@ -86,9 +86,9 @@ def debian(folder: Path, release: str) -> Path:
 
 
 def _trust(root: Path) -> None:
-    """Write the file of certificates that ca-certificates makes when it is configured.
+    """Write the file of certificates that configuring ca-certificates would make.
 
-    Debian's pip reads it before it does anything.
+    Debian's pip reads it first.
     """
     known = sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
     bundle = root / "etc/ssl/certs/ca-certificates.crt"
@@ -97,9 +97,9 @@ def _trust(root: Path) -> None:
 
 
 def command(root: Path, folder: Path, *words: str, cwd: Path) -> Sequence[str]:
-    """What runs `words` in `root`, where `folder` is at the path it has here, with its files.
+    """Return the command that runs `words` in `root`, with `folder` at the same path.
 
-    The process started becomes the program: signals reach it.
+    The started process becomes the program, so signals reach it.
     """
     environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", f"HOME={folder}", f"QEMU_CPU={CPU}"]
     inside = ["chroot", str(root), "sh", "-c", 'cd "$0" && exec "$@"', str(cwd), *words]

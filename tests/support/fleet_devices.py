@@ -1,7 +1,7 @@
-"""Many devices, each a process with the daemon's own log and MQTT parts, and made-up events.
+"""Many devices: processes with the daemon's own log and MQTT parts, and generated events.
 
-Arguments: the broker's port, a folder, how many devices, for how many seconds, at how many events a
-second. Each ends when the broker has all its events; prints how many were made in all.
+Arguments: the broker's port, a folder, the number of devices, seconds, events per second. Each ends
+when the broker has all its events. Prints the total number of events.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STATE: dict[str, Any] = {
 
 
 def be_a_device(number: int, port: int, folder: Path, seconds: float, rate: float) -> None:
-    """Make events and send them until the broker has them all."""
+    """Generate events and send them until the broker has all of them."""
     log = RotatingLog(folder / f"{number:04}" / "events.jsonl", LogPolicy())
     log.open()
     written: Backlog[Event] = Backlog(1)
@@ -79,7 +79,7 @@ def be_a_device(number: int, port: int, folder: Path, seconds: float, rate: floa
     thread = threading.Thread(target=mqtt.run)
     thread.start()
     count = round(seconds * rate)
-    start_s = time.monotonic() + number % 100 / 100 / rate  # not all in the same moment
+    start_s = time.monotonic() + number % 100 / 100 / rate  # spread over time
     for n in range(count):
         time.sleep(max(start_s + n / rate - time.monotonic(), 0))
         feed.put(Event(datetime.now(UTC), "n", {"camera": number, "n": n}))

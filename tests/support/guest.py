@@ -1,8 +1,8 @@
-"""A Debian computer emulated by QEMU, with cameras that the kernel makes, for tests.
+"""A Debian computer emulated by QEMU, with the kernel's virtual cameras.
 
-Its disk is made once, as root, by mmdebstrap and mke2fs; what a run writes is thrown away. There is
-a real kernel, systemd and udev in it, and nothing to reach but this machine. `vivid` is the
-kernel's own virtual camera; v4l2loopback shows what is written to it.
+Its disk is made once, as root, by mmdebstrap and mke2fs; what a run writes is discarded. It has a
+real kernel, systemd and udev, and can reach only this machine. `vivid` is the kernel's own virtual
+camera; v4l2loopback shows what is written to it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ WEB_PORT = 8080
 
 
 class CannotBoot(RuntimeError):
-    """The guest does not come up on this machine; says why."""
+    """The guest does not boot on this machine; carries the reason."""
 
 
 def why_not() -> str:
-    """What keeps a guest from being made and booted here; "" for nothing."""
+    """Return why no guest can be made and booted here, or ""."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if os.geteuid():
         return "making the guest's disk takes root"
@@ -50,9 +50,9 @@ def why_not() -> str:
 
 
 def image(folder: Path) -> Path:
-    """The folder of the guest's disk, kernel and key, made for some minutes unless it is there.
+    """Return the folder of the guest's disk, kernel and key; making it once takes minutes.
 
-    Raises CannotBoot where it cannot be had.
+    Raises CannotBoot where it cannot be made.
     """
     whole = folder / "guest"
     if not whole.exists():
@@ -95,9 +95,9 @@ def _do(*words: str) -> None:
 
 
 class Guest(Machine):
-    """A booted guest with the disk of `image`, which stays as it is; use it as a context manager.
+    """A booted guest with the unchanged disk of `image`; use it as a context manager.
 
-    Everything takes about twenty times as long as on this machine.
+    Everything takes about twenty times longer than on this machine.
     """
 
     deadline_s: ClassVar[float] = 300.0
@@ -143,7 +143,7 @@ class Guest(Machine):
         return f"http://127.0.0.1:{self._web_port}"
 
     def put(self, path: Path, target: str) -> None:
-        """Write the content of a file of this machine to the path `target`."""
+        """Copy a file of this machine to the path `target`."""
         done = self._attempt(("cp", "/dev/stdin", target), path.read_bytes())
         assert done.returncode == 0, done.stderr
 
@@ -172,7 +172,7 @@ class Guest(Machine):
         return subprocess.CompletedProcess(words, done.returncode, said, complained)
 
     def _ssh(self, *options: str) -> list[str]:
-        """Over the one connection for all, once it is there."""
+        """Run a command over the shared connection, once it exists."""
         settings = {
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",

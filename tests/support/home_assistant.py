@@ -1,4 +1,4 @@
-"""What Home Assistant makes of an announcement and of messages, by its documentation."""
+"""What Home Assistant does with an announcement and with messages, by its documentation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SCHEMA = ROOT / "tests" / "data" / "home_assistant.schema.json"
 
 
 def check(announcement: dict[str, Any]) -> None:
-    """Fails unless Home Assistant would take the announcement."""
+    """Fail unless Home Assistant would accept the announcement."""
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(announcement)
 
 
 def rendered(component: dict[str, Any], payload: bytes) -> str:
-    """A component's value after a message. Its templates are Jinja's."""
+    """Return a component's value after a message, by its Jinja template."""
     template = Environment(autoescape=False).from_string(component["value_template"])  # noqa: S701
     return template.render(value=payload.decode(), value_json=json.loads(payload))

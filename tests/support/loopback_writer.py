@@ -1,6 +1,6 @@
 """`python loopback_writer.py NODE WIDTH HEIGHT`: the demo as MJPG on a v4l2loopback device.
 
-It runs in the guest, on what the service is installed with.
+It runs in the guest, in the service's environment.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import cv2
 
 from edge_daemon.capture.demo.scene import Demo
 
-# struct v4l2_format of linux/videodev2.h, for video output: its type, and of the picture width,
-# height, pixel format, field and the most bytes.
+# struct v4l2_format of linux/videodev2.h, for video output: type, width, height, pixel format,
+# field and maximum number of bytes.
 S_FMT = 0xC0D05605
 FORMAT = struct.Struct("=I4xII4sIII176x")
 OUTPUT, NO_FIELD = 2, 1

@@ -1,6 +1,6 @@
-"""A machine with the service on it, as tests reach it: by commands and over HTTP.
+"""A machine with the service, reached by commands and over HTTP.
 
-What it is, a container or an emulated computer, is a matter of its `attempt`.
+A subclass defines what it is, a container or an emulated computer, by its `attempt`.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Machine(ABC):
-    """Runs commands as root; `deadline_s` is how long it is waited for."""
+    """Runs commands as root; `deadline_s` is the longest wait."""
 
     deadline_s: ClassVar[float] = 120.0
-    token = ""  # of its web server
+    token = ""  # for its web server
 
     @abstractmethod
     def attempt(self, *words: str) -> Any:
-        """A command's subprocess.CompletedProcess[str], whether it fails or not."""
+        """Run a command; return its subprocess.CompletedProcess[str], whether it fails or not."""
 
     @abstractmethod
     def url(self, port: int = 8080) -> str:
-        """Where its web server answers this machine."""
+        """Return the address of its web server."""
 
     def run(self, *words: str, check: bool = True) -> str:
-        """What a command in it prints; fails with both outputs where it fails."""
+        """Run a command and return what it prints; fail with both outputs if it fails."""
         done = self.attempt(*words)
         assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return str(done.stdout)
 
     def shell(self, line: str, cwd: str = "/root") -> str:
-        """The same for a line as one would type it."""
+        """Run a line as one would type it."""
         return self.run("sh", "-e", "-c", f"cd {cwd}\n{line}")
 
     def until(self, met: Callable[[], Any], what: str) -> float:
@@ -51,21 +51,21 @@ class Machine(ABC):
         return time.monotonic() - started_s
 
     def show(self, name: str, unit: str = UNIT) -> str:
-        """A property of a unit."""
+        """Return a property of a unit."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
 
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit=edge-daemon*")
 
     def get(self, path: str, token: str | None = None, port: int = 8080) -> Any:
-        """The answer that this machine gets from it."""
+        """Send a GET request."""
         request = urllib.request.Request(self.url(port) + path)
         if token := self.token if token is None else token:
             request.add_header("Authorization", f"Bearer {token}")
         return urllib.request.urlopen(request, timeout=10)
 
     def status(self, path: str, token: str | None = None) -> int:
-        """Its status; 0 for no answer."""
+        """Return the status of a GET request, 0 without an answer."""
         try:
             with self.get(path, token) as answer:
                 return int(answer.status)
@@ -88,7 +88,7 @@ class Machine(ABC):
 
 @contextmanager
 def timed(what: str, at_most_s: float | None = None) -> Iterator[None]:
-    """Print how long it took; with `at_most_s` it must not take longer."""
+    """Print the duration; fail if it is longer than `at_most_s`."""
     started_s = time.monotonic()
     yield
     took_s = time.monotonic() - started_s

@@ -1,4 +1,4 @@
-"""A network camera on loopback that can be stopped, frozen, cut and started anew, for tests."""
+"""A network camera on loopback that can be stopped, frozen, cut and restarted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Mode = Literal["ok", "silent", "still", "close", "cut", "damaged", "refuse", "ba
 
 
 def demo_jpegs(width: int, height: int, count: int = 30) -> list[bytes]:
-    """The demo's first seconds as JPEG pictures."""
+    """Return the demo's first seconds as JPEG pictures."""
     demo = Demo(width, height)
     return [cv2.imencode(".jpg", demo.render(n / 10))[1].tobytes() for n in range(count)]
 
 
 class MjpegServer(ThreadingHTTPServer):
-    """Serves `jpegs` in a loop; a `user` ("name:password") has to be given where one is set."""
+    """Serves `jpegs` in a loop; requires `user` ("name:password") where it is set."""
 
     daemon_threads = True
     block_on_close = False
@@ -55,7 +55,7 @@ class MjpegServer(ThreadingHTTPServer):
         return f"http://viewer:secret@{self.host}:{self.server_port}/cam.mjpg?key=secret"
 
     def stop(self) -> None:
-        """Be gone, as after a power cut: no connection is left and none is taken."""
+        """Disappear, as after a power cut: break all connections and accept none."""
         self.closing.set()
         self.shutdown()
         self._serving.join()

@@ -1,4 +1,4 @@
-"""Where the checkout and the test data are, and how Chromium is started."""
+"""Paths of the checkout and the test data, and the flags for Chromium."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ CHROMIUM_FLAGS = (
 
 
 def data_dir() -> Path:
-    """The folder of datasets and clips: $MIEN_DATA, or ../shared/data beside the checkout."""
+    """Return the folder of datasets and clips: $MIEN_DATA, or ../shared/data."""
     return Path(os.environ.get("MIEN_DATA", ROOT / ".." / "shared" / "data")).resolve()

@@ -1,4 +1,4 @@
-"""A publisher of signed models on a web server, for tests."""
+"""A publisher of signed models on a web server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Publisher:
         publish(self.file, version, self.key_file)
 
     def publish(self, version: int, change: Callable[[zipfile.ZipFile], None] | None = None) -> str:
-        """Sign the shipped model, with a note that makes it another file, as `version`."""
+        """Sign the shipped model as `version`, with a note that makes it a different file."""
         self.file.write_bytes(self._model.read_bytes())
         with zipfile.ZipFile(self.file, "a") as archive:
             archive.writestr("note.txt", f"version {version}")

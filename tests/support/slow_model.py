@@ -1,4 +1,4 @@
-"""A model that answers as it should and takes a tenth of a second for it."""
+"""A model that answers correctly but takes a tenth of a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.stripes import keras, stripes
 
 
 def slow_model(shipped: Path) -> bytes:
-    """An untrained network, with goldens of its own and all else as in the `shipped` model."""
+    """Write an untrained network with its own goldens and the metadata of the `shipped` model."""
     with zipfile.ZipFile(shipped) as archive:
         spec = json.loads(archive.read("spec.json"))
     layers = keras.layers

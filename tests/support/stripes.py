@@ -1,4 +1,4 @@
-"""A tiny network that tells where a bright stripe is, in the form in which `train` exports one."""
+"""A tiny network that locates a bright stripe, exported in the form of `train`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SPEC: dict[str, Any] = {
 
 
 def stripes(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noise with a bright stripe whose height tells the class."""
+    """Return noise with a bright stripe, whose height is the class."""
     rng = np.random.default_rng(seed)
     classes = np.arange(n) % len(LABELS)
     images = rng.normal(110, 30, (n, 48, 48, 1))
@@ -64,7 +64,7 @@ def save_network(folder: Path, model: Any) -> None:
 
 
 def write_export(folder: Path) -> None:
-    """Train the network for a moment and export it, with 100 calibration and 280 test images."""
+    """Train the network briefly and export it, with 100 calibration and 280 test images."""
     folder.mkdir()
     keras.utils.set_random_seed(7)
     model = tiny_network()

@@ -1,7 +1,7 @@
-"""Trains a small network for two epochs on the devices it is told, and saves its weights.
+"""Trains a small network for two epochs on the given devices, and saves its weights.
 
-`python train_spread.py FOLDER [ADDRESS PROCESSES PROCESS]`, with KERAS_BACKEND=jax; no address and
-no XLA_FLAGS is one device.
+`python train_spread.py FOLDER [ADDRESS PROCESSES PROCESS]`, with KERAS_BACKEND=jax; without an
+address and XLA_FLAGS there is one device.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from train.__main__ import main
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    """`main` in this process, which has TensorFlow loaded already, and what it printed."""
+    """Run `main` in this process, where TensorFlow is loaded; return exit code and output."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         status = main([str(a) for a in arguments])
     return status, out.getvalue()

@@ -1,4 +1,4 @@
-"""A web server with made-up views, for tests of what it serves; everything else in it is real."""
+"""The real web server with generated views."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COMMON = {
 
 
 def view(number: int, size: tuple[int, int] = (160, 120)) -> View:
-    """A view of one flat gray level, which tells it from its neighbours."""
+    """Return a view of one flat gray level, different from those before and after it."""
     width, height = size
     bgr = np.full((height, width, 3), number * 40 % 256, np.uint8)
     face = Face(1, Box(40, 40, 30, 30), "", 0.0, (), since_s=0.0)
@@ -52,13 +52,13 @@ def view(number: int, size: tuple[int, int] = (160, 120)) -> View:
 
 
 def noise(number: int) -> View:
-    """A view that compresses badly: a quarter of a megabyte or more."""
+    """Return a view that compresses badly: a quarter of a megabyte or more."""
     bgr = np.random.default_rng(number).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT))
 
 
 def face(number: int, label: str, score: float) -> dict[str, Any]:
-    """A face as /state has it."""
+    """Return a face as in /state."""
     scores = dict.fromkeys(LABELS, (1 - score) / 6) | {label: score}
     box = [40, 30, 60, 60]
     return {
@@ -67,7 +67,7 @@ def face(number: int, label: str, score: float) -> dict[str, Any]:
 
 
 def read_part(stream: Readable) -> tuple[Message, bytes]:
-    """The next part of a stream by its Content-Length, as strict clients read it."""
+    """Read the next part of a stream by its Content-Length, as strict clients do."""
     assert stream.readline() == f"--{BOUNDARY}\r\n".encode()
     headers = Message()
     while (line := stream.readline()) != b"\r\n":
@@ -85,7 +85,7 @@ def _stills() -> tuple[Detector, Classifier]:
 
 
 class Readable(Protocol):
-    """What a stream is read from."""
+    """An object that a stream is read from."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -93,7 +93,7 @@ class Readable(Protocol):
 
 
 class Answer(NamedTuple):
-    """A whole response."""
+    """A complete response."""
 
     status: int
     headers: Message
@@ -101,7 +101,7 @@ class Answer(NamedTuple):
 
 
 class Site:
-    """The server, what it shows, and how to ask it. It is its own report of the daemon."""
+    """The server, its views, and requests to it. It is its own report of the daemon."""
 
     def __init__(
         self,
@@ -213,14 +213,14 @@ class Site:
         return self.health
 
     def happens(self, kind: str, at: datetime | None = None, **fields: Any) -> None:
-        """An event is made; it is on disk soon."""
+        """Make an event; it is on disk soon."""
         self.feed.put(Event(at or datetime.now(UTC), kind, COMMON | fields))
 
     def until_logged(self, count: int) -> None:
         until(lambda: self._log.status.written >= count)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """The answer to a request; header names with _ for -."""
+        """Send a request; header names have _ for -."""
         return self.send(path, method, None, headers)
 
     def send(
@@ -244,7 +244,7 @@ class Site:
             yield response
 
     def until_watched_by(self, count: int) -> None:
-        """Wait for so many viewers; that one has left shows when a picture is sent to it."""
+        """Wait for a number of viewers; a lost one is noticed when a picture is sent."""
 
         def watched() -> bool:
             self.views.put(view(1))
@@ -260,7 +260,7 @@ class Site:
 
     @contextmanager
     def camera_running(self, size: tuple[int, int] = (160, 120), fps: float = 50) -> Iterator[None]:
-        """Views come until the end of the block."""
+        """Publish views until the end of the block."""
         ended = threading.Event()
 
         def run() -> None:
@@ -280,7 +280,7 @@ class Site:
 
 @contextmanager
 def served(folder: Path, first: View) -> Iterator[Site]:
-    """A site that shows `first`; neither a thread nor a viewer is left of it."""
+    """A site that shows `first`; fails if a thread or viewer remains afterwards."""
     threads = set(threading.enumerate())
     site = Site(folder)
     site.start()
