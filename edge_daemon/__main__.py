@@ -203,9 +203,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a picture, a video, or a folder"
-    )
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a video, or a folder")
     command.add_argument("--out", type=Path, metavar="DIR", help="write annotated copies there")
     command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
     where = command.add_mutually_exclusive_group()

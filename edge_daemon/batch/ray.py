@@ -1,7 +1,7 @@
-"""Ray cluster: jobs in, the results of many machines out. The adapter of ray.
+"""Reads files on a Ray cluster.
 
-Every machine needs Mien installed alike, and files and model under the same paths, as on a shared
-disk. https://docs.ray.io/en/latest/ray-core/tasks.html
+Every machine needs the same Mien, and files and model under the same paths, as on a shared disk.
+https://docs.ray.io/en/latest/ray-core/tasks.html
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Generator, Iterable
+from functools import cache
+from typing import Any
 
-from edge_daemon.batch.reader import Job, Result
-from edge_daemon.batch.workers import AHEAD, in_order, read_file
-from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.batch.build import build_reader
+from edge_daemon.batch.files import Job, Unreadable
+from edge_daemon.batch.reader import FileReader, Result
+from edge_daemon.batch.workers import AHEAD, in_order
+from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
+
+PIXEL_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # read when OpenCV is loaded, there as here
 
 
 class RayUnavailable(UserError):
@@ -20,12 +27,11 @@ class RayUnavailable(UserError):
 
 
 def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[Result]:
-    """The results of `jobs`, in their order, read by the cluster at `address`.
+    """Yield the results of `jobs` in their order, read by the cluster at `address`.
 
-    `address` is as `ray.init` takes it: "auto", "ray://HOST:10001", or "local" for one made for
-    this run on this machine; the first two find a cluster of the same versions of Ray and Python
-    only. `settings` is the configuration as JSON. Raises RayUnavailable, and
-    WorkersLost when a machine is lost and its files cannot be read elsewhere either.
+    `address` is as `ray.init` takes it: "auto", "ray://HOST:10001", or "local" for a cluster of
+    this machine and this run; the first two find clusters of the same versions of Ray and Python
+    only. `settings` is the configuration as JSON. Raises RayUnavailable.
     """
     try:
         import ray  # noqa: PLC0415
@@ -38,19 +44,38 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
             include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.WARNING,
+            runtime_env={"env_vars": {PIXEL_LIMIT: os.environ.get(PIXEL_LIMIT, "")}},
         )
     except Exception as error:  # Ray raises nothing more special where its processes do not start
-        raise RayUnavailable(
-            f"--ray {address}: no Ray cluster answers there: {reason_of(error)}"
-        ) from error
-    task = ray.remote(num_cpus=1)(read_file)
+        why = str(error).strip().partition("\n")[0]
+        raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {why}") from error
+    task = ray.remote(num_cpus=1)(_read)
+
+    def result(handle: tuple[Job, Any]) -> list[Result]:
+        job, answer = handle
+        try:
+            results: list[Result] = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            why = str(error).strip().splitlines()[-1]
+            return [Unreadable(f"{job.name}: the worker that was reading it was lost: {why}")]
+        return results
+
     try:
         yield from in_order(
             jobs,
-            submit=lambda job: task.remote(settings, job),
-            result=ray.get,
-            lost=ray.exceptions.RayError,
+            submit=lambda job: (job, task.remote(settings, job)),
+            result=result,
             ahead=AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1),
         )
     finally:
         ray.shutdown()
+
+
+def _read(settings: str, job: Job) -> list[Result]:
+    """Read one file, in a process that reads others as well."""
+    return list(_reader(settings).read(job))
+
+
+@cache
+def _reader(settings: str) -> FileReader:
+    return build_reader(Config.model_validate_json(settings))

@@ -1,55 +1,117 @@
-"""Worker pool: jobs in, the results of several processes out, in the order of the jobs."""
+"""Reads files in several processes and gives the results in the order of the files."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from queue import SimpleQueue
 from typing import Final, TypeVar
 
 import cv2
 
 from edge_daemon.batch.build import build_reader
-from edge_daemon.batch.reader import FileReader, Job, Result
+from edge_daemon.batch.files import Job, Unreadable
+from edge_daemon.batch.reader import Result
 from edge_daemon.config.schema import Config
 
-AHEAD: Final = 8  # jobs handed out for each worker: none idles while a long video is waited for
+AHEAD: Final = 8  # jobs handed out for each worker, so that none idles during a long video
 
 Handle = TypeVar("Handle")
 
 
-class WorkersLost(RuntimeError):
-    """A worker ended before its work did: out of memory, perhaps."""
+class WorkerProcess:
+    """A process that reads files, one at a time; a lost one is replaced for the next file.
+
+    `settings` is the configuration as JSON.
+    """
+
+    def __init__(self, settings: str) -> None:
+        self._settings = settings
+        self._starting = threading.Lock()  # for a process that is half started cannot be ended
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._stopped = False
+
+    def read(self, job: Job) -> list[Result]:
+        """Return the results of one file; whatever ends the process ends that file only."""
+        with self._starting:
+            if self._stopped:
+                return []
+            if self._process is None or not self._process.is_alive():
+                self._start()
+            process, connection = self._process, self._connection
+        assert process is not None and connection is not None  # noqa: S101
+        try:
+            connection.send(job)
+            results: list[Result] = connection.recv()
+        except (EOFError, OSError):
+            return [self._lost(job, process)]
+        return results
+
+    def stop(self) -> None:
+        """End the process at once, and start none again."""
+        with self._starting:
+            self._stopped = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def _start(self) -> None:
+        spawn = multiprocessing.get_context("spawn")  # an interpreter's threads survive no fork
+        self._connection, theirs = spawn.Pipe()
+        self._process = spawn.Process(
+            target=_serve, args=(self._settings, theirs), name="mien-classify", daemon=True
+        )
+        self._process.start()
+        theirs.close()  # the worker's alone, so that its end is noticed here
+
+    def _lost(self, job: Job, process: SpawnProcess) -> Unreadable:
+        process.join()
+        code = process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return Unreadable(
+            f"{job.name}: the process that was reading it ended early ({how}), "
+            "perhaps for lack of memory"
+        )
 
 
 def read_in_processes(settings: str, jobs: Iterable[Job], workers: int) -> Generator[Result]:
-    """The results of `jobs`, read by `workers` processes with the settings `settings` (JSON).
+    """Yield the results of `jobs`, read by `workers` processes with the configuration `settings`.
 
-    Closing the generator ends the processes. Raises WorkersLost.
+    Closing the generator ends the processes.
     """
-    spawn = multiprocessing.get_context("spawn")  # an interpreter's threads do not survive a fork
-    with ProcessPoolExecutor(workers, spawn, initializer=_die_on_ctrl_c) as pool:
+    processes = [WorkerProcess(settings) for _ in range(workers)]
+    idle: SimpleQueue[WorkerProcess] = SimpleQueue()
+    for process in processes:
+        idle.put(process)
+
+    def read(job: Job) -> list[Result]:
+        process = idle.get()
         try:
-            yield from in_order(
-                jobs,
-                submit=lambda job: pool.submit(read_file, settings, job),
-                result=lambda future: future.result(),
-                lost=BrokenProcessPool,
-                ahead=AHEAD * workers,
-            )
-        except BaseException:  # do not wait for what nobody wants any more
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+            return process.read(job)
+        finally:
+            idle.put(process)
 
-
-def read_file(settings: str, job: Job) -> list[Result]:
-    """Read one file, in a process that reads others as well."""
-    return list(_reader(settings).read(job))
+    threads = ThreadPoolExecutor(workers)
+    try:
+        yield from in_order(
+            jobs,
+            submit=lambda job: threads.submit(read, job),
+            result=Future.result,
+            ahead=AHEAD * workers,
+        )
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.stop()
+        threads.shutdown()
 
 
 def in_order(
@@ -57,32 +119,36 @@ def in_order(
     *,
     submit: Callable[[Job], Handle],
     result: Callable[[Handle], list[Result]],
-    lost: type[Exception],
     ahead: int,
 ) -> Iterator[Result]:
-    """Hand out up to `ahead` jobs and give their results in order; `lost` becomes WorkersLost."""
+    """Hand out up to `ahead` jobs and yield their results in the order of the jobs."""
     waiting: deque[Handle] = deque()
-    try:
-        for job in jobs:
-            waiting.append(submit(job))
-            if len(waiting) > ahead:
-                yield from result(waiting.popleft())
-        while waiting:
+    for job in jobs:
+        waiting.append(submit(job))
+        if len(waiting) > ahead:
             yield from result(waiting.popleft())
-    except lost as error:
-        why = str(error).strip().splitlines()[-1]
-        raise WorkersLost(
-            f"a worker ended before its work did, and the rest with it: {why}"
-        ) from error
+    while waiting:
+        yield from result(waiting.popleft())
 
 
-@cache
-def _reader(settings: str) -> FileReader:
-    """Built once in each process."""
+def _end_with_parent() -> None:
+    """End this process with its parent, in the middle of a file too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _serve(settings: str, connection: Connection) -> None:
+    """Read files until the other side closes the connection: the body of a worker process."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal sends it here too: no traceback
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)  # there is a process for every core
-    return build_reader(Config.model_validate_json(settings))
-
-
-def _die_on_ctrl_c() -> None:
-    """A terminal sends it to the workers, too: they end without a traceback each."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with closing(build_reader(Config.model_validate_json(settings))) as reader:
+        while True:
+            try:
+                job: Job = connection.recv()
+            except EOFError:
+                return
+            connection.send(list(reader.read(job)))

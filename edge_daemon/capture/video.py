@@ -69,6 +69,17 @@ class VideoFile:
             ) from error
 
 
+def frame_count(path: Path) -> int:
+    """Return how many frames the header of a video file promises; 0 if it cannot be read."""
+    try:
+        with av.open(path, metadata_errors="replace") as container:
+            stream = _video_stream(container, str(path))
+            duration_s = (container.duration or 0) / av.time_base
+            return stream.frames or round(duration_s * _nominal_fps(stream))
+    except (av.FFmpegError, OSError, ValueError, SourceError):
+        return 0
+
+
 class _FileDecoder:
     """Decodes one opened file and notes what is wrong with it."""
 

@@ -110,7 +110,11 @@ def decode_picture(
 def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
     *first, last = sorted(formats)
     names = f"{', '.join(first)} or {last}"
-    return f"the picture is {kind}, not {names}" if kind else f"this is not a {names} picture"
+    if kind is not None:
+        return f"the picture is {kind}, not {names}"
+    if formats == FORMATS:
+        return "this is not a picture in a known format"
+    return f"this is not a {names} picture"
 
 
 def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, reduced_pixels: int) -> Picture:

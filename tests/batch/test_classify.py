@@ -1,7 +1,8 @@
-"""`python -m edge_daemon classify` on real pictures and clips, by one process, several, and Ray."""
+"""`python -m edge_daemon classify` on real pictures and clips: in one process, several, and Ray."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -10,20 +11,21 @@ import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
-import time
+import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from support.clips import read_clip, write_clip
 from support.paths import ROOT
+from support.waiting import until
 
-from edge_daemon.batch.command import ClassifyError, find, refuse_overwriting
-from edge_daemon.batch.progress import line
-from edge_daemon.batch.reader import Job, Unreadable
 from edge_daemon.core.types import ImageBgr
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
@@ -52,17 +54,10 @@ def album(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Path:
     """Pictures in a folder and one within it, a short clip, and two files that are broken."""
     folder = tmp_path_factory.mktemp("album")
     (folder / "inner").mkdir()
-    capture = cv2.VideoCapture(str(media_dir / "two-people-tilting.mp4"))
-    frames = [np.asarray(capture.read()[1], np.uint8) for _ in range(8)]
-    capture.release()
+    frames = read_clip(media_dir / "two-people-tilting.mp4")[0][:8]
     cv2.imwrite(str(folder / "first.jpg"), frames[0])
     cv2.imwrite(str(folder / "inner" / "second.png"), frames[7])
-    height, width = frames[0].shape[:2]
-    code = cv2.VideoWriter.fourcc(*"MJPG")
-    clip = cv2.VideoWriter(str(folder / "clip.avi"), code, 10, (width, height))
-    for frame in frames:
-        clip.write(frame)
-    clip.release()
+    write_clip(folder / "clip.avi", frames, codec="mjpeg", pixel_format="yuvj420p")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more than a beginning")
     (folder / "broken.mp4").write_bytes(b"no video")
     (folder / "notes.txt").write_text("neither picture nor video")
@@ -71,7 +66,7 @@ def album(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(album: Path) -> subprocess.CompletedProcess[str]:
-    """What one process says of the album."""
+    """The result of one process."""
     return classify(album, "--workers", "1")
 
 
@@ -90,16 +85,23 @@ def test_every_picture_has_its_line(album: Path, plain: subprocess.CompletedProc
     assert {face["id"] for each in found[:8] for face in each["faces"]} == {1, 2}
 
 
-def test_the_unreadable_is_named_and_skipped(plain: subprocess.CompletedProcess[str]) -> None:
-    said = [each for each in plain.stderr.splitlines() if each.startswith("edge_daemon: ")]
+def messages(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [each for each in done.stderr.splitlines() if each.startswith("edge_daemon: ")]
+
+
+def test_the_unreadable_is_named_and_skipped(
+    album: Path, plain: subprocess.CompletedProcess[str]
+) -> None:
+    picture, video, ignored = messages(plain)
     assert plain.returncode == 1
-    assert len(said) == 2
-    assert "broken.jpg is not an image that OpenCV can read: skipped" in said[0]
-    assert "broken.mp4 is not a video that can be decoded" in said[1]
-    assert "\r" not in plain.stderr  # no bar where no terminal is
+    assert f"{album}/broken.jpg: the picture is damaged" in picture
+    assert picture.endswith(": skipped")
+    assert f"{album}/broken.mp4 is not a video that can be decoded" in video
+    assert ignored == "edge_daemon: not read: 1 .txt file"
+    assert "\r" not in plain.stderr  # no bar without a terminal
 
 
-def test_several_processes_say_the_same(
+def test_several_processes_print_the_same(
     album: Path, plain: subprocess.CompletedProcess[str]
 ) -> None:
     done = classify(album, "--workers", "2")
@@ -113,7 +115,7 @@ def test_several_processes_say_the_same(
     importlib.util.find_spec("ray") is None,
     reason="NOT TESTED: classify --ray; Ray is not installed (make test-ray installs it)",
 )
-def test_a_ray_cluster_says_the_same(
+def test_a_ray_cluster_prints_the_same(
     album: Path, plain: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "100")  # a busy machine needs longer
@@ -124,7 +126,7 @@ def test_a_ray_cluster_says_the_same(
     assert sum("skipped" in each for each in done.stderr.splitlines()) == 2
 
 
-def test_without_ray_it_says_what_to_install(album: Path) -> None:
+def test_without_ray_the_message_names_what_to_install(album: Path) -> None:
     without = "import sys; sys.modules['ray'] = None; from edge_daemon.__main__ import main; "
     done = subprocess.run(
         [sys.executable, "-c", without + f"main(['classify', '--ray', 'auto', {str(album)!r}])"],
@@ -161,10 +163,7 @@ def test_annotated_copies_are_written(album: Path, tmp_path: Path) -> None:
     after = np.asarray(cv2.imread(str(copies[2])), np.int16)
     assert before.shape == after.shape
     assert np.abs(before - after).max() > 50  # boxes and bars
-    video = cv2.VideoCapture(str(copies[0]))
-    assert video.get(cv2.CAP_PROP_FPS) == 10
-    assert sum(1 for _ in iter(lambda: video.read()[0], False)) == 8
-    video.release()
+    assert read_clip(copies[0])[1] == pytest.approx([n / 10 for n in range(8)])
 
 
 def shared_detail(a: ImageBgr, b: ImageBgr, box: list[int]) -> float:
@@ -175,13 +174,6 @@ def shared_detail(a: ImageBgr, b: ImageBgr, box: list[int]) -> float:
     return float(np.asarray(np.corrcoef(fine))[0, 1])
 
 
-def pictures_of(path: Path) -> list[ImageBgr]:
-    video = cv2.VideoCapture(str(path))
-    frames = [np.asarray(frame, np.uint8) for _, frame in iter(video.read, (False, None))]
-    video.release()
-    return frames
-
-
 def test_copies_are_blurred_as_the_stream_is(album: Path, tmp_path: Path) -> None:
     hide = ["--set", "privacy.blur_faces=true"]
     files = [album / "clip.avi", album / "first.jpg"]
@@ -189,95 +181,147 @@ def test_copies_are_blurred_as_the_stream_is(album: Path, tmp_path: Path) -> Non
     boxes = [face["box"] for face in records(done.stdout)[-1]["faces"]]
     assert len(boxes) == 2, done.stderr
     for name, copy in (("clip.avi", "clip.mp4"), ("first.jpg", "first.jpg")):
-        clear, coarse = pictures_of(album / name), pictures_of(tmp_path / copy)
+        clear, coarse = read_clip(album / name)[0], read_clip(tmp_path / copy)[0]
         for before, after in zip(clear, coarse, strict=True):  # all, though each waited for later
             assert all(shared_detail(before, after, box) < 0.4 for box in boxes)
 
 
-def test_a_terminal_sees_how_far_it_is(album: Path) -> None:
+def test_a_terminal_sees_progress_and_a_summary(album: Path) -> None:
     primary, terminal = pty.openpty()
-    done = classify(album / "clip.avi", stderr=terminal)
+    termios.tcsetwinsize(terminal, (24, 100))
+    done = classify(album / "clip.avi", album / "broken.jpg", stderr=terminal)
     os.close(terminal)
-    shown = os.read(primary, 100_000).decode()
+    shown = ""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(primary, 100_000):
+            shown += part.decode()
     os.close(primary)
     assert len(records(done.stdout)) == 8
-    assert re.search(r"\[#*-*\] +\d+ %  \d/8  \d+\.\d/s  0:00:\d\d left", shown), shown
-    assert shown.endswith("\r\x1b[K")
+    assert re.search(r"\d+%\|.*\| \d/9 \[", shown), shown
+    faces = sum(len(each["faces"]) for each in records(done.stdout))
+    assert re.search(rf"1 file, {faces} faces, 1 skipped, \d+\.\d s\r\n$", shown), shown
 
 
-def test_the_line_of_progress() -> None:
-    assert line(25, 100, 0.5) == "[######------------------]  25 %  25/100  50.0/s  0:00:02 left"
-    assert line(0, 10, 0.0).endswith("? left")
-    assert "1:01:01 left" in line(1, 3662, 1.0)
-    assert "100 %" in line(12, 10, 1.0)  # a video held more than its header said
-
-
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    assert list(find([tmp_path / "nowhere.jpg"])) == [
-        Unreadable(f"{tmp_path / 'nowhere.jpg'} does not exist")
-    ]
-    (found,) = find([tmp_path])
-    assert found == Unreadable(f"the folder {tmp_path} has no picture and no video in it")
-
-
-def test_copies_never_take_anything_elses_place(tmp_path: Path) -> None:
-    for name in ("a/x.jpg", "b/x.jpg", "a/out/x.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    out = tmp_path / "a" / "out"
-    jobs = [job for job in find([tmp_path / "a", tmp_path / "b"], out) if isinstance(job, Job)]
-    assert [job.copy for job in jobs] == [out / "x.jpg", out / "x-2.jpg"]
-    refuse_overwriting(jobs)
-    same = [job for job in find([tmp_path / "a"], tmp_path / "a") if isinstance(job, Job)]
-    with pytest.raises(ClassifyError, match="would overwrite"):
-        refuse_overwriting(same)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The process ids of the readers it has started so far."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+def worker_ids(process: subprocess.Popen[str]) -> list[int]:
+    """The ids of the processes that read files for `process`."""
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    children = [pid for each in threads for pid in (each / "children").read_text().split()]
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
     return [pid for pid, line in lines.items() if b"spawn_main" in line]
 
 
-@pytest.mark.parametrize("killed", ["worker", "all"])
-def test_an_early_end_leaves_nothing_behind(killed: str, tmp_path: Path) -> None:
-    pipes = [tmp_path / "a.jpg", tmp_path / "b.jpg"]  # whoever reads them waits
-    for pipe in pipes:
-        os.mkfifo(pipe)
+@pytest.fixture
+def endless(album: Path, tmp_path: Path) -> Path:
+    """A folder of two videos that take long to read, and two pictures after them."""
+    folder = tmp_path / "endless"
+    folder.mkdir()
+    pictures = read_clip(album / "clip.avi")[0] * 4
+    clip = write_clip(tmp_path / "clip.ts", pictures, fps=25, codec="mpeg2video")
+    for name in ("a.ts", "b.ts"):
+        (folder / name).write_bytes(clip.read_bytes() * 200)
+    for name in ("c.jpg", "d.jpg"):
+        (folder / name).write_bytes((album / "first.jpg").read_bytes())
+    return folder
+
+
+@pytest.fixture
+def reading(endless: Path) -> Iterator[subprocess.Popen[str]]:
+    """`classify` with two workers, which are at work on the videos."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "edge_daemon", "classify", *map(str, pipes), "--workers", "2"],
+        [sys.executable, "-m", "edge_daemon", "classify", endless, "--workers", "2"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + TIMEOUT_S
-    while len(workers := workers_of(process)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    if killed == "worker":
-        os.kill(workers[0], signal.SIGKILL)
-    else:
-        process.terminate()
-    _, said = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == (1 if killed == "worker" else 130), said
-    assert ("a worker ended before its work did" in said) == (killed == "worker")
-    assert "Traceback" not in said
+    until(lambda: len(worker_ids(process)) == 2, timeout_s=TIMEOUT_S)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_lost_worker_is_replaced(reading: subprocess.Popen[str], endless: Path) -> None:
+    """Whatever kills a worker (the kernel, for lack of memory) ends one file, not the batch."""
+    for worker in worker_ids(reading):
+        os.kill(worker, signal.SIGKILL)
+    printed, errors = reading.communicate(timeout=TIMEOUT_S)
+    assert [Path(each["file"]).name for each in records(printed)] == ["c.jpg", "d.jpg"]
+    assert all(len(each["faces"]) == 2 for each in records(printed))
+    lost = [line for line in errors.splitlines() if "skipped" in line]
+    for name, line in zip(("a.ts", "b.ts"), lost, strict=True):
+        assert f"{endless / name}: the process that was reading it ended early (SIGKILL)" in line
+    assert reading.returncode == 1
+    assert "Traceback" not in errors
+
+
+def test_an_early_end_leaves_nothing_behind(reading: subprocess.Popen[str]) -> None:
+    workers = worker_ids(reading)
+    reading.terminate()
+    _, errors = reading.communicate(timeout=TIMEOUT_S)
+    assert reading.returncode == 130, errors
+    assert "Traceback" not in errors
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
-def test_a_name_that_is_no_text_comes_out_as_it_is(album: Path, tmp_path: Path) -> None:
-    name = os.fsencode(tmp_path) + b"/\xe9t\xe9.jpg"
-    Path(os.fsdecode(name)).write_bytes((album / "first.jpg").read_bytes())
+@pytest.mark.parametrize(("workers", "form"), [("1", "csv"), ("2", "jsonl")])
+def test_a_name_that_is_not_utf8_is_printed_as_it_is(
+    album: Path, tmp_path: Path, workers: str, form: str
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    name = os.fsencode(folder) + b"/\xe9t\xe9."
+    for suffix, source in ((b"avi", "clip.avi"), (b"jpg", "first.jpg")):
+        Path(os.fsdecode(name + suffix)).write_bytes((album / source).read_bytes())
+    words = [str(folder), "--out", str(out), "--workers", workers, "--format", form]
     done = subprocess.run(
-        [sys.executable, "-m", "edge_daemon", "classify", tmp_path, "--format", "csv"],
+        [sys.executable, "-m", "edge_daemon", "classify", *words],
         cwd=ROOT,
         capture_output=True,
         timeout=TIMEOUT_S,
         check=True,
     )
-    assert done.stdout.splitlines()[1].startswith(name + b",")
+    lines = done.stdout.splitlines()
+    if form == "csv":
+        assert lines[1].startswith(name + b"avi,")
+        assert lines[-1].startswith(name + b"jpg,")
+    else:
+        files = [os.fsencode(json.loads(line)["file"]) for line in lines]
+        assert files == [name + b"avi"] * 8 + [name + b"jpg"]
+    copies = sorted(os.fsencode(path.name) for path in out.iterdir())
+    assert copies == [b"\xe9t\xe9.jpg", b"\xe9t\xe9.mp4"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_file_ends_the_batch(album: Path, tmp_path: Path, workers: str) -> None:
+    """A picture too wide for OpenCV's warps, one that claims gigapixels, a cut video, rubbish."""
+    wide = np.zeros((240, 33_000, 3), np.uint8)
+    wide[:, 1000:1480] = np.asarray(cv2.imread(str(album / "first.jpg")))[:240]
+    cv2.imwrite(str(tmp_path / "a-wide.png"), wide)
+    huge = struct.pack(">IIBBBBB", 65_500, 65_500, 8, 2, 0, 0, 0)
+    (tmp_path / "b-huge.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + huge + bytes(40))
+    clip = write_clip(tmp_path / "c-cut.mkv", read_clip(album / "clip.avi")[0] * 4)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    (tmp_path / "d-empty.jpg").touch()
+    (tmp_path / "e-rubbish.mp4").write_bytes(bytes(5000))
+    (tmp_path / "f.jpg").write_bytes((album / "first.jpg").read_bytes())
+    done = classify(tmp_path, "", "n" * 300, "--workers", workers)
+    assert done.returncode == 1
+    printed = {Path(each["file"]).name: each for each in records(done.stdout)}
+    assert list(printed) == ["a-wide.png", "c-cut.mkv", "f.jpg"]
+    assert printed["a-wide.png"]["size"] == [33_000, 240]
+    assert len(printed["f.jpg"]["faces"]) == 2
+    errors = "\n".join(messages(done))
+    for reason in (
+        "'': an empty name is no file: skipped",
+        f"{'n' * 300}: file name too long: skipped",
+        "b-huge.png: the picture is 65500×65500 pixels; the limit is 256 megapixels: skipped",
+        "c-cut.mkv is cut off or damaged",
+        "could be read: the rest is skipped",
+        "d-empty.jpg: the file is empty: skipped",
+        "e-rubbish.mp4 is not a video that can be decoded",
+    ):
+        assert reason in errors, reason
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ ADAPTERS = {
     "mediapipe": {"edge_daemon": {"vision/detector.py"}},
     "prometheus_client": {"edge_daemon": {"status/metrics.py"}},
     "PIL": {"edge_daemon": {"core/picture.py"}},
+    "tqdm": {"edge_daemon": {"batch/output.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
     "requests": {"edge_daemon": {"capture/http.py"}},
-    "av": {"edge_daemon": {"capture/video.py"}},
+    "av": {"edge_daemon": {"capture/video.py", "batch/copies.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
         "edge_daemon": {

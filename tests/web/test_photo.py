@@ -113,9 +113,9 @@ def test_a_place_is_held_until_the_native_work_ends() -> None:
 @pytest.mark.parametrize(
     ("content", "status", "word"),
     [
-        (b"", 415, "not a JPEG"),
+        (b"", 415, "not a JPEG, PNG or WebP picture"),
         (b"GIF89a" + bytes(100), 415, "is GIF, not JPEG, PNG or WebP"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not a JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not a JPEG, PNG or WebP picture"),
         (b"\xff\xd8\xff", 422, "damaged"),
         (png_header(60_000, 60_000), 413, "40 megapixels"),
         (png_header(640, 480), 422, "damaged"),
