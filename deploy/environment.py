@@ -133,6 +133,8 @@ def _install(folder: Path, stamp: str, installs: tuple[tuple[str, ...], ...]) ->
     python = str(folder / "bin/python")
     for arguments in installs:
         _run(python, *PIP, *arguments)
+    for packages in (folder / "lib").glob("python3.*/site-packages"):
+        (packages / "checkout.pth").write_text(f"{SOURCE}\n", encoding="utf-8")
     _run(python, "-m", "compileall", "-q", "edge_daemon")
     marker.write_text(key)
 

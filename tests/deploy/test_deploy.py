@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_a_release_is_the_daemon_its_models_and_its_units() -> None:
     assert {"models/expression.tflite", "systemd/edge-daemon.service", "config.yaml"} <= names
     assert {"edge_daemon/web/templates/index.html", "deploy/__main__.py"} <= names
     assert not [n for n in names if n.startswith(("train", "convert", "tests")) or "cache" in n]
+
+
+def test_a_wheel_is_the_daemon_with_its_data_and_nothing_else() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert setuptools["packages"]["find"]["include"] == ["edge_daemon*"]
+    data = [
+        ROOT / package.replace(".", "/") / pattern
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+    ]
+    for path in (ROOT / "edge_daemon").rglob("*"):
+        if path.is_file() and path.suffix not in {".py", ".pyc"}:
+            assert any(path.match(str(pattern)) for pattern in data), path
 
 
 def test_a_container_is_built_from_all_that_a_release_is_made_of() -> None:
