@@ -7,18 +7,38 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from edge_daemon.capture.build import configured_source
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
-from edge_daemon.events.build import log_file
+from edge_daemon.events.build import check_log, log_file
 from edge_daemon.main_loop import MainLoop, catch_signals
 from edge_daemon.memory import settle_heap
+from edge_daemon.mqtt.build import build_connector
+from edge_daemon.pipeline.build import build_stages
 from edge_daemon.reload import Reloader
 from edge_daemon.systemd import Supervisor
 from edge_daemon.updates.build import with_fetched_model, with_working_model
 from edge_daemon.updates.guard import ModelGuard
+from edge_daemon.web.part import check_web
 from edge_daemon.wiring import build
 
 log = logging.getLogger(__name__)
+
+
+def check(config: Config) -> None:
+    """Check what the start of the daemon checks, without starting or writing anything.
+
+    Loads the model and the detector, and looks at the source, the certificates and the log's
+    folder. Raises UserError.
+    """
+    guard = ModelGuard(None)
+    config = with_fetched_model(config, guard)
+    configured_source(config)
+    build_stages(config, "", guard.check).detector.close()
+    check_log(config)
+    check_web(config)
+    if config.mqtt.host:
+        build_connector(config, client_id="")
 
 
 def run(config: Config, load: Callable[[], Config]) -> int:

@@ -52,7 +52,7 @@ class Output:
         if isinstance(result, Unreadable):
             self.skipped += 1
             what = "the rest is skipped" if result.is_partly_read else "skipped"
-            self._say(f"edge_daemon: {result.reason}: {what}")
+            self._say(f"mien: {result.reason}: {what}")
             return
         if self._shares_terminal:
             self._bar.clear()
@@ -65,7 +65,7 @@ class Output:
         """Name what was found and not read, and sum up."""
         self._bar.close()
         if sentence := ignored_sentence(ignored):
-            self._say(f"edge_daemon: {sentence}")
+            self._say(f"mien: {sentence}")
         if sys.stderr.isatty():
             took_s = time.monotonic() - self._started_s
             self._say(

@@ -9,11 +9,15 @@ different, so that exact equality means a frozen camera.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from edge_daemon.capture.sources import TimedImage
+
+# Without a call of `failure` for this long, the whole process was stopped (SIGSTOP, a suspended
+# machine), or had no processor.
+STOPPED_S: Final = 1.0
 
 
 class Freshness:
@@ -35,7 +39,7 @@ class Freshness:
     def opened(self, now_s: float) -> None:
         """Begin anew: the source is being opened."""
         self._patience_s = self._open_timeout_s
-        self._heard_s = now_s
+        self._heard_s = self._asked_s = now_s
         self._first_s: float | None = None
         self._fresh_s = now_s
         self._repeats = False
@@ -58,6 +62,11 @@ class Freshness:
 
     def failure(self, now_s: float) -> tuple[Literal["silent", "frozen"], str] | None:
         """Return what is wrong with the source, as a cause and in words; None if nothing is."""
+        stopped_s = now_s - self._asked_s
+        self._asked_s = now_s
+        if stopped_s > STOPPED_S:  # the time that nobody could listen does not count
+            self._heard_s = min(self._heard_s + stopped_s, now_s)
+            self._fresh_s = min(self._fresh_s + stopped_s, now_s)
         if now_s - self._heard_s > self._patience_s:
             return "silent", f"was silent for {self._patience_s:g} s"
         if self._repeats and now_s - self._fresh_s > self._timeout_s:

@@ -25,11 +25,10 @@ from edge_daemon.config.schema import (
     validated,
 )
 from edge_daemon.core.errors import UserError, reason_of
-from edge_daemon.core.files import read_file
+from edge_daemon.core.files import INSTALLATION, read_file
 
 PREFIX: Final = "MIEN_"
 MAX_BYTES: Final = 1_000_000
-INSTALLATION: Final = Path(__file__).resolve().parents[2]  # of a checkout or a release
 NO_VARIABLES: Final[Mapping[str, str]] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+_CHECKOUT = Path(__file__).resolve().parents[2]
+# The folder with models/: a checkout, a release on a device, or what an installed wheel brings.
+INSTALLATION: Final = (
+    _CHECKOUT if (_CHECKOUT / "models").is_dir() else Path(sys.prefix, "share", "mien")
+)
+LOCK: Final = ".lock"  # ends the name of a lock file
 PART: Final = ".part"  # ends the name of a file that is not complete yet
 
 
@@ -61,3 +69,46 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(path))
     return content
+
+
+class LockTaken(Exception):
+    """Another process holds the lock; `holder` names it."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class FileLock:
+    """Keeps other processes from using `path` until this one ends.
+
+    The lock is a file beside it, `path` with LOCK appended, that holds the process id.
+    https://man7.org/linux/man-pages/man2/flock.2.html
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock. Raises LockTaken, and OSError if the file cannot be written."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        name = path.with_name(f"{path.name}{LOCK}")
+        self._file = os.fdopen(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640), "r+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with self._file:
+                raise LockTaken(_described(self._file.read(20).strip())) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let other processes take the lock."""
+        self._file.close()
+
+
+def _described(pid: str) -> str:
+    """Describe the process `pid` by its command line, where it can be read."""
+    try:
+        words = Path("/proc", str(int(pid)), "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except (OSError, ValueError):
+        return f"process {pid}" if pid else "another process"
+    return f"process {pid}, `{b' '.join(words).decode(errors='replace')}`"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Final
 
 from edge_daemon.config.schema import Config
+from edge_daemon.core.files import FileLock, LockTaken
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.events.events import Event
 from edge_daemon.events.history import EventHistory
@@ -14,6 +17,8 @@ from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.snapshots import Shot, SnapshotPolicy, SnapshotWriter
 from edge_daemon.events.stream import StreamLog, is_stream
 from edge_daemon.events.writer import EventLog, EventLogError, LogStore
+
+log = logging.getLogger(__name__)
 
 DAY_S: Final = 86400.0
 
@@ -59,6 +64,48 @@ def log_file(config: Config) -> Path | None:
         return Path(name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         raise EventLogError(f"events.path: {name!r} cannot be resolved: {error}.") from error
+
+
+def lock_log(config: Config) -> list[FileLock]:
+    """Keep another daemon from writing to the same files. Raises EventLogError.
+
+    A folder that cannot be written is no reason to refuse here: opening the log decides that.
+    """
+    path = log_file(config)
+    if path is None:
+        return []
+    names = {"events.path": path}
+    if config.events.ram_dir:
+        names["events.ram_dir"] = Path(config.events.ram_dir) / path.name
+    locks = []
+    for key, name in names.items():
+        try:
+            locks.append(FileLock(name))
+        except LockTaken as taken:
+            raise EventLogError(
+                f"{key}: {name} is in use by another daemon ({taken.holder}); stop that one, or "
+                f"set {key} to another place."
+            ) from None
+        except OSError as error:
+            log.info("%s: no lock, so another daemon could write there: %s", name, error.strerror)
+    return locks
+
+
+def check_log(config: Config) -> None:
+    """Check that the log can be written, without writing anything. Raises EventLogError."""
+    path = log_file(config)
+    folders = [path.parent] if path else []
+    folders += [Path(config.events.ram_dir)] if config.events.ram_dir else []
+    for folder in folders:
+        existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        writable = os.access(existing, os.W_OK | os.X_OK)
+        if path and folder == path.parent and path.exists():
+            writable = os.access(path, os.W_OK)
+        if not (existing.is_dir() and writable):
+            key = "events.path" if path and folder == path.parent else "events.ram_dir"
+            raise EventLogError(
+                f"{key}: {existing} is not a folder that this user may write to; set another one."
+            )
 
 
 def log_policy(config: Config) -> LogPolicy:

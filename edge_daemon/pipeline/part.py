@@ -17,10 +17,11 @@ from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.core.types import Frame, Progress, View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
-from edge_daemon.pipeline.build import STILL_FACES, build_stages, still_parts
+from edge_daemon.pipeline.build import STILL_FACES, build_stages, detector_folder, still_parts
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
+from edge_daemon.vision.detector import BLAZEFACE_FILES, DetectorUnavailable
 from edge_daemon.vision.model_file import ModelFile
 from edge_daemon.vision.still import StillReader
 
@@ -159,6 +160,13 @@ class PipelinePart(Part[Config]):
     def adopt(self, config: Config) -> Apply:
         self._discard_unused()
         stages = self._unused = build_stages(config, self._run_id, self._check_model)
+        before, after = self._pipeline.stages.detector.name, stages.detector.name
+        if config.detector.backend == "auto" and (before, after) == ("blazeface", "haar"):
+            raise DetectorUnavailable(
+                f"detector: {detector_folder(config) / BLAZEFACE_FILES[config.detector.range]} is "
+                "missing, so only the Haar cascade could find faces; bring the file back, or set "
+                "detector.backend: haar."
+            )
 
         def apply() -> None:
             self._unused, self._lossless = None, config.camera.lossless

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge_daemon.core.errors import UserError
+from edge_daemon.core.files import INSTALLATION
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.blazeface import BlazeFace
 from edge_daemon.vision.interpreter import Interpreter, ModelError
@@ -20,8 +21,7 @@ BLAZEFACE_FILES = {
     "full": "face_detection_full_range_sparse.tflite",
     "short": "face_detection_short_range.tflite",
 }
-# Where a checkout or a release has them.
-SHIPPED_MODELS = Path(__file__).resolve().parents[2] / "models"
+SHIPPED_MODELS = INSTALLATION / "models"
 FETCH_COMMAND = "python models/fetch_blazeface.py"
 BACKENDS = ("auto", "blazeface", "mediapipe", "haar")
 

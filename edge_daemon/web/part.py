@@ -21,7 +21,7 @@ from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import AccessPolicy
 from edge_daemon.web.api import Report
 from edge_daemon.web.app import WebServer
-from edge_daemon.web.server.listener import CertificateError, Tls, address_to_open
+from edge_daemon.web.server.listener import CertificateError, Tls, address_to_open, tls_context
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +120,12 @@ def _policy(web: WebConfig) -> AccessPolicy:
         cors_origins=web.cors_origins,
         trusted_proxies=web.trusted_proxies,
     )
+
+
+def check_web(config: Config) -> None:
+    """Check that the certificate can be used. Raises CertificateError."""
+    if (tls := _tls(config.web)) is not None:
+        tls_context(tls)
 
 
 def _cannot_listen(web: WebConfig, error: OSError) -> str:

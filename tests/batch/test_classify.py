@@ -86,7 +86,7 @@ def test_every_picture_has_its_line(album: Path, plain: subprocess.CompletedProc
 
 
 def messages(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [each for each in done.stderr.splitlines() if each.startswith("edge_daemon: ")]
+    return [each for each in done.stderr.splitlines() if each.startswith("mien: ")]
 
 
 def test_the_unreadable_is_named_and_skipped(
@@ -97,7 +97,7 @@ def test_the_unreadable_is_named_and_skipped(
     assert f"{album}/broken.jpg: the picture is damaged" in picture
     assert picture.endswith(": skipped")
     assert f"{album}/broken.mp4 is not a video that can be decoded" in video
-    assert ignored == "edge_daemon: not read: 1 .txt file"
+    assert ignored == "mien: not read: 1 .txt file"
     assert "\r" not in plain.stderr  # no bar without a terminal
 
 
@@ -136,7 +136,7 @@ def test_without_ray_the_message_names_what_to_install(album: Path) -> None:
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert "edge_daemon: --ray needs Ray: pip install '.[ray]'" in done.stderr
+    assert "mien: --ray needs Ray: pip install '.[ray]'" in done.stderr
     assert not done.stdout
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("blazeface_dir")
 SABOTAGED = """
 import sys
 from edge_daemon.vision import tracker
-from edge_daemon.__main__ import main
+from edge_daemon.commands import main
 def update(self, detections, now_s):
     raise ZeroDivisionError("sabotage")
 tracker.Tracker.update = update
@@ -98,8 +98,8 @@ def test_events_are_on_disk_while_it_runs(running: Daemon) -> None:
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="NOT TESTED: jq is not installed")
-def test_the_readmes_jq_lines_work(running: Daemon, tmp_path: Path) -> None:
-    lines = re.findall(r"^jq .*$", (ROOT / "README.md").read_text(), re.M)
+def test_the_jq_lines_of_the_documentation_work(running: Daemon, tmp_path: Path) -> None:
+    lines = re.findall(r"^jq .*$", (ROOT / "docs" / "events.md").read_text(), re.M)
     assert len(lines) >= 2
     running.until(lambda: any(e["type"] == "expression_start" for e in running.events()))
     shutil.copy(running.events_path, tmp_path / "events.jsonl")
@@ -198,7 +198,7 @@ def refusal(*words: str | Path) -> str:
         timeout=60,
         check=False,
     )
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    lines = [line for line in done.stderr.splitlines() if not re.match(r"(\S+ \S+ )?INFO", line)]
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1, done.stderr
     return lines[0]
@@ -227,6 +227,15 @@ def test_what_cannot_work_is_refused_in_one_line(
     words = [f"events.path={tmp_path / 'events.jsonl'}", *settings]
     options = [word for setting in words for word in ("--set", setting)]
     assert expected in refusal("run", *options)
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = [f"events.path={tmp_path / 'e.jsonl'}", f"web.port={port}"]
+        options = [word for setting in settings for word in ("--set", setting)]
+        line = refusal("run", *options)
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
 
 
 def test_a_configuration_can_be_checked(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from support.broker import mosquitto
 from support.daemon import Daemon, jpegs
+from support.paths import ROOT
 from support.pictures import decoded
 
 from edge_daemon.reload import FileWatch
@@ -156,6 +157,26 @@ def test_a_bad_file_changes_nothing(site: Site) -> None:
     assert state["model"] == before
     assert (state["camera"]["source"], state["camera"]["reopened"]) == (source, 0)
     assert "Traceback" not in "\n".join(site.daemon.log)
+
+
+def test_a_reload_without_the_detectors_file_is_refused(
+    tmp_path: Path, media_dir: Path, blazeface_dir: Path
+) -> None:
+    installation, config = tmp_path / "installation", tmp_path / "config.yaml"
+    shutil.copytree(ROOT / "edge_daemon", installation / "edge_daemon")
+    shutil.copytree(blazeface_dir, installation / "models")
+    model = str(installation / "models" / "expression.tflite")
+    source = str(media_dir / "signing-book.mkv")
+    config.write_text(yaml.safe_dump({"model": model, "camera": {"source": source}}))
+    start = f"import sys; sys.path.insert(0, {str(installation)!r})"
+    script = f"{start}; from edge_daemon.__main__ import run; run()"
+    with Daemon(tmp_path, config=config, python=("-c", script)) as daemon:
+        daemon.until(lambda: daemon.state()["detector"] == "blazeface")
+        missing = installation / "models" / "face_detection_full_range_sparse.tflite"
+        missing.unlink()
+        assert "refused" in daemon.reload()
+        assert f"detector: {missing} is missing" in "\n".join(daemon.log)
+        assert daemon.state()["detector"] == "blazeface"
 
 
 def test_another_source_opens_the_camera_again(site: Site, media_dir: Path) -> None:

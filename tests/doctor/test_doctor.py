@@ -27,8 +27,8 @@ from support.daemon import Daemon
 from support.paths import ROOT
 
 from deploy.release import requirements
-from edge_daemon.__main__ import main
 from edge_daemon.capture.v4l2 import capture_devices
+from edge_daemon.commands import main
 from edge_daemon.doctor import software
 from edge_daemon.doctor.camera import examine_cameras
 from edge_daemon.doctor.finding import EXIT_CODES, Finding, worst
@@ -116,7 +116,7 @@ class TestWholeReport:
         assert main(["doctor", "--json", "--config", str(config)]) == 2
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err.startswith(f"edge_daemon: {config}, line 2: unknown key 'camera.sauce'")
+        assert said.err.startswith(f"mien: {config}, line 2: unknown key 'camera.sauce'")
         assert said.err.count("\n") == 1
 
 

@@ -35,7 +35,7 @@ LIVELY = ("events.cooldown_s=0", "events.dwell_s=0", "events.update_s=0.1")
 WITHOUT_PAHO = """
 import sys
 sys.modules["paho"] = None
-from edge_daemon.__main__ import main
+from edge_daemon.commands import main
 sys.exit(main())
 """
 

@@ -18,6 +18,7 @@ from support.paths import ROOT
 from support.waiting import until
 
 DEADLINE_S = 40.0
+TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")  # of a log line
 
 
 class Daemon:
@@ -61,7 +62,7 @@ class Daemon:
     def _collect(self) -> None:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
-            self.log += (line.rstrip() for line in iter(lines.readline, ""))
+            self.log += (TIME.sub("", line.rstrip()) for line in iter(lines.readline, ""))
 
     def until(self, met: Callable[[], Any]) -> Any:
         """Wait until `met` returns something true; fails with the log when the daemon ends."""

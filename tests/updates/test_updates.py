@@ -21,7 +21,7 @@ from support.daemon import Daemon
 from support.publisher import Publisher
 from support.waiting import until
 
-from edge_daemon.__main__ import main
+from edge_daemon.commands import main
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Progress
 from edge_daemon.doctor.updates import examine_updates

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from support.paths import ROOT
 
-from edge_daemon.__main__ import main as edge_daemon
+from edge_daemon.commands import main as edge_daemon
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.model_file import ModelFile, read_model_file
 

@@ -1,0 +1,239 @@
+"""The subcommands of `mien` and their options."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edge_daemon import __version__
+from edge_daemon.config.file import load_config
+from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
+from edge_daemon.core.output import complain, log_format
+
+# Read by libraries when they are imported. OpenCV is quiet and waits 3 s instead of 10 for a silent
+# V4L2 device. Large matrices, for which OpenBLAS would start threads, do not occur.
+LIBRARY_ENVIRONMENT: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_LOG_LEVEL": "ERROR",
+    "OPENCV_FFMPEG_LOGLEVEL": "8",
+    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
+}
+MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
+PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take
+DEFAULT_CONFIG: Final = Path("config.yaml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv`; return 0, 1 after a failure, 2 if the user must fix something."""
+    options = _parser().parse_args(argv)
+    for name, value in LIBRARY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", options.max_pixels)
+    command: Callable[[argparse.Namespace], int] = options.function
+    try:
+        return command(options)
+    except UserError as error:
+        complain(str(error))
+        return 2
+    except BrokenPipeError:  # the reader of the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.INFO)
+    from edge_daemon import app  # noqa: PLC0415
+    from edge_daemon.memory import share_heap  # noqa: PLC0415
+
+    share_heap()
+    return app.run(config, lambda: _config(options))
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.ERROR)
+    from edge_daemon import app  # noqa: PLC0415
+
+    app.check(config)
+    print(f"{options.config or 'the defaults'}: valid")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.ERROR)  # warnings are among the findings
+    from edge_daemon.doctor import command as doctor  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    return doctor.run(config, config_file=options.config or DEFAULT_CONFIG, as_json=options.json)
+
+
+def _classify(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.WARNING)
+    from edge_daemon.batch import command as classify  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    request = classify.Request(
+        tuple(options.paths), options.out, options.format, options.workers, options.ray
+    )
+    return classify.run(request, config)
+
+
+def _hash_password(_: argparse.Namespace) -> int:
+    """Print the hash of a password that is typed twice, or of the line on standard input."""
+    from edge_daemon.web.credentials import hash_password  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    typed = sys.stdin.isatty()
+    try:
+        password = getpass.getpass("Password: ") if typed else sys.stdin.readline().rstrip("\n")
+        if typed and getpass.getpass("Again: ") != password:
+            raise UserError("the two passwords are not the same.")
+        print(hash_password(password))
+    except (ValueError, EOFError) as error:
+        raise UserError(str(error) or "no password was typed.") from error
+    return 0
+
+
+def _new_token(_: argparse.Namespace) -> int:
+    from edge_daemon.web.credentials import hash_token, new_token  # noqa: PLC0415
+
+    token = new_token()
+    print(f"token, for the program, shown only now: {token}")
+    print(f"web.token, for the configuration:       {hash_token(token)}")
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    try:
+        from edge_daemon.updates.publish import publish  # noqa: PLC0415
+
+        manifest, public = publish(options.model, options.version, options.key)
+    except ImportError as error:
+        raise UserError("signing needs the package cryptography; fix: pip install it.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(str(error)) from error
+    print(f"{manifest}: {options.model.name} as version {options.version}")
+    print(f"models.key, for the configuration: {public}")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return load_config(options.config, options.set, os.environ)
+
+
+def _log(level: int) -> None:
+    logging.basicConfig(level=level, format=log_format(sys.stderr), stream=sys.stderr)
+
+
+def _interrupt_by_exception() -> None:
+    """Raise KeyboardInterrupt at Ctrl-C, unless SIGINT is ignored as in a background job."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _Version(argparse.Action):
+    """Prints the versions of Mien, the model and the runtime."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from edge_daemon.vision.interpreter import runtime_name  # noqa: PLC0415
+        from edge_daemon.vision.model_file import read_model_file  # noqa: PLC0415
+
+        print(f"mien {__version__}")
+        try:
+            model = read_model_file(Path(load_config(None).model))
+            print(f"model: {model.path} ({model.name}), sha256 {model.sha256[:12]}")
+            print(f"runtime: {runtime_name('auto')}")
+        except UserError as error:
+            print(error)
+        print(f"Python {platform.python_version()}, {platform.machine()}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mien", description="Facial expressions from a camera.")
+    parser.set_defaults(max_pixels=MAX_PIXELS)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the versions of Mien, model and runtime"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(function=function)
+        return command
+
+    run = add("run", _run, "run the daemon until it is stopped")
+    check = add("check-config", _check_config, "check a configuration and the files it names")
+    doctor = add(
+        "doctor",
+        _doctor,
+        "examine this device and print how to fix what is wrong; exit code 0 if all is well, "
+        "1 for a warning, 2 for an error",
+    )
+    classify = add("classify", _classify, "print the faces of pictures and videos")
+    classify.set_defaults(max_pixels=PHOTO_PIXELS)
+    for command in (run, check, doctor, classify):
+        _add_configuration(command)
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    _add_files(classify)
+    add("hash-password", _hash_password, "print the hash of a password, for web.password")
+    add("new-token", _new_token, "print a new token, and its hash for web.token")
+    sign = add("sign", _sign, "write the signed manifest of a model for devices to download")
+    sign.add_argument("model", type=Path)
+    sign.add_argument("--version", type=_positive, required=True, help="larger than any before")
+    sign.add_argument(
+        "--key", type=Path, default=Path("models.key"), help="created if it is missing"
+    )
+    return parser
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None,
+        help="the configuration file; by default config.yaml in this folder, if there is one",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, for example --set camera.source=demo",
+    )
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a video or a folder")
+    command.add_argument("--out", type=Path, metavar="DIR", help="write annotated copies to DIR")
+    command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes; by default one per core"
+    )
+    where.add_argument(
+        "--ray", default="", metavar="ADDRESS", help="a Ray cluster: auto, local, ray://HOST:10001"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
