@@ -162,7 +162,7 @@ class ApiViews:
     def _classify(self, content: bytes, boundary: bytes | None) -> tuple[dict[str, Any], bytes]:
         """Return the faces in an uploaded picture, in its own pixels, and the annotated picture."""
         if boundary is not None:
-            content = _file_of_form(content, boundary)
+            content = file_of_form(content, boundary)
         photo = read_photo(content)
         view = self._stills.view(photo.bgr)
         faces = in_own_pixels(self._report.faces(view), photo)
@@ -232,8 +232,8 @@ def _boundary() -> bytes | None:
     return boundary.encode("latin-1", "replace")
 
 
-def _file_of_form(content: bytes, boundary: bytes) -> bytes:
-    """Return the file in a multipart form; in memory, where the body is already.
+def file_of_form(content: bytes, boundary: bytes) -> bytes:
+    """Return the first file in a multipart form, without writing it to disk.
 
     Raises PhotoRefused.
     """

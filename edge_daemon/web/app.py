@@ -96,7 +96,7 @@ class WebServer:
             host=host,
             port=port,
             tls=tls,
-            max_connections=2 * max_viewers + SPARE_CONNECTIONS,
+            max_connections=_connections(max_viewers),
             max_body_bytes=MAX_BYTES + FORM_BYTES,
             on_failure=on_failure,
         )
@@ -130,12 +130,18 @@ class WebServer:
                 renew()
             self._access.adopt(policy)
             self._viewers.limit = max_viewers
+            self._http.max_connections = _connections(max_viewers)
 
         return switch
 
     def stop(self) -> None:
         """End every stream and connection and wait for the thread."""
         self._http.stop()
+
+
+def _connections(max_viewers: int) -> int:
+    """Return how many connections may be open: as many event readers as viewers, and others."""
+    return 2 * max_viewers + SPARE_CONNECTIONS
 
 
 def create_app(access: Access, pictures: PictureViews, api: ApiViews) -> Flask:

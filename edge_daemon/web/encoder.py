@@ -12,7 +12,7 @@ from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import ENCODE, View
 from edge_daemon.draw.annotate import public_picture
 from edge_daemon.draw.jpeg import encode_jpeg
-from edge_daemon.web.server.loop import PULSE_S, Loop, WakeUp, WorkerThreads
+from edge_daemon.web.server.loop import PULSE_S, Broadcast, Loop, WorkerThreads
 
 ENCODINGS: Final = 8  # kept, each with its newest picture only
 ENCODER_THREADS: Final = 2
@@ -99,7 +99,7 @@ class _Encoding:
         self._threads, self._observe = threads, observe
         self._made: EncodedPicture | None = None
         self._is_busy = False
-        self._done = WakeUp()
+        self._done = Broadcast()
 
     def newest(self, after: int) -> EncodedPicture | None:
         """Return the last picture, if its sequence number is above `after`."""

@@ -12,8 +12,8 @@ from flask import request
 
 from edge_daemon.core.types import rfc3339
 
-# Valid everywhere: the token, and what clients add to get past caches.
-COMMON: Final = frozenset({"token", "t", "_"})
+# Valid everywhere: the token, and what clients add to get past caches, also a bare number.
+COMMON: Final = frozenset({"token", "t", "_", "cacheBust"})
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
 
@@ -25,7 +25,7 @@ class BadQuery(ValueError):
 def check_names(known: Collection[str]) -> None:
     """Raise BadQuery if the query has a parameter that is not among `known`."""
     for name in request.args:
-        if name in known or name in COMMON:
+        if name in known or name in COMMON or name.isdecimal():
             continue
         close = difflib.get_close_matches(name, known, n=1)
         listed = ", ".join(f"?{each}=" for each in sorted(known)) or "none"

@@ -1,4 +1,4 @@
-"""Who gets in: an attack for each guard, against a real server."""
+"""Access control, tested with an attack on each check of a real server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def open_site(tmp_path: Path) -> Iterator[Site]:
 
 
 def login(site: Site, password: str, **headers: str) -> tuple[int, str]:
-    """Status and cookie of an attempt to sign in."""
+    """Try to sign in; return the status and the cookie."""
     body = urlencode({"password": password}).encode()
     response = site.send("/login", "POST", body, FORM | headers)
     return response.status, (response.headers["Set-Cookie"] or "").partition(";")[0]
@@ -157,7 +157,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: Site) ->
 
 def test_no_token_gets_into_the_log(guarded: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    guarded.facts = {"fps": float("nan")}  # fails in the answer
+    guarded.facts = {"fps": float("nan")}  # cannot be written as JSON
     assert guarded.get(f"/state?token={TOKEN}").status == 500
     assert guarded.get("/state?token=guessed-secret").status == 401
     with guarded.connect() as client:
@@ -257,7 +257,7 @@ def test_an_unguarded_configuration_is_refused(settings: list[str], expected: st
 
 
 def test_passwords_of_an_older_version_still_fit(caplog: pytest.LogCaptureFixture) -> None:
-    """Made by `hash-password` of version 0.1."""
+    """The hash was made by `hash-password` of version 0.1."""
     stored = "scrypt:AAECAwQFBgcICQoLDA0ODw==:4sHRTp3kkY7OiKazYbQQGSiZrGiUl2v++ACe0S7xHvE="
     parse_config("", "c.yaml", [f"web.password={stored}"])
     assert password_matches(PASSWORD, stored)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.paths import ROOT
 from support.waiting import until
 from support.website import Site, read_part, served, view
 
 from edge_daemon.events.history import Query
+from edge_daemon.web.api import file_of_form
 from edge_daemon.web.credentials import hash_token
+from edge_daemon.web.photo import PhotoRefused
 
 TOKEN = "for the tests of the API"  # noqa: S105
 DASH = "https://dash.example"
@@ -112,6 +116,22 @@ def test_a_get_explains_how_to_classify(site: Site) -> None:
     assert "curl -F file=@photo.jpg" in response.body.decode()
 
 
+FORM_PIECES = [
+    b"--cut", b"--", b"\r\n", b"\r\n\r\n", b"Content-Disposition: form-data", b'; name="f"', b":",
+    b'; filename="a"', b"Content-Type: image/jpeg", b"\0", b"x" * 5000, b"\xff\xd8\xff",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(FORM_PIECES) | st.binary(max_size=20), max_size=30),
+    st.sampled_from([b"cut", b"", b"-", b"\r\n", b"\xff", b"x" * 300]),
+)
+@settings(max_examples=300, deadline=None, database=None)
+def test_any_form_is_read_or_refused(pieces: list[bytes], boundary: bytes) -> None:
+    with suppress(PhotoRefused):
+        assert file_of_form(b"".join(pieces), boundary) is not None
+
+
 # --- errors and parameters ------------------------------------------------------------------------
 
 
@@ -162,7 +182,9 @@ def test_an_unknown_parameter_is_refused(site: Site, path: str, sentence: str) -
 
 
 def test_what_gets_past_caches_is_no_parameter(site: Site) -> None:
-    assert site.get("/snapshot.jpg?t=1700000000&_=5&token=any").status == 200
+    for query in ("t=1700000000", "_=5&token=any", "cacheBust=17", "1700000000"):
+        assert site.get(f"/snapshot.jpg?{query}").status == 200
+        assert site.get(f"/?action=snapshot&{query}").status == 200
 
 
 def test_the_description_is_served(site: Site) -> None:

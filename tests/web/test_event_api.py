@@ -1,4 +1,4 @@
-"""Events over HTTP: read back from the log a page at a time, and live."""
+"""Events over HTTP: pages of the log, and server-sent events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def full(site: Site) -> Site:
-    """A site that has ten expressions behind it, a second apart, two of them at once."""
+    """A site whose log has ten expressions, in pairs of the same second."""
     for number in range(10):
         at = AT + timedelta(seconds=number - number % 2)
         label = LABELS[number % 3]
@@ -133,7 +133,7 @@ def test_the_archive_and_what_waits_in_ram_are_read_in_order(tmp_path: Path) -> 
 def test_a_log_that_is_being_written_is_read_without_gap_or_repeat(
     tmp_path: Path, in_ram: bool
 ) -> None:
-    """Its files are put aside, compressed, and flushed from RAM all the while."""
+    """Meanwhile its files are rotated, compressed, and flushed from RAM."""
     disk = RotatingLog(tmp_path / "events.jsonl", LogPolicy(rotate_bytes=2000, flush_s=0.0))
     store = RamLog(tmp_path / "ram", disk) if in_ram else disk
     written = [0]
@@ -172,7 +172,7 @@ def test_events_of_one_moment_have_ids_of_their_own() -> None:
 
 
 def messages(response: HTTPResponse, count: int, name: str = "message") -> list[dict[str, Any]]:
-    """The next so many messages of this name; each with its id under "id"."""
+    """Read the next `count` messages with this name, each with its id under "id"."""
     found: list[dict[str, Any]] = []
     fields: dict[str, str] = {}
     while len(found) < count:
@@ -211,7 +211,7 @@ def test_a_reader_resumes_where_it_was(full: Site, how: str) -> None:
 
 
 def test_a_reader_without_an_id_may_begin_at_a_time(site: Site) -> None:
-    """A page that found no event in the log misses none that comes before it is connected."""
+    """A page that found the log empty misses no event that is logged before it connects."""
     for face in range(4):
         site.happens("face_start", AT + timedelta(seconds=face), face=face)
     for since, faces in (("12:00:02Z", [2, 3]), ("11:00:00Z", [0, 1, 2, 3])):
@@ -229,7 +229,7 @@ def test_a_reader_resumes_from_the_log_when_memory_has_forgotten(site: Site) -> 
 
 
 def test_times_that_go_back_repeat_nothing(site: Site) -> None:
-    """Threads make events, and clocks are set: a time may come again."""
+    """Several threads log events, and clocks are set back, so a time may repeat."""
     with site.watch("/events", **SSE) as live:
         for face, second in enumerate((1, 2, 1, 3)):
             site.happens("face_start", AT + timedelta(seconds=second), face=face)

@@ -1,4 +1,4 @@
-"""The daemon's answers, held against docs/openapi.yaml."""
+"""The daemon answers as docs/openapi.yaml describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, against a real server with made-up views."""
+"""The page in a real Chromium, served by a real server with synthetic views."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ GRAY_OF_PICTURE = """() => {
 
 
 def free_port() -> int:
-    """A port to listen on twice in turn; the kernel gives one asked for as 0 back only later."""
+    """Return a port that a second server can use after the first has stopped."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Daemon(Site):
-    """A site whose pictures have the gray `level`, until it is stopped."""
+    """A site that shows pictures of the gray `level` until it is stopped."""
 
     def __init__(self, folder: Path, *, port: int = 0, level: int = 0, token: str = "") -> None:
         super().__init__(folder, port=port or free_port(), max_viewers=6, token=token)
@@ -73,7 +73,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def page(chromium: Any, daemon: Daemon) -> Iterator[Any]:
-    """The daemon's page, which must neither ask elsewhere nor complain."""
+    """The daemon's page; fails if it requests anything from elsewhere or raises an error."""
     page = chromium.new_page(viewport={"width": 1200, "height": 800})
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -99,7 +99,7 @@ def texts(page: Any, selector: str) -> list[str]:
 
 
 def lively(daemon: Daemon) -> None:
-    """Two faces, and some past."""
+    """Show two faces, and log some events."""
     now = datetime.now(UTC)
     daemon.happens("expression_start", now - timedelta(minutes=8), face=1, label="sad", score=0.6)
     daemon.happens(
@@ -236,7 +236,7 @@ def test_the_page_links_to_stream_api_and_metrics(page: Any, daemon: Daemon) -> 
     links = page.locator("footer a").evaluate_all("all => all.map(one => one.href)")
     paths = [link.removeprefix(daemon.url) for link in links]
     assert paths == ["stream.mjpg", "snapshot.jpg", "state", "metrics", "openapi.yaml"]
-    assert page.locator("text=Sign out").count() == 0  # one need not sign in
+    assert page.locator("text=Sign out").count() == 0  # nobody has to sign in
 
 
 def test_a_daemon_that_comes_back_is_found_again(page: Any, daemon: Daemon, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_daemon_that_comes_back_is_found_again(page: Any, daemon: Daemon, tmp_
     assert page.is_hidden("#picture")
     assert "when last connected" in page.inner_text("#facts-title")
     again = Daemon(tmp_path, port=daemon.server.port, level=150)
-    again.happens("face_start", face=2)  # while nobody listened
+    again.happens("face_start", face=2)  # while the page is not connected
     again.start()
     try:
         page.wait_for_selector("#pill[data-state=ok]")
@@ -293,7 +293,7 @@ def test_a_page_whose_session_has_ended_says_so(chromium: Any, tmp_path: Path) -
     page.wait_for_selector("#pill[data-state=ok]")
     daemon.stop()
     again = Daemon(tmp_path, port=daemon.server.port, token=hash_token(TOKEN))
-    again.start()  # with another key for its sessions
+    again.start()  # its sessions have another key
     try:
         page.wait_for_selector("#pill[data-state=out]")
         page.click("#banner a")
@@ -351,7 +351,7 @@ def test_everything_can_be_reached_by_keyboard(page: Any) -> None:
 
 
 def axe_finds(page: Any) -> str:
-    """What axe-core finds wrong, with all its rules up to WCAG 2.2 AA, contrast among them."""
+    """Run axe-core with all its rules up to WCAG 2.2 AA, and return its report of violations."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright",
         reason="NOT TESTED: pip install axe-playwright-python",
@@ -389,7 +389,7 @@ def test_a_closed_page_leaves_no_viewer(chromium: Any, daemon: Daemon) -> None:
 
 
 def test_a_picture_that_stands_still_is_asked_for_anew(page: Any, daemon: Daemon) -> None:
-    """A browser does not tell a page that a stream has ended."""
+    """Browsers do not report the end of a stream to the page."""
     page.clock.install()
     with page.expect_request("**/stream.mjpg?t=*"):
         page.clock.fast_forward("01:00")

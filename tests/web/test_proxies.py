@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from support.certificate import make_certificate
 from support.paths import ROOT
 from support.waiting import until
 from support.website import Site, read_part, view
@@ -70,23 +71,6 @@ class Proxy:
         return opener, jar
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    words += [
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        f"/CN={NAME}",
-        "-addext",
-        f"subjectAltName=DNS:{NAME}",
-    ]
-    words += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(words, check=True, capture_output=True)
-    return certificate, key
-
-
 @contextmanager
 def two_cameras(folder: Path) -> Iterator[list[Site]]:
     """Two guarded sites, set up as docs/proxies.md says."""
@@ -111,14 +95,14 @@ def two_cameras(folder: Path) -> Iterator[list[Site]]:
 
 @contextmanager
 def nginx(folder: Path, sites: list[Site]) -> Iterator[Proxy]:
-    certificate, key = make_certificate(folder)
+    tls = make_certificate(folder, NAME)
     port = free_port()
     example = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
     for old, new in (
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("cam.example;", f"{NAME};"),
-        ("/etc/ssl/certs/cam.example.pem", str(certificate)),
-        ("/etc/ssl/private/cam.example.key", str(key)),
+        ("/etc/ssl/certs/cam.example.pem", str(tls.certificate)),
+        ("/etc/ssl/private/cam.example.key", str(tls.key)),
         ("127.0.0.1:8080", f"127.0.0.1:{sites[0].server.port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{sites[1].server.port}"),
     ):
@@ -135,16 +119,16 @@ def nginx(folder: Path, sites: list[Site]) -> Iterator[Proxy]:
     )
     words = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     with running(words, port):
-        yield Proxy(port, certificate, sites)
+        yield Proxy(port, tls.certificate, sites)
 
 
 @contextmanager
 def caddy(folder: Path, sites: list[Site]) -> Iterator[Proxy]:
-    certificate, key = make_certificate(folder)
+    tls = make_certificate(folder, NAME)
     port = free_port()
     example = (ROOT / "deploy" / "proxy" / "Caddyfile").read_text()
     for old, new in (
-        ("cam.example {", f"https://{NAME}:{port} {{\n\ttls {certificate} {key}"),
+        ("cam.example {", f"https://{NAME}:{port} {{\n\ttls {tls.certificate} {tls.key}"),
         ("127.0.0.1:8080", f"127.0.0.1:{sites[0].server.port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{sites[1].server.port}"),
     ):
@@ -153,7 +137,7 @@ def caddy(folder: Path, sites: list[Site]) -> Iterator[Proxy]:
     (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{example}")
     words = ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with running(words, port, HOME=str(folder)):
-        yield Proxy(port, certificate, sites)
+        yield Proxy(port, tls.certificate, sites)
 
 
 @contextmanager

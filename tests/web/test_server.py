@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from gevent.pywsgi import WSGIHandler, WSGIServer
+from support.certificate import make_certificate
 from support.paths import ROOT
 from support.waiting import until
 from support.website import Site, served, view
@@ -152,18 +153,6 @@ with socket.create_connection(("192.0.2.7", listener.getsockname()[1]), 20):
 
 
 # --- TLS ------------------------------------------------------------------------------------------
-
-
-def make_certificate(folder: Path, name: str) -> Tls:
-    """Write a certificate for 127.0.0.1 with the common name `name`."""
-    folder.mkdir(exist_ok=True)
-    tls = Tls(folder / "cert.pem", folder / "key.pem")
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
-    words += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    words += ["-keyout", str(tls.key), "-out", str(tls.certificate)]
-    subprocess.run(words, check=True, capture_output=True)
-    return tls
 
 
 @pytest.fixture

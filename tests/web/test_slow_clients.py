@@ -1,4 +1,4 @@
-"""web: viewers whose link is slow, and clients that stall."""
+"""Viewers with a slow link, and clients that stall."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def numbered(number: int) -> View:
-    """Noise, so that it is large, and above it `number`, up to 255, as two gray levels."""
+    """A large picture of noise with `number`, 0 to 255, drawn at the top as two gray levels."""
     bgr = noise(0).frame.bgr.copy()
     bgr[:64, :320], bgr[:64, 320:] = number // 16 * 16, number % 16 * 16
     return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT))
 
 
 def next_number(stream: Readable) -> int:
-    """The number in the next picture."""
+    """Return the number drawn in the next picture."""
     bgr = decoded(read_part(stream)[1])
     high, low = (round(float(np.median(half)) / 16) for half in (bgr[:48, :304], bgr[:48, 336:]))
     return 16 * high + low
 
 
 class SlowLink:
-    """What `connection` receives, at LINK_BYTES_S; for read_part()."""
+    """Reads from `connection` at LINK_BYTES_S; for read_part()."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -70,7 +70,7 @@ class SlowLink:
 
 
 def test_a_slow_viewer_gets_no_backlog_and_does_not_slow_others(site: Site) -> None:
-    """Its link is full with one picture; the next one that it gets is the newest."""
+    """One picture fills its link; the next one it gets is the newest."""
     views = [numbered(number) for number in range(2, 14)]
     with site.connect() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -89,17 +89,17 @@ def test_a_slow_viewer_gets_no_backlog_and_does_not_slow_others(site: Site) -> N
             slow_got.append(next_number(reader))
         reader.close()
     assert fast_got == list(range(2, 14))
-    assert len(slow_got) <= 3  # the one it began with, the one being carried, the newest
+    assert len(slow_got) <= 3  # the first, the one in transit, the newest
 
 
 def test_a_slow_link_is_a_picture_behind_at_most(site: Site) -> None:
-    """Some 30 KB a picture, 15 a second: the link carries one of ten, a fast viewer gets them all.
+    """A picture has some 30 KB; the link carries one of ten, and a fast viewer gets all.
 
-    What it carries next was the newest, or newer, when the one before began to arrive.
+    Each picture it gets is at least as new as the newest one when the one before began to arrive.
     """
     numbers = range(2, 92)
     newest = 1
-    slow_got: list[tuple[int, int]] = []  # with the newest picture when it began to arrive
+    slow_got: list[tuple[int, int]] = []  # and the newest picture when it began to arrive
     ended = threading.Event()
 
     def watch_slowly(link: socket.socket) -> None:
@@ -145,7 +145,7 @@ def test_a_viewer_that_never_reads_and_half_a_request_are_cut_off(site: Site) ->
 
 
 def test_a_slow_client_gets_all_of_a_long_answer(site: Site) -> None:
-    """It takes some all the while, but not all within a stalled client's time limit."""
+    """It reads steadily, but takes longer than the time limit of a stalled client."""
     for number in range(1000):
         site.happens("face_start", face=number)
     site.until_logged(1000)

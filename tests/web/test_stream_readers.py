@@ -1,4 +1,4 @@
-"""The programs people point at the stream, and the clients that nobody wants."""
+"""Programs that people open the stream with, and a thousand bad clients."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_curl_reads_the_stream_and_the_still(site: Site) -> None:
 
 @pytest.fixture
 def folder_for_all() -> Iterator[Path]:
-    """A folder that other users may write to, under a path that they may enter."""
+    """A folder that other users may enter and write to."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -81,7 +81,7 @@ def folder_for_all() -> Iterator[Path]:
 
 
 def test_vlc_reads_the_stream(site: Site, folder_for_all: Path) -> None:
-    """It writes what it has read, as multipart again. VLC does not run as root."""
+    """VLC writes the stream to a file. It refuses to run as root."""
     copy = folder_for_all / "copy.mjpg"
     words = [program("vlc"), "-I", "dummy", f"http://127.0.0.1:{site.server.port}/stream.mjpg"]
     words.append(f"--sout=#std{{access=file,mux=mpjpeg,dst={copy}}}")
@@ -102,7 +102,7 @@ def test_vlc_reads_the_stream(site: Site, folder_for_all: Path) -> None:
 
 
 def page_answers_within(site: Site, limit_s: float) -> bool:
-    """Whether the page came in time, in the best of some tries: the machine has others to serve."""
+    """Whether the page is answered within `limit_s` in one of ten tries."""
     for _ in range(10):
         start_s = time.monotonic()
         assert site.get("/").status == 200

@@ -17,7 +17,7 @@ PULSE_S: Final = 1.0  # waiting requests are woken at least this often, so they 
 T = TypeVar("T")
 
 
-class WakeUp:
+class Broadcast:
     """Wakes the requests that wait for it."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._bell: Any = None
-        self._rung = WakeUp()
+        self._rung = Broadcast()
         self._threads: list[WorkerThreads] = []
 
     def threads(self, count: int) -> WorkerThreads:

@@ -74,10 +74,10 @@ class Client:
 class HttpServer:
     """Serves `app` on `host`:`port` from a thread of its own, in `loop`.
 
-    At most `max_connections` are open at once. When they all are, the one that has been waiting
-    for its client longest, for a request or for an answer to be read, is closed for the next;
-    streams stay. Request bodies have at most `max_body_bytes`. `on_failure` is called with the
-    exception that ends the thread.
+    At most `max_connections`, which may be changed, are open at once. When they all are, the one
+    that has been waiting longest for its client, for a request or for an answer to be read, is
+    closed for the next; streams stay. Request bodies have at most `max_body_bytes`. `on_failure` is
+    called with the exception that ends the thread.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class HttpServer:
         self._app, self._loop = app, loop
         self._host, self._port = host, port
         self._tls = tls
-        self._max_connections, self._max_body_bytes = max_connections, max_body_bytes
+        self.max_connections, self._max_body_bytes = max_connections, max_body_bytes
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web")
@@ -145,7 +145,7 @@ class HttpServer:
             self._listener,
             self._app,
             tls_context=lambda: self._tls_context,
-            max_connections=connection_limit(self._max_connections),
+            max_connections=lambda: connection_limit(self.max_connections),
             max_body_bytes=self._max_body_bytes,
         )
         server.start()
@@ -274,7 +274,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         app: Flask,
         *,
         tls_context: Callable[[], ssl.SSLContext | None],
-        max_connections: int,
+        max_connections: Callable[[], int],
         max_body_bytes: int,
     ) -> None:
         super().__init__(listener, app, spawn=Pool(), log=None, error_log=None)
@@ -302,7 +302,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
 
     def do_handle(self, connection: Any, address: Any) -> None:
         """Serve a connection; when full, drop the one that has been waiting longest."""
-        if len(self._open) >= self._max_connections:
+        if len(self._open) >= self._max_connections():
             if not self._waiting:
                 connection.close()
                 return
