@@ -1,7 +1,7 @@
-"""Paint: the few strokes the demo's portraits are made of, on BGRA cut-outs premultiplied by alpha.
+"""Drawing operations for the demo's portraits, on BGRA sheets premultiplied by alpha.
 
-Drawing with alpha 255 on a transparent sheet keeps it premultiplied: anti-aliasing blends
-colour and alpha alike. Points are float pixels. What returns nothing draws in place.
+Drawing with alpha 255 on a transparent sheet keeps it premultiplied: anti-aliasing blends color and
+alpha alike. Points are float pixels. Functions that return nothing draw in place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Bgr = tuple[int, int, int]
 Points = NDArray[np.float64]  # (n, 2), x and y
 Sheet = NDArray[np.uint8]  # (height, width, 4), blue first, premultiplied by alpha
-Shade = NDArray[np.uint8]  # (height / 2, width / 2), brightness; UNSHADED leaves a colour as it is
+Shade = NDArray[np.uint8]  # (height / 2, width / 2), brightness; UNSHADED leaves a color as it is
 
 UNSHADED = 128
 _SUBPIXEL_BITS = 4
@@ -24,18 +24,18 @@ _SHADE_CURVES = tuple(  # blue, green and red as powers of the brightness
 
 
 def blank(height: int, width: int) -> Sheet:
-    """A transparent sheet."""
+    """Return a transparent sheet."""
     return np.zeros((height, width, 4), np.uint8)
 
 
-def scaled(colour: Bgr, factor: float) -> Bgr:
-    """A darker (below 1) or lighter (above 1) colour."""
-    blue, green, red = (min(255, round(c * factor)) for c in colour)
+def scaled(color: Bgr, factor: float) -> Bgr:
+    """Return a color made darker (factor below 1) or lighter (above 1)."""
+    blue, green, red = (min(255, round(c * factor)) for c in color)
     return blue, green, red
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> Points:
-    """The outline of an ellipse round (x, y), turned clockwise."""
+    """Return the outline of an ellipse around (x, y), rotated clockwise by `degrees`."""
     t = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     a = np.radians(degrees)
     u, v = rx * np.cos(t), ry * np.sin(t)
@@ -43,7 +43,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> P
 
 
 def smooth(points: Points) -> Points:
-    """A closed Catmull-Rom curve through the points, six to each."""
+    """Return a closed Catmull-Rom curve through the points, with six points for each of them."""
     t = np.arange(6)[:, None] / 6
     p0, p1, p2, p3 = (np.roll(points, k, axis=0)[:, None] for k in (1, 0, -1, -2))
     curve = (
@@ -55,18 +55,18 @@ def smooth(points: Points) -> Points:
     return np.asarray(curve / 2, dtype=np.float64).reshape(-1, 2)
 
 
-def fill(sheet: Sheet, outline: Points, colour: Bgr) -> None:
+def fill(sheet: Sheet, outline: Points, color: Bgr) -> None:
     """Fill a closed outline."""
-    cv2.fillPoly(sheet, [_fixed(outline)], (*colour, 255), cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.fillPoly(sheet, [_fixed(outline)], (*color, 255), cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def stroke(sheet: Sheet, path: Points, colour: Bgr, width: int) -> None:
+def stroke(sheet: Sheet, path: Points, color: Bgr, width: int) -> None:
     """Draw an open path."""
-    cv2.polylines(sheet, [_fixed(path)], False, (*colour, 255), width, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(sheet, [_fixed(path)], False, (*color, 255), width, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def darken(shade: Shade, path: Points, strength: float) -> None:
-    """Draw a fold along a path, given in sheet pixels, into a shade map; strength 0 to 1."""
+    """Darken a shade map along a path in sheet pixels; `strength` is 0 to 1."""
     depth = np.zeros_like(shade)
     value = (round(64 * strength),)
     cv2.polylines(depth, [_fixed(path / 2)], False, value, 2, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -74,7 +74,7 @@ def darken(shade: Shade, path: Points, strength: float) -> None:
 
 
 def shaded(sheet: Sheet, shade: Shade) -> Sheet:
-    """The sheet under a shade map; shadows on it turn a little warmer, as skin's do."""
+    """Return the sheet under a shade map; shadows become slightly warmer, as on skin."""
     planes = [cv2.LUT(shade, curve) for curve in _SHADE_CURVES]
     planes.append(np.full_like(shade, UNSHADED))
     large = cv2.resize(cv2.merge(planes), sheet.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -82,13 +82,13 @@ def shaded(sheet: Sheet, shade: Shade) -> Sheet:
 
 
 def cropped(sheet: Sheet) -> tuple[Sheet, tuple[int, int]]:
-    """The part of a sheet that is not transparent, and where its left and top were."""
+    """Crop a sheet to what is not transparent; also return the crop's left and top."""
     x, y, width, height = cv2.boundingRect(sheet[:, :, 3])
     return np.ascontiguousarray(sheet[y : y + height, x : x + width]), (x, y)
 
 
 def inlay(sheet: Sheet, picture: Sheet, outline: Points, x: float, y: float) -> None:
-    """Lay a picture, centred on (x, y), inside an outline only."""
+    """Draw a picture centered on (x, y), clipped to an outline."""
     height, width = picture.shape[:2]
     left, top = round(x - width / 2), round(y - height / 2)
     mask = np.zeros((height, width, 4), np.uint8)
@@ -101,7 +101,7 @@ def inlay(sheet: Sheet, picture: Sheet, outline: Points, x: float, y: float) -> 
 
 
 def lay_over(under: NDArray[np.uint8], sheet: Sheet, left: int, top: int) -> None:
-    """Lay a sheet over a BGR picture or a BGRA sheet; what sticks out is cut off."""
+    """Draw a sheet over a BGR picture or a BGRA sheet, clipped to it."""
     x0, y0 = max(left, 0), max(top, 0)
     x1 = min(left + sheet.shape[1], under.shape[1])
     y1 = min(top + sheet.shape[0], under.shape[0])

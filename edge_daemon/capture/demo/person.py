@@ -1,7 +1,6 @@
-"""Look: how a demo person is built, and the parts of the picture that no expression changes.
+"""The appearance of a demo person, and the parts that no expression changes.
 
-In: a `Look`. Out: sheets (see `demo_paint`) of bust, hair and eyeball, and the shade map of a
-face at rest. All lengths are pixels of a sheet.
+All lengths are pixels of a sheet (see `paint`).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ WIDTH, HEIGHT = 340, 520
 CENTRE_X = 170.0
 _MIDDLE = np.array([CENTRE_X, 0.0])
 
-# Light from the upper left on a face at rest: x, y, spread x, spread y, strength.
+# Light from the upper left on a face without expression: x, y, spread x, spread y, strength.
 _LIGHTS = (
     (150, 108, 48, 24, 0.16),  # forehead
     (116, 194, 20, 16, 0.14),  # cheeks
@@ -53,8 +52,8 @@ _LIGHTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Colours and hair of a person."""
+class Appearance:
+    """A person's colors and hair."""
 
     skin: Bgr
     hair: Bgr
@@ -64,16 +63,16 @@ class Look:
     long_hair: bool
 
 
-def paint_bust(look: Look) -> Sheet:
-    """Neck, shoulders and the hair behind them, (HEIGHT, WIDTH, 4)."""
+def paint_bust(appearance: Appearance) -> Sheet:
+    """Paint neck, shoulders and the hair behind them, (HEIGHT, WIDTH, 4)."""
     sheet = blank(HEIGHT, WIDTH)
-    if look.long_hair:
+    if appearance.long_hair:
         back = [(0, 26), (72, 44), (106, 110), (112, 200), (116, 300), (100, 346), (50, 356)]
-        fill(sheet, _mirrored(back), scaled(look.hair, 0.62))
+        fill(sheet, _mirrored(back), scaled(appearance.hair, 0.62))
     neck = [(0, 236), (40, 238), (43, 280), (45, 318), (60, 342), (90, 360), (40, 400)]
-    fill(sheet, _mirrored(neck), look.skin)
+    fill(sheet, _mirrored(neck), appearance.skin)
     shirt = [(0, 382), (26, 374), (46, 350), (60, 333), (76, 336), (116, 350), (150, 376)]
-    fill(sheet, _mirrored([*shirt, (164, 440), (166, 540)]), look.shirt)
+    fill(sheet, _mirrored([*shirt, (164, 440), (166, 540)]), appearance.shirt)
     light = _light(
         (
             (170, 284, 74, 34, -0.42),  # the chin's shadow on the neck
@@ -87,20 +86,20 @@ def paint_bust(look: Look) -> Sheet:
     return shaded(sheet, light)
 
 
-def paint_hair(look: Look) -> Sheet:
-    """The hair in front of the head, (HEIGHT, WIDTH, 4)."""
+def paint_hair(appearance: Appearance) -> Sheet:
+    """Paint the hair in front of the head, (HEIGHT, WIDTH, 4)."""
     sheet = blank(HEIGHT, WIDTH)
-    outline = _long_hair() if look.long_hair else _short_hair()
-    fill(sheet, outline, look.hair)
-    return _combed(sheet, look)
+    outline = _long_hair() if appearance.long_hair else _short_hair()
+    fill(sheet, outline, appearance.hair)
+    return _combed(sheet, appearance)
 
 
 def paint_eyeball(iris: Bgr) -> Sheet:
-    """An open eye without lids, 52×46 px, looking ahead, shadowed from above."""
+    """Paint an open eye without lids, 52×46 px, with a shadow at its top."""
     sheet = np.full((46, 52, 4), 255, np.uint8)
     sheet[:, :, :3] = (228, 234, 238)
-    for radius, colour in ((11.5, scaled(iris, 0.45)), (10.0, iris), (4.8, (14, 12, 12))):
-        fill(sheet, ellipse(26, 23, radius, radius), colour)
+    for radius, color in ((11.5, scaled(iris, 0.45)), (10.0, iris), (4.8, (14, 12, 12))):
+        fill(sheet, ellipse(26, 23, radius, radius), color)
     fill(sheet, ellipse(22.5, 19, 2.6, 2.6), (250, 250, 250))
     lit = np.clip(np.linspace(0.45, 1.5, 46), 0, 1)[:, None, None]
     sheet[:, :, :3] = (sheet[:, :, :3] * lit).astype(np.uint8)
@@ -108,12 +107,12 @@ def paint_eyeball(iris: Bgr) -> Sheet:
 
 
 def shade_at_rest() -> Shade:
-    """Light and shadow of a face without expression, half the size of a sheet."""
+    """Return the shade map of a face without expression, half the size of a sheet."""
     return _light(_LIGHTS)
 
 
 def head_outline(jaw: float, shift: Points) -> Points:
-    """The contour of a face, shifted more at the chin; a dropped jaw (0 to 1) makes it longer."""
+    """Return a face's outline; `shift` moves the chin most, `jaw` (0 to 1) lengthens it."""
     drop = 20.0 * jaw
     right = [(0, 56), (45, 66), (78, 100), (86, 150), (81, 198), (65, 238 + 0.5 * drop)]
     points = _corners([*right, (42, 263 + drop), (17, 276 + drop)])
@@ -129,7 +128,7 @@ def _short_hair() -> Points:
 
 
 def _long_hair() -> Points:
-    """A parting left of the middle, and curtains down to the shoulders."""
+    """Return the outline of shoulder-length hair, parted left of the middle."""
     right = [(-18, 36), (30, 30), (80, 56), (106, 120), (112, 220), (122, 310), (100, 352)]
     right += [(84, 330), (90, 250), (88, 180), (76, 124), (40, 92)]
     left = [(-44, 84), (-72, 112), (-86, 170), (-90, 250), (-84, 326), (-98, 350), (-120, 312)]
@@ -138,16 +137,16 @@ def _long_hair() -> Points:
     return smooth(points + _MIDDLE)
 
 
-def _combed(sheet: Sheet, look: Look) -> Sheet:
-    """Hair with strands, lighter where the light falls on it."""
+def _combed(sheet: Sheet, appearance: Appearance) -> Sheet:
+    """Draw strands into the hair, lighter where light falls on it."""
     strands = sheet.copy()
     rng = np.random.default_rng(7)
     for angle in np.linspace(-1.5, 1.5, 90):
         reach = np.linspace(0.15, 1.0, 12)
         x = CENTRE_X - 14 + np.sin(angle) * 120 * reach**0.7 + rng.normal(0, 2)
         y = 40 + (1 - np.cos(angle)) * 130 * reach + 290 * reach**3 * abs(angle) / 1.5
-        colour = scaled(look.hair, float(rng.uniform(0.7, 1.5)))
-        stroke(strands, np.column_stack([x, y]), colour, 2)
+        color = scaled(appearance.hair, float(rng.uniform(0.7, 1.5)))
+        stroke(strands, np.column_stack([x, y]), color, 2)
     alpha = cv2.merge([sheet[:, :, 3]] * 4)
     strands[:] = cv2.multiply(cv2.GaussianBlur(strands, (0, 0), 0.8), alpha, scale=1 / 255)
     strands[:, :, 3] = sheet[:, :, 3]
@@ -156,7 +155,7 @@ def _combed(sheet: Sheet, look: Look) -> Sheet:
 
 
 def _light(blobs: tuple[tuple[float, float, float, float, float], ...]) -> Shade:
-    """The sum of soft lights and shadows, each x, y, spread x, spread y, strength."""
+    """Sum soft lights and shadows, each given as x, y, spread x, spread y, strength."""
     y, x = np.mgrid[0:HEIGHT:2, 0:WIDTH:2]
     total = np.ones(x.shape)
     for cx, cy, sx, sy, strength in blobs:
@@ -165,7 +164,7 @@ def _light(blobs: tuple[tuple[float, float, float, float, float], ...]) -> Shade
 
 
 def _corners(right: Sequence[tuple[float, float]]) -> Points:
-    """The points (x from the middle, y) of a right half and their mirror images, clockwise."""
+    """Return a right half (x from the middle, y) and its mirror image, clockwise."""
     left = [(-x, y) for x, y in reversed(right) if x > 0]
     return np.asarray(np.array([*right, *left]) + _MIDDLE, np.float64)
 

@@ -1,7 +1,6 @@
-"""Portrait: paints a softly shaded face with any expression, by strokes, from no photograph.
+"""Paints a softly shaded face with any expression; no photograph is used.
 
-In: a `Look` (who) once, an `Expression` (how) per picture. Out: a sheet (see `demo_paint`) with
-head and shoulders. All lengths are pixels of that sheet.
+All lengths are pixels of a sheet (see `paint`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from edge_daemon.capture.demo.paint import (
 )
 from edge_daemon.capture.demo.person import (
     CENTRE_X,
-    Look,
+    Appearance,
     head_outline,
     paint_bust,
     paint_eyeball,
@@ -38,8 +37,8 @@ from edge_daemon.capture.demo.person import (
 
 _EYES_Y, _EYES_DX = 158.0, 37.0
 _MOUTH_Y = 233.0
-_HEAD = np.s_[44:308, 70:270]  # the part of a sheet that the head stays in
-_HEAD_HALF = np.s_[22:154, 35:135]  # the same of a shade map
+_HEAD = np.s_[44:308, 70:270]  # where the head is in a sheet
+_HEAD_HALF = np.s_[22:154, 35:135]  # the same in a shade map
 _X = np.linspace(-1.0, 1.0, 25)  # along an eye or a mouth
 _BULGE = 1.0 - _X**2
 _T = np.linspace(0.0, 1.0, 8)
@@ -50,21 +49,21 @@ _LASHES = (26, 24, 30)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What the muscles of a face do; 0 is at rest throughout, 1 is strong."""
+    """The movements of a face; 0 is a neutral face throughout, 1 a strong movement."""
 
-    mouth_curve: float = 0.0  # corners up, or down below 0
+    mouth_curve: float = 0.0  # corners up; below 0 down
     mouth_open: float = 0.0  # jaw drop
-    mouth_wide: float = 0.0  # stretched sideways, or pursed and round below 0
+    mouth_wide: float = 0.0  # stretched sideways; below 0 pursed and round
     lip_press: float = 0.0  # thin, tight lips
-    teeth: float = 0.0  # how much of the upper teeth an open mouth shows
+    teeth: float = 0.0  # share of the upper teeth that an open mouth shows
     brow_raise: float = 0.0
-    brow_inner: float = 0.0  # inner ends up, or down and together below 0
-    eye_wide: float = 0.0  # wide, or narrowed below 0; -1 is shut
+    brow_inner: float = 0.0  # inner ends up; below 0 down and together
+    eye_wide: float = 0.0  # wide; below 0 narrowed, -1 closed
     cheek_raise: float = 0.0
     nose_wrinkle: float = 0.0
 
     def blend(self, other: Expression, weight: float) -> Expression:
-        """This expression at weight 0, the other at 1, in between a mixture."""
+        """Mix with another expression; weight 0 is this one, 1 the other."""
         mixed = {
             f.name: (1 - weight) * getattr(self, f.name) + weight * getattr(other, f.name)
             for f in fields(self)
@@ -73,17 +72,17 @@ class Expression:
 
 
 class Portrait:
-    """Paints one person; the parts that never change are painted once, here."""
+    """Paints one person; the parts that never change are painted once."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
-        self._bust = paint_bust(look)
-        self._hair, self._hair_at = cropped(paint_hair(look))
+    def __init__(self, appearance: Appearance) -> None:
+        self._appearance = appearance
+        self._bust = paint_bust(appearance)
+        self._hair, self._hair_at = cropped(paint_hair(appearance))
         self._shade = shade_at_rest()
-        self._eyeball = paint_eyeball(look.iris)
+        self._eyeball = paint_eyeball(appearance.iris)
 
     def render(self, expression: Expression, turn: float = 0.0, nod: float = 0.0) -> Sheet:
-        """The person, (HEIGHT, WIDTH, 4); `turn` to the right and `nod` down are -1 to 1."""
+        """Paint the person, (HEIGHT, WIDTH, 4); `turn` (right) and `nod` (down) are -1 to 1."""
         shift = np.array([9.0 * turn, 6.0 * nod])
         sheet = self._bust.copy()
         self._paint_skin(sheet, expression, shift)
@@ -97,11 +96,11 @@ class Portrait:
         return sheet
 
     def _paint_skin(self, sheet: Sheet, expression: Expression, shift: Points) -> None:
-        for side in () if self._look.long_hair else (-1, 1):
+        for side in () if self._appearance.long_hair else (-1, 1):
             ear = ellipse(CENTRE_X + side * 88 - 0.5 * shift[0], 174, 13, 24, 8.0 * side)
-            fill(sheet, ear, scaled(self._look.skin, 0.75))
+            fill(sheet, ear, scaled(self._appearance.skin, 0.75))
         head = blank(*sheet.shape[:2])
-        fill(head, head_outline(expression.mouth_open, shift), self._look.skin)
+        fill(head, head_outline(expression.mouth_open, shift), self._appearance.skin)
         shade = _with_folds(self._shade, expression, shift)
         lay_over(sheet[_HEAD], shaded(head[_HEAD], shade), left=0, top=0)
 
@@ -115,7 +114,7 @@ class Portrait:
         lower = np.column_stack([along, rim + 6.5 * open_ * squeeze * _BULGE**0.8])
         if open_ > 0.08:
             inlay(sheet, self._eyeball, np.vstack([upper, lower[::-1]]), x + 0.4 * shift[0], y)
-        skin_shadow = scaled(self._look.skin, 0.6)
+        skin_shadow = scaled(self._appearance.skin, 0.6)
         stroke(sheet, (upper - np.column_stack([0 * _X, 4 + 2 * _BULGE]))[3:-3], skin_shadow, 1)
         stroke(sheet, lower[2:-2], skin_shadow, 1)
         lashes = upper - np.column_stack([0 * _X, 0.6 + 2.8 * _BULGE**0.5])
@@ -130,17 +129,19 @@ class Portrait:
         y = _EYES_Y - 21 - arch - 17 * expression.brow_raise - tilt
         path = np.column_stack([CENTRE_X + side * x, y]) + 0.9 * shift
         half = np.column_stack([0 * t, 0.8 + 5.0 * (1 - t) ** 0.6 * np.clip(6 * t + 0.6, 0, 1)])
-        fill(sheet, np.vstack([path - half, (path + half)[::-1]]), scaled(self._look.hair, 0.8))
+        fill(
+            sheet, np.vstack([path - half, (path + half)[::-1]]), scaled(self._appearance.hair, 0.8)
+        )
 
     def _paint_nostril(
         self, sheet: Sheet, expression: Expression, side: int, shift: Points
     ) -> None:
         x, y = np.array([CENTRE_X + 9 * side, 205 - 4 * expression.nose_wrinkle]) + 1.25 * shift
-        fill(sheet, ellipse(x, y, 4.6, 2.3, 14.0 * side), scaled(self._look.skin, 0.4))
+        fill(sheet, ellipse(x, y, 4.6, 2.3, 14.0 * side), scaled(self._appearance.skin, 0.4))
 
     def _paint_mouth(self, sheet: Sheet, expression: Expression, shift: Points) -> None:
-        """Lips round an opening with teeth and tongue."""
-        e, lips = expression, self._look.lips
+        """Paint the lips around an opening with teeth and tongue."""
+        e, lips = expression, self._appearance.lips
         origin = np.array([CENTRE_X, _MOUTH_Y]) + 1.05 * shift
         half = 31.0 * (1 + 0.42 * e.mouth_wide)
         rounded = min(max(-2 * e.mouth_wide, 0.0), 1.0)
@@ -166,7 +167,7 @@ class Portrait:
 
 
 def _with_folds(at_rest: Shade, expression: Expression, shift: Points) -> Shade:
-    """The head's part of the shade map, moved by `shift`, with the expression's folds."""
+    """Return the head's part of the shade map, moved by `shift`, with the expression's folds."""
     move = np.array([[1, 0, shift[0] / 2], [0, 1, shift[1] / 2]])
     moved = cv2.warpAffine(at_rest, move, at_rest.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
     shade = np.asarray(moved, np.uint8)
@@ -177,7 +178,7 @@ def _with_folds(at_rest: Shade, expression: Expression, shift: Points) -> Shade:
 
 
 def _folds(e: Expression) -> list[tuple[float, Points]]:
-    """Each fold's strength, 0 to 1, and its path."""
+    """Return the strength (0 to 1) and the path of each fold."""
     frown, corner = max(-e.brow_inner, 0.0), 41.0 + 13 * e.mouth_wide
     folds = []
     for side in (-1, 1):
@@ -196,13 +197,13 @@ def _folds(e: Expression) -> list[tuple[float, Points]]:
 
 
 def _arc(side: int, *points: tuple[float, float]) -> Points:
-    """A quadratic Bézier curve; x counts outward from the middle on `side`."""
+    """Return a quadratic Bézier curve; x counts outward from the middle on `side`."""
     corners = np.array(points) * (side, 1) + (CENTRE_X, 0)
     return np.asarray(_BEZIER @ corners, np.float64)
 
 
 def _mouth_inside(e: Expression) -> Sheet:
-    """The dark of an open mouth with its upper teeth and the tongue, centred on the mouth."""
+    """Paint the inside of an open mouth, with upper teeth and tongue, centered on the mouth."""
     sheet = blank(120, 110)
     sheet[:] = (*_MOUTH, 255)
     x, y = 55.0, 60.0

@@ -1,7 +1,7 @@
-"""Demo: the built-in moving scene, two painted people whose expressions change over a minute.
+"""The built-in demo: two painted people whose expressions change over a minute.
 
-In: a time. Out: a BGR picture. It needs no camera, file or network, and the same time always
-gives the same picture, so the real detector and classifier can be tried and tested on it.
+It needs no camera, file or network. The same time always gives the same picture, and the real
+detector and classifier work on it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 
 from edge_daemon.capture.demo.paint import Points, Sheet, lay_over
-from edge_daemon.capture.demo.person import CENTRE_X, HEIGHT, WIDTH, Look
+from edge_daemon.capture.demo.person import CENTRE_X, HEIGHT, WIDTH, Appearance
 from edge_daemon.capture.demo.portrait import Expression, Portrait
 from edge_daemon.core.types import ImageBgr
 
-PERIOD_S = 60.0  # after which everything begins again
-_HOLD_S = 6.0  # of one expression, the change to it included
+PERIOD_S = 60.0  # the scene repeats after this time
+_HOLD_S = 6.0  # duration of an expression, including the change to it
 _MORPH_S = 0.9
 _BLINK_S = 0.22
 
-# Lamps out of focus: x, y, radius, strength, in picture heights but x in widths.
+# Blurred lamps: x in picture widths; y and radius in picture heights; strength.
 _LAMPS = ((0.06, 0.2, 0.09, 0.14), (0.5, 0.12, 0.06, 0.1), (0.93, 0.28, 0.1, 0.12))
 
 _NEUTRAL = Expression()
@@ -59,7 +59,7 @@ _FEAR = Expression(
 
 @dataclass(frozen=True, slots=True)
 class _Actor:
-    """One person and what they play: an expression every `_HOLD_S`, blinking every `blink_s`."""
+    """A person and their part: an expression every `_HOLD_S` seconds, a blink every `blink_s`."""
 
     portrait: Portrait
     play: tuple[Expression, ...]
@@ -67,12 +67,12 @@ class _Actor:
     y: float  # of the top of the sheet
     scale: float
     blink_s: float
-    phase: float  # of the movements, so that no two people move alike
-    leaves: bool  # away from the picture for a while, once in a period
+    phase: float  # of the movements, so that the people move differently
+    leaves: bool  # whether the person leaves the picture once in a period
 
 
 class Demo:
-    """The scene at a picture size; it is made for 640×480 and scaled to others."""
+    """The scene at a picture size; it is designed for 640×480 and scaled to others."""
 
     def __init__(self, width: int = 640, height: int = 480) -> None:
         self._scale = min(width / 640, height / 480)
@@ -81,14 +81,14 @@ class Demo:
         self._actors = _cast()
 
     def render(self, t_s: float) -> ImageBgr:
-        """The picture at `t_s` seconds, (height, width, 3) BGR."""
+        """Render the picture at `t_s` seconds, (height, width, 3) BGR."""
         bgr = self._backdrop.copy()
         for actor in self._actors:
             self._show(bgr, actor, t_s % PERIOD_S)
         return bgr
 
     def _show(self, bgr: ImageBgr, actor: _Actor, t_s: float) -> None:
-        """Put the person on the picture: slow sway, slight roll, a little nearer and farther."""
+        """Draw the person, who sways slowly, rolls slightly and moves back and forth."""
         away = _absence(t_s) if actor.leaves else 0.0
         if away == 1.0:
             return
@@ -103,7 +103,7 @@ class Demo:
 
 
 def _place(bgr: ImageBgr, sheet: Sheet, place: Points, scale: float, degrees: float) -> None:
-    """Lay a sheet with the top of its middle at a place, scaled, and turned round its foot."""
+    """Draw a sheet with its top center at `place`, scaled, and rotated around its foot."""
     x, y = float(place[0]), float(place[1])
     foot = (CENTRE_X, 420.0)
     move = cv2.getRotationMatrix2D(foot, degrees, scale)
@@ -114,14 +114,14 @@ def _place(bgr: ImageBgr, sheet: Sheet, place: Points, scale: float, degrees: fl
 
 
 def _played(play: tuple[Expression, ...], t_s: float) -> Expression:
-    """The expression of the moment, eased in from the one before it."""
+    """Return the expression at `t_s`, blended from the previous one."""
     index, since_s = divmod(t_s, _HOLD_S)
     before, now = play[int(index) - 1], play[int(index)]
     return before.blend(now, _ease(since_s / _MORPH_S))
 
 
 def _blinking(expression: Expression, every_s: float, t_s: float) -> Expression:
-    """The expression, its eyes shut for a moment every so often."""
+    """Return the expression with closed eyes for a moment every `every_s` seconds."""
     into = t_s % every_s / _BLINK_S
     if into >= 1:
         return expression
@@ -129,22 +129,22 @@ def _blinking(expression: Expression, every_s: float, t_s: float) -> Expression:
 
 
 def _absence(t_s: float) -> float:
-    """How far out of the picture the leaving person is: 0 in place, 1 out of sight."""
+    """Return how far the leaving person is out of the picture, 0 to 1 (not visible)."""
     return _ease((t_s - 44) / 2.5) - _ease((t_s - 52) / 2.5)
 
 
 def _wave(t_s: float, turns: int, phase: float) -> float:
-    """A slow movement between -1 and 1 that fits `turns` times into the period."""
+    """Return a slow movement between -1 and 1, repeated `turns` times in a period."""
     return sin(2 * pi * turns * t_s / PERIOD_S + phase)
 
 
 def _ease(x: float) -> float:
-    """From 0 at x ≤ 0 to 1 at x ≥ 1, starting and ending gently."""
+    """Rise smoothly from 0 at x ≤ 0 to 1 at x ≥ 1."""
     return (1 - cos(pi * min(max(x, 0.0), 1.0))) / 2
 
 
 def _cast() -> tuple[_Actor, _Actor]:
-    brown_hair = Look(
+    brown_hair = Appearance(
         skin=(160, 190, 232),
         hair=(38, 56, 88),
         lips=(98, 96, 186),
@@ -152,7 +152,7 @@ def _cast() -> tuple[_Actor, _Actor]:
         shirt=(120, 84, 58),
         long_hair=True,
     )
-    black_hair = Look(
+    black_hair = Appearance(
         skin=(96, 138, 190),
         hair=(24, 26, 32),
         lips=(82, 84, 142),
@@ -191,7 +191,7 @@ def _cast() -> tuple[_Actor, _Actor]:
 
 
 def _paint_backdrop(width: int, height: int) -> ImageBgr:
-    """A plain room out of focus: a wall lit from the left, soft lamps, a little grain."""
+    """Paint a blurred room: a wall lit from the left, soft lamps and some grain."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     light = 0.72 + 0.3 * np.exp(-(((x - 0.25) / 0.5) ** 2 + ((y - 0.3) / 0.6) ** 2)) - 0.2 * y
     for cx, cy, r, strength in _LAMPS:
