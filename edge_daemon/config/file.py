@@ -6,6 +6,7 @@ Later ones win. Every mistake is reported in one sentence, with its place and th
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,10 +151,15 @@ def _is_relative_path(key: Key, value: object) -> bool:
     if not isinstance(value, str) or not value or value == "-" or value.startswith("~"):
         return False
     if key.name == "camera.source" and (
-        value in {"auto", "demo"} or value.isdecimal() or "://" in value or _is_picamera(value)
+        value in {"auto", "demo"} or value.isdecimal() or _is_address(value) or _is_picamera(value)
     ):
         return False
     return not Path(value).is_absolute()
+
+
+def _is_address(source: str) -> bool:
+    """Whether this is a camera's address, however badly written: it may hold a password."""
+    return "://" in source or re.match(r"\s*(rtsps?|https?):", source, re.IGNORECASE) is not None
 
 
 def _is_picamera(source: str) -> bool:
