@@ -19,7 +19,7 @@ from edge_daemon.batch.workers import AHEAD, in_order
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 
-PIXEL_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"  # read when OpenCV is loaded, there as here
+LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS",)  # read when OpenCV is loaded, there as here
 
 
 class RayUnavailable(UserError):
@@ -44,7 +44,9 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
             include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.WARNING,
-            runtime_env={"env_vars": {PIXEL_LIMIT: os.environ.get(PIXEL_LIMIT, "")}},
+            runtime_env={
+                "env_vars": {name: os.environ[name] for name in LIMITS if name in os.environ}
+            },
         )
     except Exception as error:  # Ray raises nothing more special where its processes do not start
         why = str(error).strip().partition("\n")[0]
