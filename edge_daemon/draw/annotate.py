@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_daemon.core.types import Box, Face, ImageBgr, Point, View
 from edge_daemon.draw.mosaic import blur
+from edge_daemon.draw.text import put_text, text_size
 
 Bgr = tuple[int, int, int]
 
@@ -31,7 +32,6 @@ COLORS: Final[dict[str, Bgr]] = {
 UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a label without a color
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
-FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
@@ -104,19 +104,6 @@ def _overlap(box: Box, others: Sequence[Box]) -> float:
     return sum(_shared(box, other).area for other in others)
 
 
-def _text_size(text: str, size: float) -> tuple[int, int]:
-    """Return width and height in pixels of a line of `text` above its baseline."""
-    (w, h), _ = cv2.getTextSize(text, FONT, size, 1)
-    return w, h
-
-
-def _put_text(bgr: ImageBgr, text: str, at: Point, size: float, color: Bgr) -> None:
-    """Write `text` at `at`, the left end of its baseline; the font has only ASCII."""
-    plain = text.replace("…", "...").encode("ascii", "replace").decode()
-    thickness = max(1, round(size * 2.2))
-    cv2.putText(bgr, plain, (round(at.x), round(at.y)), FONT, size, color, thickness, cv2.LINE_AA)
-
-
 def _fill(bgr: ImageBgr, box: Box, color: Bgr) -> None:
     corner = (round(box.x), round(box.y))
     far = (round(box.x + box.w) - 1, round(box.y + box.h) - 1)
@@ -142,14 +129,14 @@ def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
     """Write "#id label score" above the face, or below it at the top edge; returns its box."""
     text = f"#{face.id} {face.label} {face.score:.2f}"
     size, pad = 0.5 * scale, 5 * scale
-    w, h = _text_size(text, size)
+    w, h = text_size(text, size)
     tall = h + 2 * pad
     above = face.box.y - tall - scale
     y = above if above >= 0 else face.box.y + face.box.h + scale
     tag = _moved_inside(Box(face.box.x - scale, y, w + 2 * pad, tall), _frame_box(bgr))
     color = color_of(face.label)
     _fill(bgr, tag, color)
-    _put_text(bgr, text, Point(tag.x + pad, tag.y + pad + h), size, _ink_on(color))
+    put_text(bgr, text, Point(tag.x + pad, tag.y + pad + h), size, _ink_on(color))
     return tag
 
 
@@ -175,7 +162,7 @@ def _draw_scores(
     np.maximum(part, panel.names[shown], out=part)
     if face.scores:
         best = face.scores.index(max(face.scores))
-        _put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
+        put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
     for label, score, track in zip(labels, face.scores, panel.tracks, strict=False):
         _fill(part, track._replace(w=max(track.w * score, 1.0)), color_of(label))
     return place
@@ -198,7 +185,7 @@ class _Panel:
 @lru_cache(maxsize=8)  # frames of one camera have one size, and so has the stream's width
 def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
     size, pad, row = 0.38 * scale, 5 * scale, 13 * scale
-    names_w = max((_text_size(label, size)[0] for label in labels), default=0)
+    names_w = max((text_size(label, size)[0] for label in labels), default=0)
     bar_w = 52 * scale
     shape = (round(row * len(labels) + pad), round(names_w + bar_w + 3 * pad), 3)
     keep, names = np.full(shape, 0.35 * 255, np.uint8), np.zeros(shape, np.uint8)
@@ -206,7 +193,7 @@ def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
     lines = [Point(pad, top + row * 0.75) for top in tops]
     tracks = [Box(names_w + 2 * pad, top + row * 0.2, bar_w, row * 0.6) for top in tops]
     for label, line, track in zip(labels, lines, tracks, strict=True):
-        _put_text(names, label, line, size, (200, 200, 200))
+        put_text(names, label, line, size, (200, 200, 200))
         _darken(keep, track, 0.5)
     return _Panel(keep, names, lines, tracks)
 
@@ -240,9 +227,9 @@ def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:
     lines += [(line, small, UNSURE) for line in _wrapped(time, small, width)]
     step = 34 * scale
     y = (bgr.shape[0] - step * (len(lines) - 1)) / 2
-    for text, text_size, color in lines:
-        w, h = _text_size(text, text_size)
-        _put_text(bgr, text, Point((bgr.shape[1] - w) / 2, y + h / 2), text_size, color)
+    for text, line_size, color in lines:
+        w, h = text_size(text, line_size)
+        put_text(bgr, text, Point((bgr.shape[1] - w) / 2, y + h / 2), line_size, color)
         y += step
     return bgr
 
@@ -252,7 +239,7 @@ def _wrapped(text: str, size: float, width: float) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if _text_size(longer, size)[0] <= width:
+        if text_size(longer, size)[0] <= width:
             lines[-1] = longer
             continue
         lines += _broken(word, size, width)
@@ -263,7 +250,7 @@ def _broken(word: str, size: float, width: float) -> list[str]:
     """Break `word`, for instance an address, into pieces of at most `width` pixels."""
     pieces = [""]
     for letter in word:
-        if pieces[-1] and _text_size(pieces[-1] + letter, size)[0] > width:
+        if pieces[-1] and text_size(pieces[-1] + letter, size)[0] > width:
             pieces.append("")
         pieces[-1] += letter
     return pieces

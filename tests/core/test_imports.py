@@ -20,7 +20,7 @@ ADAPTERS = {
     "tensorflow": {"edge_daemon": {"vision/interpreter.py"}},
     "mediapipe": {"edge_daemon": {"vision/detector.py"}},
     "prometheus_client": {"edge_daemon": {"status/metrics.py"}},
-    "PIL": {"edge_daemon": {"core/picture.py"}},
+    "PIL": {"edge_daemon": {"core/picture.py", "draw/text.py"}},
     "tqdm": {"edge_daemon": {"batch/output.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},

@@ -106,7 +106,7 @@ def test_colors_can_be_told_apart() -> None:
 
 def test_the_page_uses_the_same_colors() -> None:
     css = (Path(edge_daemon.__file__).parent / "web/static/style.css").read_text()
-    rules = dict(re.findall(r'\[data-label="(\w+)"\] \{ --colour: #(\w{6}); \}', css))
+    rules = dict(re.findall(r'\[data-label="(\w+)"\] \{ --color: #(\w{6}); \}', css))
     as_bgr = {label: tuple(bytes.fromhex(rgb))[::-1] for label, rgb in rules.items()}
     assert as_bgr == COLORS
 
