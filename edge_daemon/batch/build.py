@@ -22,7 +22,7 @@ def build_reader(config: Config) -> FileReader:
         update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
     )
     first = build_stages(config, "")
-    sure = configured_detector(config, config.detector.min_score)
+    sure = configured_detector(config, config.detector.min_score, still=True)
 
     def close() -> None:
         first.detector.close()

@@ -149,6 +149,7 @@ def _face(face: Face, labels: Sequence[str]) -> dict[str, Any]:
         "score": round(face.score, 3),
         "scores": {label: round(score, 3) for label, score in named},
         "box": [round(value) for value in face.box],
+        "detection_score": round(face.detection_score, 3),
     }
 
 

@@ -119,11 +119,19 @@ class DetectorConfig(Section):
         "auto",
         description="The detector; auto is blazeface if its file is there, else haar.",
     )
-    range: Literal["full", "short"] = Field(
-        "full",
+    range: Literal["both", "full", "short"] = Field(
+        "both",
         description=(
-            "BlazeFace's network: full finds faces from about 50 pixels at 640×480, short from "
-            "90, at less than half the cost."
+            "BlazeFace's networks: both together find faces of any size; full or short alone "
+            "searches only the whole picture, for faces of about 7 to 50 or 20 to 100 percent of "
+            "its longer side."
+        ),
+    )
+    reach: Literal["auto", "near", "far"] = Field(
+        "auto",
+        description=(
+            "Which faces of a video the range both looks for beside medium ones: close ones "
+            "(near), small ones (far, which takes more time), or both in turn (auto)."
         ),
     )
     min_score: Fraction = Field(0.5, description="Detections with a lower score are dropped.")

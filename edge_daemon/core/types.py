@@ -106,8 +106,9 @@ class Face:
 
     `label` is one of the model's labels, "uncertain", or "" before the first has settled; `score`
     is the label's smoothed score (without a label, the top one) and `scores` are all of them in
-    the model's order, empty before the first classification;
-    `since_s` is when the face took this label.
+    the model's order, empty before the first classification; `since_s` is when the face took this
+    label. `detection_score` is the detector's, and `seen` is False in a frame in which the face is
+    only predicted.
     """
 
     id: int
@@ -116,6 +117,8 @@ class Face:
     score: float
     scores: tuple[float, ...]
     since_s: float
+    detection_score: float = 0.0
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ class View:
             "score": round(face.score, 3),
             "scores": {name: round(score, 3) for name, score in scores},
             "box": [round(value, 1) for value in face.box],
+            "detection_score": round(face.detection_score, 3),
             "since_s": round(self.frame.captured_s - face.since_s, 1),
         }
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.doctor.finding import Finding, edit, error, ok, sudo_for, warning
 from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.detector import (
-    BLAZEFACE_FILES,
     SHIPPED_MODELS,
     Detector,
     DetectorUnavailable,
+    Range,
+    blazeface_files,
 )
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
 from edge_daemon.vision.model_file import read_model_file
@@ -50,18 +51,19 @@ def examine_detector(
     build: Callable[[], Detector],
     *,
     backend: str,
-    face_range: str,
+    face_range: Range,
     models_dir: Path,
     config_file: Path,
 ) -> Finding:
     """Check that the detector made by `build` finds the faces of the built-in demo."""
-    file = BLAZEFACE_FILES[face_range]
+    files = blazeface_files(face_range)
+    missing = [file for file in files if not (models_dir / file).is_file()]
     try:
         detector = build()
     except DetectorUnavailable as wrong:
         return error("detector", str(wrong), edit(config_file, "detector.backend: auto"))
     except (ModelError, RuntimeUnavailable) as wrong:
-        return error("detector", str(wrong), _fetch(file, models_dir))
+        return error("detector", str(wrong), _fetch(missing or files, models_dir))
     try:
         faces = len(detector.detect(Demo(640, 480).render(0.0)))
     finally:
@@ -69,9 +71,9 @@ def examine_detector(
     if backend == "auto" and detector.name == "haar":
         return warning(
             "detector",
-            f"{models_dir / file} is missing; OpenCV's Haar cascade is used instead, which is "
-            "slower and finds fewer faces",
-            _fetch(file, models_dir),
+            f"{models_dir / missing[0]} is missing; OpenCV's Haar cascade is used instead, which "
+            "is slower and finds fewer faces",
+            _fetch(missing or files, models_dir),
         )
     if not faces:
         return warning(
@@ -82,11 +84,11 @@ def examine_detector(
     return ok("detector", f"{detector.name} finds {faces} faces in the demo's picture")
 
 
-def _fetch(file: str, models_dir: Path) -> str:
-    """Return the command that fetches BlazeFace's file into `models_dir`."""
+def _fetch(files: Sequence[str], models_dir: Path) -> str:
+    """Return the command that fetches BlazeFace's files into `models_dir`."""
     fetch = shlex.join([sys.executable, str(SHIPPED_MODELS / "fetch_blazeface.py")])
     commands = [sudo_for(SHIPPED_MODELS) + fetch]
     if models_dir.resolve() != SHIPPED_MODELS:
-        copy = shlex.join(["cp", str(SHIPPED_MODELS / file), str(models_dir)])
+        copy = shlex.join(["cp", *(str(SHIPPED_MODELS / file) for file in files), str(models_dir)])
         commands.append(sudo_for(models_dir) + copy)
     return " && ".join(commands)

@@ -167,6 +167,7 @@ class EventMaker:
             values["score"] = round(scores[fields["label"]], 3)
             values["scores"] = {label: round(score, 3) for label, score in scores.items()}
         values["box"] = [round(value) for value in face.box]
+        values["detection_score"] = round(face.detection_score, 3)
         values["frame_size"] = [width, height]
         if duration_s is not None:
             values["duration_s"] = round(duration_s, 3)

@@ -17,14 +17,19 @@ from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.privacy import WEAK_SCORE
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.vision.classifier import Classifier, check_goldens
-from edge_daemon.vision.detector import BLAZEFACE_FILES, SHIPPED_MODELS, Detector, build_detector
+from edge_daemon.vision.detector import (
+    SHIPPED_MODELS,
+    Detector,
+    blazeface_files,
+    build_detector,
+)
 from edge_daemon.vision.model_file import ModelFile, read_model_file
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.still import BuildParts
 from edge_daemon.vision.tracker import Tracker
 
-STILL_FACES = 32  # classified in a single picture
+STILL_FACES = 100  # classified in a single picture
 
 log = logging.getLogger(__name__)
 
@@ -117,28 +122,31 @@ def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
     )
 
 
-def configured_detector(config: Config, min_score: float) -> Detector:
-    """Build the configured detector; raises UserError."""
+def configured_detector(config: Config, min_score: float, *, still: bool = False) -> Detector:
+    """Build the configured detector, for video or for `still` pictures; raises UserError."""
     return build_detector(
         config.detector.backend,
         models_dir=detector_folder(config),
         face_range=config.detector.range,
         min_score=min_score,
+        reach=config.detector.reach,
+        still=still,
         runtime=config.runtime,
     )
 
 
 def detector_folder(config: Config) -> Path:
-    """Return the folder of BlazeFace's file: the model's folder, else the shipped one."""
+    """Return the folder of BlazeFace's files: the model's folder, else the shipped one."""
     beside = Path(config.model).parent
-    return beside if (beside / BLAZEFACE_FILES[config.detector.range]).is_file() else SHIPPED_MODELS
+    files = blazeface_files(config.detector.range)
+    return beside if all((beside / file).is_file() for file in files) else SHIPPED_MODELS
 
 
 def still_parts(config: Config, stages: Stages) -> BuildParts:
     """Return a function that builds a second detector and classifier, for other threads."""
     model = stages.classifier.model
     return lambda: (
-        configured_detector(config, config.detector.min_score),
+        configured_detector(config, config.detector.min_score, still=True),
         Classifier(model, runtime=config.runtime),
     )
 

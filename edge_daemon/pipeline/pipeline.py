@@ -20,7 +20,9 @@ from edge_daemon.events.snapshots import Shot
 from edge_daemon.pipeline.privacy import BlurAreas, ViewDelay
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
+from edge_daemon.vision.plan import Hint
 from edge_daemon.vision.quality import weight_of
+from edge_daemon.vision.smoothing import SmoothedExpression
 
 IDLE_S = 0.25  # without a frame for this long, check why there is none
 PAUSED = "Paused"
@@ -142,7 +144,7 @@ class Pipeline:
         """Find, follow and classify faces; return all detections, weak ones too, and the tracks."""
         stages, started_s = self._stages, time.monotonic()
         with self._timed("detect"):
-            detections = stages.detector.detect(frame.bgr)
+            detections = stages.detector.detect(frame.bgr, self._hint(frame))
         with self._timed("track"):
             strong = [each for each in detections if each.score >= stages.min_score]
             tracks = stages.tracker.update(strong, frame.captured_s)
@@ -152,6 +154,15 @@ class Pipeline:
         stages.schedule.searched(frame, took_s)
         self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
         return detections, tracks
+
+    def _hint(self, frame: Frame) -> Hint:
+        schedule, tracker = self._stages.schedule, self._stages.tracker
+        return Hint(
+            turn=schedule.searches,
+            known=tracker.known(frame.captured_s),
+            lost=tracker.has_lost,
+            thorough=schedule.sparse,
+        )
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
         classifier = self._stages.classifier
@@ -169,9 +180,16 @@ class Pipeline:
     def _face(self, track: Track, now_s: float) -> Face:
         smoothed = self._stages.smoother.current(track.id, now_s)
         if smoothed is None:
-            return Face(track.id, track.box, "", 0.0, (), now_s)
+            smoothed = SmoothedExpression("", 0.0, (), now_s)
         return Face(
-            track.id, track.box, smoothed.label, smoothed.score, smoothed.scores, smoothed.since_s
+            id=track.id,
+            box=track.box,
+            label=smoothed.label,
+            score=smoothed.score,
+            scores=smoothed.scores,
+            since_s=smoothed.since_s,
+            detection_score=track.score,
+            seen=track.seen,
         )
 
     def _publish(self, view: View) -> None:

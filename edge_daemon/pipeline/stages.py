@@ -41,6 +41,7 @@ class Stages:
         Faces keep their ids, their smoothed scores and what was announced about them. If the new
         model has other labels, the announced expressions end; returns those events.
         """
+        self.schedule.adopt(old.schedule)
         self.tracker.adopt(old.tracker)
         self.smoother.adopt(old.smoother)
         events = self.maker.adopt(old.maker, frame)

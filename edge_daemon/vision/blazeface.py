@@ -1,7 +1,7 @@
-"""BlazeFace, full-range sparse or short-range: a picture in, faces with boxes and eyes out.
+"""Runs BlazeFace, full-range sparse or short-range, on a square region of a picture.
 
-Steps and constants are those of the graphs in MediaPipe's `modules/face_detection`, so the boxes
-equal MediaPipe's. The networks: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face
+Steps and constants are those of the graphs in MediaPipe's `modules/face_detection`, so that the
+boxes equal MediaPipe's. The networks: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face
 Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 """
 
@@ -22,38 +22,40 @@ from edge_daemon.vision.interpreter import Interpreter, ModelError
 
 FloatArray = NDArray[np.float32]
 
-# A network's anchors by the side of its input in pixels: grids of cells, and how many anchors
-# stand in the middle of each cell.
+# A network's anchors by the side of its input in pixels: grids of cells, and the number of anchors
+# in the center of each cell.
 GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     192: ((48, 1),),  # full-range sparse
     128: ((16, 2), (8, 6)),  # short-range
 }
-VALUES = 16  # an anchor's centre, size and six keypoints, as x, y pairs
+VALUES = 16  # an anchor's center, size and six keypoints, as x, y pairs
 OVERLAP = 0.3  # IoU above which detections are the same face
 
 
-class Letterbox(NamedTuple):
-    """How a picture lies in the network's input: input = picture × `scale` + (`x`, `y`)."""
+class Region(NamedTuple):
+    """A square of `side` pixels around `center`; it may reach beyond the picture.
 
-    scale: float
-    x: float
-    y: float
+    The network sees the region turned by −`angle` (radians), so that a face whose eyes are tilted
+    by `angle` appears upright.
+    """
+
+    center: Point
+    side: float
+    angle: float = 0.0
 
 
-class _Candidate(NamedTuple):
-    """A face as one anchor saw it, in pixels of the picture."""
-
-    score: float
-    box: Box
-    eyes: tuple[Point, Point]
+def whole(bgr: ImageBgr, *, padding: float = 1.0, angle: float = 0.0) -> Region:
+    """Return the smallest region around the picture, `padding` times as large."""
+    height, width = bgr.shape[:2]
+    return Region(Point(width / 2, height / 2), padding * max(width, height), angle)
 
 
 class BlazeFace:
-    """Finds faces; a `Detector`.
+    """Finds faces with one network; a `Detector`.
 
-    `interpreter` holds `face_detection_full_range_sparse.tflite` (faces from about 50 px at
-    640×480) or `face_detection_short_range.tflite` (from about 90 px, at a third of the cost);
-    ModelError for another model. Faces below `min_score` (0 to 1) are dropped.
+    `interpreter` holds `face_detection_full_range_sparse.tflite` (faces from about 7 % of the
+    region's side) or `face_detection_short_range.tflite` (from about 20 %, at a third of the
+    cost). Detections below `min_score` (0 to 1) are dropped. Raises ModelError for another model.
     """
 
     name = "blazeface"
@@ -69,63 +71,115 @@ class BlazeFace:
         except ValueError:
             raise ModelError(f"not a BlazeFace model: its outputs are {shapes}") from None
         self._interpreter = interpreter
-        self._min_logit = _logit(min_score)
+        self._min_score = min_score
 
-    def detect(self, bgr: ImageBgr) -> list[Detection]:
-        """The faces in `bgr` (height, width, 3), best score first; boxes may leave the frame."""
-        height, width = bgr.shape[:2]
-        letterbox = _letterbox(height, width, self._input_px)
-        outputs = self._interpreter.run(_input(bgr, letterbox, self._input_px))
+    @property
+    def input_px(self) -> int:
+        """The side of the network's input in pixels."""
+        return self._input_px
+
+    def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
+        """Find faces in the whole picture `bgr` (height, width, 3); `hint` is ignored."""
+        return self.search(bgr, whole(bgr))
+
+    def search(
+        self, bgr: ImageBgr, region: Region, *, min_score: float | None = None, gain: float = 1.0
+    ) -> list[Detection]:
+        """Find faces in `region` of `bgr`, best score first.
+
+        `min_score` replaces the one of the constructor. `gain` brightens a dark picture. Boxes may
+        reach beyond the picture.
+        """
+        limit = _logit(self._min_score if min_score is None else min_score)
+        matrix = _to_input(region, self._input_px)
+        outputs = self._interpreter.run(_input(bgr, matrix, self._input_px, gain))
         logits = outputs[self._scores_at][0, :, 0]
-        found = np.flatnonzero(logits >= self._min_logit)
-        rows = zip(
-            logits[found].tolist(),
-            outputs[self._values_at][0, found].tolist(),
-            self._anchors[found].tolist(),
-            strict=True,
+        found = np.flatnonzero(logits >= limit)
+        if not len(found):
+            return []
+        order = found[np.argsort(-logits[found], kind="stable")]
+        scores = [_sigmoid(logit) for logit in logits[order].tolist()]
+        values = outputs[self._values_at][0, order, :8].copy()
+        values[:, 0:2] += self._anchors[order]
+        values[:, 4:6] += self._anchors[order]
+        values[:, 6:8] += self._anchors[order]
+        to_picture = cv2.invertAffineTransform(matrix)
+        zoom = region.side / self._input_px
+        return merged(
+            [
+                _detection(score, row, to_picture.tolist(), zoom)
+                for score, row in zip(scores, values.tolist(), strict=True)
+            ]
         )
-        candidates = [
-            _candidate(logit, values, Point(*anchor), letterbox) for logit, values, anchor in rows
-        ]
-        return _merge(sorted(candidates, key=_score, reverse=True))
 
     def close(self) -> None:
         """Nothing to free."""
 
 
+def merged(detections: Sequence[Detection]) -> list[Detection]:
+    """Merge overlapping `detections`, which are sorted by score, best first.
+
+    This is MediaPipe's weighted suppression: the best detection is averaged with all that overlap
+    it, weighted by their scores, and keeps its own score.
+    """
+    faces = []
+    while detections:
+        best, *others = detections
+        same = [best.box.iou(other.box) > OVERLAP for other in others]
+        faces.append(weighted_mean([best, *compress(others, same)]))
+        detections = [other for other, is_same in zip(others, same, strict=True) if not is_same]
+    return faces
+
+
+def weighted_mean(detections: Sequence[Detection]) -> Detection:
+    """Average boxes and eyes, weighted by score; the score is the first one's."""
+    if len(detections) == 1:
+        return detections[0]
+    scores = [each.score for each in detections]
+    total = sum(scores)
+    rows = [(*each.box, *each.eyes[0], *each.eyes[1]) for each in detections if each.eyes]
+    x, y, w, h, *eyes = (
+        sum(map(mul, column, scores)) / total for column in zip(*rows, strict=True)
+    )
+    return Detection(Box(x, y, w, h), scores[0], Eyes(Point(*eyes[:2]), Point(*eyes[2:])))
+
+
 def _anchors(grids: Sequence[tuple[int, int]]) -> FloatArray:
-    """Anchor centres (n, 2) as x, y in 0 to 1, grid by grid and row by row."""
-    centres = [
+    """Return anchor centers (n, 2) as x, y in 0 to 1, grid by grid and row by row."""
+    centers = [
         ((column + 0.5) / side, (row + 0.5) / side)
         for side, per_cell in grids
         for row in range(side)
         for column in range(side)
         for _ in range(per_cell)
     ]
-    return np.array(centres, np.float32).reshape(-1, 2)
+    return np.array(centers, np.float32).reshape(-1, 2)
 
 
-def _letterbox(height: int, width: int, input_px: int) -> Letterbox:
-    scale = input_px / max(height, width)
-    return Letterbox(scale, (input_px - width * scale) / 2, (input_px - height * scale) / 2)
+def _to_input(region: Region, input_px: int) -> NDArray[np.float64]:
+    """Return the affine matrix from the picture to the network's input.
 
-
-def _input(bgr: ImageBgr, letterbox: Letterbox, input_px: int) -> FloatArray:
-    """RGB in −1 to 1, (1, input_px, input_px, 3), the border black.
-
-    MediaPipe's warp puts no half-pixel shift between the two grids; the networks know no other.
+    Like MediaPipe's, it has no half-pixel shift between the two grids.
     """
-    scale, x, y = letterbox
-    matrix = np.array([[scale, 0, x], [0, scale, y]])
-    boxed = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
-    values = np.asarray(cv2.cvtColor(boxed, cv2.COLOR_BGR2RGB), np.float32)
+    scale, half = input_px / region.side, input_px / 2
+    cos, sin = scale * math.cos(region.angle), scale * math.sin(region.angle)
+    x, y = region.center
+    return np.array([[cos, sin, half - cos * x - sin * y], [-sin, cos, half + sin * x - cos * y]])
+
+
+def _input(bgr: ImageBgr, matrix: NDArray[np.float64], input_px: int, gain: float) -> FloatArray:
+    """Return RGB in −1 to 1, (1, input_px, input_px, 3), black beyond the picture."""
+    square = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
+    if gain != 1:
+        square = cv2.convertScaleAbs(square, alpha=gain)
+    values = np.asarray(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), np.float32)
     values /= 127.5
     values -= 1
     return values[np.newaxis]
 
 
 def _logit(score: float) -> float:
-    """The raw output whose sigmoid is `score`, 0 to 1."""
+    """Return the network's output whose sigmoid is `score`, 0 to 1."""
     if score in {0, 1}:
         return math.copysign(math.inf, score - 0.5)
     return math.log(score / (1 - score))
@@ -135,46 +189,22 @@ def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-min(max(logit, -80.0), 80.0)))
 
 
-def _candidate(
-    logit: float, values: Sequence[float], anchor: Point, letterbox: Letterbox
-) -> _Candidate:
-    """What an anchor saw, from the network's VALUES, which are relative to `anchor`."""
+def _detection(
+    score: float, values: Sequence[float], matrix: Sequence[Sequence[float]], zoom: float
+) -> Detection:
+    """Map a center, size and two eyes from the network's input to the picture.
 
-    def in_picture(dx: float, dy: float) -> Point:
-        x, y = anchor.x + dx - letterbox.x, anchor.y + dy - letterbox.y
-        return Point(x / letterbox.scale, y / letterbox.scale)
-
-    x, y, w, h, *eyes = values[:8]
-    corner = in_picture(x - w / 2, y - h / 2)
-    box = Box(*corner, w / letterbox.scale, h / letterbox.scale)
-    return _Candidate(_sigmoid(logit), box, (in_picture(*eyes[:2]), in_picture(*eyes[2:])))
-
-
-def _score(candidate: _Candidate) -> float:
-    return candidate.score
-
-
-def _merge(candidates: Sequence[_Candidate]) -> list[Detection]:
-    """Weighted non-maximum suppression over candidates, the best score first.
-
-    The best takes all that overlap it and becomes their score-weighted mean; it keeps its own
-    score.
+    The box stays upright in the picture, whatever the region's angle: faces are about square.
     """
-    faces = []
-    while candidates:
-        best, *others = candidates
-        overlap = [best.box.iou(other.box) > OVERLAP for other in others]
-        faces.append(_mean([best, *compress(others, overlap)]))
-        candidates = [other for other, same in zip(others, overlap, strict=True) if not same]
-    return faces
+    (a, b, c), (d, e, f) = matrix
 
+    def in_picture(x: float, y: float) -> Point:
+        return Point(a * x + b * y + c, d * x + e * y + f)
 
-def _mean(candidates: Sequence[_Candidate]) -> Detection:
-    """The mean of candidates, each weighing its score; the score is the first one's."""
-    scores = [each.score for each in candidates]
-    total = sum(scores)
-    columns = zip(*((*each.box, *each.eyes[0], *each.eyes[1]) for each in candidates), strict=True)
-    x, y, w, h, *eyes = (sum(map(mul, column, scores)) / total for column in columns)
-    return Detection(
-        Box(x, y, w, h), scores[0], Eyes(*sorted((Point(*eyes[:2]), Point(*eyes[2:]))))
-    )
+    x, y, w, h, *eyes = values
+    center = in_picture(x, y)
+    w, h = w * zoom, h * zoom
+    # The eye on the left of the upright face comes first.
+    left, right = sorted((Point(*eyes[:2]), Point(*eyes[2:])))
+    box = Box(center.x - w / 2, center.y - h / 2, w, h)
+    return Detection(box, score, Eyes(in_picture(*left), in_picture(*right)))

@@ -1,10 +1,10 @@
-"""Face detectors: a picture in, `Detection`s out; three backends behind one protocol."""
+"""Face detectors: three backends behind one protocol."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -14,10 +14,14 @@ from edge_daemon.core.files import INSTALLATION
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.blazeface import BlazeFace
 from edge_daemon.vision.interpreter import Interpreter, ModelError
+from edge_daemon.vision.plan import NO_HINT, Hint, Reach
+from edge_daemon.vision.search import LiveSearch, StillSearch
 
 log = logging.getLogger(__name__)
 
-BLAZEFACE_FILES = {
+Range = Literal["both", "full", "short"]
+
+BLAZEFACE_FILES: Final = {
     "full": "face_detection_full_range_sparse.tflite",
     "short": "face_detection_short_range.tflite",
 }
@@ -31,12 +35,15 @@ class DetectorUnavailable(UserError):
 
 
 class Detector(Protocol):
-    """Finds the faces in a picture. Not for use by two threads at once."""
+    """Finds the faces of a picture. One thread at a time may use it."""
 
     name: str
 
-    def detect(self, bgr: ImageBgr) -> list[Detection]:
-        """The faces in `bgr` (height, width, 3); their boxes may reach beyond it."""
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+        """Find the faces of `bgr` (height, width, 3); their boxes may reach beyond it.
+
+        `hint` says what previous frames of a video have shown.
+        """
         ...
 
     def close(self) -> None:
@@ -48,42 +55,59 @@ def build_detector(
     backend: str = "auto",
     *,
     models_dir: Path = Path("models"),
-    face_range: str = "full",
+    face_range: Range = "both",
     min_score: float = 0.5,
+    reach: Reach = "auto",
+    still: bool = False,
     runtime: str = "auto",
-    num_threads: int = 1,
 ) -> Detector:
-    """The detector named `backend`, one of BACKENDS.
+    """Build the detector named `backend`, one of BACKENDS.
 
-    "auto" is BlazeFace, or with a warning the Haar cascade while `models_dir` holds no
-    BlazeFace file for `face_range`, "full" or "short". `min_score` does not apply to Haar;
-    `runtime` and `num_threads` are BlazeFace's `Interpreter`'s. Raises ModelError,
-    RuntimeUnavailable, DetectorUnavailable, or ValueError for an unknown name.
+    "auto" is BlazeFace, or the Haar cascade with a warning if `models_dir` lacks BlazeFace's
+    files. A `face_range` of "both" combines BlazeFace's networks, thoroughly if `still`, else in
+    turns as `reach` says; "full" and "short" run one network on the whole picture. `min_score` does
+    not apply to Haar. Raises ModelError, RuntimeUnavailable, DetectorUnavailable, or ValueError for
+    an unknown name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown detector {backend!r}; known are {', '.join(BACKENDS)}")
-    path = models_dir / BLAZEFACE_FILES[face_range]
-    if backend == "auto" and not path.is_file():
+    paths = [models_dir / file for file in blazeface_files(face_range)]
+    missing = [path for path in paths if not path.is_file()]
+    if backend == "auto" and missing:
         log.warning(
-            "no %s: OpenCV's Haar cascade finds the faces, slower and fewer; to get it: %s",
-            path,
+            "%s is missing: OpenCV's Haar cascade finds the faces, slower and fewer; fix: %s",
+            missing[0],
             FETCH_COMMAND,
         )
         backend = "haar"
     if backend == "haar":
         return HaarDetector()
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; to get it: {FETCH_COMMAND}")
+    if missing:
+        raise ModelError(f"{missing[0]} is missing; fix: {FETCH_COMMAND}")
     if backend == "mediapipe":
-        return MediaPipeDetector(path, min_score=min_score)
-    interpreter = Interpreter(path, runtime=runtime, num_threads=num_threads)
-    return BlazeFace(interpreter, min_score=min_score)
+        return MediaPipeDetector(paths[0], min_score=min_score)
+    networks = [
+        BlazeFace(Interpreter(path, runtime=runtime), min_score=min_score) for path in paths
+    ]
+    if len(networks) == 1:
+        return networks[0]
+    full, short = networks
+    if still:
+        return StillSearch(full, short, min_score=min_score)
+    return LiveSearch(full, short, min_score=min_score, reach=reach)
+
+
+def blazeface_files(face_range: Range) -> list[str]:
+    """Return the names of the files that a range needs."""
+    names = BLAZEFACE_FILES if face_range == "both" else (face_range,)
+    return [BLAZEFACE_FILES[name] for name in names]
 
 
 class HaarDetector:
-    """OpenCV's frontal-face cascade: needs no model file, gives no eyes, and 1.0 as the score.
+    """Finds upright faces with OpenCV's frontal-face cascade; needs no model file.
 
-    It searches a picture of `SEARCH_PX` on the longer side, for upright faces from 24 px there.
+    The picture is scaled to `SEARCH_PX` on the longer side, where faces must have at least 24 px.
+    Detections have no eyes and the score 1.0.
     Viola and Jones, "Rapid Object Detection using a Boosted Cascade", CVPR 2001.
     """
 
@@ -94,12 +118,13 @@ class HaarDetector:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         if not path.is_file():
             raise DetectorUnavailable(
-                f"OpenCV {cv2.__version__} comes without the Haar cascade's file here: "
+                f"OpenCV {cv2.__version__} is installed without the Haar cascade's file; fix: "
                 "pip install 'opencv-python-headless<5'"
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 
-    def detect(self, bgr: ImageBgr) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+        """Find faces in the whole picture; `hint` is ignored."""
         scale = min(1.0, self.SEARCH_PX / max(bgr.shape[:2]))
         gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -111,10 +136,11 @@ class HaarDetector:
 
 
 class MediaPipeDetector:
-    """MediaPipe Tasks' FaceDetector on a BlazeFace file; DetectorUnavailable without MediaPipe.
+    """Runs MediaPipe Tasks' FaceDetector on the BlazeFace file `model`.
 
-    `model` is a BlazeFace `.tflite`; faces below `min_score` (0 to 1) are dropped. Boxes are
-    whole pixels. https://ai.google.dev/edge/mediapipe/solutions/vision/face_detector/python
+    Detections below `min_score` (0 to 1) are dropped. Boxes are whole pixels. Raises
+    DetectorUnavailable if MediaPipe is not installed.
+    https://ai.google.dev/edge/mediapipe/solutions/vision/face_detector/python
     """
 
     name = "mediapipe"
@@ -135,14 +161,15 @@ class MediaPipeDetector:
             )
         )
 
-    def detect(self, bgr: ImageBgr) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+        """Find faces in the whole picture; `hint` is ignored."""
         rgb = np.ascontiguousarray(bgr[:, :, ::-1])
         image = self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=rgb)
         height, width = bgr.shape[:2]
         return [_detection(each, width, height) for each in self._task.detect(image).detections]
 
     def close(self) -> None:
-        """Stop MediaPipe's thread; left to the end of the process, it prints a traceback."""
+        """Stop MediaPipe's thread, which prints a traceback if the process ends first."""
         self._task.close()
 
 

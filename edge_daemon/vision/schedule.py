@@ -10,6 +10,7 @@ from edge_daemon.core.types import Frame
 
 SEARCHES_HZ = 15.0  # more find no more (docs/adr/0016-fifteen-searches-a-second.md)
 LOAD = 0.5  # of the frame period that a search may take; drawing and encoding need the rest
+SPARSE_S = 0.5  # between searches from which there is time for a thorough one each
 RECENT = 15  # searches and frames over which medians are taken
 
 
@@ -41,6 +42,19 @@ class SearchSchedule:
         self._periods_s: deque[float] = deque(maxlen=RECENT)
         self._frame: Frame | None = None
         self._searched: Frame | None = None
+        self.searches = 0
+
+    def adopt(self, old: SearchSchedule) -> None:
+        """Take over the frames and searches that `old` has counted."""
+        self._periods_s = old._periods_s
+        self._frame, self._searched, self.searches = old._frame, old._searched, old.searches
+
+    @property
+    def sparse(self) -> bool:
+        """Whether searches are so far apart that each should be thorough."""
+        if not self._periods_s:
+            return False
+        return self.interval * statistics.median(self._periods_s) >= SPARSE_S
 
     @property
     def interval(self) -> int:
@@ -69,4 +83,5 @@ class SearchSchedule:
     def searched(self, frame: Frame, took_s: float) -> None:
         """Record that searching `frame` took `took_s` seconds."""
         self._searched = frame
+        self.searches += 1
         self._searches_s.append(took_s)

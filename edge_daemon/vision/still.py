@@ -1,4 +1,4 @@
-"""A single picture in, its faces out: detector and classifier without a camera round them."""
+"""Finds and classifies the faces of single pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from edge_daemon.core.types import Drawing, Face, Frame, ImageBgr, View
+from edge_daemon.core.types import Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
 
@@ -14,9 +14,10 @@ BuildParts = Callable[[], tuple[Detector, Classifier]]
 
 
 class StillReader:
-    """Looks at one picture at a time; `build` makes its own two parts at the first picture.
+    """Reads one picture at a time with the detector and classifier that `build` makes.
 
-    A reload may set another `build`; the next picture is looked at with what that makes.
+    They are built for the first picture, and again after `adopt`. Of each picture the `max_faces`
+    largest faces are classified.
     """
 
     def __init__(self, build: BuildParts, max_faces: int) -> None:
@@ -27,25 +28,20 @@ class StillReader:
         self._parts: tuple[Detector, Classifier] | None = None
 
     def adopt(self, build: BuildParts) -> None:
-        """Use what `build` makes from the next picture on; may be called by any thread."""
+        """Use what `build` makes from the next picture on; any thread may call this."""
         self._build = build
 
     def view(self, bgr: ImageBgr) -> View:
-        """The picture with its largest faces, each with the label that scores highest."""
+        """Return `bgr` (height, width, 3) with its faces, largest first, and their top labels."""
         with self._busy:
             detector, classifier = self._current_parts()
             found = sorted(detector.detect(bgr), key=lambda d: d.box.area, reverse=True)
-            labels = classifier.model.labels
-            faces = []
-            for number, detection in enumerate(found[: self._max_faces], 1):
-                scores = classifier.classify(bgr, detection.box, detection.eyes)
-                best = int(scores.argmax())
-                values = tuple(float(score) for score in scores)
-                faces.append(
-                    Face(number, detection.box, labels[best], values[best], values, since_s=0.0)
-                )
+            faces = [
+                _face(number, detection, bgr, classifier)
+                for number, detection in enumerate(found[: self._max_faces], 1)
+            ]
         frame = Frame(0, bgr, 0.0, datetime.now(UTC))
-        return View(frame, tuple(faces), drawing=Drawing(labels=labels))
+        return View(frame, tuple(faces), drawing=Drawing(labels=classifier.model.labels))
 
     def _current_parts(self) -> tuple[Detector, Classifier]:
         build = self._build
@@ -55,3 +51,17 @@ class StillReader:
             if old is not None:
                 old[0].close()
         return self._parts
+
+
+def _face(number: int, detection: Detection, bgr: ImageBgr, classifier: Classifier) -> Face:
+    scores = tuple(classifier.classify(bgr, detection.box, detection.eyes).tolist())
+    score = max(scores)
+    return Face(
+        id=number,
+        box=detection.box,
+        label=classifier.model.labels[scores.index(score)],
+        score=score,
+        scores=scores,
+        since_s=0.0,
+        detection_score=detection.score,
+    )

@@ -9,6 +9,8 @@ assigned first instead of by the Hungarian method, because faces are few and far
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +18,17 @@ from edge_daemon.core.types import Box, Detection, Eyes, Point, Track
 from edge_daemon.vision.motion import Motion, initial_motion
 
 SPREADS = 2.0  # standard deviations of the prediction that a face may be off
+AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
+MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
+RECENT = 9  # gaps whose median is the usual one
 MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
+
+
+def hits_for(gap_s: float) -> int:
+    """Return how many detections, `gap_s` apart, confirm a face: about 0.2 seconds of them."""
+    if gap_s < 0.15:
+        return 3
+    return 2 if gap_s < 0.5 else 1
 
 
 @dataclass(slots=True)
@@ -35,8 +47,9 @@ class Tracker:
     """Gives every face an id that it keeps from detection to detection.
 
     A new face becomes a track after `confirm_hits` successive updates detected it, so that
-    flickering false detections are dropped. A track without a detection is predicted for
-    `max_age_s` and then ends; the same face gets a new id later. `max_shift` is the distance from
+    flickering false detections are dropped; fewer are needed where updates are far apart. A track
+    without a detection is predicted for `max_age_s`, or for AGE_UPDATES updates where these are far
+    apart, and then ends; the same face gets a new id later. `max_shift` is the distance from
     the predicted position, in face widths, that a detection may have, on top of the uncertainty of
     the prediction.
 
@@ -51,14 +64,23 @@ class Tracker:
         self._max_shift = max_shift
         self._followed: list[_FaceState] = []
         self._ids = 0
+        self._updated_s = -math.inf
+        self._gaps_s: deque[float] = deque(maxlen=RECENT)
 
     def adopt(self, old: Tracker) -> None:
         """Take over the faces and ids of `old`."""
         self._followed, self._ids = old._followed, old._ids
+        self._updated_s, self._gaps_s = old._updated_s, old._gaps_s
+
+    def reset(self) -> None:
+        """End all tracks, because the scene has changed; ids go on."""
+        self._followed = []
 
     def update(self, detections: Sequence[Detection], now_s: float) -> list[Track]:
         """Return the tracks at `now_s`, which must not decrease, ordered by id."""
-        known = [each for each in self._followed if now_s - each.last_seen_s <= self._max_age_s]
+        gap_s = self._measure_gap_s(now_s)
+        max_age_s = max(self._max_age_s, AGE_UPDATES * gap_s)
+        known = [each for each in self._followed if now_s - each.last_seen_s <= max_age_s]
         motions = [each.motion.predicted(now_s - each.last_seen_s) for each in known]
         fits = [
             [_similarity(each.last.box, motion, found.box, self._max_shift) for found in detections]
@@ -72,8 +94,17 @@ class Tracker:
         self._followed += [
             _new_face(detection, now_s) for d, detection in enumerate(detections) if d not in taken
         ]
-        self._confirm()
+        self._confirm(min(self._confirm_hits, hits_for(gap_s)))
         return self._tracks(now_s)
+
+    def known(self, now_s: float) -> list[Box]:
+        """Return where the faces should be at `now_s`, those not yet confirmed included."""
+        return [_track(each, now_s).box for each in self._followed]
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether the last update missed a face that is still followed."""
+        return any(each.last_seen_s < self._updated_s for each in self._followed)
 
     def predict(self, now_s: float) -> list[Track]:
         """Return the tracks predicted for `now_s`, when no search was made."""
@@ -100,9 +131,16 @@ class Tracker:
                 pairs[k] = d
         return pairs
 
-    def _confirm(self) -> None:
+    def _measure_gap_s(self, now_s: float) -> float:
+        """Return the usual time between two updates, 0 before the second."""
+        if now_s > self._updated_s > -math.inf:
+            self._gaps_s.append(min(now_s - self._updated_s, MAX_GAP_S))
+        self._updated_s = now_s
+        return statistics.median(self._gaps_s) if self._gaps_s else 0.0
+
+    def _confirm(self, hits: int) -> None:
         for each in self._followed:
-            if not each.id and each.hits >= self._confirm_hits:
+            if not each.id and each.hits >= hits:
                 self._ids += 1
                 each.id = self._ids
 

@@ -20,6 +20,7 @@ from edge_daemon.pipeline.stages import Stages
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.plan import NO_HINT, Hint
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
@@ -55,9 +56,9 @@ class Counted:
         self._detector, self.name = detector, detector.name
         self.calls = 0
 
-    def detect(self, bgr: ImageBgr) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
         self.calls += 1
-        return self._detector.detect(bgr)
+        return self._detector.detect(bgr, hint)
 
     def close(self) -> None:
         self._detector.close()

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -144,7 +144,7 @@ def test_another_model_is_refused() -> None:
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("face_range", ["full", "short"])
 def test_boxes_equal_mediapipes(
-    face_range: str, clip: str, media_dir: Path, blazeface_dir: Path
+    face_range: Literal["full", "short"], clip: str, media_dir: Path, blazeface_dir: Path
 ) -> None:
     detector = build_detector("blazeface", models_dir=blazeface_dir, face_range=face_range)
     expected = REFERENCES[face_range][clip]

@@ -1,0 +1,189 @@
+"""Plans which network searches which regions of a picture; pure functions.
+
+Full-range BlazeFace finds faces from about 7 % to 50 % of a region's side, short-range from about
+20 % to 100 %, both better amid their surroundings (benchmarks/detection.md). A whole picture is
+therefore searched by both, smaller faces are found in overlapping tiles of a half, a quarter… of
+its longer side, and faces that fill the picture by padding it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from edge_daemon.core.types import Box, Point
+from edge_daemon.vision.blazeface import Region
+
+Network = Literal["full", "short"]
+Reach = Literal["auto", "near", "far"]
+
+SMALLEST: Final = 0.07  # of a region's side: faces that full-range finds reliably
+LARGEST: Final = 0.5
+OVERLAP: Final = 0.2  # of a tile's side that it shares with the next one
+PADDING: Final = 2.0  # of the picture, for faces that fill it
+
+STILL_FACE_PX: Final = 24  # the smallest face searched for in a still picture,
+STILL_FACE: Final = 0.02  # or this share of its longer side where that is more
+
+AROUND: Final = 2.8  # side of the region around a known face, in sides of its box
+CROPS: Final = 4  # regions around small or large faces in one search, while there are more
+FEW: Final = 2  # faces up to this many are followed in the regions around them
+
+
+class Scan(NamedTuple):
+    """One run of a network.
+
+    With `is_tile`, faces cut by the region's border are dropped. With `is_known`, the region is
+    that around a known face, and what is found there has precedence over other scans, so that the
+    box does not jump between networks.
+    """
+
+    network: Network
+    region: Region
+    is_tile: bool = False
+    is_known: bool = False
+
+
+class Hint(NamedTuple):
+    """What a search of a video may know of the frames before.
+
+    `turn` counts the searches, `known` are the boxes in which faces should be now, `lost` is True
+    if the last search missed one of them, and with `thorough` the frame is searched like a still
+    picture.
+    """
+
+    turn: int = 0
+    known: Sequence[Box] = ()
+    lost: bool = False
+    thorough: bool = False
+
+
+NO_HINT: Final = Hint()
+
+
+class Size(NamedTuple):
+    """Width and height of a picture in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def longer(self) -> int:
+        return max(self)
+
+
+def still_plan(size: Size) -> list[Scan]:
+    """Plan a thorough search of a still picture for upright faces."""
+    smallest_px = max(STILL_FACE_PX, STILL_FACE * size.longer)
+    level, scans = 0, whole_picture(size)
+    while SMALLEST * size.longer / 2**level > smallest_px:
+        level += 1
+        scans += [Scan("full", tile, is_tile=True) for tile in tiles(size, level)]
+    return scans
+
+
+def turned_plan(size: Size, angle: float) -> list[Scan]:
+    """Plan a search of a still picture for faces turned by about `angle` radians."""
+    turned = [Scan("full", tile._replace(angle=angle), is_tile=True) for tile in tiles(size, 1)]
+    return whole_picture(size, angle) + turned
+
+
+def whole_picture(size: Size, angle: float = 0.0) -> list[Scan]:
+    """Plan the scans of the whole picture: medium, large, and filling it."""
+    whole = Region(_center(size), size.longer, angle)
+    padded = whole._replace(side=PADDING * size.longer)
+    return [Scan("full", whole), Scan("short", whole), Scan("short", padded)]
+
+
+def tiles(size: Size, level: int) -> list[Region]:
+    """Cover the picture with overlapping tiles of 1/2^level of its longer side."""
+    side = size.longer / 2**level
+    return [
+        Region(Point(x, y), side)
+        for y in _positions(size.height, side)
+        for x in _positions(size.width, side)
+    ]
+
+
+def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
+    """Plan one search of a video.
+
+    Up to FEW known faces are found again in the regions around them, which costs less than a scan
+    of the whole picture and leaves time for looking elsewhere in some of the searches. While no
+    face is known, or since one was lost, full-range, short-range and tiles take turns.
+    """
+    if hint.thorough:
+        return still_plan(size)
+    follow = [Scan("short", around(box), is_known=True) for box in hint.known]
+    if len(follow) > FEW:
+        small = [box for box in hint.known if not _fits_whole(box, size)]
+        follow = [Scan("short", around(box)) for box in _rotated(small, hint.turn)[:CROPS]]
+        follow.append(whole_picture(size)[0])
+    if hint.lost or not hint.known:
+        return follow + _alert_search(hint.turn, size, reach)
+    return follow + _background(hint.turn, size, reach)
+
+
+def around(box: Box, factor: float = AROUND, angle: float = 0.0) -> Region:
+    """Return the region around a face, `factor` times as large as its box."""
+    return Region(box.centre, factor * max(box.w, box.h), angle)
+
+
+def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:
+    """Plan a search while no face is known: four turns are one cycle."""
+    full, short, padded = whole_picture(size)
+    near = [short, padded][turn // 4 % 2]
+    far = _portion(tiles(size, 1), turn // 4, 2)
+    if reach == "near":
+        return [near if turn % 2 else full]
+    if reach == "far":
+        fine = _portion(tiles(size, 1) + tiles(size, 2), turn // 2, 6)
+        return [Scan("full", tile, is_tile=True) for tile in fine] if turn % 2 else [full]
+    if turn % 2 == 0:
+        return [full]
+    return [near] if turn % 4 == 1 else [Scan("full", tile, is_tile=True) for tile in far]
+
+
+def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:
+    """Plan the scan that looks for further faces while some are known; none in odd turns."""
+    full, short, _ = whole_picture(size)
+    if turn % 4 == 0:
+        return [full]
+    if turn % 2:
+        return []
+    if reach == "near" or (reach == "auto" and turn % 8 == 2):
+        return [short]
+    regions = tiles(size, 1)
+    return [
+        Scan("full", regions[turn // (4 if reach == "far" else 8) % len(regions)], is_tile=True)
+    ]
+
+
+def _fits_whole(box: Box, size: Size) -> bool:
+    """Return whether a full-range scan of the whole picture finds a face like `box`."""
+    return SMALLEST * size.longer <= max(box.w, box.h) <= LARGEST * size.longer
+
+
+def _portion(regions: Sequence[Region], turn: int, portions: int) -> list[Region]:
+    """Return every `portions`th region; all are returned in `portions` successive turns."""
+    return list(regions[turn % portions :: portions])
+
+
+def _rotated(boxes: Sequence[Box], turn: int) -> list[Box]:
+    """Start at another box each turn, so that none is left out for ever."""
+    first = turn % len(boxes) if boxes else 0
+    return [*boxes[first:], *boxes[:first]]
+
+
+def _positions(length: float, side: float) -> list[float]:
+    """Return the centers of tiles of `side` that cover `length` evenly."""
+    if length <= side:
+        return [length / 2]
+    count = math.ceil((length - side) / (side * (1 - OVERLAP))) + 1
+    step = (length - side) / (count - 1)
+    return [side / 2 + number * step for number in range(count)]
+
+
+def _center(size: Size) -> Point:
+    return Point(size.width / 2, size.height / 2)

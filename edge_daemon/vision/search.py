@@ -1,0 +1,312 @@
+"""Finds faces of any size with both BlazeFace networks: thoroughly in stills, in turns live."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_daemon.core.types import Box, Detection, ImageBgr
+from edge_daemon.vision.blazeface import OVERLAP, BlazeFace, Region, weighted_mean
+from edge_daemon.vision.plan import (
+    NO_HINT,
+    Hint,
+    Reach,
+    Scan,
+    Size,
+    around,
+    live_plan,
+    still_plan,
+    turned_plan,
+)
+
+# Short-range boxes in terms of full-range boxes: size, and downward shift of the center in sides,
+# medians over the clips (python -m benchmarks.detection boxes).
+SHORT_SIZE: Final = 0.955
+SHORT_SHIFT: Final = 0.036
+CUT: Final = 0.1  # of a box's side that may lie beyond the border of a tile
+NESTED: Final = 0.6  # share of the smaller box inside another from which the weaker one is dropped
+
+# A new detection below SURE is scanned again at other scales; the mean of the scores must reach
+# BAR, or LARGE_BAR for faces that fill more than LARGE of the picture, which lack surroundings.
+SURE: Final = 0.85
+BAR: Final = 0.64
+LARGE_BAR: Final = 0.6
+LARGE: Final = 0.6
+SCALES: Final = (2.0, 1.6, 2.5)  # sides of the scanned regions, in sides of the box
+ALIKE: Final = 0.35  # IoU of the detection and what is found again
+DOUBT: Final = 0.5  # factor of the score of a detection that was not found again
+TURNED_BAR: Final = 0.75  # for faces found in another orientation than the search's
+TILTED: Final = math.radians(30)  # eyes tilted by more are located again in a turned region
+TURNS: Final = (0.0, math.pi / 2, math.pi, -math.pi / 2)
+
+# Pictures whose bright parts (98th percentile, of 255) are darker than this are brightened to it.
+# More brightening finds fewer faces, because noise grows with it (benchmarks/detection.md).
+DARK: Final = 45
+MAX_GAIN: Final = 2.0
+STILL_FACES: Final = 100
+
+
+class StillSearch:
+    """Searches single pictures thoroughly; a `Detector`.
+
+    Finds faces from 24 px or 2 % of the longer side, and turned by any angle, at most
+    `STILL_FACES`. Detections below `min_score` are dropped.
+    """
+
+    name = "blazeface"
+
+    def __init__(self, full: BlazeFace, short: BlazeFace, *, min_score: float = 0.5) -> None:
+        self._scanner = _Scanner(full, short, min_score)
+        self._min_score = min_score
+
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+        """Find the faces of `bgr`, best score first; `hint` is ignored."""
+        size, pyramid = _size(bgr), _Pyramid(bgr)
+        found = self._scanner.scan(pyramid, still_plan(size))
+        faces = [self._scanner.best_orientation(pyramid, each) for each in found]
+        faces = [each for each in faces if each.score >= self._min_score]
+        if not faces:
+            turned = [scan for angle in TURNS[1:] for scan in turned_plan(size, angle)]
+            found = self._scanner.scan(pyramid, turned)
+            faces = [self._scanner.second_look(pyramid, each, bar=TURNED_BAR) for each in found]
+        return _without_overlaps(each for each in faces if each.score >= self._min_score)[
+            :STILL_FACES
+        ]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class LiveSearch:
+    """Searches the frames of a video, each in a few scans that take turns; a `Detector`.
+
+    `reach` decides which faces the turns look for beside medium ones: "near" for close faces, "far"
+    for small ones, "auto" for both. Detections below `min_score` are dropped.
+    """
+
+    name = "blazeface"
+
+    def __init__(
+        self, full: BlazeFace, short: BlazeFace, *, min_score: float = 0.5, reach: Reach = "auto"
+    ) -> None:
+        self._scanner = _Scanner(full, short, min_score)
+        self._min_score = min_score
+        self._reach: Reach = reach
+
+    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+        """Find the faces of `bgr`, best score first."""
+        pyramid = _Pyramid(bgr, levels=hint.thorough)
+        found = self._scanner.scan(pyramid, live_plan(pyramid.size, hint, self._reach))
+        faces = [
+            each if _match(each.box, hint.known) else self._scanner.second_look(pyramid, each)
+            for each in found
+        ]
+        return [each for each in faces if each.score >= self._min_score]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class _Pyramid:
+    """A picture and its halves, so that a large one is scanned without aliasing."""
+
+    def __init__(self, bgr: ImageBgr, *, levels: bool = True) -> None:
+        self.size = _size(bgr)
+        self.gain = _gain(bgr)
+        self._has_levels = levels
+        self._levels = [bgr]
+
+    def search(
+        self, network: BlazeFace, region: Region, min_score: float | None = None
+    ) -> list[Detection]:
+        """Search `region`, given in pixels of the picture, at a fitting level."""
+        level = 0
+        if self._has_levels and region.side > 2 * network.input_px:
+            level = math.floor(math.log2(region.side / network.input_px))
+        bgr = self._level(level)
+        x_scale = self.size.width / bgr.shape[1]
+        y_scale = self.size.height / bgr.shape[0]
+        center = region.center._replace(x=region.center.x / x_scale, y=region.center.y / y_scale)
+        small = region._replace(center=center, side=region.side / max(x_scale, y_scale))
+        found = network.search(bgr, small, min_score=min_score, gain=self.gain)
+        return [_scaled(each, x_scale, y_scale) for each in found] if level else found
+
+    def _level(self, level: int) -> ImageBgr:
+        while len(self._levels) <= level:
+            last = self._levels[-1]
+            half = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
+            self._levels.append(
+                np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA), np.uint8)
+            )
+        return self._levels[level]
+
+
+class _Scanner:
+    """Runs scans and checks doubtful detections."""
+
+    def __init__(self, full: BlazeFace, short: BlazeFace, min_score: float) -> None:
+        self._networks = {"full": full, "short": short}
+        self._min_score = min_score
+
+    def scan(self, pyramid: _Pyramid, scans: Sequence[Scan]) -> list[Detection]:
+        """Run `scans` and merge what they find, best score first."""
+        known = self._run(pyramid, (scan for scan in scans if scan.is_known))
+        boxes = [each.box for each in known]
+        others = self._run(pyramid, (scan for scan in scans if not scan.is_known))
+        new = [each for each in others if not _overlaps(each.box, boxes)]
+        return sorted(known + new, key=lambda each: each.score, reverse=True)
+
+    def _run(self, pyramid: _Pyramid, scans: Iterable[Scan]) -> list[Detection]:
+        found: list[Detection] = []
+        for scan in scans:
+            for each in pyramid.search(self._networks[scan.network], scan.region):
+                face = _full_range(each) if scan.network == "short" else each
+                if not scan.is_tile or _within(face.box, scan.region, pyramid.size):
+                    found.append(face)
+        return _merged_scans(found)
+
+    def second_look(
+        self, pyramid: _Pyramid, detection: Detection, *, bar: float | None = None
+    ) -> Detection:
+        """Scan a doubtful detection again, eyes level; lower its score below `bar`."""
+        if detection.score >= SURE:
+            return detection
+        mean, _ = self._rescan(pyramid, detection, 0.0)
+        limit = _bar(detection, pyramid.size) if bar is None else bar
+        return detection if mean >= limit else _doubted(detection)
+
+    def best_orientation(self, pyramid: _Pyramid, detection: Detection) -> Detection:
+        """Scan a doubtful or tilted detection again at four orientations; keep the best."""
+        is_tilted = abs(_tilt(detection)) > TILTED
+        if detection.score >= SURE and not is_tilted:
+            return detection
+        mean, level = self._rescan(pyramid, detection, 0.0)
+        upright = level if is_tilted and level is not None else detection
+        if mean >= TURNED_BAR or detection.score >= SURE:
+            return upright
+        turned = [self._rescan(pyramid, detection, angle) for angle in TURNS[1:]]
+        best, face = max(turned, key=lambda each: each[0])
+        if face is not None and best >= TURNED_BAR:
+            return face
+        return upright if mean >= _bar(detection, pyramid.size) else _doubted(detection)
+
+    def _rescan(
+        self, pyramid: _Pyramid, detection: Detection, angle: float
+    ) -> tuple[float, Detection | None]:
+        """Return the mean score over SCALES, and what the first of them found."""
+        angle += _tilt(detection)
+        scores, first = [], None
+        for factor in SCALES:
+            region = around(detection.box, factor, angle)
+            found = pyramid.search(self._networks["short"], region, min_score=0.02)
+            same = (_full_range(each, angle) for each in found)
+            best = next((each for each in same if each.box.iou(detection.box) > ALIKE), None)
+            scores.append(best.score if best else 0.0)
+            first = first or best
+        return sum(scores) / len(scores), first
+
+
+def _full_range(detection: Detection, angle: float = 0.0) -> Detection:
+    """Return a short-range detection with the box that full-range would give."""
+    (x, y), (w, h) = detection.box.centre, detection.box[2:]
+    w, h = w / SHORT_SIZE, h / SHORT_SIZE
+    x, y = x + SHORT_SHIFT * w * math.sin(angle), y - SHORT_SHIFT * h * math.cos(angle)
+    return replace(detection, box=Box(x - w / 2, y - h / 2, w, h))
+
+
+def _merged_scans(detections: Sequence[Detection]) -> list[Detection]:
+    """Merge detections of several scans; of nested boxes the weaker is dropped."""
+    rest = sorted(detections, key=lambda each: each.score, reverse=True)
+    faces = []
+    while rest:
+        best = rest[0]
+        faces.append(weighted_mean([each for each in rest if best.box.iou(each.box) > OVERLAP]))
+        rest = [
+            each
+            for each in rest[1:]
+            if best.box.iou(each.box) <= OVERLAP and _nested(best.box, each.box) < NESTED
+        ]
+    return faces
+
+
+def _without_overlaps(detections: Iterable[Detection]) -> list[Detection]:
+    """Keep the best of detections that came to overlap, best score first."""
+    kept: list[Detection] = []
+    for each in sorted(detections, key=lambda each: each.score, reverse=True):
+        if not _match(each.box, [other.box for other in kept]):
+            kept.append(each)
+    return kept
+
+
+def _nested(one: Box, other: Box) -> float:
+    """Return the share of the smaller box that lies inside the larger one."""
+    w = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
+    h = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
+    smaller = min(one.area, other.area)
+    return max(w, 0.0) * max(h, 0.0) / smaller if smaller > 0 else 0.0
+
+
+def _within(box: Box, tile: Region, size: Size) -> bool:
+    """Return whether `box` lies within the tile, beyond which the picture goes on."""
+    margin = CUT * max(box.w, box.h)
+    left, top = tile.center.x - tile.side / 2, tile.center.y - tile.side / 2
+    right, bottom = left + tile.side, top + tile.side
+    return (
+        (left <= 0 or box.x >= left - margin)
+        and (top <= 0 or box.y >= top - margin)
+        and (right >= size.width or box.x + box.w <= right + margin)
+        and (bottom >= size.height or box.y + box.h <= bottom + margin)
+    )
+
+
+def _match(box: Box, others: Iterable[Box]) -> bool:
+    return any(box.iou(other) > OVERLAP for other in others)
+
+
+def _overlaps(box: Box, others: Iterable[Box]) -> bool:
+    return any(box.iou(other) > OVERLAP or _nested(box, other) >= NESTED for other in others)
+
+
+def _bar(detection: Detection, size: Size) -> float:
+    side = max(detection.box.w, detection.box.h)
+    return LARGE_BAR if side > LARGE * size.longer else BAR
+
+
+def _doubted(detection: Detection) -> Detection:
+    return replace(detection, score=DOUBT * detection.score)
+
+
+def _tilt(detection: Detection) -> float:
+    """Return by how much the eyes are turned clockwise, in radians."""
+    if detection.eyes is None:
+        return 0.0
+    (left_x, left_y), (right_x, right_y) = detection.eyes
+    return math.atan2(right_y - left_y, right_x - left_x)
+
+
+def _gain(bgr: ImageBgr) -> float:
+    """Return the factor that brightens a dark picture; 1 for others."""
+    height, width = bgr.shape[:2]
+    sample = bgr[:: max(height // 48, 1), :: max(width // 48, 1)]
+    bright = float(np.percentile(sample, 98))
+    return min(max(DARK / max(bright, 1.0), 1.0), MAX_GAIN)
+
+
+def _scaled(detection: Detection, x_scale: float, y_scale: float) -> Detection:
+    x, y, w, h = detection.box
+    eyes = detection.eyes
+    if eyes is not None:
+        left, right = (type(eye)(eye.x * x_scale, eye.y * y_scale) for eye in eyes)
+        eyes = type(eyes)(left, right)
+    return replace(
+        detection, box=Box(x * x_scale, y * y_scale, w * x_scale, h * y_scale), eyes=eyes
+    )
+
+
+def _size(bgr: ImageBgr) -> Size:
+    return Size(bgr.shape[1], bgr.shape[0])

@@ -1,0 +1,108 @@
+"""The plans of a search: which regions are covered, and when."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from edge_daemon.core.types import Box
+from edge_daemon.vision.blazeface import Region
+from edge_daemon.vision.plan import (
+    OVERLAP,
+    SMALLEST,
+    Hint,
+    Scan,
+    Size,
+    live_plan,
+    still_plan,
+    tiles,
+)
+
+VGA = Size(640, 480)
+FACE = Box(300, 200, 80, 80)
+
+
+def covers(region: Region, box: Box) -> bool:
+    left, top = region.center.x - region.side / 2, region.center.y - region.side / 2
+    right, bottom = left + region.side, top + region.side
+    return left <= box.x and top <= box.y and box.x + box.w <= right and box.y + box.h <= bottom
+
+
+@pytest.mark.parametrize("size", [VGA, Size(1920, 1080), Size(1080, 1920), Size(3000, 400)])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_face_that_a_tile_is_for_lies_whole_in_one(size: Size, level: int) -> None:
+    regions = tiles(size, level)
+    side = OVERLAP * size.longer / 2**level * 0.99
+    for part_x in (0.0, 0.2, 0.37, 0.5, 0.81, 1.0):
+        for part_y in (0.0, 0.3, 0.55, 1.0):
+            place = part_x * (size.width - side), part_y * (size.height - side)
+            assert any(covers(each, Box(*place, side, side)) for each in regions)
+
+
+@pytest.mark.parametrize(
+    ("size", "smallest_px"), [(VGA, 24), (Size(1280, 720), 25.6), (Size(4000, 3000), 80)]
+)
+def test_a_still_is_searched_down_to_its_smallest_faces(size: Size, smallest_px: float) -> None:
+    sides = [scan.region.side for scan in still_plan(size) if scan.network == "full"]
+    assert SMALLEST * min(sides) <= smallest_px
+    assert SMALLEST * min(sides) > smallest_px / 4
+
+
+def regions_of(reach: Literal["auto", "near", "far"], turns: int) -> list[Scan]:
+    return [scan for turn in range(turns) for scan in live_plan(VGA, Hint(turn), reach)]
+
+
+@pytest.mark.parametrize("reach", ["auto", "far"])
+def test_without_a_face_all_tiles_are_searched_within_half_a_second(
+    reach: Literal["auto", "far"],
+) -> None:
+    searched = {scan.region for scan in regions_of(reach, turns=8)}
+    assert set(tiles(VGA, 1)) <= searched or reach == "far"
+    assert set(tiles(VGA, 1)) <= {scan.region for scan in regions_of(reach, turns=12)}
+
+
+@pytest.mark.parametrize("reach", ["auto", "near"])
+def test_without_a_face_close_ones_are_looked_for_every_quarter_of_a_second(
+    reach: Literal["auto", "near"],
+) -> None:
+    for first in range(8):
+        plans = [live_plan(VGA, Hint(turn), reach) for turn in range(first, first + 4)]
+        assert any(scan.network == "short" for plan in plans for scan in plan)
+
+
+def test_near_searches_no_tile() -> None:
+    assert not any(scan.is_tile for scan in regions_of("near", turns=16))
+
+
+def test_a_known_face_is_found_again_in_every_search() -> None:
+    for turn in range(16):
+        plan = live_plan(VGA, Hint(turn, [FACE]), "auto")
+        assert any(scan.is_known and covers(scan.region, FACE) for scan in plan)
+        assert len(plan) <= 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_others_are_looked_for_while_faces_are_known(count: int) -> None:
+    known = [FACE._replace(x=90.0 * number) for number in range(count)]
+    scans = [scan for turn in range(48) for scan in live_plan(VGA, Hint(turn, known), "auto")]
+    assert set(tiles(VGA, 1)) <= {scan.region for scan in scans}
+    whole = [scan for scan in scans if scan.region.side == VGA.longer]
+    assert {scan.network for scan in whole} == {"full", "short"}
+
+
+def test_a_lost_face_brings_back_the_thorough_turns() -> None:
+    plans = [live_plan(VGA, Hint(turn, [FACE], lost=True), "auto") for turn in range(8)]
+    assert set(tiles(VGA, 1)) <= {scan.region for plan in plans for scan in plan}
+
+
+def test_frames_far_apart_are_searched_like_stills() -> None:
+    assert live_plan(VGA, Hint(3, [FACE], thorough=True), "auto") == still_plan(VGA)
+
+
+def test_many_small_faces_take_turns() -> None:
+    known = [Box(60.0 * number, 100, 30, 30) for number in range(10)]
+    plans = [live_plan(VGA, Hint(turn, known), "auto") for turn in range(10)]
+    assert all(len(plan) <= 6 for plan in plans)
+    for box in known:
+        assert any(covers(scan.region, box) for plan in plans for scan in plan if not scan.is_tile)

@@ -1,0 +1,188 @@
+"""The combined search: faces of any size, tilt and light, composed from the clips and FER2013."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.composites import Setting, Source, composite, composites, sources
+from edge_daemon.core.types import Detection, ImageBgr
+from edge_daemon.vision.blazeface import BlazeFace, whole
+from edge_daemon.vision.detector import BLAZEFACE_FILES, Detector, build_detector
+from edge_daemon.vision.interpreter import Interpreter
+from edge_daemon.vision.plan import Hint, around
+from edge_daemon.vision.search import SHORT_SHIFT, SHORT_SIZE
+from edge_daemon.vision.tracker import Tracker
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def faces(media_dir: Path, blazeface_dir: Path) -> list[Source]:
+    assert media_dir
+    assert blazeface_dir
+    return sources()
+
+
+@pytest.fixture(scope="module")
+def still(blazeface_dir: Path) -> Detector:
+    return build_detector("blazeface", models_dir=blazeface_dir, still=True)
+
+
+@pytest.fixture(scope="module")
+def live(blazeface_dir: Path) -> Detector:
+    return build_detector("blazeface", models_dir=blazeface_dir)
+
+
+def faces_alone(faces: list[Source]) -> list[Source]:
+    """Return those of people who are alone and upright: the clips of 640×480."""
+    return [source for source in faces if source.bgr.shape == (480, 640, 3)]
+
+
+def tilt_of(found: Detection) -> float:
+    """Return the tilt of the eyes in degrees, clockwise."""
+    assert found.eyes is not None
+    (x, y), (far_x, far_y) = found.eyes
+    return math.degrees(math.atan2(far_y - y, far_x - x))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(25),
+        Setting(60),
+        Setting(320),
+        Setting(470),
+        Setting(96, 1920, 1080),
+        Setting(240, 4000, 3000),
+        Setting(80, gain=0.15),
+    ],
+)
+def test_a_still_gives_its_face_whatever_the_size(
+    setting: Setting, faces: list[Source], still: Detector
+) -> None:
+    count = 3 if setting.width > 640 else COUNT
+    for made in composites(faces, setting, count):
+        assert any(found.box.iou(made.face) > 0.4 for found in still.detect(made.bgr))
+
+
+@pytest.mark.parametrize("tilt", [-60, 60, 90, 180, 270])
+def test_a_tilted_head_is_found_with_its_tilt(
+    tilt: float, faces: list[Source], still: Detector
+) -> None:
+    errors = []
+    for made in composites(faces_alone(faces), Setting(90, tilt=tilt), COUNT):
+        found = [each for each in still.detect(made.bgr) if each.box.iou(made.face) > 0.3]
+        assert found
+        errors.append(abs((tilt_of(found[0]) - tilt + 180) % 360 - 180))
+    assert np.median(errors) < 15
+
+
+def fer2013_faces(folder: Path) -> Iterator[ImageBgr]:
+    import csv
+    import lzma
+
+    with lzma.open(folder / "fer2013.csv.xz", "rt", newline="") as file:
+        for row in islice(csv.DictReader(file), 0, 2000, 20):
+            gray = np.array(row["pixels"].split(), np.uint8).reshape(48, 48)
+            yield np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+@pytest.mark.parametrize("border", [0, 24, 48])
+def test_closely_cropped_faces_are_found_padded_or_not(
+    border: int, fer2013_dir: Path, still: Detector
+) -> None:
+    pictures = list(fer2013_faces(fer2013_dir))
+    padded = [
+        np.pad(each, ((border, border), (border, border), (0, 0)), constant_values=128)
+        for each in pictures
+    ]
+    assert sum(bool(still.detect(each)) for each in padded) >= 0.96 * len(pictures)
+
+
+def test_thirty_people_are_all_found(faces: list[Source], still: Detector) -> None:
+    rng = random.Random(4)
+    picture = np.full((1440, 1920, 3), 110, np.uint8)
+    for number, source in enumerate(rng.sample(faces, 30)):
+        tile = composite(source, Setting(60, 320, 288), rng).bgr
+        row, column = divmod(number, 6)
+        picture[288 * row : 288 * row + 288, 320 * column : 320 * column + 320] = tile
+    found = [each for each in still.detect(picture) if 40 < each.box.w < 90]
+    assert len({(each.box.x // 320, each.box.y // 288) for each in found}) >= 28
+
+
+def test_pictures_without_faces_give_none(faces: list[Source], still: Detector) -> None:
+    """The surroundings of the people, and noise of several kinds."""
+    pictures = []
+    for source in faces_alone(faces):
+        left = round(source.face.x - source.face.w)
+        bottom = round(source.face.y + 3 * source.face.h)
+        pictures += [source.bgr[:, :left], source.bgr[bottom:]]
+    rng = np.random.default_rng(1)
+    for scale in (1, 4, 16, 60):
+        coarse = rng.integers(0, 256, (480 // scale, 640 // scale, 3), dtype=np.uint8)
+        pictures.append(np.asarray(cv2.resize(coarse, (640, 480)), np.uint8))
+    usable = [np.ascontiguousarray(each) for each in pictures if min(each.shape[:2]) >= 64]
+    assert len(usable) > 20
+    assert sum(bool(still.detect(each)) for each in usable) == 0
+
+
+def shown_after(live: Detector, bgr: ImageBgr, made_face: object, first_turn: int) -> int:
+    """Return how many searches after it appeared the face is a track."""
+    tracker = Tracker()
+    for count in range(1, 31):
+        now_s = count / 15
+        hint = Hint(first_turn + count, tracker.known(now_s), tracker.has_lost)
+        tracks = tracker.update(live.detect(bgr, hint), now_s)
+        if any(track.box.iou(made_face) > 0.3 for track in tracks):  # type: ignore[arg-type]
+            return count
+    return 99
+
+
+@pytest.mark.parametrize(
+    ("setting", "searches"),
+    [(Setting(25), 15), (Setting(320), 7), (Setting(440), 8), (Setting(96, 1920, 1080), 15)],
+)
+def test_live_a_close_face_is_soon_shown_and_a_far_one_within_a_second(
+    setting: Setting, searches: int, faces: list[Source], live: Detector
+) -> None:
+    """At 15 searches a second, whichever turn it is."""
+    made = list(composites(faces, setting, COUNT))
+    counts = [shown_after(live, each.bgr, each.face, turn) for turn, each in enumerate(made)]
+    assert sum(count <= searches for count in counts) >= 0.9 * len(made)
+
+
+def test_both_networks_frame_a_face_alike(faces: list[Source], blazeface_dir: Path) -> None:
+    full, short = (
+        BlazeFace(Interpreter(blazeface_dir / file)) for file in BLAZEFACE_FILES.values()
+    )
+    rows = []
+    for source in faces[::2]:
+        found = full.search(source.bgr, whole(source.bgr))
+        wide = [each for each in found if each.box.iou(source.face) > 0.3]
+        near = short.search(source.bgr, around(source.face, 3))
+        if wide and near:
+            one, other = near[0].box, wide[0].box
+            rows.append(((one.centre.y - other.centre.y) / other.w, one.w / other.w))
+    shift, size = np.median(rows, axis=0)
+    assert shift == pytest.approx(SHORT_SHIFT, abs=0.02)
+    assert size == pytest.approx(SHORT_SIZE, abs=0.03)
+
+
+def test_a_box_does_not_jump_while_scans_take_turns(media_dir: Path, live: Detector) -> None:
+    video = cv2.VideoCapture(str(media_dir / "signing-book.mkv"))
+    tracker, boxes = Tracker(), []
+    for turn in range(45):
+        bgr = np.asarray(video.read()[1], np.uint8)
+        now_s = turn / 30
+        hint = Hint(turn, tracker.known(now_s), tracker.has_lost)
+        boxes += [track.box for track in tracker.update(live.detect(bgr, hint), now_s)]
+    overlaps = [one.iou(other) for one, other in pairwise(boxes[2:])]
+    assert min(overlaps) > 0.75
