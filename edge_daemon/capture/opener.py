@@ -249,6 +249,11 @@ def _open_network(
 
 def _file_opener(path: Path, *, loop: bool) -> OpenSource:
     if not path.exists():
+        if re.search(":.*@", str(path)):
+            raise SourceError(
+                "camera.source is neither a file nor an address: write a camera's address as "
+                "rtsp://USER:PASSWORD@HOST/… or http://…"
+            )
         raise SourceError(
             f"{path} does not exist: name a video, a folder of pictures, a device like "
             '/dev/video0, an rtsp:// or http:// address, picamera, "auto" or "demo"'

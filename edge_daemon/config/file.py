@@ -34,8 +34,15 @@ NO_VARIABLES: Final[Mapping[str, str]] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
 
 
+# A camera's address up to its host may hold a password; so may one that was shortened.
+_ADDRESS_LOGIN = re.compile(r"(\w:/{1,2})(?:.*(?=@)|\S*?(?=\.\.\.))")
+
+
 class ConfigError(UserError):
     """The configuration cannot be used; each line names a mistake, its place and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_ADDRESS_LOGIN.sub(r"\1…", message))
 
 
 @dataclass(frozen=True, slots=True)

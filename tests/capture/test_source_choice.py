@@ -85,14 +85,16 @@ def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
         ("no/such/file.mp4", "no/such/file.mp4 does not exist"),
         ("ftp://host/clip", "ftp:// is not a kind of camera that is supported"),
         ("rtsp:/me:secret@host", "names no host|not a kind of camera"),
+        ("/etc/admin:secret@10.0.0.7", "neither a file nor an address"),
         ("http://me:secret@cam:99999/", "a port that is not 1 to 65535"),
         ("rtsp:///stream", "names no host"),
         ("/dev/fd", "is not a camera device"),
     ],
 )
 def test_mistakes_are_told_at_once(source: str, sentence: str) -> None:
-    with pytest.raises(SourceError, match=sentence):
+    with pytest.raises(SourceError, match=sentence) as caught:
         opener(source)
+    assert "secret" not in str(caught.value)
 
 
 def test_empty_folder_and_non_video(tmp_path: Path) -> None:

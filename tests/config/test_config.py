@@ -172,3 +172,28 @@ def test_the_page_of_settings_is_generated() -> None:
         check=True,
     )
     assert done.stdout == (ROOT / "docs" / "configuration.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://me:SECRET: SECRET@host/x",
+        "[rtsp://me:SECRET@host/x]",
+        "[rtsp://me:SECRET@host/x",
+        '"rtsp://me:SECRET@host/x',
+        "{rtsp://me:SECRET@host/x: 1}",
+        "[rtsp://me:SECRETSECRETSECRETSECRETSECRETSECRETSECRETSECRETSECRET@host/x]",
+    ],
+)
+def test_the_password_in_a_cameras_address_is_never_repeated(source: str) -> None:
+    with pytest.raises(ConfigError) as in_file:
+        parse_config(f"camera:\n  source: {source}\n", "c.yaml")
+    with pytest.raises(ConfigError) as in_section:
+        parse_config(f"camera: {source}\n", "c.yaml")
+    with pytest.raises(ConfigError) as by_option:
+        load_config(None, [f"camera.source={source}"])
+    with pytest.raises(ConfigError) as by_variable:
+        load_config(None, environment={"MIEN_CAMERA_SOURCE": source})
+    for caught in (in_file, in_section, by_option, by_variable):
+        assert "SECRET" not in str(caught.value)
+        assert "camera" in str(caught.value).lower() or "YAML" in str(caught.value)
