@@ -122,8 +122,8 @@ def set_controls(node: Path, values: Mapping[str, object]) -> None:
         for name, value in values.items():
             control = known.get(name)
             if control is None:
-                names = ", ".join(known) or "none"
-                raise OSError(f"there is no control {name!r} in camera.controls; there is {names}")
+                names = ", ".join(known) or "no control"
+                raise OSError(f"camera.controls names {name!r}, but the camera has {names}")
             if not isinstance(value, int):
                 raise OSError(f"camera.controls.{name} is {value!r}, but must be a whole number")
             try:

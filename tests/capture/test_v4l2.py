@@ -1,15 +1,29 @@
-"""V4L2 without a device: which nodes are none, and when MJPG is asked for."""
+"""V4L2 without a device: choosing nodes and formats, and what is done with their buffers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from edge_daemon.capture.v4l2 import capture_devices, frame_rates, prefers_mjpg
+from edge_daemon.capture.device import V4l2Device, as_bgr, stretched, unreadable
+from edge_daemon.capture.sources import SourceAwayError
+from edge_daemon.capture.v4l2 import (
+    READABLE,
+    capture_devices,
+    control_name,
+    frame_rates,
+    prefers_mjpg,
+    set_controls,
+)
+from edge_daemon.config.file import ConfigError, parse_config
 
 
-def test_what_is_no_camera_is_passed_over(tmp_path: Path) -> None:
+def test_other_files_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "video0").write_text("a file")
     (tmp_path / "video-of-me").write_text("another")
     assert capture_devices(tmp_path) == []
@@ -31,3 +45,119 @@ def test_what_is_no_camera_is_passed_over(tmp_path: Path) -> None:
 )
 def test_mjpg_where_only_it_is_fast_enough(rates: dict[str, float], fps: float, mjpg: bool) -> None:
     assert prefers_mjpg(rates, fps) is mjpg
+
+
+def test_thermal_gray_is_stretched_to_its_own_range() -> None:
+    """A room of 20 to 37 °C in hundredths of a kelvin uses a fortieth of 16 bits."""
+    room = np.linspace(29315, 31015, 120 * 160).reshape(120, 160).astype(np.uint16)
+    gray = stretched(room)
+    assert gray.dtype == np.uint8
+    assert (gray.min(), gray.max()) == (0, 255)
+    assert gray.mean() == pytest.approx(127.5, abs=4)
+    assert np.all(np.diff(gray.reshape(-1).astype(int)) >= 0)
+    hot = room.copy()
+    hot[0, 0] = 65535  # one defective pixel
+    assert stretched(hot).mean() == pytest.approx(127.5, abs=4)
+
+
+def test_a_uniform_picture_is_not_stretched_to_noise() -> None:
+    flat = np.full((40, 40), 30000, np.uint16)
+    flat[::2] += 3
+    assert np.ptp(stretched(flat)) < 20
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((4, 6), np.uint8),
+        np.zeros((4, 6), np.uint16),
+        np.zeros((4, 6, 3), np.uint8),
+    ],
+)
+def test_pictures_become_bgr(picture: np.ndarray[Any, Any]) -> None:
+    assert as_bgr(picture).shape == (4, 6, 3)
+
+
+def test_formats_nobody_can_decode_are_named() -> None:
+    assert unreadable(("pRAA", "Y14 ")).startswith("delivers only pRAA, Y14, which cannot")
+    assert "camera.source: picamera" in unreadable(("pRAA",))
+    assert not READABLE.intersection({"pRAA", "pBAA", "RGGB", "GRBG", "BG10", "RG12"})
+
+
+class Buffers:
+    """Stands for OpenCV's capture of a device, whose buffers are given."""
+
+    def __init__(self, buffers: Iterator[Any]) -> None:
+        self.buffers = buffers
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        return True
+
+    def set(self, *_: float) -> bool:
+        return True
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def grab(self) -> bool:
+        return True
+
+    def retrieve(self) -> tuple[bool, Any]:
+        buffer = next(self.buffers)
+        if isinstance(buffer, Exception):
+            raise buffer
+        return buffer is not None, buffer
+
+
+def device(monkeypatch: pytest.MonkeyPatch, buffers: Iterator[Any]) -> V4l2Device:
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Buffers(buffers))
+    return V4l2Device("/dev/video97", width=6, height=4, fps=15, timeout_s=0.2)
+
+
+def test_buffers_without_a_picture_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.full((4, 6, 3), 9, np.uint8)
+    buffers = [None, np.zeros((0, 0, 3), np.uint8), cv2.error("corrupt JPEG"), picture]
+    image = device(monkeypatch, iter(buffers)).read()
+    assert image is not None
+    assert np.array_equal(image.bgr, picture)
+
+
+def test_a_camera_of_empty_buffers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceAwayError, match="sends only empty or damaged buffers"):
+        device(monkeypatch, iter(lambda: None, 1)).read()
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Exposure, Auto", "exposure_auto"),
+        ("Auto Exposure", "auto_exposure"),
+        ("White Balance Temperature, Auto", "white_balance_temperature_auto"),
+        ("Gain", "gain"),
+    ],
+)
+def test_controls_have_the_names_of_v4l2_ctl(title: str, name: str) -> None:
+    assert control_name(title) == name
+
+
+def test_controls_of_what_is_no_camera_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "video0").write_text("a file")
+    set_controls(tmp_path / "video0", {})
+    with pytest.raises(OSError, match="names 'gain', but the camera has no control"):
+        set_controls(tmp_path / "video0", {"gain": 1})
+
+
+@pytest.mark.parametrize("pixel_format", ["auto", "MJPG", '"Y16 "', "Y16"])
+def test_formats_can_be_configured(pixel_format: str) -> None:
+    text = f"camera:\n  pixel_format: {pixel_format}\n  controls: {{gain: 1, hdr: true}}\n"
+    camera = parse_config(text, "c.yaml").camera
+    assert camera.pixel_format == pixel_format.strip('"')
+    assert camera.controls == {"gain": 1, "hdr": True}
+
+
+@pytest.mark.parametrize(
+    "line", ["pixel_format: mjpg", "rotate: 45", "tls_verify: abc", "mirror: 1"]
+)
+def test_other_values_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=f"camera.{line.partition(':')[0]}"):
+        parse_config(f"camera:\n  {line}\n", "c.yaml")
