@@ -53,7 +53,7 @@ CLEAN = "test images"  # as the conversion's report names them
 WARM_UP_STEPS, TIMED_STEPS = 2, 5
 WARM_UP_ROUNDS, TIMED_ROUNDS = 50, 2000
 
-# The gate lets everything pass: what quantisation costs is the question.
+# The gate lets everything pass: what quantization costs is the question.
 OPEN_GATE = (
     *("--max-accuracy-drop", "100", "--max-recall-drop", "100", "--max-mean-kl", "100"),
     *("--min-agreement", "0", "--min-runtime-agreement", "0", "--max-runtime-difference", "1"),

@@ -76,7 +76,7 @@ def separable() -> keras.Model:
 
 CANDIDATES = (
     Candidate("compact", "residuals of 3×3 convolutions", compact),
-    Candidate("plain", "re-parameterised 3×3 convolutions", plain, fold_plain),
+    Candidate("plain", "re-parameterized 3×3 convolutions", plain, fold_plain),
     Candidate("inverted", "inverted residuals, ReLU6", inverted),
     Candidate("separable", "depthwise-separable residuals", separable),
 )
@@ -109,7 +109,7 @@ def _conv(
 
 
 def _depthwise(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
-    """3×3, each channel by itself; Keras' own He initialisation would count all channels in."""
+    """3×3, each channel by itself; Keras' own He initialization would count all channels in."""
     start = keras.initializers.RandomNormal(stddev=math.sqrt(2 / 9))
     return layers.DepthwiseConv2D(
         3, stride, padding="same", use_bias=False, depthwise_initializer=start
@@ -154,7 +154,7 @@ def _plain(block: Block) -> keras.Model:
 
 
 def _branches(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """3×3, 1×1 and, where shapes allow, nothing, added up; normalised after 3×3 and the sum."""
+    """3×3, 1×1 and, where shapes allow, nothing, added up; normalized after 3×3 and the sum."""
     dense = _norm(_conv(x, filters, 3, stride, f"{name}_dense"), f"{name}_dense_norm")
     point = _conv(x, filters, 1, stride, f"{name}_point")
     same = [x] if point.shape == x.shape else []
@@ -183,7 +183,7 @@ def _add_up(trained: keras.Model, name: str, stride: int) -> list[NDArray[np.flo
 
 
 def _affine(norm: keras.layers.BatchNormalization) -> tuple[NDArray[np.float64], ...]:
-    """What a batch normalisation multiplies by and adds at inference, both (channels,)."""
+    """What a batch normalization multiplies by and adds at inference, both (channels,)."""
     gamma, beta, mean, variance = (w.astype(np.float64) for w in norm.get_weights())
     gain = gamma / np.sqrt(variance + norm.epsilon)
     return gain, beta - mean * gain

@@ -88,8 +88,8 @@ def composed(path: Path, count: int, detector: Detector) -> ImageBgr:
 
 def _patch(bgr: ImageBgr, detector: Detector) -> ImageBgr:
     """The surroundings of the best face, as large as a cell."""
-    centre = detector.detect(bgr)[0].box.centre
+    center = detector.detect(bgr)[0].box.center
     width, height = WIDTH // CELLS, HEIGHT // CELLS
-    x = min(max(round(centre.x) - width // 2, 0), WIDTH - width)
-    y = min(max(round(centre.y) - height // 2, 0), HEIGHT - height)
+    x = min(max(round(center.x) - width // 2, 0), WIDTH - width)
+    y = min(max(round(center.y) - height // 2, 0), HEIGHT - height)
     return bgr[y : y + height, x : x + width]

@@ -65,7 +65,7 @@ def composites(faces: Sequence[Source], setting: Setting, count: int) -> Iterato
 
 def composite(source: Source, setting: Setting, rng: random.Random) -> Composite:
     """Scale and turn the whole frame about its face, and lay it on its own blurred colors."""
-    scale, (x, y) = setting.face_px / source.face.w, source.face.centre
+    scale, (x, y) = setting.face_px / source.face.w, source.face.center
     margin = 0.75 * setting.face_px
     at_x, at_y = (_place(side, margin, rng) for side in (setting.width, setting.height))
     turn = math.radians(setting.tilt)

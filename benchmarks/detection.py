@@ -169,7 +169,7 @@ def box_table(faces: Sequence[Source]) -> str:
         near = _like(short.search(source.bgr, around(source.face, 3.0)), source.face)
         if wide and near:
             one, other = near[0].box, wide[0].box
-            dx, dy = one.centre.x - other.centre.x, one.centre.y - other.centre.y
+            dx, dy = one.center.x - other.center.x, one.center.y - other.center.y
             rows.append((dx / other.w, dy / other.w, one.w / other.w))
     dx, dy, size = np.median(rows, axis=0)
     return (

@@ -57,8 +57,8 @@ class Way:
 def in_crop(short: Detector, bgr: ImageBgr, box: Box) -> list[Detection]:
     """The best face that `short` finds round `box`, in pixels of the whole frame."""
     half = AROUND * box.w / 2
-    x, y = (max(round(value - half), 0) for value in box.centre)
-    far_x, far_y = (max(round(value + half), 0) for value in box.centre)
+    x, y = (max(round(value - half), 0) for value in box.center)
+    far_x, far_y = (max(round(value + half), 0) for value in box.center)
     crop = bgr[y:far_y, x:far_x]
     return [_moved(face, x, y) for face in short.detect(crop)[:1]] if crop.size else []
 

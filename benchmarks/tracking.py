@@ -4,7 +4,7 @@
 
 People walk to and fro and stop; the nearer hides the farther, detections are off by some pixels and
 sometimes missing. "Lost" counts how often somebody goes on under another id, "swapped" how often
-that id was somebody else's before. The optimum maximises the sum of the fits of all pairs.
+that id was somebody else's before. The optimum maximizes the sum of the fits of all pairs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pool of calibration images in, the samples that ranges are learnt from out, or a refusal.
+"""A pool of calibration images in, the samples that ranges are learned from out, or a refusal.
 
 The gate refuses a model that was calibrated on black pictures, too; here the reason is said, and
 before the work.

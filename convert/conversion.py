@@ -1,4 +1,4 @@
-"""The whole conversion, in order: read, rebuild, quantise, seal, verify, report, write."""
+"""The whole conversion, in order: read, rebuild, quantize, seal, verify, report, write."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def _read(folder: Path) -> ExportFolder:
 def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
     samples = calibration.choose(export.calibration)
     spec = contract.spec(export, variant, len(samples))
-    quantised = quantize.to_tflite(model, samples, variant)
-    golden_answers = goldens.make(quantised, *export.calibration.shape[1:3])
+    quantized = quantize.to_tflite(model, samples, variant)
+    golden_answers = goldens.make(quantized, *export.calibration.shape[1:3])
     files = contract.files(spec, golden_answers)
-    content = container.seal(quantised, contract.notes(spec), files)
+    content = container.seal(quantized, contract.notes(spec), files)
     return Candidate(variant, content, spec)
 
 

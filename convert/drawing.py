@@ -12,7 +12,7 @@ from convert.export_folder import Images
 FACES_PER_LOOK = 2
 
 _SEED = 7
-_EDGE = 12.0  # how steeply a shape ends; shapes are about 1 at their centre
+_EDGE = 12.0  # how steeply a shape ends; shapes are about 1 at their center
 
 Plane = NDArray[np.float64]  # (height, width)
 Pair = tuple[float, float]  # x, y
@@ -56,10 +56,10 @@ def _face(look: Look, height: int, width: int, rng: np.random.Generator) -> NDAr
         gray, _ellipse(x, y, (0.5, 0.5), (0.38, 0.48)), 150 + 30 * rng.uniform() + 20 * y
     )
     for side in (-1, 1):
-        centre = 0.5 + 0.17 * side
-        gray = _painted(gray, _ellipse(x, y, (centre, 0.42), (0.07, look.eye_height)), 45)
-        slope = look.brow_tilt * side * (centre - x)
-        brow = _ellipse(x, y - slope, (centre, 0.31 - look.brow_lift), (0.1, 0.022))
+        center = 0.5 + 0.17 * side
+        gray = _painted(gray, _ellipse(x, y, (center, 0.42), (0.07, look.eye_height)), 45)
+        slope = look.brow_tilt * side * (center - x)
+        brow = _ellipse(x, y - slope, (center, 0.31 - look.brow_lift), (0.1, 0.022))
         gray = _painted(gray, brow, 60)
     gray = _painted(gray, _ellipse(x, y, (0.5, 0.58), (0.03, 0.07)), 125)
     bend = look.mouth_curve * (1 - 2 * ((x - 0.5) / look.mouth_width) ** 2)
@@ -69,9 +69,9 @@ def _face(look: Look, height: int, width: int, rng: np.random.Generator) -> NDAr
     return noisy.round().clip(0, 255).astype(np.uint8)
 
 
-def _ellipse(x: Plane, y: Plane, centre: Pair, half: Pair) -> Plane:
+def _ellipse(x: Plane, y: Plane, center: Pair, half: Pair) -> Plane:
     """How much of each pixel an ellipse of these half axes covers, 0 to 1; its edge is soft."""
-    radius = np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])
+    radius = np.hypot((x - center[0]) / half[0], (y - center[1]) / half[1])
     cover: Plane = ((1 - radius) * _EDGE * min(1.0, 4 * half[1]) + 0.5).clip(0, 1)
     return cover
 

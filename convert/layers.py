@@ -1,4 +1,4 @@
-"""A float32 model and a quantised one in, how much each layer lost to quantisation out."""
+"""A float32 model and a quantized one in, how much each layer lost to quantization out."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _EXACT_DB = 99.0  # shown for a layer without any error
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """A layer's signal-to-quantisation-noise ratio; 20 dB is an error of a tenth."""
+    """A layer's signal-to-quantization-noise ratio; 20 dB is an error of a tenth."""
 
     name: str
     sqnr_db: float
 
 
-def errors(reference: bytes, quantised: bytes, images: Images) -> tuple[LayerError, ...]:
+def errors(reference: bytes, quantized: bytes, images: Images) -> tuple[LayerError, ...]:
     """The error of every tensor that both models compute, in the order of the graph.
 
     The converter gives the same tensor the same name in both. Errors add up along the network,
     as they do on a device; `images` is (n, height, width, 1).
     """
     both = set(graph.read(reference).computed)
-    names = [name for name in graph.read(quantised).computed if name in both]
-    exact, rounded = Probe(reference), Probe(quantised)
+    names = [name for name in graph.read(quantized).computed if name in both]
+    exact, rounded = Probe(reference), Probe(quantized)
     signal, noise = np.zeros(len(names)), np.zeros(len(names))
     for image in images:
         exact.run(image)

@@ -130,7 +130,7 @@ def _pack_tensor(b: flatbuffers.Builder, note: TensorNote) -> int:
 
 
 def _pack_gray_image(b: flatbuffers.Builder, width: int, height: int) -> int:
-    """Content with ImageProperties: the colour space and the size in pixels."""
+    """Content with ImageProperties: the color space and the size in pixels."""
     b.StartObject(2)
     b.PrependUint32Slot(0, width, 0)
     b.PrependUint32Slot(1, height, 0)

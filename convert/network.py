@@ -83,7 +83,7 @@ def _load_weights(model: keras.Model, path: Path) -> None:
 
 
 def _stored_weights(path: Path) -> int:
-    """How many weight arrays the layers have in a `.weights.h5` file (optimiser state aside)."""
+    """How many weight arrays the layers have in a `.weights.h5` file (optimizer state aside)."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(

@@ -67,7 +67,7 @@ def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
     if report["calibration_study"]:
         yield from _calibration_blocks(report)
     yield Heading(2, "Layers that lose most to int8")
-    yield "Signal-to-quantisation-noise ratio against float32; 20 dB is an error of a tenth."
+    yield "Signal-to-quantization-noise ratio against float32; 20 dB is an error of a tenth."
     worst = sorted(report["layers"], key=lambda layer: float(layer["sqnr_db"]))[:5]
     yield Table(("layer", "dB"), [(f"`{x['name']}`", f"{x['sqnr_db']:.1f}") for x in worst])
     yield Heading(2, "Operators")

@@ -46,9 +46,9 @@ def least_error(values: NDArray[np.float64]) -> Range:
     if low == high:
         return 0.0, 1.0
     counts, edges = np.histogram(values, _BINS, (low, high))
-    centres = (edges[1:] + edges[:-1]) / 2
-    high = min(high * _SHARES, key=lambda end: _error(centres, counts, low, end))
-    low = min(low * _SHARES, key=lambda end: _error(centres, counts, end, high))
+    centers = (edges[1:] + edges[:-1]) / 2
+    high = min(high * _SHARES, key=lambda end: _error(centers, counts, low, end))
+    low = min(low * _SHARES, key=lambda end: _error(centers, counts, end, high))
     return float(low), float(high)
 
 
@@ -61,11 +61,11 @@ def _some(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _error(
-    centres: NDArray[np.float64], counts: NDArray[np.int64], low: float, high: float
+    centers: NDArray[np.float64], counts: NDArray[np.int64], low: float, high: float
 ) -> float:
     if low == high:
         return float("inf")
     step = (high - low) / _STEPS
     zero = np.round(-low / step)
-    rendered = step * (np.clip(np.round(centres / step) + zero, 0, _STEPS) - zero)
-    return float((counts * np.square(rendered - centres)).sum())
+    rendered = step * (np.clip(np.round(centers / step) + zero, 0, _STEPS) - zero)
+    return float((counts * np.square(rendered - centers)).sum())

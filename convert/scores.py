@@ -64,9 +64,9 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a rate `hits / n` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
     z = 1.959964
     rate = hits / n
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    center = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def confusion(predicted: NDArray[np.int64], truth: ClassIds, classes: int) -> NDArray[np.int64]:

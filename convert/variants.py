@@ -9,12 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to quantise. `ends` is the dtype of input and output; pixels are 0–255 in all."""
+    """One way to quantize. `ends` is the dtype of input and output; pixels are 0–255 in all."""
 
     name: str
     weights: str
     ends: str
-    calibrated: bool = False  # whether activations are quantised too, with ranges from samples
+    calibrated: bool = False  # whether activations are quantized too, with ranges from samples
 
     @property
     def scheme(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ def seed() -> keras.Model:
     """The seed project's network: 4 convolution layers, then 2 fully connected ones.
 
     Convolutions of 64 (3×3), 128 (5×5), 512 (3×3) and 512 (3×3) filters, each with batch
-    normalisation, ReLU, 2×2 max pooling and dropout; then 256 and 512 units. 4.5 M parameters.
+    normalization, ReLU, 2×2 max pooling and dropout; then 256 and 512 units. 4.5 M parameters.
     """
     inputs = keras.Input(INPUT_SHAPE)
     x = layers.Rescaling(1 / 255)(inputs)

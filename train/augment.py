@@ -74,7 +74,7 @@ class RandomCrop(_RandomLayer):
 
     def transform(self, x: Tensor) -> Tensor:
         size = x.shape[1]
-        centre = (size - 1) / 2
+        center = (size - 1) / 2
         angle = self._uniform(x, -self._turn, self._turn)
         scale = 1.0 + self._uniform(x, -self._zoom, self._zoom)
         mirror = ops.where(self._uniform(x, 0.0, 1.0) < 0.5, -1.0, 1.0)
@@ -84,8 +84,8 @@ class RandomCrop(_RandomLayer):
         a, b, d, e = cos * mirror, -sin, sin * mirror, cos
         zero = ops.zeros_like(a)
         rows = [
-            a, b, centre - a * centre - b * centre + dx,
-            d, e, centre - d * centre - e * centre + dy,
+            a, b, center - a * center - b * center + dx,
+            d, e, center - d * center - e * center + dy,
             zero, zero,
         ]  # fmt: skip
         return ops.image.affine_transform(
@@ -166,6 +166,6 @@ class RandomErase(_RandomLayer):
     def _span(self, x: Tensor, size: int) -> Tensor:
         """Masks (n, size) of a run of random place and length."""
         half = self._uniform(x, 0.05, self._largest / 2, (1,)) * size
-        centre = self._uniform(x, 0.0, 1.0, (1,)) * size
+        center = self._uniform(x, 0.0, 1.0, (1,)) * size
         position = ops.arange(size, dtype="float32")[None, :]
-        return ops.abs(position - centre) < half
+        return ops.abs(position - center) < half

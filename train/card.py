@@ -22,7 +22,7 @@ interactive pieces, teaching and research, where a wrong answer does no harm and
 know of it.
 
 Out of scope: telling what somebody feels, intends or is; decisions about people (hiring,
-schooling, insurance, police, health); recognising who somebody is; faces from the side, masked
+schooling, insurance, police, health); recognizing who somebody is; faces from the side, masked
 faces, drawings. In the European Union inferring emotions of people at work and in education is
 forbidden but for medical or safety reasons (Regulation (EU) 2024/1689, Article 5(1)(f)).
 

@@ -245,7 +245,7 @@ def _read_folders(root: Path) -> dict[str, Split]:
     labels: dict[str, list[int]] = {}
     for folder, usual in FOLDER_SPLITS.items():
         if (root / folder).is_dir():
-            for path, label in _labelled_files(root / folder):
+            for path, label in _labeled_files(root / folder):
                 name = _split_of(path, usual)
                 images.setdefault(name, []).append(_read_picture(path))
                 labels.setdefault(name, []).append(label)
@@ -260,7 +260,7 @@ def _split_of(path: Path, usual: str) -> str:
     return told if usual != "Training" and told in TESTS else usual
 
 
-def _labelled_files(folder: Path) -> list[tuple[Path, int]]:
+def _labeled_files(folder: Path) -> list[tuple[Path, int]]:
     """The pictures under `folder` with their labels; raises where a class has none."""
     files: list[tuple[Path, int]] = []
     for class_folder in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
@@ -284,7 +284,7 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as picture:
-            coloured = picture.mode not in GRAY_MODES and _coloured(picture.convert("RGB"))
+            colored = picture.mode not in GRAY_MODES and _colored(picture.convert("RGB"))
             gray = np.asarray(picture.convert("L"), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's three, by kind of damage
         raise DatasetError(
@@ -295,14 +295,14 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
         raise DatasetError(
             f"{path}: {w}×{h} pixels; FER2013 pictures are 48×48. Scale or delete it."
         )
-    if coloured:
+    if colored:
         raise DatasetError(
-            f"{path}: a colour picture; FER2013 pictures are gray. Convert or delete it."
+            f"{path}: a color picture; FER2013 pictures are gray. Convert or delete it."
         )
     return gray
 
 
-def _coloured(rgb: Image.Image) -> bool:
+def _colored(rgb: Image.Image) -> bool:
     """Whether the channels differ by more than a JPEG of a gray picture makes them."""
     levels = np.asarray(rgb, dtype=np.int64)
     return bool((levels.max(axis=2) - levels.min(axis=2)).max() > COLOUR_LEVELS)

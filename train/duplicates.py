@@ -41,7 +41,7 @@ def near_pairs(x: NDArray[np.uint8], least: float = NEAR) -> list[Pair]:
 
 
 def _chunks(x: NDArray[np.uint8], least: float) -> Iterator[list[Pair]]:
-    rows = _normalised(x)
+    rows = _normalized(x)
     for start in range(0, len(rows), CHUNK):
         block = rows[start : start + CHUNK] @ rows[start:].T
         first, second = np.nonzero(block >= least)
@@ -52,7 +52,7 @@ def _chunks(x: NDArray[np.uint8], least: float) -> Iterator[list[Pair]]:
         ]
 
 
-def _normalised(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _normalized(x: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Images as rows (n, 576) of mean 0 and length 1, zero where an image is flat."""
     step = x.shape[1] // SMALL_PX
     small = x.reshape(len(x), SMALL_PX, step, SMALL_PX, step).mean(axis=(2, 4), dtype=np.float32)

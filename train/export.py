@@ -21,7 +21,7 @@ CALIBRATION_FACES = 2000  # the conversion takes what it needs and studies what 
 
 # How FER2013's squares lie about a face, from the medians over Training that
 # benchmarks/face_geometry.py prints: the square's side in sides of BlazeFace's box, and where in
-# the square the middle between the eyes and the centre of that box are.
+# the square the middle between the eyes and the center of that box are.
 CROP = {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]}
 
 

@@ -58,7 +58,7 @@ class WithVotes(keras.losses.Loss):  # type: ignore[misc]
 
 
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
-    """The loss that `recipe` minimises."""
+    """The loss that `recipe` minimizes."""
     of_labels = (
         Distillation(recipe.teacher_temperature, recipe.taught)
         if recipe.teachers

@@ -31,7 +31,7 @@ def plot_curves(log: Path, picture: Path | IO[bytes]) -> None:
 
 
 def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
-    """Counts (true, predicted), coloured by each true class's share."""
+    """Counts (true, predicted), colored by each true class's share."""
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     axis = figure.subplots()
@@ -41,9 +41,9 @@ def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Pa
     axis.set_xticklabels(labels, rotation=45, ha="right")
     axis.set_yticklabels(labels)
     for i, j in np.ndindex(*matrix.shape):
-        colour = "white" if share[i, j] > 0.5 else "black"
+        color = "white" if share[i, j] > 0.5 else "black"
         text = f"{share[i, j]:.0%}\n{matrix[i, j]}"
-        axis.text(j, i, text, ha="center", va="center", color=colour, size=8)
+        axis.text(j, i, text, ha="center", va="center", color=color, size=8)
     figure.savefig(picture, dpi=110)
 
 

@@ -47,6 +47,6 @@ def confusion(true: Labels, predicted: Labels) -> NDArray[np.int64]:
 def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's score interval of a proportion (1927, doi:10.1080/01621459.1927.10502953)."""
     p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    return center - half, center + half

@@ -1,6 +1,6 @@
 """A model file in, its weights in a network out: a training goes on from what is shipped.
 
-A TFLite file has no batch normalisation left: it is worked into the weights before it. Here it is
+A TFLite file has no batch normalization left: it is worked into the weights before it. Here it is
 put back, so that network and file answer alike and the layers learn as they did.
 """
 
@@ -73,7 +73,7 @@ def start_from(network: keras.Model, path: Path, faces: Faces) -> None:
 
 
 def _sizes(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The length of each filter: with normalisation behind it, only its direction matters."""
+    """The length of each filter: with normalization behind it, only its direction matters."""
     return np.asarray(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), axis=0) + 1e-12)
 
 

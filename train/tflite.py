@@ -24,7 +24,7 @@ def classifier(content: bytes) -> Classify:
     """One face at a time, as the daemon does: the files have a batch of one built in.
 
     Raises ValueError where the file takes no faces or does not answer for the seven classes, and
-    what the runtime raises for no TFLite file. A quantised probability of zero comes back as half
+    what the runtime raises for no TFLite file. A quantized probability of zero comes back as half
     of its step, since its logarithm is needed.
     """
     interpreter = Interpreter(model_content=content, num_threads=1)
@@ -60,12 +60,12 @@ def weights_of(content: bytes) -> list[Weights]:
 
     def values(index: int) -> NDArray[np.float32]:
         stored = np.asarray(interpreter.get_tensor(index), dtype=np.float32)
-        quantisation: dict[str, Any] = tensors[index]["quantization_parameters"]
-        scales = quantisation["scales"]
+        quantization: dict[str, Any] = tensors[index]["quantization_parameters"]
+        scales = quantization["scales"]
         if not len(scales):
             return stored
         axis = [1] * stored.ndim
-        axis[quantisation["quantized_dimension"]] = len(scales)
+        axis[quantization["quantized_dimension"]] = len(scales)
         return np.asarray(stored * scales.reshape(axis), dtype=np.float32)
 
     return [

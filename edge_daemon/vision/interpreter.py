@@ -78,7 +78,7 @@ class Interpreter:
         self.outputs = tuple(_tensor(each) for each in self._interpreter.get_output_details())
 
     def run(self, values: NDArray[Any]) -> list[FloatArray]:
-        """Run once on `values` (shape and dtype of `input`); quantised outputs come as real values.
+        """Run once on `values` (shape and dtype of `input`); quantized outputs come as real values.
 
         The arrays returned belong to the caller. Raises ValueError for another shape or dtype.
         """

@@ -127,7 +127,7 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
 
 def around(box: Box, factor: float = AROUND, angle: float = 0.0) -> Region:
     """Return the region around a face, `factor` times as large as its box."""
-    return Region(box.centre, factor * max(box.w, box.h), angle)
+    return Region(box.center, factor * max(box.w, box.h), angle)
 
 
 def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:

@@ -213,7 +213,7 @@ class _Scanner:
 
 def _full_range(detection: Detection, angle: float = 0.0) -> Detection:
     """Return a short-range detection with the box that full-range would give."""
-    (x, y), (w, h) = detection.box.centre, detection.box[2:]
+    (x, y), (w, h) = detection.box.center, detection.box[2:]
     w, h = w / SHORT_SIZE, h / SHORT_SIZE
     x, y = x + SHORT_SHIFT * w * math.sin(angle), y - SHORT_SHIFT * h * math.cos(angle)
     return replace(detection, box=Box(x - w / 2, y - h / 2, w, h))

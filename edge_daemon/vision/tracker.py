@@ -146,7 +146,7 @@ class Tracker:
 
 
 def _new_face(detection: Detection, now_s: float) -> _FaceState:
-    motion = initial_motion(detection.box.centre, detection.box.w)
+    motion = initial_motion(detection.box.center, detection.box.w)
     return _FaceState(detection, motion, now_s, now_s)
 
 
@@ -158,7 +158,7 @@ def _similarity(before: Box, motion: Motion, box: Box, max_shift: float) -> floa
     if min(before.w, box.w) * MAX_GROWTH <= max(before.w, box.w):
         return -math.inf
     width = (before.w + box.w) / 2
-    shift = math.dist(motion.place, box.centre)
+    shift = math.dist(motion.place, box.center)
     if shift > max_shift * width + SPREADS * motion.spread:
         return -math.inf
     return _moved(before, motion.place).iou(box) - shift / width
@@ -166,14 +166,14 @@ def _similarity(before: Box, motion: Motion, box: Box, max_shift: float) -> floa
 
 def _correct(followed: _FaceState, motion: Motion, detection: Detection, now_s: float) -> None:
     """Update `followed`, predicted by `motion`, with `detection`."""
-    followed.motion = motion.corrected(detection.box.centre, detection.box.w)
+    followed.motion = motion.corrected(detection.box.center, detection.box.w)
     followed.last = detection
     followed.last_seen_s = now_s
     followed.hits += 1
 
 
-def _moved(box: Box, centre: Point) -> Box:
-    return Box(centre.x - box.w / 2, centre.y - box.h / 2, box.w, box.h)
+def _moved(box: Box, center: Point) -> Box:
+    return Box(center.x - box.w / 2, center.y - box.h / 2, box.w, box.h)
 
 
 def _track(followed: _FaceState, now_s: float) -> Track:

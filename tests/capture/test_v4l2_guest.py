@@ -113,7 +113,7 @@ def test_yuyv(guest: Guest) -> None:
     guest.until(lambda: told(guest, f"camera ok: {CAMERA}, 640x480 YUYV at 5 fps"), "it delivers")
     processes(guest)
     bars = snapshot(guest).mean(axis=0)
-    assert np.ptp(bars, axis=0).min() > 100, "colour bars, in all three colours"
+    assert np.ptp(bars, axis=0).min() > 100, "color bars, in all three colors"
 
 
 def test_unplugged_and_plugged_in_again(guest: Guest) -> None:

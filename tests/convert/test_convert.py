@@ -58,7 +58,7 @@ class TestConvertedFile:
             assert int(steps.argmax()) == expected
             assert steps.sum() * answer["quantization"][0] == pytest.approx(1, abs=0.02)
 
-    def test_is_integer_throughout_with_batch_normalisation_folded(self, converted: Path) -> None:
+    def test_is_integer_throughout_with_batch_normalization_folded(self, converted: Path) -> None:
         described = graph.read(converted.read_bytes())
         assert {tensor.dtype for tensor in described.tensors} <= {"UINT8", "INT8", "INT32"}
         counts = {operator.name: operator.count for operator in described.operators}

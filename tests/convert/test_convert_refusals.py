@@ -135,11 +135,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "float operator": (add_operator("sin"), "cannot be all int8: DEQUANTIZE, SIN, QUANTIZE stayed"),
     "no operator": (add_operator("erf"), "cannot be converted to int8"),
     "bad spec": (lambda d: (d / "spec.json").write_text("{"), "not valid JSON"),
-    "no licence": (edit_spec(license=None), "'license' must be a string"),
+    "no license": (edit_spec(license=None), "'license' must be a string"),
     "two labels alike": (edit_spec(labels=["a", "a"]), "'labels' must be two or more"),
     "six labels": (edit_spec(labels=list(LABELS[:6])), "one class for each label"),
     "eight labels": (edit_spec(labels=[*LABELS, "bored"]), "does not fit the 8 labels"),
-    "colour": (edit_spec(input={"height": 48, "width": 48, "channels": 3}), "1 channel"),
+    "color": (edit_spec(input={"height": 48, "width": 48, "channels": 3}), "1 channel"),
     "black calibration": (
         save_arrays("calibration.npz", x=np.zeros((100, 48, 48, 1), np.uint8)),
         "cannot calibrate a model: 100 of its 100 samples are blank",

@@ -73,7 +73,7 @@ def test_a_face_with_room_around_it_is_not_covered(size: tuple[int, int]) -> Non
     assert drawn.any()
 
 
-def test_scores_of_neighbours_do_not_cover_their_faces() -> None:
+def test_scores_of_neighbors_do_not_cover_their_faces() -> None:
     left, right = Box(200, 150, 90, 110), Box(300, 150, 90, 110)
     drawn = changed(annotate(view(plain(), face(left), face(right, number=2))))
     assert not inside(drawn, left, margin=5).any()

@@ -81,8 +81,8 @@ def test_a_small_face_beside_a_large_one_is_no_finer() -> None:
     small = Box(20, 20, 40, 40)
     bgr = noise()
     blur(bgr, [small, Box(200, 100, 320, 320)])
-    colours = np.unique(bgr[20:60, 20:60].reshape(-1, 3), axis=0)
-    assert len(colours) <= 9
+    colors = np.unique(bgr[20:60, 20:60].reshape(-1, 3), axis=0)
+    assert len(colors) <= 9
 
 
 def test_areas_outside_the_picture_and_none_at_all_change_nothing() -> None:

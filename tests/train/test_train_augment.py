@@ -195,8 +195,8 @@ def test_noise_has_no_drift_and_no_more_than_its_largest_deviation() -> None:
     assert deviation.max() == pytest.approx(8, abs=0.4)
     assert deviation.min() < 0.5
     assert abs(noise.mean()) < 0.05
-    neighbours = noise[:, :, 1:] * noise[:, :, :-1]
-    assert abs(neighbours.mean()) < 0.02 * deviation.mean() ** 2 + 0.05, "not white"
+    neighbors = noise[:, :, 1:] * noise[:, :, :-1]
+    assert abs(neighbors.mean()) < 0.02 * deviation.mean() ** 2 + 0.05, "not white"
 
 
 @pytest.mark.parametrize("name", ["blur", "noise"])

@@ -106,7 +106,7 @@ def test_beside_a_validation_folder_the_test_folder_stays_a_split_of_its_own(
     assert set(splits) == {"Training", "PublicTest", "PublicTest+PrivateTest"}
 
 
-def test_gray_pictures_saved_in_colour_are_read(tmp_path: Path) -> None:
+def test_gray_pictures_saved_in_color_are_read(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     gray = pictures(1)[0]
     png(root / "train" / "angry" / "0.png", gray.repeat(3, axis=2))
@@ -148,7 +148,7 @@ def test_duplicates_are_equal_in_every_pixel() -> None:
 # --- the real dataset ---
 
 
-def test_the_official_test_splits_are_recognised(fer2013: dict[str, Split]) -> None:
+def test_the_official_test_splits_are_recognized(fer2013: dict[str, Split]) -> None:
     """The copy may lack PrivateTest, as the challenge's first download did."""
     assert {"Training", "PublicTest"} <= set(fer2013) <= set(USAGES)
     for name in set(fer2013) - {"Training"}:
@@ -170,7 +170,7 @@ def test_a_missing_face_is_said_plainly(fer2013: dict[str, Split]) -> None:
 
 
 @pytest.mark.parametrize("name", OFFICIAL_COUNTS)
-def test_official_counts_alone_are_recognised(name: str) -> None:
+def test_official_counts_alone_are_recognized(name: str) -> None:
     """Of the class folders, test/ is both official tests together."""
     y = np.repeat(np.arange(7), OFFICIAL_COUNTS[name])
     split = Split("PublicTest", np.zeros((len(y), 1), np.uint8), y)

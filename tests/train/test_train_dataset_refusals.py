@@ -184,12 +184,12 @@ def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
     assert "48×48" in message
 
 
-def test_a_colour_picture_is_named(tmp_path: Path) -> None:
+def test_a_color_picture_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     path = root / "train" / "happy" / "1.png"
     skin = np.full((48, 48, 3), (200, 160, 140), np.uint8)
     png(path, skin)
-    assert f"{path}: a colour picture; FER2013 pictures are gray" in refusal(root)
+    assert f"{path}: a color picture; FER2013 pictures are gray" in refusal(root)
 
 
 def test_an_empty_test_folder_is_named(tmp_path: Path) -> None:

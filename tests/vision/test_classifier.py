@@ -70,12 +70,12 @@ def test_an_incomplete_spec_is_named(tmp_path: Path) -> None:
 
 
 def bgr(gray: ImageGray) -> ImageBgr:
-    """A gray picture in colour, which turned gray again is the same."""
+    """A gray picture in color, which turned gray again is the same."""
     return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def ramp() -> ImageBgr:
-    """A picture whose value is its x coordinate at the pixel's centre."""
+    """A picture whose value is its x coordinate at the pixel's center."""
     return bgr(np.tile(np.arange(240, dtype=np.uint8), (200, 1)))
 
 
@@ -118,8 +118,8 @@ def test_what_lies_round_the_face_does_not_matter(x: float, turn: float) -> None
     box = Box(x, 90.0, 70.0, 80.0)
     half = Point(15 * math.cos(turn), 15 * math.sin(turn))
     eyes = Eyes(
-        Point(box.centre.x - half.x, box.centre.y - half.y),
-        Point(box.centre.x + half.x, box.centre.y + half.y),
+        Point(box.center.x - half.x, box.center.y - half.y),
+        Point(box.center.x + half.x, box.center.y + half.y),
     )
     face = crop_face(frame, box, eyes, CROP, 48)
     assert np.array_equal(face, crop_face(bgr(whole), box, eyes, CROP, 48))

@@ -94,7 +94,7 @@ def assert_same_faces(
         assert one.score == pytest.approx(other.score, abs=score)
 
 
-def test_decodes_centre_size_and_eyes_from_the_anchor() -> None:
+def test_decodes_center_size_and_eyes_from_the_anchor() -> None:
     network = Network()
     network.put(10, 20, 0.9, [2, -2, 40, 30, 8, -6, -8, -4])
     (face,) = detector_of(network).detect(SQUARE)
@@ -117,8 +117,8 @@ def test_overlapping_detections_become_their_weighted_mean() -> None:
     network.put(40, 40, 0.7, [0, 0, 20, 20])
     near, far = detector_of(network).detect(SQUARE)
     assert near.score == pytest.approx(0.9)
-    assert near.box.centre.x == pytest.approx((82 * 0.6 + 90 * 0.9) / 1.5)
-    assert far.box.centre == pytest.approx((162, 162))
+    assert near.box.center.x == pytest.approx((82 * 0.6 + 90 * 0.9) / 1.5)
+    assert far.box.center == pytest.approx((162, 162))
 
 
 def test_a_box_without_area_is_one_detection() -> None:

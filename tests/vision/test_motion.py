@@ -24,7 +24,7 @@ def walked(speed: float, frames: int, fps: float, noise_px: float = 0.0) -> Moti
 
 @pytest.mark.parametrize("fps", [5, 15, 30])
 @pytest.mark.parametrize("speed", [-150, 0, 60])
-def test_a_steady_walk_is_learnt(speed: float, fps: float) -> None:
+def test_a_steady_walk_is_learned(speed: float, fps: float) -> None:
     motion = walked(speed, int(2 * fps), fps)
     assert motion.velocity == pytest.approx((speed, 0), abs=0.03 * abs(speed) + 1e-6)
     ahead = motion.predicted(0.5)

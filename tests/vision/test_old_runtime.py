@@ -158,7 +158,7 @@ def test_a_model_it_refuses_is_named(
 
 @pytest.fixture(scope="module")
 def dense_dir(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export with dense layers large enough to be quantised, as those of `seed` are."""
+    """An export with dense layers large enough to be quantized, as those of `seed` are."""
     folder = tmp_path_factory.mktemp("dense") / "dense"
     folder.mkdir()
     for name in ("calibration.npz", "test.npz"):

@@ -170,7 +170,7 @@ def test_both_networks_frame_a_face_alike(faces: list[Source], blazeface_dir: Pa
         near = short.search(source.bgr, around(source.face, 3))
         if wide and near:
             one, other = near[0].box, wide[0].box
-            rows.append(((one.centre.y - other.centre.y) / other.w, one.w / other.w))
+            rows.append(((one.center.y - other.center.y) / other.w, one.w / other.w))
     shift, size = np.median(rows, axis=0)
     assert shift == pytest.approx(SHORT_SHIFT, abs=0.02)
     assert size == pytest.approx(SHORT_SIZE, abs=0.03)

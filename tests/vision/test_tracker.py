@@ -12,7 +12,7 @@ FRAME_S = 0.1
 
 
 def face_at(x: float, y: float = 100, side: float = 60, score: float = 0.9) -> Detection:
-    """A face whose centre is `x`, `y`."""
+    """A face whose center is `x`, `y`."""
     eyes = Eyes(Point(x - 12, y - 10), Point(x + 12, y - 10))
     return Detection(Box(x - side / 2, y - side / 2, side, side), score, eyes)
 
@@ -56,8 +56,8 @@ def test_a_lost_face_is_predicted_and_found_again() -> None:
     first, _, last = (tracks[0] for tracks in history[10:13])
     assert not first.seen
     assert first.last_seen_s == pytest.approx(0.9)
-    assert first.box.centre.x == pytest.approx(200, abs=4)
-    assert first.box.centre.x < last.box.centre.x < 231
+    assert first.box.center.x == pytest.approx(200, abs=4)
+    assert first.box.center.x < last.box.center.x < 231
     assert first.eyes is not None
     assert first.eyes.left.x - first.box.x == pytest.approx(18)
     assert [track.id for track in history[-1]] == [1]
@@ -83,7 +83,7 @@ def test_faces_that_cross_keep_their_ids() -> None:
     frames = [[face_at(100 + 12 * i, y=100), face_at(400 - 12 * i, y=130)] for i in range(25)]
     for backwards in (False, True):  # the order of the detections must not matter
         history = follow(Tracker(), [faces[::-1] if backwards else faces for faces in frames])
-        x_of = [{track.id: track.box.centre.x for track in tracks} for tracks in history]
+        x_of = [{track.id: track.box.center.x for track in tracks} for tracks in history]
         rightward = min(x_of[2], key=lambda id_: x_of[2][id_])
         assert x_of[-1][rightward] > 350
         assert len({id_ for each in x_of for id_ in each}) == 2
@@ -125,7 +125,7 @@ def test_asking_between_detections_changes_nothing() -> None:
         (*tracks,) = asked.predict(now_s + FRAME_S / 2)
     (track,) = tracks
     assert not track.seen
-    assert track.box.centre.x == pytest.approx(147.5, abs=1)
+    assert track.box.center.x == pytest.approx(147.5, abs=1)
 
 
 def test_an_unconfirmed_face_outlives_the_frames_nobody_searched() -> None:
@@ -176,7 +176,7 @@ def test_a_box_half_covered_does_not_stop_its_face() -> None:
     tracker = Tracker()
     follow(tracker, [[face_at(100 + 10 * i, side=70)] for i in range(20)])
     tracker.update([face_at(280, side=50)], 2.0)  # only what is left of it is seen
-    assert tracker.predict(2.5)[0].box.centre.x > 310
+    assert tracker.predict(2.5)[0].box.center.x > 310
 
 
 def test_faces_in_a_row_move_on_together() -> None:

@@ -71,11 +71,11 @@ def test_faces_covered_for_a_second_keep_their_ids(
         picture = np.full_like(bgr, 90) if number in hidden else bgr
         tracks = tracker.update(detector.detect(picture), number / fps)
         if number == hidden.start - 1:
-            before = {track.id: track.box.centre for track in tracks}
+            before = {track.id: track.box.center for track in tracks}
     assert all(track.seen for track in tracks)
     assert {track.id for track in tracks} == set(before)
     for track in tracks:
-        nearest = min(before, key=lambda id_: abs(before[id_].x - track.box.centre.x))
+        nearest = min(before, key=lambda id_: abs(before[id_].x - track.box.center.x))
         assert nearest == track.id
 
 
@@ -107,7 +107,7 @@ class Person:
 
     def _outline(self) -> np.ndarray:
         """1 where the person is, soft at the rim: an ellipse for the head, another for the body."""
-        (x, y), side = self.face.centre, self.face.w
+        (x, y), side = self.face.center, self.face.w
         mask = np.zeros(self._frames[0].shape[:2], np.float32)
         head = (round(side * 0.72), round(side * 0.95))
         body = (round(side * 1.7), 480)
@@ -121,7 +121,7 @@ class Person:
 
     def put(self, picture: np.ndarray, bgr: ImageBgr, face_at: Point) -> np.ndarray:
         """`picture` with the person of `bgr` before it, the face about `face_at`."""
-        dx, dy = face_at.x - self.face.centre.x, face_at.y - self.face.centre.y
+        dx, dy = face_at.x - self.face.center.x, face_at.y - self.face.center.y
         shift = np.array([[1, 0, dx], [0, 1, dy]])
         size = (picture.shape[1], picture.shape[0])
         mask = np.asarray(cv2.warpAffine(self._mask, shift, size))[:, :, None]
@@ -146,7 +146,7 @@ def passing(
 def whose(tracks: list[Track], places: tuple[Point, Point]) -> list[int]:
     """The ids of the tracks at `places`."""
     return [
-        min(tracks, key=lambda t: abs(t.box.centre.x - place.x) + abs(t.box.centre.y - place.y)).id
+        min(tracks, key=lambda t: abs(t.box.center.x - place.x) + abs(t.box.center.y - place.y)).id
         for place in places
     ]
 
