@@ -24,7 +24,8 @@ OVERLAP: Final = 0.2  # of a tile's side that it shares with the next one
 PADDING: Final = 2.0  # of the picture, for faces that fill it
 
 STILL_FACE_PX: Final = 24  # the smallest face searched for in a still picture,
-STILL_FACE: Final = 0.02  # or this share of its longer side where that is more
+STILL_FACE: Final = 0.02  # or this share of its longer side where that is more; of a panorama,
+PANORAMA: Final = 2.0  # more than so many times as long as wide, only so much of it counts
 
 AROUND: Final = 2.8  # side of the region around a known face, in sides of its box
 CROPS: Final = 4  # regions around small or large faces in one search, while there are more
@@ -75,7 +76,7 @@ class Size(NamedTuple):
 
 def still_plan(size: Size) -> list[Scan]:
     """Plan a thorough search of a still picture for upright faces."""
-    smallest_px = max(STILL_FACE_PX, STILL_FACE * size.longer)
+    smallest_px = max(STILL_FACE_PX, STILL_FACE * min(size.longer, PANORAMA * min(size)))
     level, scans = 0, whole_picture(size)
     while SMALLEST * size.longer / 2**level > smallest_px:
         level += 1

@@ -41,7 +41,8 @@ def test_a_face_that_a_tile_is_for_lies_whole_in_one(size: Size, level: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("size", "smallest_px"), [(VGA, 24), (Size(1280, 720), 25.6), (Size(4000, 3000), 80)]
+    ("size", "smallest_px"),
+    [(VGA, 24), (Size(1280, 720), 25.6), (Size(4000, 3000), 80), (Size(12_000, 2000), 80)],
 )
 def test_a_still_is_searched_down_to_its_smallest_faces(size: Size, smallest_px: float) -> None:
     sides = [scan.region.side for scan in still_plan(size) if scan.network == "full"]
