@@ -127,7 +127,7 @@ def test_a_ray_cluster_prints_the_same(
 
 
 def test_without_ray_the_message_names_what_to_install(album: Path) -> None:
-    without = "import sys; sys.modules['ray'] = None; from edge_daemon.__main__ import main; "
+    without = "import sys; sys.modules['ray'] = None; from edge_daemon.commands import main; "
     done = subprocess.run(
         [sys.executable, "-c", without + f"main(['classify', '--ray', 'auto', {str(album)!r}])"],
         cwd=ROOT,

@@ -367,11 +367,11 @@ def test_no_memory_means_that_picture_only() -> None:
 
 
 def test_opencv_itself_refuses_what_the_header_hid() -> None:
-    """The second wall: the limit that `python -m edge_daemon` sets for OpenCV."""
+    """The second wall: the limit that `mien` sets for OpenCV."""
     program = """
         import os
-        from edge_daemon.__main__ import LIBRARY_ENVIRONMENT
-        os.environ |= LIBRARY_ENVIRONMENT
+        from edge_daemon.commands import MAX_PIXELS
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = MAX_PIXELS
         import cv2, numpy as np
         large = cv2.imencode(".png", np.zeros((7000, 7000), np.uint8))[1]
         try: print(cv2.imdecode(large, cv2.IMREAD_COLOR))
