@@ -16,7 +16,7 @@ from typing import Any, Final
 from edge_daemon import __version__
 from edge_daemon.config.file import load_config
 from edge_daemon.config.schema import Config
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.output import complain, log_format
 
 # Read by libraries when they are imported. OpenCV is quiet and waits 3 s instead of 10 for a silent
@@ -91,6 +91,20 @@ def _classify(options: argparse.Namespace) -> int:
         tuple(options.paths), options.out, options.format, options.workers, options.ray
     )
     return classify.run(request, config)
+
+
+def _history(options: argparse.Namespace) -> int:
+    config = _config(options)
+    import sqlite3  # noqa: PLC0415
+
+    from edge_daemon.history.build import database_path, rebuild  # noqa: PLC0415
+
+    try:
+        count = rebuild(config)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"the history cannot be rebuilt: {reason_of(error)}") from error
+    print(f"{database_path(config)}: {count:,} events counted")
+    return 0
 
 
 def _hash_password(_: argparse.Namespace) -> int:
@@ -189,7 +203,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     classify = add("classify", _classify, "print the faces of pictures and videos")
     classify.set_defaults(max_pixels=PHOTO_PIXELS)
-    for command in (run, check, doctor, classify):
+    history = add("history", _history, "rebuild the totals of events from the event log")
+    history.add_argument("action", choices=("rebuild",), help="count the whole log again")
+    for command in (run, check, doctor, classify, history):
         _add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     _add_files(classify)

@@ -11,6 +11,7 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Command, Frame, View
 from edge_daemon.events.part import EventLogPart, RunPart, SnapshotsPart
+from edge_daemon.history.part import HistoryPart
 from edge_daemon.mqtt.part import MqttPart
 from edge_daemon.pipeline.part import PipelinePart
 from edge_daemon.status.board import BoardPart
@@ -59,11 +60,15 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
         on_failure=stop.fail,
     )
     camera.listen(pipeline.note)
+    history = HistoryPart(
+        config, feed=event_log.feed, events=event_log.history, on_failure=stop.fail
+    )
     web = WebPart(
         config,
         views=views,
         feed=event_log.feed,
         history=event_log.history,
+        totals=history.answers,
         report=report,
         stills=pipeline.stills,
         metrics=PrometheusMetrics(parts, times).text,
@@ -88,6 +93,6 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
         use=lambda path: commands.put(Command("model", str(path))),
         stop=stop,
     )
-    parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, web, mqtt]
-    parts += [RunPart(pipeline.note), pipeline, camera, updates]
+    parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
+    parts += [web, mqtt, RunPart(pipeline.note), pipeline, camera, updates]
     return Daemon(parts, report, commands, camera, pipeline, event_log)

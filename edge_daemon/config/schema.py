@@ -19,6 +19,7 @@ from edge_daemon.config.sections import (
     CameraConfig,
     DetectorConfig,
     EventsConfig,
+    HistoryConfig,
     PrivacyConfig,
     Section,
     SmoothingConfig,
@@ -48,6 +49,7 @@ class Config(Section):
     tracker: TrackerConfig = TrackerConfig()
     smoothing: SmoothingConfig = SmoothingConfig()
     events: EventsConfig = EventsConfig()
+    history: HistoryConfig = HistoryConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
     stream: StreamConfig = StreamConfig()

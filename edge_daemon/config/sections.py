@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -286,6 +287,33 @@ class SnapshotsConfig(Section):
     keep_mb: Megabytes = Field(
         100.0, description="All pictures together stay below this; the oldest are deleted."
     )
+
+
+class HistoryConfig(Section):
+    """Totals of the events by minute, hour and day, in a database beside the log."""
+
+    enabled: bool = Field(
+        True,
+        description="Keep totals.",
+        json_schema_extra=restart("its thread counts from the start"),
+    )
+    time_zone: str = Field(
+        "",
+        description="Of days and hours, as in Europe/Berlin; empty is the system's.",
+    )
+    least_faces: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="Periods with fewer faces are hidden in answers; 0 hides none."
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            if name:
+                ZoneInfo(name)
+        except (OSError, ValueError, KeyError):  # KeyError: ZoneInfoNotFoundError
+            raise ValueError(f"{name!r} is not a known time zone") from None
+        return name
 
 
 class StreamConfig(Section):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import Entry, EventHistory
+from edge_daemon.events.history import Entry, EventHistory, id_order
 
 
 class EventFollower:
@@ -30,6 +30,9 @@ class EventFollower:
         """The next events, `limit` at most; empty if there are none yet."""
         if limit <= 0:
             return []
+        newest_id = self._feed.last_id
+        if id_order(self.last_id) > id_order(newest_id):  # the log was deleted
+            self.go_back(newest_id)
         entries = self._feed.after(self.last_id)
         if entries is None:
             # The log may end before memory begins, when its disk has failed for long.

@@ -266,10 +266,10 @@ def _table(entries: Sequence[Entry]) -> str:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    return {name: _cell(value) for name, value in _with_id(entry).items()}
+    return {name: table_cell(value) for name, value in _with_id(entry).items()}
 
 
-def _cell(value: Any) -> Any:
+def table_cell(value: Any) -> Any:
     """Return `value` so that no spreadsheet computes it as a formula."""
     is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if is_formula else value

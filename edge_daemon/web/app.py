@@ -16,11 +16,13 @@ from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
+from edge_daemon.history.report import HistoryReport
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import Access, AccessPolicy
 from edge_daemon.web.answers import secured, sentence
 from edge_daemon.web.api import ApiViews, Report
 from edge_daemon.web.encoder import PictureEncoder
+from edge_daemon.web.history import HistoryViews
 from edge_daemon.web.parameters import BadQuery, check_names
 from edge_daemon.web.photo import MAX_BYTES
 from edge_daemon.web.server.listener import Tls
@@ -67,6 +69,7 @@ class WebServer:
         views: Latest[View],
         feed: EventFeed,
         history: EventHistory,
+        totals: Callable[[], HistoryReport | None],
         report: Report,
         stills: StillReader,
         metrics: Callable[[], tuple[bytes, str]],
@@ -91,7 +94,7 @@ class WebServer:
             loop=loop,
         )
         self._http = HttpServer(
-            app=create_app(self._access, pictures, api),
+            app=create_app(self._access, pictures, api, HistoryViews(totals, loop=loop)),
             loop=loop,
             host=host,
             port=port,
@@ -144,10 +147,12 @@ def _connections(max_viewers: int) -> int:
     return 2 * max_viewers + SPARE_CONNECTIONS
 
 
-def create_app(access: Access, pictures: PictureViews, api: ApiViews) -> Flask:
+def create_app(
+    access: Access, pictures: PictureViews, api: ApiViews, history: HistoryViews
+) -> Flask:
     """Build the WSGI application of `WebServer`."""
     app = Flask(__name__)
-    routes = {route.path: route for route in _routes(access, pictures, api)}
+    routes = {route.path: route for route in _routes(access, pictures, api, history)}
     for route in routes.values():
         app.add_url_rule(
             route.path, endpoint=route.path, view_func=route.view, methods=list(route.methods)
@@ -170,7 +175,9 @@ def create_app(access: Access, pictures: PictureViews, api: ApiViews) -> Flask:
     return app
 
 
-def _routes(access: Access, pictures: PictureViews, api: ApiViews) -> list[Route]:
+def _routes(
+    access: Access, pictures: PictureViews, api: ApiViews, history: HistoryViews
+) -> list[Route]:
     return [
         Route("/", pictures.page, _STREAM | _STILL | {"action"}),
         Route("/stream.mjpg", pictures.stream, _STREAM),
@@ -182,6 +189,7 @@ def _routes(access: Access, pictures: PictureViews, api: ApiViews) -> list[Route
         Route("/metrics", api.metrics),
         Route("/events", api.events, _LOG | {"live", "last_event_id"}),
         Route("/events.csv", api.events_csv, _LOG),
+        Route("/history", history.history, {"from", "to", "by", "format"}),
         Route("/api/classify", api.classify, methods=("GET", "POST")),
         Route("/openapi.yaml", api.openapi),
         Route("/login", lambda: access.login(request), methods=("POST",)),

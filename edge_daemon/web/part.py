@@ -17,6 +17,7 @@ from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
+from edge_daemon.history.report import HistoryReport
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import AccessPolicy
 from edge_daemon.web.api import Report
@@ -42,6 +43,7 @@ class WebPart(Part[Config]):
         views: Latest[View],
         feed: EventFeed,
         history: EventHistory,
+        totals: Callable[[], HistoryReport | None],
         report: Report,
         stills: StillReader,
         metrics: Callable[[], tuple[bytes, str]],
@@ -58,6 +60,7 @@ class WebPart(Part[Config]):
             views=views,
             feed=feed,
             history=history,
+            totals=totals,
             report=report,
             stills=stills,
             metrics=metrics,

@@ -45,7 +45,7 @@ ADAPTERS = {
 # Which package of the daemon may import which; anything may import itself.
 EVERYTHING = {
     "core", "config", "capture", "vision", "draw", "events", "pipeline", "web", "mqtt", "updates",
-    "status", "batch", "doctor",
+    "status", "batch", "doctor", "history",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
@@ -55,10 +55,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "draw": {"core"},
     "events": {"core", "draw"},
     "pipeline": {"core", "vision", "draw", "events"},
-    "web": {"core", "vision", "draw", "events"},
+    "web": {"core", "vision", "draw", "events", "history"},
     "mqtt": {"core", "events"},
     "updates": {"core", "vision"},
     "status": {"core"},
+    "history": {"core", "events"},
     "batch": {"core", "config", "capture", "vision", "draw", "pipeline", "updates"},
     "doctor": EVERYTHING - {"batch"},
 }

@@ -154,6 +154,7 @@ class Site:
             views=self.views,
             feed=self.feed,
             history=self.history,
+            totals=lambda: None,
             report=self,
             stills=StillReader(_stills, max_faces=32),
             metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),

@@ -1,0 +1,1 @@
+"""Totals of the event log by minute, hour and day."""

@@ -1,0 +1,168 @@
+"""Turns events into totals per minute.
+
+All times are counted in whole milliseconds, so that sums are exact, in whatever portions the events
+come. Minutes are numbered from 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+MINUTE_MS: Final = 60_000
+MAX_GAP_MS: Final = 31 * 24 * 60 * MINUTE_MS  # a longer one was made by a clock that jumped
+
+_STATES: Final = {
+    "daemon_start": True,
+    "camera_restored": True,
+    "camera_lost": False,
+    "daemon_stop": False,
+}
+
+
+@dataclass(slots=True)
+class Minute:
+    """The totals of one minute.
+
+    `recorded_ms` is for how long a camera was watched; faces count as `carried` if they were there
+    when the minute began, and as `arrivals` if they came in it. `face_ms` is the time of all faces
+    together, `expressions` that of each label. Stays are those that ended in the minute.
+    """
+
+    recorded_ms: int = 0
+    face_ms: int = 0
+    carried: int = 0
+    arrivals: int = 0
+    departures: int = 0
+    stay_ms: int = 0
+    longest_ms: int = 0
+    expressions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class OpenFace:
+    """A face that has not ended yet."""
+
+    since_ms: int
+    label: str = ""
+
+
+@dataclass(slots=True)
+class AggregateState:
+    """What the totals of later events depend on, after the events so far."""
+
+    run: str = ""
+    last_ms: int = 0
+    is_recording: bool = False
+    faces: dict[int, OpenFace] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The state as values for JSON."""
+        faces = {id_: [face.since_ms, face.label] for id_, face in self.faces.items()}
+        return {
+            "run": self.run,
+            "last_ms": self.last_ms,
+            "is_recording": self.is_recording,
+            "faces": faces,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AggregateState:
+        """The state of `as_dict`, through JSON too."""
+        faces = {int(id_): OpenFace(*face) for id_, face in values["faces"].items()}
+        return cls(values["run"], values["last_ms"], values["is_recording"], faces)
+
+
+def aggregate(
+    events: Iterable[Mapping[str, Any]], state: AggregateState
+) -> tuple[dict[int, Minute], AggregateState]:
+    """Return what `events` of one camera add to each minute, and the state after them.
+
+    `state` is that before them, and is not changed. Events that are not as the schema says are left
+    out.
+    """
+    fold = _Fold(state)
+    for event in events:
+        try:
+            fold.add(event)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+    return fold.minutes, fold.state
+
+
+def until(state: AggregateState, now_ms: int) -> dict[int, Minute]:
+    """Return what the time from the last event to now adds, as long as nothing happens."""
+    fold = _Fold(state)
+    fold.advance(now_ms)
+    return fold.minutes
+
+
+class _Fold:
+    """The totals and the state while events are added."""
+
+    def __init__(self, state: AggregateState) -> None:
+        self.state = AggregateState.from_dict(state.as_dict())
+        self.minutes: dict[int, Minute] = {}
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        state, kind = self.state, event["type"]
+        at_ms, run = _milliseconds(event["time"]), event["run"]
+        if run != state.run:  # the daemon before was killed: nobody knows what came then
+            state.run, state.last_ms, state.is_recording = run, at_ms, True
+            state.faces.clear()
+        else:
+            self.advance(at_ms)
+        if kind in _STATES:
+            state.is_recording = _STATES[kind]
+            if not state.is_recording:
+                self._forget_faces(kind)
+        elif kind == "face_end":
+            self._end(event, at_ms)
+        elif kind == "face_start":
+            self._minute(at_ms).arrivals += 1
+            state.faces[int(event["face"])] = OpenFace(at_ms)
+        elif "face" in event:
+            face = state.faces.setdefault(int(event["face"]), OpenFace(at_ms))
+            face.label = "" if kind == "expression_end" else str(event.get("label", ""))
+
+    def advance(self, at_ms: int) -> None:
+        """Count the time since the last event for what was there all along."""
+        state, start_ms = self.state, self.state.last_ms
+        state.last_ms = at_ms
+        if not 0 < at_ms - start_ms <= MAX_GAP_MS:
+            return
+        if not state.is_recording and not state.faces:
+            return
+        for number in range(start_ms // MINUTE_MS, -(-at_ms // MINUTE_MS)):
+            begin_ms = max(number * MINUTE_MS, start_ms)
+            took_ms = min((number + 1) * MINUTE_MS, at_ms) - begin_ms
+            minute = self.minutes.setdefault(number, Minute())
+            minute.recorded_ms += took_ms if state.is_recording else 0
+            for face in state.faces.values():
+                minute.face_ms += took_ms
+                minute.carried += begin_ms == number * MINUTE_MS and face.since_ms < begin_ms
+                if face.label:
+                    told = minute.expressions
+                    told[face.label] = told.get(face.label, 0) + took_ms
+
+    def _end(self, event: Mapping[str, Any], at_ms: int) -> None:
+        self.state.faces.pop(int(event["face"]), None)
+        stay_ms = round(float(event["duration_s"]) * 1000)
+        minute = self._minute(at_ms)
+        minute.departures += 1
+        minute.stay_ms += stay_ms
+        minute.longest_ms = max(minute.longest_ms, stay_ms)
+
+    def _forget_faces(self, kind: str) -> None:
+        if kind == "daemon_stop":
+            self.state.faces.clear()
+
+    def _minute(self, at_ms: int) -> Minute:
+        return self.minutes.setdefault(at_ms // MINUTE_MS, Minute())
+
+
+def _milliseconds(time: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)

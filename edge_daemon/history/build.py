@@ -1,0 +1,68 @@
+"""Builds the history from the configuration, and counts the log anew."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import UserError
+from edge_daemon.events.build import build_history, log_file
+from edge_daemon.history.report import HistoryReport
+from edge_daemon.history.store import HistoryStore
+
+BATCH: Final = 10_000
+LOCAL_ZONE: Final = Path("/etc/localtime")
+
+
+class HistoryUnavailable(UserError):
+    """There is no history; the message says why."""
+
+
+def database_path(config: Config) -> Path | None:
+    """The database beside the log; None if the history is off, or the log is a stream."""
+    path = log_file(config)
+    return path.with_suffix(".history") if path and config.history.enabled else None
+
+
+def history_report(config: Config, store: HistoryStore, *, is_live: bool) -> HistoryReport:
+    """What answers questions about the totals in `store`."""
+    history = config.history
+    return HistoryReport(
+        store, zone=time_zone(config), least_faces=history.least_faces, is_live=is_live
+    )
+
+
+def time_zone(config: Config) -> tzinfo:
+    """The time zone of days and hours: the configured one, else the system's."""
+    if config.history.time_zone:
+        return ZoneInfo(config.history.time_zone)
+    try:
+        with LOCAL_ZONE.open("rb") as file:
+            return ZoneInfo.from_file(file, key="localtime")
+    except (OSError, ValueError):
+        return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
+
+
+def rebuild(config: Config) -> int:
+    """Count the whole log anew, beside a running daemon too; return the number of events.
+
+    Raises HistoryUnavailable, OSError and sqlite3.Error.
+    """
+    path = database_path(config)
+    if path is None:
+        raise HistoryUnavailable(
+            "There is no history: history.enabled is off, or events.path is not a file."
+        )
+    store, count = HistoryStore(path), 0
+    store.clear()
+    entries, last = build_history(config).after(""), ""
+    while batch := list(islice(entries, BATCH)):
+        if not store.add(batch, after=last):  # the daemon has gone on by itself
+            entries, last = build_history(config).after(store.position), store.position
+            continue
+        count, last = count + len(batch), batch[-1].id
+    return count

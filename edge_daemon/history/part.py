@@ -1,0 +1,126 @@
+"""The totals of the event log as a part of the daemon: a follower of the log that counts."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from edge_daemon.config.schema import Config
+from edge_daemon.core.parts import Apply, Part, nothing_to_apply
+from edge_daemon.core.threads import JOIN_S, Worker
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.events.history import EventHistory
+from edge_daemon.events.tail import EventFollower
+from edge_daemon.history.build import database_path, history_report
+from edge_daemon.history.report import HistoryReport
+from edge_daemon.history.store import HistoryStore
+
+COUNT_S: Final = 5.0  # how often new events are counted
+BEHIND_S: Final = 0.05  # between two batches while it is behind: frames go first
+BATCH: Final = 500
+PRUNE_S: Final = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+class HistoryPart(Part[Config]):
+    """Counts the events of the log in a database beside it, if `history.enabled`."""
+
+    name = "history"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        feed: EventFeed,
+        events: EventHistory,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._config = config
+        self._path = database_path(config)
+        self._follower = EventFollower(feed=feed, history=events)
+        self._store: HistoryStore | None = None
+        self._reason = ""
+        self._prune_at_s = 0.0
+        self._closing = threading.Event()
+        self._worker = Worker("history", self._run, on_failure)
+
+    def answers(self) -> HistoryReport | None:
+        """What answers questions about the totals; None if there are none."""
+        store = self._store
+        return history_report(self._config, store, is_live=True) if store else None
+
+    def start(self) -> None:
+        if self._path is not None:
+            self._worker.start()
+
+    def stop(self) -> None:
+        self._closing.set()
+        self._worker.join(JOIN_S)
+
+    def report(self) -> dict[str, Any]:
+        return {"history": {"enabled": self._path is not None, "trouble": self._reason}}
+
+    def trouble(self) -> str:
+        return self._reason
+
+    def adopt(self, config: Config) -> Apply:
+        if config.history == self._config.history:
+            return nothing_to_apply
+
+        def apply() -> None:
+            self._config = config
+
+        return apply
+
+    def _run(self) -> None:
+        """Count until closed, and then what came last: the body of the thread."""
+        assert self._path is not None  # noqa: S101 - else the thread is not started
+        is_closing = False
+        while not is_closing:
+            is_closing = self._closing.is_set()
+            is_behind = self._try(self._path)
+            self._closing.wait(0.0 if is_closing else BEHIND_S if is_behind else COUNT_S)
+
+    def _try(self, path: Path) -> bool:
+        """Count a batch; whether there may be more. A disk that fails is tried again."""
+        try:
+            if self._store is None:
+                self._store = HistoryStore(path)
+                self._follower.go_back(self._store.position)
+            is_behind = self._count(self._store)
+        except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
+            self._fail(path, error)
+            return False
+        self._reason = ""
+        return is_behind
+
+    def _count(self, store: HistoryStore) -> bool:
+        before = self._follower.last_id
+        entries = self._follower.take(BATCH)
+        if entries and not store.add(entries, after=before):  # `mien history rebuild` has
+            self._follower.go_back(store.position)
+        if time.monotonic() >= self._prune_at_s:
+            self._prune_at_s = time.monotonic() + PRUNE_S
+            store.prune()
+        return len(entries) == BATCH
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        """Record the error; a database that is damaged is begun anew from the log."""
+        reason = f"{path}: the history cannot be written: {error}"
+        if not self._reason:
+            log.warning("%s", reason)
+        self._reason = reason
+        self._store = None
+        is_damaged = isinstance(error, sqlite3.DatabaseError | ValueError | KeyError | TypeError)
+        if is_damaged and not isinstance(error, sqlite3.OperationalError):
+            log.warning("%s: it is counted again from the log", path)
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                with suppress(OSError):
+                    path.with_name(name).unlink()

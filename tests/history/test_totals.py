@@ -1,0 +1,284 @@
+"""Totals of the log: exact, in whatever portions they are counted, and in local time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from support.daemon import Daemon
+from support.made_up_days import MadeUpDays, Totals, portions, week
+
+from edge_daemon.commands import main
+from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
+from edge_daemon.history.report import HistoryReport, Period, PeriodError, Step
+from edge_daemon.history.store import HistoryStore
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def entries(events: Iterable[dict[str, Any]]) -> list[Entry]:
+    ids = EventIds()
+    return [Entry(ids.next(event["time"]), event) for event in events]
+
+
+def summed(minutes: Iterable[Minute | Period]) -> Totals:
+    found, stays = Totals(), 0
+    for each in minutes:
+        found.recorded_ms += each.recorded_ms
+        found.face_ms += each.face_ms
+        found.arrivals += each.arrivals
+        found.expressions.update(each.expressions)
+        stays += each.stay_ms
+    found.stays_ms = [stays]
+    return found
+
+
+def assert_equal(found: Totals, expected: Totals) -> None:
+    assert found.recorded_ms == expected.recorded_ms
+    assert found.face_ms == expected.face_ms
+    assert found.arrivals == expected.arrivals
+    assert found.expressions == expected.expressions
+    assert sum(found.stays_ms) == sum(expected.stays_ms)
+
+
+def stored(path: Path, events: list[dict[str, Any]]) -> HistoryStore:
+    store = HistoryStore(path / "events.history")
+    assert store.add(entries(events), after="")
+    return store
+
+
+def test_the_totals_are_those_of_the_days() -> None:
+    days = week()
+    minutes, _ = aggregate(days.events, AggregateState())
+    assert_equal(summed(minutes.values()), days.totals)
+    assert all(minute.recorded_ms <= 60_000 for minute in minutes.values())
+    assert max(minute.longest_ms for minute in minutes.values()) == max(days.totals.stays_ms)
+
+
+def test_they_do_not_depend_on_the_portions() -> None:
+    days = week(seed=2)
+    at_once, _ = aggregate(days.events, AggregateState())
+    state, found = AggregateState(), []
+    for portion in portions(days.events, seed=3):
+        minutes, state = aggregate(portion, state)
+        state = AggregateState.from_dict(json.loads(json.dumps(state.as_dict())))
+        found += list(minutes.values())
+    assert_equal(summed(found), days.totals)
+    carried = Counter({n: m.carried for n, m in at_once.items() if m.carried})
+    assert sum(minute.carried for minute in found) == sum(carried.values())
+
+
+def test_minutes_hours_and_days_add_up(tmp_path: Path) -> None:
+    days = week(seed=4)
+    report = HistoryReport(stored(tmp_path, days.events), zone=BERLIN)
+    start, end = datetime(2026, 3, 25, tzinfo=BERLIN), datetime(2026, 4, 8, tzinfo=BERLIN)
+    steps: list[Step] = ["hour", "day", "weekday"]
+    for step in steps:
+        assert_equal(summed(report.periods(start, end, step)), days.totals)
+    minutes = [
+        minute
+        for day in range(14)
+        for minute in report.periods(
+            start + timedelta(days=day), start + timedelta(days=day + 1), "minute"
+        )
+    ]
+    assert_equal(summed(minutes), days.totals)
+
+
+def test_local_days_begin_at_local_midnight_and_clocks_are_changed(tmp_path: Path) -> None:
+    days = MadeUpDays(datetime(2026, 3, 28, 22, 30, tzinfo=UTC))
+    days.run(200)  # through the night in which clocks are put forward
+    report = HistoryReport(stored(tmp_path, days.events), zone=BERLIN)
+    start, end = datetime(2026, 3, 28, tzinfo=BERLIN), datetime(2026, 3, 31, tzinfo=BERLIN)
+    found = report.periods(start, end, "day")
+    assert [day.start.isoformat() for day in found] == [
+        "2026-03-28T00:00:00+01:00",
+        "2026-03-29T00:00:00+01:00",
+        "2026-03-30T00:00:00+02:00",
+    ]
+    assert found[0].recorded_ms == 30 * 60_000
+    hours = report.periods(start, end, "hour")
+    assert len(hours) == 24 + 23 + 24
+    assert len({hour.start for hour in hours}) == len(hours)
+    assert hours[23].recorded_ms == 30 * 60_000
+    steps: list[Step] = ["hour", "day"]
+    for zone in (ZoneInfo("Asia/Kathmandu"), ZoneInfo("Australia/Lord_Howe"), BERLIN):
+        other = HistoryReport(report._store, zone=zone)
+        for step in steps:
+            assert_equal(summed(other.periods(start, end, step)), days.totals)
+
+
+def test_an_hour_that_comes_twice_is_two_hours(tmp_path: Path) -> None:
+    days = MadeUpDays(datetime(2026, 10, 24, 23, 0, tzinfo=UTC))
+    days.run(200)
+    report = HistoryReport(stored(tmp_path, days.events), zone=BERLIN)
+    start = datetime(2026, 10, 25, tzinfo=BERLIN)
+    hours = report.periods(start, start + timedelta(days=1), "hour")
+    assert len(hours) == 25
+    assert [hour.start.strftime("%H%z") for hour in hours[2:4]] == ["02+0200", "02+0100"]
+    assert [hour.recorded_ms for hour in hours[1:4]] == [3_600_000] * 3
+
+
+def test_times_without_a_daemon_are_not_recorded(tmp_path: Path) -> None:
+    days = MadeUpDays(datetime(2026, 1, 1, tzinfo=UTC))
+    days.run(1)
+    report = HistoryReport(stored(tmp_path, days.events), zone=UTC)
+    found = report.periods(
+        datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), "hour"
+    )
+    assert 0 < found[0].recorded_ms < 3_600_000
+    assert found[12].recorded_ms == 0
+
+
+def test_faces_count_once_in_every_period(tmp_path: Path) -> None:
+    """One from 11:59:30 to 12:01:30, one at 12:01."""
+    common = {"camera": "c", "run": "1"}
+    times = [("11:59:30", "face_start", 1), ("12:01:00", "face_start", 2)]
+    times += [("12:01:10", "face_end", 2), ("12:01:30", "face_end", 1)]
+    events = [
+        {**common, "time": f"2026-01-01T{at}.000Z", "type": kind, "face": face, "duration_s": 1.0}
+        for at, kind, face in times
+    ]
+    report = HistoryReport(stored(tmp_path, events), zone=UTC)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    minutes = report.periods(noon - timedelta(minutes=1), noon + timedelta(minutes=2), "minute")
+    assert [minute.faces for minute in minutes] == [1, 1, 2]
+    hours = report.periods(noon - timedelta(hours=1), noon + timedelta(hours=1), "hour")
+    assert [hour.faces for hour in hours] == [1, 2]
+    (day,) = report.periods(noon, noon + timedelta(hours=1), "day")
+    assert (day.faces, day.arrivals) == (2, 2)
+    shy = HistoryReport(report._store, zone=UTC, least_faces=2)
+    hidden, told = shy.periods(noon - timedelta(hours=1), noon + timedelta(hours=1), "hour")
+    assert hidden.as_dict()["hidden"] is True
+    assert hidden.as_dict()["faces"] is hidden.as_dict()["expressions"] is None
+    assert told.as_dict()["faces"] == 2
+
+
+def test_a_period_that_is_too_long_or_none_is_refused(tmp_path: Path) -> None:
+    report = HistoryReport(stored(tmp_path, week().events[:1]), zone=UTC)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(PeriodError, match="not after"):
+        report.periods(start, start, "day")
+    with pytest.raises(PeriodError, match="10,000 rows"):
+        report.periods(start, start + timedelta(days=8), "minute")
+
+
+def test_a_clock_that_jumps_counts_nothing_for_the_gap() -> None:
+    common = {"camera": "c", "run": "1", "duration_s": 1.0, "face": 1}
+    times = ["1970-01-01T00:01:00.000Z", "2026-01-01T00:00:00.000Z", "2025-12-31T23:00:00.000Z"]
+    minutes, _ = aggregate(
+        [{**common, "type": "face_start", "time": time} for time in times], AggregateState()
+    )
+    assert summed(minutes.values()).face_ms == 0
+    assert len(minutes) == 3
+
+
+def test_odd_events_are_left_out() -> None:
+    good = week().events[:50]
+    odd: list[Any] = [{}, {"type": 1}, {"time": "x", "type": "face_start", "run": "1"}, [], 7]
+    odd += [{**good[5], "face": "x"}, {**good[0], "time": None}]
+    expected, _ = aggregate(good, AggregateState())
+    found, _ = aggregate([*odd[:5], *good], AggregateState())
+    assert found == expected
+
+
+def write_log(path: Path, events: list[dict[str, Any]]) -> None:
+    ids = EventIds()
+    lines = [
+        json.dumps({"schema": 1, "id": ids.next(event["time"]), **event}, separators=(",", ":"))
+        for event in events
+    ]
+    half = len(lines) // 2
+    old = path.with_name("events.000001.jsonl.gz")
+    old.write_bytes(gzip.compress(("\n".join(lines[:half]) + "\n").encode()))
+    path.write_text("\n".join(lines[half:]) + "\n")
+
+
+def test_rebuilding_gives_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = week(seed=6)
+    write_log(tmp_path / "events.jsonl", days.events)
+    for _ in range(2):
+        assert (
+            main(["history", "rebuild", "--set", f"events.path={tmp_path / 'events.jsonl'}"]) == 0
+        )
+        assert f"{len(days.events):,} events counted" in capsys.readouterr().out
+        report = HistoryReport(HistoryStore(tmp_path / "events.history"), zone=UTC)
+        start = datetime(2026, 3, 25, tzinfo=UTC)
+        found = report.periods(start, start + timedelta(days=14), "day")
+        assert_equal(summed(found), days.totals)
+
+
+def test_two_that_count_the_same_events_count_them_once(tmp_path: Path) -> None:
+    events = entries(week().events[:100])
+    one, other = (HistoryStore(tmp_path / "events.history") for _ in range(2))
+    assert one.add(events[:50], after="")
+    assert not other.add(events[:50], after="")
+    assert other.add(events[50:], after=other.position)
+    assert one.position == events[-1].id
+
+
+def test_old_rows_are_deleted_by_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = week()
+    store = stored(tmp_path, days.events)
+    monkeypatch.setattr("edge_daemon.history.store.KEPT", {1: 100, 15: 20})
+    store.prune()
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    found = HistoryReport(store, zone=UTC).periods(start, start + timedelta(days=60), "hour")
+    recorded = [hour for hour in found if hour.recorded_ms]
+    assert 5 <= len(recorded) <= 8
+    assert recorded[-1].start > datetime(2026, 3, 26, tzinfo=UTC)
+
+
+def has_logged(daemon: Daemon, events: int) -> bool:
+    return len(daemon.events()) > events
+
+
+@pytest.mark.usefixtures("blazeface_dir")
+def test_after_kills_the_daemons_totals_are_those_of_its_log(tmp_path: Path) -> None:
+    settings = ["camera.source=demo", "events.dwell_s=0", "events.cooldown_s=0"]
+    settings += ["events.update_s=0.2", "history.time_zone=UTC"]
+    chance = random.Random(3)
+    for number in range(3):
+        with Daemon(tmp_path, *settings) as daemon:
+            before = len(daemon.events())
+            wanted = before + chance.randrange(30, 90)
+            daemon.until(partial(has_logged, daemon, wanted))
+            if number == 2:
+                assert daemon.stop() == 0
+            else:
+                daemon.stop(signal.SIGKILL)
+    events = daemon.events()
+    expected, _ = aggregate(events, AggregateState())
+    store = HistoryStore(tmp_path / "events.history")
+    assert store.position == events[-1]["id"]
+    start = datetime.fromisoformat(events[0]["time"])
+    found = HistoryReport(store, zone=UTC).periods(start, start + timedelta(hours=1), "minute")
+    assert_equal(summed(found), summed(expected.values()))
+    assert [minute.carried for minute in found if minute.recorded_ms] == [
+        minute.carried for minute in expected.values() if minute.recorded_ms
+    ]
+
+
+@pytest.mark.usefixtures("blazeface_dir")
+def test_a_damaged_database_is_counted_again_from_the_log(tmp_path: Path) -> None:
+    database = tmp_path / "events.history"
+    database.write_bytes(b"not a database" * 1000)
+    with Daemon(tmp_path, "camera.source=demo") as daemon:
+        daemon.until(lambda: any("counted again" in line for line in daemon.log))
+        daemon.until(lambda: database.exists() and database.read_bytes()[:6] == b"SQLite")
+        daemon.until(lambda: daemon.state()["history"] == {"enabled": True, "trouble": ""})
+        assert daemon.stop() == 0
+    assert HistoryStore(database).position == daemon.events()[-1]["id"]

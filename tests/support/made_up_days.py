@@ -1,0 +1,107 @@
+"""Made-up days of a camera: events, and the totals that they must give."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from edge_daemon.core.types import rfc3339
+
+LABELS = ("happy", "neutral", "sad")
+MODEL = {"name": "made up", "sha256": "0" * 64}
+
+
+@dataclass
+class Totals:
+    """What is known of the days, in milliseconds."""
+
+    recorded_ms: int = 0
+    face_ms: int = 0
+    arrivals: int = 0
+    stays_ms: list[int] = field(default_factory=list)
+    expressions: Counter[str] = field(default_factory=Counter)
+
+
+class MadeUpDays:
+    """Events from `start` on, with faces that come, change their expression and leave."""
+
+    def __init__(self, start: datetime, *, seed: int = 1) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.totals = Totals()
+        self._random = random.Random(seed)
+        self._at, self._face, self._run = start, 0, 0
+
+    def run(self, faces: int, *, gap_s: float = 120.0, is_killed: bool = False) -> None:
+        """One run of the daemon: `faces` visitors one after another, then a stop or a kill."""
+        self._run += 1
+        begun = self._at
+        self._happens("daemon_start", version="0")
+        for _ in range(faces):
+            self._pass(self._random.uniform(0.001, 2 * gap_s))
+            self._visit()
+        if not is_killed:
+            self._pass(self._random.uniform(0.001, gap_s))
+            self._happens("daemon_stop", duration_s=0.0)
+        self.totals.recorded_ms += _ms(self._at - begun)
+        self._pass(3600.0)
+
+    def _visit(self) -> None:
+        self._face += 1
+        face, begun = self._face, self._at
+        self._happens("face_start", face=face)
+        self.totals.arrivals += 1
+        label = ""
+        for _ in range(self._random.randrange(4)):
+            self._wait(label)
+            following = self._random.choice([each for each in LABELS if each != label])
+            kind = "expression_change" if label else "expression_start"
+            self._happens(kind, face=face, label=following)
+            label = following
+        self._wait(label)
+        if label:
+            self._happens("expression_end", face=face, label=label)
+        stay_ms = _ms(self._at - begun)
+        self._happens("face_end", face=face, duration_s=stay_ms / 1000)
+        self.totals.stays_ms.append(stay_ms)
+
+    def _wait(self, label: str) -> None:
+        before = self._at
+        self._pass(self._random.uniform(0.001, 90.0))
+        took_ms = _ms(self._at - before)
+        self.totals.face_ms += took_ms
+        if label:
+            self.totals.expressions[label] += took_ms
+
+    def _pass(self, seconds: float) -> None:
+        self._at += timedelta(milliseconds=round(seconds * 1000))
+
+    def _happens(self, kind: str, **fields: Any) -> None:
+        common = {"camera": "made up", "run": f"{self._run:08x}", "model": MODEL}
+        self.events.append(
+            {"schema": 1, "time": rfc3339(self._at), "type": kind, **common, **fields}
+        )
+
+
+def week(seed: int = 1) -> MadeUpDays:
+    """Some days with stops and kills in between."""
+    days = MadeUpDays(datetime(2026, 3, 25, 6, 0, tzinfo=UTC), seed=seed)
+    for number in range(12):
+        days.run(150, is_killed=number % 3 == 1)
+    return days
+
+
+def portions(events: list[dict[str, Any]], seed: int) -> Iterator[list[dict[str, Any]]]:
+    """The events in portions of any size."""
+    chance, place = random.Random(seed), 0
+    while place < len(events):
+        size = chance.randrange(1, 400)
+        yield events[place : place + size]
+        place += size
+
+
+def _ms(time: timedelta) -> int:
+    return round(time.total_seconds() * 1000)
