@@ -168,8 +168,8 @@ docs: dev  ## write docs/configuration.md from the schema
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
 
-picture: dev $(BLAZEFACE)  ## take the README's picture of the page, docs/page.png
-	MIEN_PICTURE=docs/page.png $(TEST) tests/web/test_page_picture.py
+picture: dev $(BLAZEFACE)  ## take the README's picture of the page, docs/page.webp
+	MIEN_PICTURE=docs/page.webp $(TEST) tests/web/test_page_picture.py
 
 test-newcomer: dev  ## run the README's commands in a fresh clone, with nothing cached
 	$(TEST) tests/docs/test_newcomer.py -m "long or not long" -x -s -o timeout=1800
