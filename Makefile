@@ -66,7 +66,7 @@ TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RAT
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
         convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api check format picture docs lock bench bench-soak bench-servers bench-viewers \
+        test-ray test-api fuzz check format picture docs lock bench bench-soak bench-servers bench-viewers \
         bench-architectures clean python edge dev training other-runtimes
 
 help:
@@ -202,6 +202,10 @@ test-ray: dev $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and co
 
 test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a path
 	@MIEN_EXAMPLES="$${EXAMPLES:-300}" $(TEST) -o timeout=1200 tests/web/test_openapi.py
+
+fuzz: dev  ## feed the parsers of HTTP, forms, addresses and streams 20,000 inputs each (TESTS=)
+	@$(TEST) -m hypothesis --hypothesis-profile=fuzz -o timeout=3600 $${TESTS:-tests/web/test_http_grammar.py \
+		tests/web/test_api.py tests/capture}
 
 bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 	@$(ENVIRONMENT) fer

@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 from support.completeness import pytest_configure  # noqa: F401 - a hook of this file
 from support.paths import CHROMIUM_FLAGS, ROOT, data_dir
 
 if TYPE_CHECKING:
     from train.dataset import Split
+
+settings.register_profile("tests", deadline=None, database=None)
+settings.register_profile("fuzz", parent=settings.get_profile("tests"), max_examples=20_000)
+settings.load_profile("tests")
 
 
 def _existing(path: Path, what: str) -> Path:

@@ -162,6 +162,7 @@ def create_app(
         if request.endpoint in routes:
             check_names(routes[request.endpoint].parameters)
 
+    app.before_request(_server_options)
     app.before_request(lambda: access.refusal(request))
     app.before_request(check_parameters)
     app.after_request(lambda response: access.allow_cors(request, response))  # runs second
@@ -195,6 +196,13 @@ def _routes(
         Route("/login", lambda: access.login(request), methods=("POST",)),
         Route("/logout", lambda: access.logout(request), methods=("POST",)),
     ]
+
+
+def _server_options() -> Response | None:
+    """Answer `OPTIONS *`, which asks about the server and not about a path."""
+    if request.environ["PATH_INFO"] != "*":
+        return None
+    return Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
 
 
 def _wrong_method(error: Any) -> Response:

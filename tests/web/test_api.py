@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import ROOT
 from support.waiting import until
@@ -126,7 +126,6 @@ FORM_PIECES = [
     st.lists(st.sampled_from(FORM_PIECES) | st.binary(max_size=20), max_size=30),
     st.sampled_from([b"cut", b"", b"-", b"\r\n", b"\xff", b"x" * 300]),
 )
-@settings(max_examples=300, deadline=None, database=None)
 def test_any_form_is_read_or_refused(pieces: list[bytes], boundary: bytes) -> None:
     with suppress(PhotoRefused):
         assert file_of_form(b"".join(pieces), boundary) is not None

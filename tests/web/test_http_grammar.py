@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask, Response, request
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_daemon.web.server.grammar import RequestHead, RequestRefused, parse_head
@@ -405,7 +405,6 @@ def well_formed(head: RequestHead) -> bool:
 
 
 @given(st.binary(max_size=200) | st.lists(st.sampled_from(PIECES + SEEDS)).map(b"".join))
-@settings(max_examples=300, deadline=None, database=None)
 def test_any_bytes_are_a_request_or_refused(sent: bytes) -> None:
     try:
         head = parse_head(sent.partition(b"\r\n\r\n")[0].splitlines(keepends=True) or [b""])

@@ -305,6 +305,11 @@ def test_what_is_not_there_is_404(site: Site) -> None:
     assert site.get("/nothing").status == 404
 
 
+def test_the_server_as_a_whole_says_what_it_can(site: Site) -> None:
+    response = site.get("*", method="OPTIONS")
+    assert (response.status, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+
+
 def test_stopping_twice_and_before_the_start_is_harmless(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.stop()
