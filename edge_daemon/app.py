@@ -57,6 +57,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
         for part in daemon.parts:
             part.start()
             running.callback(part.stop)
+        log.info("watch: %s", daemon.web.url)
         reloader = Reloader(
             running=config,
             load=lambda: with_fetched_model(load(), guard),

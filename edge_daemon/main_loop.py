@@ -60,7 +60,7 @@ class MainLoop:
                 break
             if signal.SIGHUP in arrived:
                 self._reload()
-            self._reloader.obey()
+            self._reloader.run_commands()
             self._reloader.check_model()
             self._feed_watchdog()
             if self._has_ended():

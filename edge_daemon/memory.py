@@ -1,4 +1,4 @@
-"""The process's memory: nothing in; a C heap and a garbage collector fit for a stream of frames."""
+"""Tunes the C heap and the garbage collector for a stream of frames."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 
 
 def share_heap() -> None:
-    """Have all threads share one heap; to be called before there are others.
+    """Make all threads share one heap; call it while there is only one thread.
 
-    glibc gives a thread a heap of its own, and a frame is allocated by the thread that reads it
-    and freed by another: each heap keeps room for frames that the next could use. One
-    saves 3 to 5 MB. Other C libraries have no such heaps.
+    glibc gives each thread a heap of its own. A frame is allocated by the thread that reads it and
+    freed by another, so each heap keeps room that another could use. One heap saves 3 to 5 MB.
+    Other C libraries have no such heaps.
     """
     _mallopt(M_ARENA_MAX, 1)
 
 
 def settle_heap() -> None:
-    """Make ready for frames; to be called when everything is built and before the first comes.
+    """Prepare the heap for frames; call it when everything is built, before the first frame.
 
-    What starting left behind is freed, and what is there now is never looked at for garbage
-    again: modules above all, and a full collection stops every thread. From now on glibc keeps the
-    pages of freed frames; else the kernel has to clear them anew for each next one, 180 page
-    faults and a tenth of its time.
+    Frees what starting left behind, and exempts the objects that exist now from garbage
+    collection: most belong to modules, and a full collection stops every thread. From now on glibc
+    keeps the pages of freed frames; otherwise the kernel clears new ones for each frame, which
+    costs 180 page faults and a tenth of the time per frame.
     """
     gc.collect()
     gc.freeze()

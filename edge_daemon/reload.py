@@ -78,7 +78,7 @@ class Reloader:
         for name in changed(config, wanted):
             log.warning("%s has changed, but needs a restart: %s", name, needs_restart(name))
 
-    def obey(self) -> None:
+    def run_commands(self) -> None:
         """Carry out the commands that came since; of several for one key the last counts."""
         wanted: dict[str, object] = {}
         while (command := self._commands.get(timeout_s=0)) is not None:

@@ -34,6 +34,7 @@ class Daemon:
     camera: CameraPart
     pipeline: PipelinePart
     event_log: EventLogPart
+    web: WebPart
 
 
 def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
@@ -95,4 +96,4 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
     )
     parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
     parts += [web, mqtt, RunPart(pipeline.note), pipeline, camera, updates]
-    return Daemon(parts, report, commands, camera, pipeline, event_log)
+    return Daemon(parts, report, commands, camera, pipeline, event_log, web)

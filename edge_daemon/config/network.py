@@ -32,7 +32,7 @@ def _need_both(section: str, certificate: str, key: str) -> None:
 
 
 class WebConfig(Section):
-    """The page and its endpoints."""
+    """The page, the stream and the API."""
 
     host: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1",

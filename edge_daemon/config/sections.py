@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -28,6 +28,14 @@ class Section(BaseModel):
     """A mapping that accepts only known keys, with values of the right type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse the character that no path, name or address may contain."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"{info.field_name} contains a NUL character")
+        return value
 
 
 class CameraConfig(Section):

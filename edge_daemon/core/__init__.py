@@ -1,1 +1,1 @@
-"""What crosses subsystems: values, slots, threads and errors. Imports nothing of ours."""
+"""What all packages share: values, slots, threads, files and errors; imports no other."""

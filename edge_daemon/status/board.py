@@ -1,4 +1,4 @@
-"""The board: the kernel's files in; temperatures, and whether it holds the processor back, out."""
+"""Reads the board's temperatures, and what limits its processor, from the kernel's files."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any, Final
 from edge_daemon.core.parts import Metric, Part, gauges
 from edge_daemon.core.threads import JOIN_S, Worker
 
-# The bits of a Raspberry Pi's get_throttled that speak of now; 16 bits further up stands whether
-# the same has been so since the start.
+# The bits of a Raspberry Pi's get_throttled for limits that hold now; the same bits, shifted by 16,
+# are for limits that have held since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 LIMITS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 SINCE_START: Final = 16
 READ_S: Final = 1.0  # between two readings
 
-# Raspberry Pi's own kernel gives all bits, as a hexadecimal number. By way of the driver, since
-# the device's own path differs between models.
+# Raspberry Pi's own kernel has all bits, as a hexadecimal number. The path leads through the
+# driver, because the device's own path differs between models.
 THROTTLED: Final = "bus/platform/drivers/raspberrypi-firmware/*/get_throttled"
-# Other kernels have the voltage alarm only (drivers/hwmon/raspberrypi-hwmon.c).
+# Other kernels only have the voltage alarm (drivers/hwmon/raspberrypi-hwmon.c).
 VOLTAGE_NAME: Final = "rpi_volt"
 VOLTAGE_ALARM: Final = "in0_lcrit_alarm"
 
 
 @dataclass(frozen=True, slots=True)
 class BoardStatus:
-    """What the kernel tells.
+    """The board's temperatures and limits.
 
-    `temperatures_c` are °C by thermal zone, as "thermal_zone0 cpu-thermal". `limits` are those of
-    LIMITS that hold now and `limits_before` those that have held since the board's start; None
-    where the kernel does not know of them.
+    `temperatures_c` are in °C by thermal zone, such as "thermal_zone0 cpu-thermal". `limits` are
+    those of LIMITS that hold now, and `limits_before` those that have held since the board's
+    start; None if the kernel does not report them.
     """
 
     temperatures_c: Mapping[str, float]
@@ -42,14 +42,14 @@ class BoardStatus:
 
 
 class Board:
-    """Reads the kernel's files under `sys`; a file that is missing or broken says nothing."""
+    """Reads the kernel's files under `sys`; missing or broken files are ignored."""
 
     def __init__(self, sys: Path = Path("/sys")) -> None:
         self._sys = sys
         self.status = self.read()
 
     def read(self) -> BoardStatus:
-        """Look again, and keep what was seen as `status`. A matter of a millisecond."""
+        """Read everything again, and keep it as `status`; takes about a millisecond."""
         bits = self._bits()
         self.status = BoardStatus(
             temperatures_c=dict(self._temperatures()),

@@ -68,6 +68,14 @@ class WebPart(Part[Config]):
             on_failure=on_failure,
         )
 
+    @property
+    def url(self) -> str:
+        """The page's address for a browser, once the server listens."""
+        scheme = "https" if self._web.tls_certificate else "http"
+        address = address_to_open(self._web.host)
+        host = f"[{address}]" if ":" in address else address
+        return f"{scheme}://{host}:{self._server.port}/"
+
     def start(self) -> None:
         """Listen and serve. Raises BindError."""
         web = self._web
@@ -81,10 +89,6 @@ class WebPart(Part[Config]):
             log.warning(
                 "web: anybody who can reach %s may watch, because web.auth is none", web.host
             )
-        scheme = "https" if web.tls_certificate else "http"
-        address = address_to_open(web.host)
-        host = f"[{address}]" if ":" in address else address
-        log.info("watch: %s://%s:%d/", scheme, host, self._server.port)
 
     def stop(self) -> None:
         self._server.stop()

@@ -197,3 +197,10 @@ def test_the_password_in_a_cameras_address_is_never_repeated(source: str) -> Non
     for caught in (in_file, in_section, by_option, by_variable):
         assert "SECRET" not in str(caught.value)
         assert "camera" in str(caught.value).lower() or "YAML" in str(caught.value)
+
+
+def test_few_keys_need_a_restart_and_each_says_why() -> None:
+    reasons = {key.name: key.needs_restart for key in keys() if key.needs_restart}
+    assert len(reasons) <= 10, reasons
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert all(f"It needs a restart: {reason}." in page for reason in reasons.values())

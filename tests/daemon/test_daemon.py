@@ -57,6 +57,8 @@ def test_the_log_says_in_a_few_lines_what_runs(running: Daemon) -> None:
     for part in ("signing-book.mkv", "detector: blazeface", "model: ", "runtime: ", "watch: http"):
         assert part in text
     assert len(running.log) <= 10
+    later = ("watch: ", "camera ok: ")  # the camera opens in its own time
+    assert [line for line in running.log if "INFO" in line][-1].split("INFO ")[1].startswith(later)
 
 
 def test_the_state_describes_the_face(running: Daemon) -> None:
