@@ -37,9 +37,8 @@ Challenge = tuple[str, dict[str, str]]  # the scheme in lower case, and its para
 class HttpClient:
     """Requests one address again and again, each time over a new connection.
 
-    `timeout_s` limits connecting and the answer up to its header, and then each `receive`.
-    `tls_verify` is whether certificates are checked, or the SHA-256 fingerprint of the one that is
-    accepted.
+    `timeout_s` limits `get` as a whole, with log-in and redirects. `tls_verify` is whether
+    certificates are checked, or the SHA-256 fingerprint of the one that is accepted.
     """
 
     def __init__(
@@ -54,8 +53,9 @@ class HttpClient:
     def get(self) -> HttpAnswer:
         """Return the answer of status 200. Raises SourceAwayError with what came instead."""
         address, redirects, has_retried = self._address, 0, False
+        deadline = _Deadline(time.monotonic() + self._timeout_s)
         while True:
-            answer = self._request(address)
+            answer = self._request(address, deadline)
             status = answer.status
             if status == http.client.OK:
                 return answer
@@ -76,10 +76,10 @@ class HttpClient:
                 words = f"{status} {cleaned(answer.reason)}".rstrip()
                 raise SourceAwayError(f"{self.name} answers {words}")
 
-    def _request(self, address: CameraAddress) -> HttpAnswer:
+    def _request(self, address: CameraAddress, deadline: _Deadline) -> HttpAnswer:
         with ExitStack() as opened:
             try:
-                answer = self._open(address, opened)
+                answer = self._open(address, deadline, opened)
             except TimeoutError as error:
                 sentence = f"does not answer within {self._timeout_s:g} s"
                 raise SourceAwayError(f"{self.name} {sentence}") from error
@@ -100,14 +100,13 @@ class HttpClient:
             opened.pop_all()
         return answer
 
-    def _open(self, address: CameraAddress, opened: ExitStack) -> HttpAnswer:
+    def _open(self, address: CameraAddress, deadline: _Deadline, opened: ExitStack) -> HttpAnswer:
         """Send the request and read the header of the answer; `opened` closes what was opened."""
-        connection = _connection(address, self._timeout_s, self._tls_verify)
+        connection = _connection(address, deadline.left_s(), self._tls_verify)
         opened.callback(connection.close)
         connection.connect()
         if isinstance(self._tls_verify, str) and address.is_secure:
             self._check_fingerprint(_fingerprint(connection.sock), self._tls_verify)
-        deadline = _Deadline(time.monotonic() + self._timeout_s)
         wire = _Wire(connection.sock, deadline)
         response = http.client.HTTPResponse(wire, method="GET")  # type: ignore[arg-type]
         opened.callback(response.close)
@@ -123,7 +122,12 @@ class HttpClient:
             )
 
     def _headers(self, address: CameraAddress) -> dict[str, str]:
-        headers = {"Host": address.authority, "User-Agent": "Mien", "Accept": "*/*"}
+        headers = {
+            "Host": address.authority,
+            "User-Agent": "Mien",
+            "Accept": "*/*",
+            "Connection": "close",
+        }
         if authorization := self._authorization.header(address):
             headers["Authorization"] = authorization
         return headers
@@ -293,6 +297,13 @@ class _Deadline:
     def __init__(self, at_s: float) -> None:
         self.at_s = at_s
 
+    def left_s(self) -> float:
+        """Return the seconds left. Raises TimeoutError if there are none."""
+        left_s = self.at_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        return left_s
+
 
 class _Wire:
     """A socket as HTTPResponse wants it: it only makes a file of it."""
@@ -315,10 +326,7 @@ class _TimedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        left_s = self._deadline.at_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left_s)
+        self._sock.settimeout(self._deadline.left_s())
         return self._file.readinto(buffer)
 
     def close(self) -> None:

@@ -11,10 +11,13 @@ from edge_daemon.capture.jpeg_splitter import JpegSplitter
 from edge_daemon.capture.sources import SourceAwayError, TimedImage
 from edge_daemon.core.picture import PictureRefused, decode_picture
 from edge_daemon.core.picture_header import JPEG
+from edge_daemon.core.types import ImageBgr
 
 _JPEG_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
 _VIDEO_TYPES: Final = ("video/", "audio/", "application/")
 _FORMATS: Final = frozenset({JPEG})
+# Larger pictures are reduced while they are decoded, or dropped, so that memory is bounded.
+_REDUCED_PIXELS, _MOST_PIXELS = 8_300_000, 24_000_000
 
 
 def open_jpegs(
@@ -46,8 +49,8 @@ def open_jpegs(
 class HttpCamera:
     """The pictures of an HTTP camera; those that arrive damaged are dropped.
 
-    Where `polled_fps` is given and the answer ends after a picture, the next one is requested at
-    that rate.
+    Where `fps` is given and the answer ends after a picture, the next one is requested at that
+    rate, or twice in `timeout_s` if that is more often.
     """
 
     fps = None
@@ -65,7 +68,7 @@ class HttpCamera:
         self.mode = "MJPEG" if fps is None else f"JPEG, polled at up to {fps:g} fps"
         self._client, self._answer = client, answer
         self._timeout_s = timeout_s
-        self._interval_s = None if fps is None else 1 / fps
+        self._interval_s = None if fps is None else min(1 / fps, timeout_s / 2)
         self._requested_s = time.monotonic()
         self._splitter = JpegSplitter()
         self._splitter.feed(start)
@@ -77,7 +80,7 @@ class HttpCamera:
             jpeg = self._splitter.next()
             if jpeg is not None:
                 try:
-                    return TimedImage(decode_picture(jpeg, formats=_FORMATS).bgr)
+                    return TimedImage(_decoded(jpeg))
                 except PictureRefused as error:
                     refusal = f": {error}"
                     continue
@@ -102,6 +105,12 @@ class HttpCamera:
         time.sleep(max(0.0, self._requested_s + interval_s - time.monotonic()))
         self._requested_s = time.monotonic()
         self._answer = self._client.get()
+
+
+def _decoded(jpeg: bytes) -> ImageBgr:
+    return decode_picture(
+        jpeg, formats=_FORMATS, max_pixels=_MOST_PIXELS, reduced_pixels=_REDUCED_PIXELS
+    ).bgr
 
 
 def _receive(answer: HttpAnswer, name: str, timeout_s: float) -> bytes:

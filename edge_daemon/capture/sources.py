@@ -19,6 +19,7 @@ IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 _MJPEG_SUFFIXES: Final = frozenset({".mjpeg", ".mjpg"})  # videos that begin as a JPEG does
 _IMAGE_FPS, _IMAGE_FRAMES = 5.0, 15  # each picture is shown for 3 s, long enough for a label
 _HEADER_BYTES: Final = 512
+_MOST_PIXELS: Final = 8_300_000  # 3840×2160; larger pictures are reduced
 _MOST_NAMES: Final = 5
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class PictureFiles:
     def _decoded(self, path: Path, broken: dict[Path, str]) -> ImageBgr | None:
         """Return the picture; None if there is none, which is noted in `broken`."""
         try:
-            bgr = decode_picture(path.read_bytes()).bgr
+            bgr = decode_picture(path.read_bytes(), reduced_pixels=_MOST_PIXELS).bgr
         except FileNotFoundError:  # removed since the folder was listed
             broken.pop(path, None)
             return None

@@ -35,6 +35,8 @@ _ROTATIONS: Final = {
     270: cv2.ROTATE_90_CLOCKWISE,
 }
 _LARGEST_SIDE_PX: Final = 16_384  # after pixels were made square; the ratio may be nonsense
+# A decoder keeps up to 16 frames. Files are chosen by the user; what a camera sends is not.
+_MOST_FILE_PIXELS, _MOST_STREAM_PIXELS = 40_000_000, 12_500_000
 _JUMP_BACK_S: Final = 1.0  # time that goes back by more starts anew, as where files were joined
 _SHORT_S, _SHORT_SHARE = 0.5, 0.05  # a file that ends sooner than its header says is cut off
 
@@ -62,7 +64,11 @@ class VideoFile:
 
     def _open(self) -> InputContainer:
         try:
-            return av.open(self._path, metadata_errors="replace")
+            return av.open(
+                f"file:{self._path}",  # a name may look like an address
+                options={"max_pixels": str(_MOST_FILE_PIXELS)},
+                metadata_errors="replace",
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
                 f"{self.name} is not a video that can be decoded: {_reason(error)}"
@@ -193,7 +199,7 @@ class NetworkVideo:
                 f"{name} does not answer with a video stream: {self._reason(error)}"
             ) from error
         try:
-            self._stream = _video_stream(self._container, name)
+            self._stream = _video_stream(self._container, name, _MOST_STREAM_PIXELS)
         except SourceError as error:
             self._container.close()
             raise SourceAwayError(str(error)) from error
@@ -263,7 +269,7 @@ class _FrameConverter:
 
 def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]:
     """Return FFmpeg's options; no frame is held back to estimate a rate, for slow cameras."""
-    options = {"fpsprobesize": "0"}
+    options = {"fpsprobesize": "0", "max_pixels": str(_MOST_STREAM_PIXELS)}
     if address.scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     if address.is_secure:
@@ -278,7 +284,9 @@ def _reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _video_stream(container: InputContainer, name: str) -> AvVideoStream:
+def _video_stream(
+    container: InputContainer, name: str, most_pixels: int = _MOST_FILE_PIXELS
+) -> AvVideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, AvVideoStream):
         raise SourceError(f"{name} holds no video")
@@ -286,6 +294,7 @@ def _video_stream(container: InputContainer, name: str) -> AvVideoStream:
         raise SourceError(f"{name} holds a video in a format that cannot be decoded")
     stream.thread_type = "NONE"  # more threads add delay, memory, and load beside the model
     stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(most_pixels)}
     return stream
 
 

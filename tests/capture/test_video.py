@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -220,6 +221,19 @@ def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
         VideoFile(path)
 
 
+def test_a_video_of_absurd_size_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.avi"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=FPS)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 8000, 6000, "yuvj420p"
+        black = np.zeros((6000, 8000, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(black, format="bgr24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(SourceError, match=r"bomb\.avi (holds no frame|holds no video|is not)"):
+        list(VideoFile(path).frames())
+
+
 def test_sound_without_a_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(path, "w") as container:
@@ -234,9 +248,19 @@ def test_sound_without_a_picture_is_named(tmp_path: Path) -> None:
         VideoFile(path)
 
 
-def test_names_in_any_script_and_none_can_be_opened(encode: Encode) -> None:
+def test_names_in_any_script_and_none_can_be_opened(
+    encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = encode("a.mkv")
-    for name in ("Ü 顔 [1] %d.mkv", "-i.mkv", "http:a.mkv", "no-suffix"):
+    monkeypatch.chdir(path.parent)
+    path = Path(path.name)
+    for name in (
+        os.fsdecode(b"\xe9t\xe9.mkv"),
+        "Ü 顔 [1] %d.mkv",
+        "-i.mkv",
+        "http:a.mkv",
+        "no-suffix",
+    ):
         path = path.rename(path.with_name(name))
         assert len(read(path)[1]) == FRAMES
 
