@@ -59,18 +59,26 @@ def _controls(node: Path) -> str:
 
 
 def examine_picture(
-    build: Callable[[], OpenSource], *, source: str, others: Sequence[Path], config_file: Path
+    build: Callable[[], OpenSource],
+    *,
+    source: str,
+    timeout_s: float,
+    others: Sequence[Path],
+    config_file: Path,
 ) -> Finding:
-    """Check that `source` delivers a picture; `others` are cameras of this machine."""
-    shown = redacted(source) if "://" in source else source
+    """Check that `source` delivers a picture; `others` are cameras of this machine.
+
+    It has `timeout_s`, or TIMEOUT_S if that is longer.
+    """
+    shown, timeout_s = redacted(source), max(timeout_s, TIMEOUT_S)
     try:
-        bgr, name, mode = _first_picture(build())
+        bgr, name, mode = _first_picture(build(), timeout_s)
     except SourceError as wrong:
         return error("picture", str(wrong), edit(config_file, "camera.source: auto"))
     except SourceAwayError as wrong:
         return error("picture", str(wrong), _remedy(source, others, config_file))
     if bgr is None:
-        why = f"{shown} delivered no picture within {TIMEOUT_S:g} s"
+        why = f"{shown} delivered no picture within {timeout_s:g} s"
         return error("picture", why, _remedy(source, others, config_file))
     if source == "auto" and name == "demo":
         why = "no camera delivers pictures; the built-in demo is shown until one does"
@@ -79,10 +87,10 @@ def examine_picture(
     return ok("picture", f"{name} delivers {width}×{height} {mode}".rstrip())
 
 
-def _first_picture(open_source: OpenSource) -> tuple[ImageBgr | None, str, str]:
+def _first_picture(open_source: OpenSource, timeout_s: float) -> tuple[ImageBgr | None, str, str]:
     """Return a picture, and the name and mode of its source; None on timeout."""
     reader = Reader(open_source)
-    until_s = time.monotonic() + TIMEOUT_S
+    until_s = time.monotonic() + timeout_s
     try:
         while time.monotonic() < until_s:
             image = reader.next(POLL_S)

@@ -97,6 +97,7 @@ def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Findi
     yield doctor_camera.examine_picture(
         lambda: configured_source(config),
         source=source,
+        timeout_s=config.camera.timeout_s,
         others=capture_devices(),
         config_file=config_file,
     )
