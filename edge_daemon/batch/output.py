@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from edge_daemon.batch.files import Job, Unreadable
 from edge_daemon.batch.reader import Record, Result
+from edge_daemon.core.output import complain
 from edge_daemon.core.types import Face
 
 LONE_SURROGATE: Final = re.compile("[\udc80-\udcff]")
@@ -52,7 +53,8 @@ class Output:
         if isinstance(result, Unreadable):
             self.skipped += 1
             what = "the rest is skipped" if result.is_partly_read else "skipped"
-            self._say(f"mien: {result.reason}: {what}")
+            self._before_stderr()
+            complain(printable(f"{result.reason}: {what}"))
             return
         if self._shares_terminal:
             self._bar.clear()
@@ -65,18 +67,25 @@ class Output:
         """Name what was found and not read, and sum up."""
         self._bar.close()
         if sentence := ignored_sentence(ignored):
-            self._say(f"mien: {sentence}")
+            self._before_stderr()
+            complain(printable(sentence))
         if sys.stderr.isatty():
             took_s = time.monotonic() - self._started_s
-            self._say(
+            self._before_stderr()
+            print(
                 f"{_count(len(self._files), 'file')}, {_count(self._faces, 'face')}, "
-                f"{self.skipped} skipped, {took_s:.1f} s"
+                f"{self.skipped} skipped, {took_s:.1f} s",
+                file=sys.stderr,
             )
 
-    def _say(self, line: str) -> None:
+    def _before_stderr(self) -> None:
         sys.stdout.flush()
         self._bar.clear()
-        print(line, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Escape what a file name must not do to a terminal or to the lines of a log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def ignored_sentence(ignored: Counter[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from edge_daemon.batch.copies import VideoCopy, write_picture
 from edge_daemon.batch.files import Job, Unreadable
 from edge_daemon.capture.sources import SourceError
-from edge_daemon.core.picture import Picture, PictureRefused, decode_picture
+from edge_daemon.core.picture import DecodedPicture, PictureRefused, decode_picture
 from edge_daemon.core.types import Box, Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.pipeline.pipeline import Pipeline
@@ -142,7 +142,7 @@ def _size(bgr: ImageBgr) -> tuple[int, int]:
     return width, height
 
 
-def _in_own_pixels(faces: Sequence[Face], picture: Picture) -> tuple[Face, ...]:
+def _in_own_pixels(faces: Sequence[Face], picture: DecodedPicture) -> tuple[Face, ...]:
     """Scale the boxes of a reduced picture to the pixels of its file."""
     return tuple(
         replace(face, box=Box(*(value * picture.scale for value in face.box))) for face in faces

@@ -2,7 +2,7 @@
 
 Format, size and cost come from the header. What is too large is refused before it is decoded, and
 whatever the decoder does with a damaged picture ends that picture only. The second wall is
-`OPENCV_IO_MAX_IMAGE_PIXELS`, which `__main__` sets before OpenCV is loaded.
+`OPENCV_IO_MAX_IMAGE_PIXELS`, which every command sets before OpenCV is loaded.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _JPEG_REDUCTIONS: Final = {
 }
 
 
-class Refusal(Enum):
+class RefusalKind(Enum):
     """Why a picture is refused."""
 
     UNKNOWN_FORMAT = "unknown format"
@@ -58,13 +58,13 @@ class Refusal(Enum):
 class PictureRefused(ValueError):
     """A picture that is not decoded; the text is a clause that begins with "the picture" or so."""
 
-    def __init__(self, refusal: Refusal, sentence: str) -> None:
+    def __init__(self, kind: RefusalKind, sentence: str) -> None:
         super().__init__(sentence)
-        self.refusal = refusal
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedPicture:
     """A decoded picture, upright by its EXIF.
 
     `size` is the file's own width and height in pixels, also upright. `bgr` may be smaller, by the
@@ -89,7 +89,7 @@ def decode_picture(
     formats: frozenset[str] = FORMATS,
     max_pixels: int = MAX_PIXELS,
     reduced_pixels: int | None = None,
-) -> Picture:
+) -> DecodedPicture:
     """Decode the first picture in `content`; it must be in one of `formats`.
 
     It is reduced by 2, 4, 8 and so on until it has at most `reduced_pixels`, and no side is longer
@@ -97,14 +97,14 @@ def decode_picture(
     """
     kind = picture_format(content)
     if kind is None or kind not in formats:
-        raise PictureRefused(Refusal.UNKNOWN_FORMAT, _unknown_format(kind, formats))
+        raise PictureRefused(RefusalKind.UNKNOWN_FORMAT, _unknown_format(kind, formats))
     try:
         if kind in _BY_OPENCV:
             return _decoded_by_opencv(content, kind, max_pixels, reduced_pixels or max_pixels)
         return _decoded_by_pillow(content, kind, max_pixels, reduced_pixels or max_pixels)
     except MemoryError as error:
         sentence = "the picture needs more memory than is free"
-        raise PictureRefused(Refusal.TOO_LARGE, sentence) from error
+        raise PictureRefused(RefusalKind.TOO_LARGE, sentence) from error
 
 
 def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
@@ -117,11 +117,13 @@ def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
     return f"this is not a {names} picture"
 
 
-def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, reduced_pixels: int) -> Picture:
+def _decoded_by_opencv(
+    content: bytes, kind: str, max_pixels: int, reduced_pixels: int
+) -> DecodedPicture:
     try:
         header = read_header(content)
     except BadHeader as error:
-        raise PictureRefused(Refusal.DAMAGED, f"the picture is damaged: {error}") from error
+        raise PictureRefused(RefusalKind.DAMAGED, f"the picture is damaged: {error}") from error
     _check_cost(header, max_pixels)
     factor = _reduction(header, reduced_pixels)
     by_decoder = min(factor, 8) if kind == JPEG else 1
@@ -132,11 +134,13 @@ def _decoded_by_opencv(content: bytes, kind: str, max_pixels: int, reduced_pixel
             raise MemoryError from error
         bgr = None
     if bgr is None:
-        raise PictureRefused(Refusal.DAMAGED, "the picture is damaged and cannot be decoded")
+        raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded")
     return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
 
 
-def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, reduced_pixels: int) -> Picture:
+def _decoded_by_pillow(
+    content: bytes, kind: str, max_pixels: int, reduced_pixels: int
+) -> DecodedPicture:
     """Pillow reads what not every build of OpenCV can; imported where such a picture comes."""
     from PIL import Image, ImageOps  # noqa: PLC0415
 
@@ -152,7 +156,7 @@ def _decoded_by_pillow(content: bytes, kind: str, max_pixels: int, reduced_pixel
         raise
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
         raise PictureRefused(
-            Refusal.DAMAGED, "the picture is damaged and cannot be decoded"
+            RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded"
         ) from error
     factor = _reduction(header, reduced_pixels)
     return _picture(bgr, header, kind, factor, factor)
@@ -163,7 +167,7 @@ def _register_heif() -> None:
         import pillow_heif  # noqa: PLC0415
     except ImportError:
         raise PictureRefused(
-            Refusal.UNKNOWN_FORMAT,
+            RefusalKind.UNKNOWN_FORMAT,
             "the picture is HEIC, which needs one more package: pip install pillow-heif",
         ) from None
     pillow_heif.register_heif_opener()
@@ -181,15 +185,15 @@ def _check_cost(header: PictureHeader, max_pixels: int) -> None:
     """Raises PictureRefused where decoding would take too much memory or time."""
     width, height = header.width, header.height
     if min(width, height) < 1:
-        raise PictureRefused(Refusal.DAMAGED, "the picture is damaged: it has no pixels")
+        raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged: it has no pixels")
     if header.is_reduced:
         raise PictureRefused(
-            Refusal.UNKNOWN_FORMAT,
+            RefusalKind.UNKNOWN_FORMAT,
             "the picture is a camera's raw file; export it as JPEG",
         )
     if max(width * height, header.tile_pixels) > max_pixels:
         raise PictureRefused(
-            Refusal.TOO_LARGE,
+            RefusalKind.TOO_LARGE,
             f"the picture is {width}×{height} pixels; the limit is "
             f"{max_pixels // 1_000_000} megapixels",
         )
@@ -199,7 +203,7 @@ def _check_cost(header: PictureHeader, max_pixels: int) -> None:
         or header.coefficient_bytes > MAX_COEFFICIENT_BYTES * max_pixels
     ):
         raise PictureRefused(
-            Refusal.TOO_LARGE,
+            RefusalKind.TOO_LARGE,
             f"the picture is a JPEG of {width}×{height} pixels in {header.scans} scans, which "
             "takes too much memory or time; save it as a baseline JPEG",
         )
@@ -215,7 +219,7 @@ def _reduction(header: PictureHeader, reduced_pixels: int) -> int:
 
 def _picture(
     bgr: ImageBgr, header: PictureHeader, kind: str, factor: int, still_to_reduce: int
-) -> Picture:
+) -> DecodedPicture:
     """Reduce `bgr` by what the decoder did not, and turn the header's size as EXIF did `bgr`."""
     height, width = bgr.shape[:2]
     size = (header.width, header.height)
@@ -225,4 +229,4 @@ def _picture(
     if still_to_reduce > 1:
         smaller = (-(-width // still_to_reduce), -(-height // still_to_reduce))
         bgr = np.asarray(cv2.resize(bgr, smaller, interpolation=cv2.INTER_AREA), np.uint8)
-    return Picture(bgr, size, kind)
+    return DecodedPicture(bgr, size, kind)

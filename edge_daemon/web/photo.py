@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from edge_daemon.core.picture import Picture, PictureRefused, Refusal, decode_picture
+from edge_daemon.core.picture import DecodedPicture, PictureRefused, RefusalKind, decode_picture
 
 MAX_BYTES: Final = 10_000_000
 FORMATS: Final = frozenset({"JPEG", "PNG", "WebP"})
 REDUCED_PIXELS: Final = 2048 * 2048  # larger pictures are reduced before they are searched
 STATUS: Final = {
-    Refusal.UNKNOWN_FORMAT: 415,
-    Refusal.TOO_LARGE: 413,
-    Refusal.DAMAGED: 422,
+    RefusalKind.UNKNOWN_FORMAT: 415,
+    RefusalKind.TOO_LARGE: 413,
+    RefusalKind.DAMAGED: 422,
 }
 
 
@@ -24,7 +24,7 @@ class PhotoRefused(ValueError):
         self.status = status
 
 
-def read_photo(content: bytes) -> Picture:
+def read_photo(content: bytes) -> DecodedPicture:
     """Decode an uploaded JPEG, PNG or WebP of at most MAX_BYTES. Raises PhotoRefused."""
     if len(content) > MAX_BYTES:
         raise PhotoRefused(413, f"The picture is larger than {MAX_BYTES // 1_000_000} MB.")
@@ -32,10 +32,10 @@ def read_photo(content: bytes) -> Picture:
         return decode_picture(content, formats=FORMATS, reduced_pixels=REDUCED_PIXELS)
     except PictureRefused as error:
         text = str(error)
-        raise PhotoRefused(STATUS[error.refusal], f"{text[0].upper()}{text[1:]}.") from error
+        raise PhotoRefused(STATUS[error.kind], f"{text[0].upper()}{text[1:]}.") from error
 
 
-def in_own_pixels(answer: dict[str, Any], photo: Picture) -> dict[str, Any]:
+def in_own_pixels(answer: dict[str, Any], photo: DecodedPicture) -> dict[str, Any]:
     """Convert the `size` and boxes of `answer` from decoded pixels to those of the upload."""
     faces = [
         {**face, "box": [round(value * photo.scale, 1) for value in face["box"]]}

@@ -302,6 +302,7 @@ def test_no_file_ends_the_batch(album: Path, tmp_path: Path, workers: str) -> No
     clip = write_clip(tmp_path / "c-cut.mkv", read_clip(album / "clip.avi")[0] * 4)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     (tmp_path / "d-empty.jpg").touch()
+    (tmp_path / "g\nh\x1b[31m.jpg").touch()  # a name that would write on a terminal
     (tmp_path / "e-rubbish.mp4").write_bytes(bytes(5000))
     (tmp_path / "f.jpg").write_bytes((album / "first.jpg").read_bytes())
     done = classify(tmp_path, "", "n" * 300, "--workers", workers)
@@ -318,10 +319,25 @@ def test_no_file_ends_the_batch(album: Path, tmp_path: Path, workers: str) -> No
         "c-cut.mkv is cut off or damaged",
         "could be read: the rest is skipped",
         "d-empty.jpg: the file is empty: skipped",
+        "g\\nh\\x1b[31m.jpg: the file is empty: skipped",
         "e-rubbish.mp4 is not a video that can be decoded",
     ):
         assert reason in errors, reason
     assert "Traceback" not in done.stderr
+
+
+def test_the_config_file_is_not_needed(album: Path) -> None:
+    """From any folder, with the shipped model and the defaults."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_daemon", "classify", "first.jpg"],
+        cwd=album,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(records(done.stdout)[0]["faces"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from edge_daemon.core.picture import (
     LONGEST_SIDE_PX,
     MAX_PIXELS,
     PictureRefused,
-    Refusal,
+    RefusalKind,
     decode_picture,
 )
 from edge_daemon.core.picture_header import BadHeader, picture_format, read_header
@@ -66,12 +66,12 @@ ENCODERS: dict[str, Encoder] = {
 }
 
 
-def refusal_of(content: bytes, max_pixels: int = MAX_PIXELS) -> Refusal:
+def refusal_of(content: bytes, max_pixels: int = MAX_PIXELS) -> RefusalKind:
     with pytest.raises(PictureRefused) as caught:
         decode_picture(content, max_pixels=max_pixels)
     assert str(caught.value)[0].islower()
     assert not str(caught.value).endswith(".")
-    return caught.value.refusal
+    return caught.value.kind
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +187,8 @@ def gif_header(width: int, height: int) -> bytes:
     ids=["png", "png of 2^62", "jpeg", "gif", "tiff", "tiff's tile", "bmp", "pnm", "webp"],
 )
 def test_a_claim_is_refused_before_it_is_decoded(content: bytes) -> None:
-    assert refusal_of(content) is Refusal.TOO_LARGE
-    assert refusal_of(content, max_pixels=256_000_000) is Refusal.TOO_LARGE
+    assert refusal_of(content) is RefusalKind.TOO_LARGE
+    assert refusal_of(content, max_pixels=256_000_000) is RefusalKind.TOO_LARGE
 
 
 def with_hidden_size(between: bytes) -> bytes:
@@ -210,12 +210,12 @@ def with_hidden_size(between: bytes) -> bytes:
 )
 def test_no_marker_hides_a_size(between: bytes) -> None:
     assert read_header(with_hidden_size(between)).width == 65_500
-    assert refusal_of(with_hidden_size(between)) is Refusal.TOO_LARGE
+    assert refusal_of(with_hidden_size(between)) is RefusalKind.TOO_LARGE
 
 
 def test_a_second_frame_header_is_refused() -> None:
     content = b"\xff\xd8" + frame_header(16, 16) + frame_header(65_500, 600) + SCAN_HEADER
-    assert refusal_of(content + bytes(100)) is Refusal.DAMAGED
+    assert refusal_of(content + bytes(100)) is RefusalKind.DAMAGED
 
 
 def test_headers_agree_with_the_decoder_whatever_is_put_between() -> None:
@@ -253,7 +253,7 @@ def test_too_many_scans_are_refused() -> None:
     content = ENCODERS["JPEG progressive"](np.zeros((64, 64, 3), np.uint8))
     assert 1 < read_header(content).scans < 20
     scan = content[content.index(b"\xff\xda") : content.rindex(b"\xff\xd9")]
-    assert refusal_of(content[:-2] + scan * 20 + b"\xff\xd9") is Refusal.TOO_LARGE
+    assert refusal_of(content[:-2] + scan * 20 + b"\xff\xd9") is RefusalKind.TOO_LARGE
 
 
 def test_the_cost_of_scans_grows_with_the_pixels() -> None:
@@ -261,33 +261,33 @@ def test_the_cost_of_scans_grows_with_the_pixels() -> None:
     progressive = by_pillow("JPEG", progressive=True, subsampling=0)
     flat = np.zeros((6000, 6000, 3), np.uint8)
     assert flat[..., 0].size < MAX_PIXELS
-    assert refusal_of(progressive(flat)) is Refusal.TOO_LARGE
+    assert refusal_of(progressive(flat)) is RefusalKind.TOO_LARGE
     assert decode_picture(by_opencv(".jpg")(flat), reduced_pixels=2**22).size == (6000, 6000)
 
 
 @pytest.mark.parametrize(
-    ("content", "refusal"),
+    ("content", "kind"),
     [
-        (b"", Refusal.UNKNOWN_FORMAT),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Refusal.UNKNOWN_FORMAT),
-        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), Refusal.UNKNOWN_FORMAT),
-        (b"\0\0\0\x18ftypmp42" + bytes(100), Refusal.UNKNOWN_FORMAT),
-        (tiff_header(160, 120, t254=1), Refusal.UNKNOWN_FORMAT),
-        (b"\xff\xd8\xff", Refusal.DAMAGED),
-        (png_header(640, 480), Refusal.DAMAGED),
-        (png_header(0, 480), Refusal.DAMAGED),
-        (b"\x89PNG\r\n\x1a\n\0\0", Refusal.DAMAGED),
-        (b"\xff\xd8" + frame_header(100, 0) + SCAN_HEADER, Refusal.DAMAGED),
-        (b"RIFF\x10\0\0\0WEBPVP8X\x0a\0\0\0", Refusal.DAMAGED),
-        (b"P6 x y 255\n", Refusal.DAMAGED),
-        (tiff_header(16, 16)[:20], Refusal.DAMAGED),
-        (gif_header(16, 16), Refusal.DAMAGED),
-        (b"\0\0\0\x18ftypavif" + bytes(100), Refusal.DAMAGED),
-        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100), Refusal.DAMAGED),
+        (b"", RefusalKind.UNKNOWN_FORMAT),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", RefusalKind.UNKNOWN_FORMAT),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), RefusalKind.UNKNOWN_FORMAT),
+        (b"\0\0\0\x18ftypmp42" + bytes(100), RefusalKind.UNKNOWN_FORMAT),
+        (tiff_header(160, 120, t254=1), RefusalKind.UNKNOWN_FORMAT),
+        (b"\xff\xd8\xff", RefusalKind.DAMAGED),
+        (png_header(640, 480), RefusalKind.DAMAGED),
+        (png_header(0, 480), RefusalKind.DAMAGED),
+        (b"\x89PNG\r\n\x1a\n\0\0", RefusalKind.DAMAGED),
+        (b"\xff\xd8" + frame_header(100, 0) + SCAN_HEADER, RefusalKind.DAMAGED),
+        (b"RIFF\x10\0\0\0WEBPVP8X\x0a\0\0\0", RefusalKind.DAMAGED),
+        (b"P6 x y 255\n", RefusalKind.DAMAGED),
+        (tiff_header(16, 16)[:20], RefusalKind.DAMAGED),
+        (gif_header(16, 16), RefusalKind.DAMAGED),
+        (b"\0\0\0\x18ftypavif" + bytes(100), RefusalKind.DAMAGED),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100), RefusalKind.DAMAGED),
     ],
 )
-def test_what_is_no_picture_is_refused(content: bytes, refusal: Refusal) -> None:
-    assert refusal_of(content) is refusal
+def test_what_is_no_picture_is_refused(content: bytes, kind: RefusalKind) -> None:
+    assert refusal_of(content) is kind
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -345,7 +345,7 @@ def test_no_memory_means_that_picture_only() -> None:
     program = """
         import resource
         import cv2, numpy as np
-        from edge_daemon.core.picture import PictureRefused, Refusal, decode_picture
+        from edge_daemon.core.picture import PictureRefused, RefusalKind, decode_picture
         cv2.setNumThreads(1)
         small = cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes()
         large = cv2.imencode(".png", np.zeros((14_000, 14_000), np.uint8))[1].tobytes()
@@ -353,7 +353,7 @@ def test_no_memory_means_that_picture_only() -> None:
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
         try: decode_picture(large, max_pixels=256_000_000)
-        except PictureRefused as error: print(error.refusal is Refusal.TOO_LARGE, error)
+        except PictureRefused as error: print(error.kind is RefusalKind.TOO_LARGE, error)
         print(decode_picture(small).size)
     """
     done = subprocess.run(
