@@ -28,8 +28,8 @@ from edge_daemon.web.access import Access
 from edge_daemon.web.answers import json_answer, sentence
 from edge_daemon.web.events import CONTENT_TYPE, ServerSentEvents
 from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
+from edge_daemon.web.server.handler import CLIENT, Client
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import CLIENT, Client
 from edge_daemon.web.stream import Viewers
 
 OPENAPI: Final = Path(__file__).parent / "openapi.yaml"

@@ -16,8 +16,8 @@ from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import Entry
 from edge_daemon.events.tail import EventFollower
+from edge_daemon.web.server.handler import Client
 from edge_daemon.web.server.loop import Loop, WorkerThreads
-from edge_daemon.web.server.server import Client
 
 CONTENT_TYPE: Final = "text/event-stream"
 OPENING: Final = "retry: 2000\n\n"

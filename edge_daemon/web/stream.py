@@ -10,8 +10,8 @@ from typing import Final
 
 from edge_daemon.core.slots import Closed
 from edge_daemon.web.encoder import EncodedPicture, PictureEncoder, PictureOptions
+from edge_daemon.web.server.handler import Client
 from edge_daemon.web.server.loop import Loop
-from edge_daemon.web.server.server import Client
 
 BOUNDARY: Final = "mien-frame"
 CONTENT_TYPE: Final = f"multipart/x-mixed-replace; boundary={BOUNDARY}"

@@ -13,7 +13,7 @@ from edge_daemon.web.access import Access
 from edge_daemon.web.answers import sentence
 from edge_daemon.web.encoder import EncodedPicture, PictureEncoder, PictureOptions
 from edge_daemon.web.parameters import number
-from edge_daemon.web.server.server import CLIENT
+from edge_daemon.web.server.handler import CLIENT
 from edge_daemon.web.stream import CONTENT_TYPE, StreamRefused, Viewers, timestamps
 
 FIRST_PICTURE_S: Final = 5.0  # how long a request waits for the first picture

@@ -29,6 +29,7 @@ ADAPTERS = {
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
         "edge_daemon": {
+            "web/server/handler.py",
             "web/server/listener.py",
             "web/server/loop.py",
             "web/server/request.py",
