@@ -21,7 +21,7 @@ from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.updates.part import UpdatesPart
 from edge_daemon.web.part import WebPart
 
-MAX_COMMANDS = 8  # waiting to be obeyed
+MAX_COMMANDS = 8  # waiting to be carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,22 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
         commands=commands,
         on_failure=stop.fail,
     )
-    updates = UpdatesPart(
+    updates = _updates(config, pipeline=pipeline, commands=commands, guard=guard, stop=stop)
+    parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
+    parts += [web, mqtt, RunPart(pipeline.note), pipeline, camera, updates]
+    return Daemon(parts, report, commands, camera, pipeline, event_log, web)
+
+
+def _updates(
+    config: Config,
+    *,
+    pipeline: PipelinePart,
+    commands: Backlog[Command],
+    guard: ModelGuard,
+    stop: Stop,
+) -> UpdatesPart:
+    """Build the updates, which switch to a model by a command."""
+    return UpdatesPart(
         config,
         guard=guard,
         running=lambda: pipeline.model,
@@ -94,6 +109,3 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
         use=lambda path: commands.put(Command("model", str(path))),
         stop=stop,
     )
-    parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
-    parts += [web, mqtt, RunPart(pipeline.note), pipeline, camera, updates]
-    return Daemon(parts, report, commands, camera, pipeline, event_log, web)

@@ -43,7 +43,7 @@ class Part(Protocol[ConfigT_contra]):
     """A subsystem of the running daemon.
 
     A part that is built has checked its configuration, but runs nothing before `start`. Subclasses
-    override what applies to them.
+    define `start` and `stop`, and of the other methods those that apply to them.
     """
 
     name: str

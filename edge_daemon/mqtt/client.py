@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.core.errors import reason_of
-from edge_daemon.mqtt.link import End, MqttError, Refusal, WakeUp
+from edge_daemon.mqtt.link import End, MqttError, RefusedMessage, WakeUp
 from edge_daemon.mqtt.messages import Message
 
 try:
@@ -74,7 +74,7 @@ class MqttClient:
         self._is_accepted = False
         self._largest = 0  # packet in bytes that the broker accepts; 0 is any
         self._acknowledged: list[int] = []
-        self._refused: list[Refusal] = []
+        self._refused: list[RefusedMessage] = []
         self._inbox: deque[Message] = deque(maxlen=INBOX)
         self._topics: dict[int, str] = {}  # of messages and subscriptions not yet acknowledged
         self._client = client = paho.Client(
@@ -161,7 +161,7 @@ class MqttClient:
         """
         if 0 < self._largest < message.packet_bytes:
             reason = f"it has {message.packet_bytes} bytes, the broker takes {self._largest}"
-            self._refused.append(Refusal(message.topic, reason, is_lasting=False))
+            self._refused.append(RefusedMessage(message.topic, reason, is_lasting=False))
             return 0
         number = self._client.publish(
             message.topic, message.payload, message.qos, message.retain
@@ -181,7 +181,7 @@ class MqttClient:
         numbers, self._acknowledged = self._acknowledged, []
         return numbers
 
-    def refused(self) -> list[Refusal]:
+    def refused(self) -> list[RefusedMessage]:
         """What the broker has refused since the last call."""
         refused, self._refused = self._refused, []
         return refused
@@ -234,7 +234,7 @@ class MqttClient:
         else:
             if code.value == NOT_AUTHORIZED:  # some brokers disconnect instead of refusing
                 suspects = [topic for topic in self._topics.values() if topic != self._vital][:1]
-                self._refused += [Refusal(topic, str(code)) for topic in suspects]
+                self._refused += [RefusedMessage(topic, str(code)) for topic in suspects]
             self._end(f"the broker disconnected: {code}")
 
     def _on_publish(self, client: Any, _: Any, mid: int, code: Any, properties: Any) -> None:
@@ -244,11 +244,11 @@ class MqttClient:
         elif topic == self._vital:
             self._end(f"the broker refuses {topic}: {code}")
         elif topic:
-            self._refused.append(Refusal(topic, str(code)))
+            self._refused.append(RefusedMessage(topic, str(code)))
 
     def _on_subscribe(self, client: Any, _: Any, mid: int, codes: Any, properties: Any) -> None:
         topic = self._topics.pop(mid, "")
-        self._refused += [Refusal(topic, str(code)) for code in codes if code.is_failure]
+        self._refused += [RefusedMessage(topic, str(code)) for code in codes if code.is_failure]
 
     def _on_message(self, client: Any, _: Any, message: Any) -> None:
         with suppress(UnicodeDecodeError):  # of the topic

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,24 @@ def test_the_batch_command_loads_neither_servers_nor_metrics() -> None:
     ).stdout.split()
     for library in ("flask", "werkzeug", "gevent", "prometheus_client", "paho", "cryptography"):
         assert not [name for name in loaded if name.partition(".")[0] == library]
+
+
+def test_a_class_name_stands_for_one_class() -> None:
+    names = Counter(
+        node.name
+        for path in (ROOT / "edge_daemon").rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_wiring_is_short() -> None:
+    body = ast.parse((ROOT / "edge_daemon/wiring.py").read_text()).body
+    for each in body:
+        if isinstance(each, ast.FunctionDef):
+            assert each.end_lineno is not None
+            assert each.end_lineno - each.lineno + 1 < 60, each.name
 
 
 @pytest.mark.parametrize("stage", STAGES)
