@@ -248,7 +248,8 @@ class TestParts:
     def test_a_damaged_blazeface_is_fetched_again(
         self, capsys: pytest.CaptureFixture[str], own_model: Path, blazeface_dir: Path
     ) -> None:
-        own_model.with_name("face_detection_full_range_sparse.tflite").write_bytes(b"torn")
+        for name in ("full_range_sparse", "short_range"):
+            own_model.with_name(f"face_detection_{name}.tflite").write_bytes(b"torn")
         settings = (f"model={own_model}", "camera.source=demo", "web.port=0")
         verdict, _, remedy = only(doctor(capsys, *settings), "detector")
         assert verdict == "error"
