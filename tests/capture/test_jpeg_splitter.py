@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.mjpeg_server import demo_jpegs
+from support.pictures import decoded
 
 from edge_daemon.capture.jpeg_splitter import JpegSplitter
 
@@ -23,10 +23,8 @@ def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
 
 def progressive(jpeg: bytes) -> bytes:
     """The picture in several scans, with restart markers."""
-    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert bgr is not None
     flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
-    return cv2.imencode(".jpg", bgr, flags)[1].tobytes()
+    return cv2.imencode(".jpg", decoded(jpeg), flags)[1].tobytes()
 
 
 def part(

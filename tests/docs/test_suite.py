@@ -1,12 +1,14 @@
-"""The test suite itself: it loses no test and runs with SIGINT ignored."""
+"""The test suite itself: it loses no test, runs with SIGINT ignored, and shares its helpers."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.paths import ROOT
 
 TWICE = """
@@ -67,3 +69,22 @@ def test_ctrl_c_reaches_the_programs_of_a_run_in_the_background(tmp_path: Path) 
     for words in ((), ("-n", "1")):
         done = run_pytest(tmp_path, *words, ignored=True)
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("pattern", "where"),
+    [
+        (r"^def \w*until\w*\(", "tests/support/waiting.py"),
+        (r"cv2\.imdecode\(", "tests/support/pictures.py"),
+        (r"[\[(][\"']angry[\"'], [\"']disgust[\"'], [\"']fear", "tests/support/labels.py"),
+        (r"^(?:from|import) (?:test_|tests\.|\w+\.test_)", ""),
+    ],
+    ids=["waiting", "decoding", "labels", "imports of tests"],
+)
+def test_what_tests_share_exists_once(pattern: str, where: str) -> None:
+    """The guard's own test calls the decoder to compare with it."""
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "test_picture.py"]
+    users = {
+        str(path.relative_to(ROOT)) for path in files if re.search(pattern, path.read_text(), re.M)
+    }
+    assert users - {"tests/docs/test_suite.py"} == ({where} if where else set())
