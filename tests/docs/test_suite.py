@@ -74,7 +74,7 @@ def test_ctrl_c_reaches_the_programs_of_a_run_in_the_background(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("pattern", "where"),
     [
-        (r"^def \w*until\w*\(", "tests/support/waiting.py"),
+        (r"^def _?(?:wait_)?(?:until|for_)\(", "tests/support/waiting.py"),
         (r"cv2\.imdecode\(", "tests/support/pictures.py"),
         (r"[\[(][\"']angry[\"'], [\"']disgust[\"'], [\"']fear", "tests/support/labels.py"),
         (r"^(?:from|import) (?:test_|tests\.|\w+\.test_)", ""),
