@@ -19,6 +19,7 @@ from edge_daemon.core.picture_header import (
     AVIF,
     HEIC,
     JPEG,
+    TIFF,
     BadHeader,
     PictureHeader,
     picture_format,
@@ -36,8 +37,14 @@ MAX_SCANNED: Final = 10  # times the limit of pixels, for all scans together
 MAX_COEFFICIENT_BYTES: Final = 5  # for each pixel of the limit
 LONGEST_SIDE_PX: Final = 32_766  # OpenCV's warps count pixels in 16 bits
 
-_BY_OPENCV: Final = frozenset({JPEG, "PNG", "WebP", "BMP", "TIFF", "PNM"})
-_BY_PILLOW: Final = {"GIF": "GIF", AVIF: "AVIF", "JPEG 2000": "JPEG2000", HEIC: "HEIF"}
+_BY_OPENCV: Final = frozenset({JPEG, "PNG", "WebP", "BMP", TIFF, "PNM"})
+_BY_PILLOW: Final = {  # its name for each; TIFF where OpenCV cannot: with floats, Zstandard…
+    "GIF": "GIF",
+    AVIF: "AVIF",
+    "JPEG 2000": "JPEG2000",
+    HEIC: "HEIF",
+    TIFF: "TIFF",
+}
 FORMATS: Final = _BY_OPENCV | _BY_PILLOW.keys()
 _JPEG_REDUCTIONS: Final = {
     1: cv2.IMREAD_COLOR,
@@ -133,6 +140,8 @@ def _decoded_by_opencv(
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
         bgr = None
+    if bgr is None and kind == TIFF:
+        return _decoded_by_pillow(content, kind, max_pixels, reduced_pixels)
     if bgr is None:
         raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded")
     return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
@@ -174,9 +183,12 @@ def _register_heif() -> None:
 
 
 def _bgr(image: Image) -> ImageBgr:
-    """Convert to 8 bits a channel; 16 bits are scaled, and transparency is dropped."""
-    if image.mode.startswith("I"):
-        gray = np.clip(np.asarray(image, np.float32) / 257, 0, 255).astype(np.uint8)
+    """Convert to 8 bits a channel; more bits are scaled, and transparency is dropped."""
+    if image.mode[0] in "IF":  # 16 or 32 bits, or floats
+        values = np.asarray(image, np.float32)
+        whites = [65_535, 2**32] if image.mode[0] == "I" else [1, 255, 65_535, np.inf]
+        white = next(white for white in whites if values.max() <= white)
+        gray = np.clip(np.nan_to_num(values / white) * 255, 0, 255).round().astype(np.uint8)
         return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8)[:, :, ::-1])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 JPEG: Final = "JPEG"
+TIFF: Final = "TIFF"
 HEIC: Final = "HEIC"
 AVIF: Final = "AVIF"
 
@@ -60,10 +61,10 @@ def picture_format(content: bytes) -> str | None:
         ("PNG", b"\x89PNG\r\n\x1a\n"),
         ("GIF", b"GIF87a"),
         ("GIF", b"GIF89a"),
-        ("TIFF", b"II*\0"),
-        ("TIFF", b"MM\0*"),
-        ("TIFF", b"II+\0"),
-        ("TIFF", b"MM\0+"),
+        (TIFF, b"II*\0"),
+        (TIFF, b"MM\0*"),
+        (TIFF, b"II+\0"),
+        (TIFF, b"MM\0+"),
         ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n"),
         ("JPEG 2000", b"\xff\x4f\xff\x51"),
         ("JPEG XL", b"\xff\x0a"),
@@ -87,7 +88,7 @@ def read_header(content: bytes) -> PictureHeader:
         "PNG": _png,
         "WebP": _webp,
         "BMP": _bmp,
-        "TIFF": _tiff,
+        TIFF: _tiff,
         "PNM": _pnm,
     }
     try:

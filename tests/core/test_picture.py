@@ -128,9 +128,34 @@ def test_sixteen_bits_are_scaled() -> None:
         bgr = decode_picture(by_opencv(suffix)(ramp)).bgr
         assert abs(bgr.mean() - 127) < 1
         assert (bgr[0, 0].max(), bgr[0, -1].min()) == (0, 255)
-    jp2 = io.BytesIO()
-    Image.fromarray(ramp).save(jp2, "JPEG2000")
-    assert abs(decode_picture(jp2.getvalue()).bgr.mean() - 127) < 1
+    for kind, gray in (
+        ("JPEG2000", ramp),
+        ("TIFF", ramp.astype(np.float32) / 65_535),
+        ("TIFF", ramp.astype(np.float32) / 257),
+        ("TIFF", ramp.astype(np.int32)),
+    ):
+        content = io.BytesIO()
+        Image.fromarray(gray).save(content, kind)
+        assert abs(decode_picture(content.getvalue()).bgr.mean() - 127) < 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L", "LA", "P", "1"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_every_mode_of_color_is_read(kind: str, mode: str, scene: np.ndarray) -> None:
+    content = io.BytesIO()
+    try:
+        Image.fromarray(scene[:, :, ::-1].copy()).convert(mode).save(content, kind)
+    except (OSError, ValueError):
+        pytest.skip(f"{kind} has no {mode}")
+    bgr = decode_picture(content.getvalue()).bgr
+    assert bgr.shape == scene.shape
+    assert abs(bgr.mean() - scene.mean()) < 3
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg", "packbits", "zstd"])
+def test_every_compression_of_tiff_is_read(compression: str, scene: np.ndarray) -> None:
+    content = by_pillow("TIFF", compression=compression)(scene)
+    assert np.abs(decode_picture(content).bgr.astype(int) - scene).mean() < 3
 
 
 def test_of_an_animation_the_first_frame_is_read() -> None:
@@ -304,6 +329,12 @@ def test_any_damage_ends_in_a_refusal_or_a_picture(name: str) -> None:
             assert str(error)
         else:
             assert picture.bgr.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_half_a_picture_is_damaged(name: str, scene: np.ndarray) -> None:
+    content = ENCODERS[name](scene)
+    assert refusal_of(content[: len(content) // 2]) is RefusalKind.DAMAGED
 
 
 def test_truncated_headers_never_crash() -> None:
