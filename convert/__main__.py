@@ -11,14 +11,14 @@ from pathlib import Path
 
 from convert import inspection, quiet, variants
 from convert.errors import ConvertError
-from convert.verify import Limits
+from convert.gate import Limits
 
 PROGRAM = "python -m convert"
-OLD_PYTHON = Path(".venv", "tflite-runtime", "bin", "python")  # which the Makefile makes
+OLD_PYTHON = Path(".venv", "tflite-runtime", "bin", "python")  # made by the Makefile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if it worked, 1 if the gate refused, 2 if something was unusable."""
+    """Run the command: 0 on success, 1 if the gate refused, 2 if something was unusable."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["inspect"]:
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConvertError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_status
-    except BrokenPipeError:  # a reader such as `head` has seen enough
+    except BrokenPipeError:  # a reader such as `head` has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _inspect(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} inspect", description="Show what a .tflite file holds."
+        prog=f"{PROGRAM} inspect", description="Show the content of a .tflite file."
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     print(inspection.describe(parser.parse_args(arguments).file))
@@ -46,7 +46,7 @@ def _convert(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Convert an exported network to .tflite files and check them.",
-        epilog=f"To show what a .tflite file holds: {PROGRAM} inspect FILE",
+        epilog=f"To show the content of a .tflite file: {PROGRAM} inspect FILE",
     )
     parser.add_argument("folder", type=Path, metavar="EXPORT_DIR", help="written by train")
     parser.add_argument(
@@ -59,23 +59,24 @@ def _convert(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--variants",
         choices=variants.CHOICES,
-        default=variants.DEFAULT.name,
-        help="all adds FILE's name.float32.tflite, .float16.tflite and .dynamic.tflite beside it",
+        default="int8",
+        help="all writes int8 as FILE, and .float32.tflite, .float16.tflite and .dynamic.tflite "
+        "beside it (default: %(default)s)",
     )
     parser.add_argument(
         "--tflite-runtime",
         type=Path,
         metavar="PYTHON",
         default=OLD_PYTHON,
-        help="the Python that has tflite-runtime 2.14, to compare with (default: %(default)s)",
+        help="a Python that has tflite-runtime 2.14, to compare with (default: %(default)s)",
     )
     _add_limits(parser)
     options = parser.parse_args(arguments)
     target = options.output or Path("models", f"{options.folder.resolve().name}.tflite")
     quiet.configure_tensorflow()
-    # `inspect` does without TensorFlow.
+    # Imported here, since `inspect` does without TensorFlow.
     from convert.conversion import convert  # noqa: PLC0415
-    from convert.runtime_study import TENSORFLOW, tflite_runtime  # noqa: PLC0415
+    from convert.runtimes import TENSORFLOW, tflite_runtime  # noqa: PLC0415
 
     convert(
         options.folder,
@@ -90,7 +91,7 @@ def _convert(arguments: Sequence[str]) -> None:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     default = Limits()
     group = parser.add_argument_group(
-        "limits of the gate, against the Keras network where not said otherwise"
+        "limits of the gate, compared with the Keras network unless it says otherwise"
     )
     for name, value, unit, what in (
         ("--max-accuracy-drop", 100 * default.accuracy_drop, "POINTS", "accuracy lost"),

@@ -1,4 +1,4 @@
-"""A converted model and images in, its probabilities out: what a device would see."""
+"""A converted model that has not passed the gate yet, and its answers on LiteRT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from convert import graph
+from convert import tflite
 from convert.export_folder import Images
 from convert.quiet import quiet_stderr
 from convert.scores import Probabilities
@@ -19,7 +19,7 @@ from convert.variants import Variant
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A converted model that has yet to pass the gate: its file's bytes and the spec inside."""
+    """A converted model that has not passed the gate yet: its bytes and the spec inside."""
 
     variant: Variant
     content: bytes
@@ -27,7 +27,7 @@ class Candidate:
 
 
 def probabilities(content: bytes, images: Images) -> Probabilities:
-    """Run a model of batch one over (n, height, width, 1) pixels; (n, classes) float32."""
+    """A model's answers (n, classes), float32, to pixels (n, height, width, 1), one by one."""
     with quiet_stderr():  # the runtime announces its kernels
         runtime = Interpreter(model_content=content, num_threads=1)
         runtime.allocate_tensors()
@@ -37,12 +37,12 @@ def probabilities(content: bytes, images: Images) -> Probabilities:
         runtime.set_tensor(pixels["index"], image[np.newaxis].astype(pixels["dtype"]))
         runtime.invoke()
         stored[i] = runtime.get_tensor(answer["index"])[0]
-    return real(content, stored)
+    return dequantized(content, stored)
 
 
-def real(content: bytes, stored: NDArray[Any]) -> Probabilities:
-    """The probabilities that a model's stored outputs (n, classes) stand for."""
-    answer = graph.read(content).outputs[0]
+def dequantized(content: bytes, stored: NDArray[Any]) -> Probabilities:
+    """The probabilities of a model's stored outputs (n, classes)."""
+    answer = tflite.read(content).outputs[0]
     values = stored.astype(np.float32)
     if answer.scale is None or answer.zero_point is None:
         return values

@@ -1,45 +1,52 @@
-"""The whole conversion, in order: read, rebuild, quantize, seal, verify, report, write."""
+"""The whole conversion: read the export, quantize, pass the gate, report, write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from convert import (
-    calibration,
-    calibration_study,
     candidate,
-    container,
     contract,
     export_folder,
-    goldens,
-    labels,
-    layers,
-    markdown,
+    gate,
     network,
     outputs,
     page,
     quantize,
     report,
+    studies,
+    tflite,
     trials,
     variants,
-    verify,
-    web_page,
 )
-from convert.calibration_study import Point
 from convert.candidate import Candidate
-from convert.errors import GateError
+from convert.errors import ConvertError, GateError
 from convert.export_folder import ExportFolder
-from convert.runtime_process import Runtime
-from convert.runtime_study import Agreement, Bench
+from convert.gate import Comparison, Limits
+from convert.runtimes import Agreement, Bench, Runtime
 from convert.trials import Trial
 from convert.variants import Variant
 
-LAYER_SAMPLES = 20  # images that the layers' errors are summed over
+LAYER_SAMPLES = 20  # images over which the errors of layers are summed
+
+
+@dataclass(slots=True)
+class Refused:
+    """The sentences of the gate on the variants it refused, and where those are kept."""
+
+    sentences: list[str]
+
+    def add(self, made: Candidate, path: Path, refusal: GateError) -> None:
+        """Keep a refused candidate for study."""
+        rejected = outputs.rejected_path(path)
+        outputs.write_all({rejected: made.content})
+        self.sentences.append(f"{refusal}; it is kept as {rejected}")
 
 
 def convert(
@@ -47,17 +54,18 @@ def convert(
     target: Path,
     *,
     chosen: Sequence[Variant],
-    limits: verify.Limits,
+    limits: Limits,
     runtimes: Sequence[Runtime],
     command: str,
 ) -> None:
-    """Turn an export folder into `target`, its other variants and its reports beside it.
+    """Convert an export folder to `target`, with its other variants and reports beside it.
 
-    `runtimes` are tried beside LiteRT where they can be reached. Tells the steps on stdout;
-    `command` is quoted in the report. On a `ConvertError` no model and no report has changed; a
-    candidate that the gate refused is kept as `*.rejected`.
+    `runtimes` are compared with LiteRT where they are available. Prints each step; `command` is
+    quoted in the report. A variant that the gate refuses is kept as `*.rejected`, the others are
+    written, and GateError is raised at the end. On any other ConvertError no model and no report
+    has changed.
     """
-    paths = [variant.path(target) for variant in chosen]
+    paths = variants.paths(chosen, target)
     for path in paths:
         outputs.check_writable(path)
     export = _read(folder)
@@ -66,92 +74,108 @@ def convert(
     candidates = [_candidate(export, keras_model, variant) for variant in chosen]
     print(f"Comparing with Keras on {len(export.test_images)} test images …", flush=True)
     prepared = _prepare(export, keras_model)
+    refused = Refused([])
     compared = []
     for made, path in zip(candidates, paths, strict=True):
-        with _kept_if_refused(made, path):
-            compared.append(_compare(made, prepared, export.labels, limits))
+        try:
+            compared.append((made, path, _compare(made, prepared, export.labels, limits)))
+        except GateError as refusal:
+            refused.add(made, path, refusal)
+    if compared:
+        _finish(
+            export, keras_model, compared, prepared[0], target,
+            limits=limits, runtimes=runtimes, refused=refused, command=command,
+        )  # fmt: skip
+    if refused.sentences:
+        raise GateError("\n".join(refused.sentences))
+
+
+def _finish(
+    export: ExportFolder,
+    keras_model: keras.Model,
+    compared: Sequence[tuple[Candidate, Path, tuple[Comparison, ...]]],
+    trial: Trial,
+    target: Path,
+    *,
+    limits: Limits,
+    runtimes: Sequence[Runtime],
+    refused: Refused,
+    command: str,
+) -> None:
+    """Run the candidates on every runtime, measure them, and write models and reports."""
     with Bench(runtimes) as bench:
-        _tell(bench)
-        models = [
-            report.Model(made, path, comparisons, _agree(made, path, prepared[0], bench, limits))
-            for made, path, comparisons in zip(candidates, paths, compared, strict=True)
-        ]
-        measured = _measure(export, keras_model, models, prepared[0], bench)
-    _write(target, models, report.build(export.spec, models, measured, limits, command))
+        for runtime, reason in bench.unreachable.items():
+            print(f"Without {runtime}: {reason}.")
+        print(f"Running on {', '.join(bench.versions)} …", flush=True)
+        models = []
+        for made, path, comparisons in compared:
+            try:
+                agreements = _agree(made, trial, bench, limits)
+            except GateError as refusal:
+                refused.add(made, path, refusal)
+            else:
+                models.append(report.Model(made, path, comparisons, agreements))
+        if not models:
+            return
+        measured = _measure(export, keras_model, models, trial, bench)
+    record = report.build(
+        export.spec, models, measured, limits, refusals=refused.sentences, command=command
+    )
+    _write(target, models, record)
     for model in models:
         print(summary(model))
 
 
 def _read(folder: Path) -> ExportFolder:
     export = export_folder.read(folder)
-    calibration.check(folder / export_folder.CALIBRATION_FILE, export.calibration)
+    quantize.check_samples(folder / export_folder.CALIBRATION_FILE, export.calibration)
     print(f"Read {folder}: {len(export.calibration)} calibration images.", flush=True)
     return export
 
 
 def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Candidate:
-    samples = calibration.choose(export.calibration)
-    spec = contract.spec(export, variant, len(samples))
-    quantized = quantize.to_tflite(model, samples, variant)
-    golden_answers = goldens.make(quantized, *export.calibration.shape[1:3])
+    samples = quantize.choose_samples(export.calibration)
+    spec = contract.spec(export, variant, len(samples), report.versions())
+    converted = quantize.to_tflite(model, samples, variant)
+    golden_answers = contract.goldens(converted, *export.calibration.shape[1:3])
     files = contract.files(spec, golden_answers)
-    content = container.seal(quantized, contract.notes(spec), files)
-    return Candidate(variant, content, spec)
+    return Candidate(variant, tflite.seal(converted, contract.notes(spec), files), spec)
 
 
 def _prepare(export: ExportFolder, model: keras.Model) -> tuple[Trial, ...]:
-    """The trials, once the Keras network itself has stood them."""
+    """The trials, after checking the Keras network itself."""
     prepared = trials.prepare(model, export)
-    verify.refuse_dead("Keras network", prepared[0].keras, export.labels)
-    labels.check(export.spec, prepared[0].keras, export.test_classes)
+    gate.refuse_dead("Keras network", prepared[0].keras, export.labels)
+    gate.check_labels(export.spec, prepared[0].keras, export.test_classes)
     return prepared
 
 
-@contextmanager
-def _kept_if_refused(made: Candidate, path: Path) -> Iterator[None]:
-    """A candidate that the gate refuses goes beside `path`, and the refusal says so."""
-    try:
-        yield
-    except GateError as refusal:
-        rejected = outputs.rejected_path(path)
-        outputs.write_all({rejected: made.content})
-        raise GateError(f"{refusal}; it is kept as {rejected}") from refusal
-
-
 def _compare(
-    made: Candidate, prepared: Sequence[Trial], class_names: Sequence[str], limits: verify.Limits
-) -> tuple[verify.Comparison, ...]:
+    made: Candidate, prepared: Sequence[Trial], class_names: Sequence[str], limits: Limits
+) -> tuple[Comparison, ...]:
     name = f"{made.variant.name} model"
     comparisons = []
     for trial in prepared:
         answers = candidate.probabilities(made.content, trial.images)
-        verify.refuse_dead(name, answers, class_names)
-        verify.refuse_saturated(name, trial.keras, answers)
-        comparisons.append(verify.compare(trial.name, trial.keras, answers, trial.truth))
-    verify.refuse_broken(name, comparisons, class_names, limits)
+        gate.refuse_dead(name, answers, class_names)
+        gate.refuse_saturated(name, trial.keras, answers)
+        comparisons.append(gate.compare(trial.name, trial.keras, answers, trial.truth))
+    gate.refuse_broken(name, comparisons, class_names, limits)
     return tuple(comparisons)
 
 
-def _tell(bench: Bench) -> None:
-    for runtime, reason in bench.unreachable.items():
-        print(f"Without {runtime}: {reason}.")
-    print(f"Running on {', '.join(bench.versions)} …", flush=True)
-
-
-def _agree(
-    made: Candidate, path: Path, trial: Trial, bench: Bench, limits: verify.Limits
-) -> dict[str, Agreement]:
-    """By runtime how it agrees with LiteRT, once that is enough."""
-    with _kept_if_refused(made, path):
-        found = bench.agreements(made, trial.images)
-        for runtime, agreement in found.items():
-            verify.refuse_runtime(
-                f"{made.variant.name} model",
-                f"{runtime} {bench.versions[runtime]}",
-                agreement.agreement,
-                agreement.max_difference,
-                limits,
-            )
+def _agree(made: Candidate, trial: Trial, bench: Bench, limits: Limits) -> dict[str, Agreement]:
+    """How each runtime agrees with LiteRT; raises GateError where that is not enough."""
+    found = bench.agreements(made, trial.images)
+    for runtime, agreement in found.items():
+        gate.refuse_runtime(
+            f"{made.variant.name} model",
+            f"{runtime} {bench.versions[runtime]}",
+            agreement=agreement.agreement,
+            images=agreement.images,
+            difference=agreement.max_difference,
+            limits=limits,
+        )
     return found
 
 
@@ -165,52 +189,60 @@ def _measure(
     print("Measuring times, memory and layers …", flush=True)
     candidates = [each.candidate for each in models]
     samples = export.calibration[:LAYER_SAMPLES]
-    exact = quantize.to_tflite(keras_model, samples, variants.FLOAT32)
     contents = {each.variant: each.content for each in candidates}
+    layers: Sequence[studies.LayerError] = ()
+    if variants.INT8 in contents:
+        exact = quantize.to_tflite(keras_model, samples, variants.FLOAT32)
+        layers = studies.layer_errors(exact, contents[variants.INT8], samples)
+    calibration: Sequence[studies.CalibrationPoint] = ()
+    if len(models) > 1 and variants.INT8 in contents:
+        print("Calibrating with fewer and more samples …", flush=True)
+        calibration = studies.calibration_study(keras_model, export.calibration, trial)
     return report.Measurements(
         runtimes=bench.versions,
         unreachable=bench.unreachable,
         latency_ms=bench.latency_ms(candidates, samples[:1]),
         memory={each.variant.name: bench.memory(each) for each in candidates},
-        layers=layers.errors(exact, contents[variants.INT8], samples),
-        calibration=_study(export, keras_model, trial) if len(models) > 1 else (),
+        layers=layers,
+        calibration=calibration,
     )
 
 
-def _study(export: ExportFolder, model: keras.Model, trial: Trial) -> tuple[Point, ...]:
-    print("Calibrating with fewer and more samples …", flush=True)
-    return calibration_study.study(model, export.calibration, trial)
-
-
 def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, Any]) -> None:
-    """Models and reports at once; then what an earlier gate refused is out of date."""
-    picture = _picture(target, record)
-    blocks = list(page.blocks(record, picture))
+    """Write models and reports together, and keep an earlier model that has other weights."""
+    blocks = list(page.blocks(record))
     files = {
         target.with_suffix(".report.json"): report.to_json(record),
-        target.with_suffix(".report.md"): markdown.render(blocks).encode(),
-        target.with_suffix(".report.html"): web_page.render(record["name"], blocks).encode(),
+        target.with_suffix(".report.md"): page.markdown(blocks).encode(),
+        target.with_suffix(".report.html"): page.html_page(record["name"], blocks).encode(),
         **{model.path: model.candidate.content for model in models},
     }
-    if picture:
-        files[target.with_name(picture.file_name)] = picture.svg.encode()
-    outputs.write_all(files)
+    kept = {}
+    for model in models:
+        if (old := _other_weights(model)) is not None:
+            kept[outputs.previous_path(model.path)] = old
+    outputs.write_all(kept | files)
+    for path in kept:
+        print(f"The model that was there before has other weights; it is kept as {path}.")
     for model in models:
         outputs.rejected_path(model.path).unlink(missing_ok=True)
 
 
-def _picture(target: Path, record: Mapping[str, Any]) -> page.Picture | None:
-    """Size against accuracy, where there is more than one variant to compare."""
-    if len(record["variants"]) == 1:
+def _other_weights(model: report.Model) -> bytes | None:
+    """The present content of the model's path, if it was made from other weights."""
+    try:
+        old = model.path.read_bytes()
+        spec = json.loads(tflite.read_files(old)[contract.SPEC_FILE])
+        same = spec["weights_sha256"] == model.candidate.spec["weights_sha256"]
+    except OSError:
         return None
-    from convert import plot  # noqa: PLC0415  # one variant does without Matplotlib
-
-    name = target.with_suffix(".report.svg").name
-    return page.Picture("Size, accuracy and time of the variants", name, plot.draw(record))
+    except (ConvertError, KeyError, TypeError, ValueError):
+        return old  # not one of ours
+    return None if same else old
 
 
 def summary(model: report.Model) -> str:
-    """One line on a conversion that went well."""
+    """One line on a conversion that succeeded."""
     clean = model.comparisons[0]
     return (
         f"Wrote {model.path}: {len(model.candidate.content)} bytes, "

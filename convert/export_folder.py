@@ -1,4 +1,4 @@
-"""An export folder in, its checked contents out: what training hands over for conversion."""
+"""Reads and checks an export folder, which training writes for the conversion."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from convert.errors import ConvertError
 
 CALIBRATION_FILE = "calibration.npz"
+SCHEMA = Path(__file__).parents[1] / "docs" / "model-spec.schema.json"
+# For the spec of an external network. The crop is that of FER2013's faces.
+DEFAULTS: dict[str, Any] = {
+    "schema": 1,
+    "version": "1",
+    "description": "Names the expression of one aligned gray face",
+    "author": "unknown",
+    "license": "unknown",
+    "crop": {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]},
+}
 
 Images = NDArray[np.uint8]  # (n, height, width, 1), gray pixels 0–255
 ClassIds = NDArray[np.int64]  # (n,), positions in the label list
@@ -22,7 +34,7 @@ ClassIds = NDArray[np.int64]  # (n,), positions in the label list
 
 @dataclass(frozen=True, slots=True)
 class ExportFolder:
-    """What `exports/<name>/` holds; the weights stay on disk, only their path is here."""
+    """The content of `exports/<name>/`; of the weights only the path."""
 
     spec: dict[str, Any]
     architecture_json: str
@@ -41,7 +53,7 @@ class ExportFolder:
 
 
 def read(folder: Path) -> ExportFolder:
-    """Read and check an export folder; `ConvertError` names the file and what is wrong with it."""
+    """Read and check an export folder; raises ConvertError with the file and what is wrong."""
     if not folder.is_dir():
         raise ConvertError(f"{folder} is not a folder: train and export a network first")
     spec = _read_spec(folder / "spec.json")
@@ -71,37 +83,36 @@ def _text(path: Path) -> str:
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    """The spec as written; only the fields that conversion itself needs are checked."""
+    """The spec with defaults for what an external network's may omit, checked by the schema."""
     try:
         spec = json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise ConvertError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(spec, dict):
         raise ConvertError(f"{path} must hold a JSON object")
-    for key in ("name", "version", "description", "author", "license"):
-        if not isinstance(spec.get(key), str):
-            raise ConvertError(f"{path}: {key!r} must be a string")
-    _check_labels(path, spec.get("labels"))
-    _check_input(path, spec.get("input"))
+    for key, value in DEFAULTS.items():
+        if key not in spec:
+            spec[key] = value
+            print(f"{path} has no {key!r}: using {json.dumps(value)}.")
+    _check_spec(path, spec)
     return spec
 
 
-def _check_labels(path: Path, labels: object) -> None:
-    usable = (
-        isinstance(labels, list)
-        and all(isinstance(label, str) and label.split() == [label] for label in labels)
-        and len(set(labels)) == len(labels) >= 2
-    )
-    if not usable:
-        raise ConvertError(f"{path}: 'labels' must be two or more different words")
-
-
-def _check_input(path: Path, shape: object) -> None:
-    sizes = (
-        [shape.get(k) for k in ("height", "width", "channels")] if isinstance(shape, dict) else []
-    )
-    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes) or sizes[2] != 1:
-        raise ConvertError(f"{path}: 'input' must give a height, a width and 1 channel in pixels")
+def _check_spec(path: Path, spec: dict[str, Any]) -> None:
+    """Raise ConvertError where the daemon would not run a model with this spec."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    error = best_match(Draft202012Validator(schema).iter_errors(spec))
+    if error is not None:
+        where = error.json_path.removeprefix("$").lstrip(".") or "the object"
+        raise ConvertError(
+            f"{path}: {where}: {error.message}; see {SCHEMA.relative_to(SCHEMA.parents[1])}"
+        )
+    size = spec["input"]
+    if size["height"] != size["width"]:
+        raise ConvertError(
+            f"{path}: input: {size['width']}×{size['height']} pixels; the daemon cuts out square "
+            "faces, so width and height must be equal"
+        )
 
 
 def _array(path: Path, key: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Any `.tflite` file in, a readable account of it out: contract, tensors, operators, size."""
+"""Describes a `.tflite` file: metadata, files inside, tensors, operators and size."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from convert import container, graph, metadata
+from convert import metadata, tflite
 from convert.errors import ConvertError
 
 
 def describe(path: Path) -> str:
-    """Everything the file says of itself; what it lacks is named as absent."""
+    """Everything in the file, as text; missing parts are named as absent."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -24,10 +24,10 @@ def describe(path: Path) -> str:
 
 
 def _lines(content: bytes) -> Iterator[str]:
-    described = graph.read(content)
+    described = tflite.read(content)
     yield f"  {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
-    yield from _metadata_lines(container.read_metadata(content))
-    yield from _file_lines(container.read_files(content))
+    yield from _metadata_lines(tflite.read_metadata(content))
+    yield from _file_lines(tflite.read_files(content))
     for title, ends in (("Inputs", described.inputs), ("Outputs", described.outputs)):
         yield f"{title}:"
         yield from (f"  {_tensor(tensor)}" for tensor in ends)
@@ -66,7 +66,7 @@ def _text(data: bytes) -> str:
         return "not text"
 
 
-def _tensor(tensor: graph.Tensor) -> str:
+def _tensor(tensor: tflite.Tensor) -> str:
     shape = "×".join(str(size) for size in tensor.shape) or "scalar"
     if tensor.channels > 1:
         steps = f", {tensor.channels} scales"

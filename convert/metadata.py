@@ -1,9 +1,9 @@
-"""TFLite Metadata: what a model says of itself, to and from its standard flatbuffer.
+"""Reads and writes TFLite Metadata, the standard flatbuffer that describes a model.
 
 `pack` and `unpack` are written against the public schema, version 1.1.0,
 https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
 whose field numbers the constants below give; no maintained package writes it without a heavy
-dependency. Fields that this project has no use for are neither written nor read.
+dependency. Fields that this project does not use are neither written nor read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AssociatedFile:
 
 @dataclass(frozen=True, slots=True)
 class TensorNote:
-    """What an input or output tensor means; `gray_size` (width, height) marks a gray image."""
+    """An input or output tensor; `gray_size` is the (width, height) of a gray image."""
 
     name: str
     description: str
@@ -59,7 +59,7 @@ class TensorNote:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a model says of itself; empty strings stand for what a file leaves out."""
+    """The description of a model; empty strings are what a file omits."""
 
     name: str
     description: str
@@ -102,7 +102,7 @@ def pack(metadata: Metadata) -> bytes:
 
 
 def unpack(content: bytes) -> Metadata:
-    """Read a metadata flatbuffer; `ConvertError` if it is none."""
+    """Read a metadata flatbuffer; raises ConvertError if it is none."""
     if content[4:8] != IDENTIFIER:
         raise ConvertError("the model's metadata is not TFLite Metadata")
     try:
@@ -140,7 +140,7 @@ def _pack_gray_image(b: flatbuffers.Builder, width: int, height: int) -> int:
 
 
 def _pack_no_normalization(b: flatbuffers.Builder) -> int:
-    """A ProcessUnit of (x − 0) / 1: the network takes pixels as they are."""
+    """A ProcessUnit of (x − 0) / 1: the network takes raw pixels."""
     mean, deviation = _float(b, 0.0), _float(b, 1.0)
     options = _table(b, 2, {0: mean, 1: deviation})
     return _table(b, 2, {1: options}, bytes_={0: _NORMALIZATION_OPTIONS})

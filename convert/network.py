@@ -1,4 +1,4 @@
-"""An export folder's architecture JSON and weights in, the Keras network out."""
+"""Rebuilds the Keras network of an export folder and asks it for answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convert.scores import Probabilities
 
 
 def load(export: ExportFolder) -> keras.Model:
-    """Rebuild the trained network; `ConvertError` where JSON, weights and spec do not fit."""
+    """Rebuild the trained network; raises ConvertError where JSON, weights and spec do not fit."""
     model = _from_json(export.architecture_json)
     _check_shapes(model, export)
     _load_weights(model, export.weights)
@@ -24,7 +24,7 @@ def load(export: ExportFolder) -> keras.Model:
 
 
 def probabilities(model: keras.Model, images: Images) -> Probabilities:
-    """The network's answers to (n, height, width, 1) raw gray pixels."""
+    """The network's answers to raw gray pixels (n, height, width, 1)."""
     answers: Probabilities = model.predict(images.astype(np.float32), batch_size=64, verbose=0)
     if np.isfinite(answers).all() and not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
         raise ConvertError(
@@ -34,7 +34,7 @@ def probabilities(model: keras.Model, images: Images) -> Probabilities:
 
 
 def _from_json(text: str) -> keras.Model:
-    keras.backend.clear_session()  # layer names, and so the bytes, do not depend on what ran before
+    keras.backend.clear_session()  # so that layer names, and the bytes, are always the same
     try:
         model = keras.models.model_from_json(text)
     except (ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
@@ -47,7 +47,7 @@ def _from_json(text: str) -> keras.Model:
 
 
 def _writer(text: str) -> str:
-    """Which other Keras wrote a `model.json`, where it says so; Keras 3 itself does not."""
+    """Which Keras wrote a `model.json`, where it says so; Keras 3 itself does not."""
     found = re.search(r'"keras_version": "([^"]+)"', text)
     return f" by Keras {keras.__version__}, it is Keras {found[1]}'s" if found else ""
 
@@ -66,7 +66,7 @@ def _check_shapes(model: keras.Model, export: ExportFolder) -> None:
 def _load_weights(model: keras.Model, path: Path) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of what it then raises
+            warnings.simplefilter("ignore")  # Keras warns before it raises
             model.load_weights(path)
         stored = _stored_weights(path)
     except (OSError, RuntimeError) as error:
@@ -75,7 +75,7 @@ def _load_weights(model: keras.Model, path: Path) -> None:
         ) from error
     except (ValueError, KeyError) as error:
         raise ConvertError(f"{path} does not fit model.json: {_first_line(error)}") from error
-    if stored != len(model.weights):  # Keras ignores what the file holds beyond the network
+    if stored != len(model.weights):  # Keras ignores additional arrays in the file
         raise ConvertError(
             f"{path} does not fit model.json: "
             f"it holds {stored} arrays, the network has {len(model.weights)}"
@@ -83,7 +83,7 @@ def _load_weights(model: keras.Model, path: Path) -> None:
 
 
 def _stored_weights(path: Path) -> int:
-    """How many weight arrays the layers have in a `.weights.h5` file (optimizer state aside)."""
+    """How many weight arrays the layers have in a `.weights.h5` file (without optimizer state)."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(

@@ -1,4 +1,4 @@
-"""Finished files in, the same files on disk out: each either wholly the old or wholly the new."""
+"""Writes output files so that each holds either its old or its new content, never a part."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from convert.errors import ConvertError
 
 
 def check_writable(target: Path) -> None:
-    """Make the folder and try a file in it, so that a long conversion is not lost at its end."""
+    """Make the folder and try to write there before a long conversion; raises ConvertError."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise ConvertError(f"{target} cannot be written: {error.strerror}") from error
+        raise ConvertError(
+            f"{target} cannot be written ({error.strerror}); choose another --output"
+        ) from error
     if target.is_dir():
-        raise ConvertError(f"{target} is a folder, not a file to write")
+        raise ConvertError(f"{target} is a folder, not a file; choose another --output")
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write every file beside its place, then rename them all; `ConvertError` if one fails."""
+    """Write every file beside its place, then rename them all; raises ConvertError."""
     parts = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in files}
     try:
         for target, content in files.items():
@@ -40,6 +42,11 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 def rejected_path(target: Path) -> Path:
     """Where a refused candidate is kept for study; nothing loads a file of that name."""
     return target.with_name(f"{target.name}.rejected")
+
+
+def previous_path(target: Path) -> Path:
+    """Where a model that is replaced by one with other weights is kept."""
+    return target.with_suffix(".previous.tflite")
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -1,12 +1,27 @@
-"""A report as a JSON object in, what a reader is shown out: headings, words, tables, a picture."""
+"""Renders a conversion report as Markdown and as one self-contained HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import html
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Json = Mapping[str, Any]
+
+_STYLE = """
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
+p { max-width: 62rem }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.9rem }
+th, td { padding: 0.2rem 0.5rem; border-bottom: 1px solid #8888; text-align: right }
+td { white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+code { overflow-wrap: anywhere }
+svg { max-width: 100%; height: auto; background: #fff }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +34,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells under a head; the first column is names, the others figures."""
+    """Rows of cells under a head; the first column has names, the others figures."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -27,35 +42,85 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawing, which a page holds itself or finds in a file beside it."""
+    """A drawing; only the HTML page has it."""
 
     text: str
-    file_name: str
     svg: str
 
 
-Block = (
-    Heading | Table | Picture | str
-)  # a str is a paragraph, with Markdown's `code` and **strong**
+# A str is a paragraph, with Markdown's `code` and **strong**.
+Block = Heading | Table | Picture | str
 
 
-def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
-    """The report for a reader, the choice before its reasons."""
+def markdown(blocks: Iterable[Block]) -> str:
+    """The blocks as Markdown, without pictures."""
+    shown = (each for each in blocks if not isinstance(each, Picture))
+    return "\n\n".join("\n".join(_markdown_lines(block)) for block in shown) + "\n"
+
+
+def _markdown_lines(block: Heading | Table | str) -> Iterator[str]:
+    if isinstance(block, Heading):
+        yield f"{'#' * block.level} {block.text}"
+    elif isinstance(block, Table):
+        rule = ("---", *["---:"] * (len(block.head) - 1))  # names left, figures right
+        yield from (f"| {' | '.join(cells)} |" for cells in (block.head, rule, *block.rows))
+    else:
+        yield block
+
+
+def html_page(title: str, blocks: Iterable[Block]) -> str:
+    """The blocks as an HTML page, with pictures inside."""
+    body = "\n".join(_element(block) for block in blocks)
+    head = (
+        f'<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+
+
+def _element(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h{block.level}>{_inline(block.text)}</h{block.level}>"
+    if isinstance(block, Table):
+        rows = [_row(block.head, "th"), *(_row(cells, "td") for cells in block.rows)]
+        return "<table>\n" + "\n".join(rows) + "\n</table>"
+    if isinstance(block, Picture):
+        drawing = block.svg[block.svg.index("<svg") :]  # without the XML declaration
+        return f"<figure>\n{drawing}\n<figcaption>{_inline(block.text)}</figcaption>\n</figure>"
+    return f"<p>{_inline(block)}</p>"
+
+
+def _row(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{_inline(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _inline(text: str) -> str:
+    """Escaped, with Markdown's `code` and **strong**."""
+    escaped = html.escape(text, quote=False)
+    escaped = re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped)
+    return re.sub(r"\*\*([^*]*)\*\*", r"<strong>\1</strong>", escaped)
+
+
+def blocks(report: Json) -> Iterator[Block]:
+    """The report for a reader, the choice of a variant first."""
     yield Heading(1, f"{report['name']} {report['version']}: conversion report")
     yield f"Made with `{report['command']}` from weights with sha256 `{report['weights_sha256']}`."
     yield Heading(2, "Variants")
     if report["advice"]:
         yield report["advice"]
+    for sentence in report["refusals"]:
+        yield f"**Refused:** {sentence}."
     yield _variants_table(report)
     yield (
-        f"Accuracy, macro-F1 and what follows them are on the {report['samples']} test images, "
-        "the last three against Keras. Times are medians of one face at one and at two threads, "
-        f"taken in turns on {report['machine']}; other work on it shows in the second thread "
-        "first. Memory is the peak of a fresh process that runs the model on LiteRT, in brackets "
-        "what it had before."
+        f"Accuracy, macro-F1, drop, agreement and mean KL are on the {report['samples']} test "
+        f"images{_source(report)}, the last three compared with Keras. Times are medians for one "
+        f"face with one and with two threads, measured in turns on {report['machine']}; other "
+        "work on it slows the second thread first. Memory is the peak of a fresh process that "
+        "runs the model on LiteRT, in brackets its peak before."
     )
-    if picture:
-        yield picture
+    if len(report["variants"]) > 1:
+        yield Picture("Size, accuracy and time of the variants", _draw(report))
     yield Heading(2, "Runtimes")
     yield from _runtimes_blocks(report)
     yield Heading(2, "Files")
@@ -63,17 +128,26 @@ def blocks(report: Json, picture: Picture | None) -> Iterator[Block]:
     for images, keras in report["keras"].items():
         yield Heading(2, f"The Keras network and its variants on {report['samples']} {images}")
         yield _scores_table(report, images, keras)
-    yield "The corrupted images are the same ones, each blurred, noisy or dark."
+    yield (
+        "The corrupted images are the same ones, each blurred, noisy or dark. Limits are compared "
+        "with the favorable end of each figure's 95 % interval."
+    )
     if report["calibration_study"]:
         yield from _calibration_blocks(report)
-    yield Heading(2, "Layers that lose most to int8")
-    yield "Signal-to-quantization-noise ratio against float32; 20 dB is an error of a tenth."
-    worst = sorted(report["layers"], key=lambda layer: float(layer["sqnr_db"]))[:5]
-    yield Table(("layer", "dB"), [(f"`{x['name']}`", f"{x['sqnr_db']:.1f}") for x in worst])
+    if report["layers"]:
+        yield Heading(2, "Layers that lose most to int8")
+        yield "Signal-to-quantization-noise ratio against float32; 20 dB is an error of a tenth."
+        worst = sorted(report["layers"], key=lambda layer: float(layer["sqnr_db"]))[:5]
+        yield Table(("layer", "dB"), [(f"`{x['name']}`", f"{x['sqnr_db']:.1f}") for x in worst])
     yield Heading(2, "Operators")
     yield _operators_table(report["variants"])
     yield Heading(2, "Versions")
     yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+
+
+def _source(report: Json) -> str:
+    """Whose labels the test images have."""
+    return f" with the labels of {report['annotations']}" if report["annotations"] else ""
 
 
 def _calibration_blocks(report: Json) -> Iterator[Block]:
@@ -83,8 +157,8 @@ def _calibration_blocks(report: Json) -> Iterator[Block]:
     reason = _calibration_reason(points, chosen)
     yield (
         f"The int8 model was calibrated with **{chosen}** images, {reason}."
-        " Each size was tried on the same part of the test images; smaller differences than"
-        " the intervals above are chance."
+        " Each number was tried on the same part of the test images; differences smaller than"
+        " the intervals above may be chance."
     )
     rows = [
         (str(x["samples"]), _percent(x["accuracy"]), _percent(x["agreement"]), _nats(x["mean_kl"]))
@@ -94,15 +168,15 @@ def _calibration_blocks(report: Json) -> Iterator[Block]:
 
 
 def _calibration_reason(points: Sequence[Json], chosen: int) -> str:
-    """What more samples than the chosen ones would bring, by mean divergence from Keras."""
+    """What more samples would change, by mean divergence from Keras."""
     larger = [float(point["mean_kl"]) for point in points if point["samples"] > chosen]
     own = [float(point["mean_kl"]) for point in points if point["samples"] <= chosen][-1]
     if not larger:
         return "the largest number tried"
     gain = own - min(larger)
     if gain < 0.1 * own:
-        return "since more bring its answers no nearer to Keras's"
-    return f"though more bring its answers nearer to Keras's, by {_nats(gain)} nats"
+        return "since more do not bring its answers closer to Keras's"
+    return f"though more bring its answers closer to Keras's, by {_nats(gain)} nats"
 
 
 def _variants_table(report: Json) -> Table:
@@ -131,13 +205,14 @@ def _runtimes_blocks(report: Json) -> Iterator[Block]:
     versions = ", ".join(f"{name} {version}" for name, version in report["runtimes"].items())
     limits = report["limits"]
     yield (
-        f"Every variant ran on {versions}. How their answers differ from LiteRT's; at least "
-        f"{_percent(limits['runtime_agreement'])} must have the same label, no probability may "
-        f"be off by more than {limits['runtime_difference']:g}. Which fast kernels a runtime "
-        "takes, and how they round, depends on the processor; its reference kernels don't."
+        f"Every variant ran on {versions}. The table compares their answers with LiteRT's: at "
+        f"least {_percent(limits['runtime_agreement'])} must have the same label, and no "
+        f"probability may differ by more than {limits['runtime_difference']:g}. Which fast kernels "
+        "a runtime uses, and how they round, depends on the processor; the reference kernels do "
+        "not."
     )
     for name, reason in report["unreachable_runtimes"].items():
-        yield f"**{name} was not reached**, so that nothing is known of it: {reason}."
+        yield f"**{name} was not available**, so the model was not tested on it: {reason}."
     reference = next(iter(report["runtimes"]))
     rows = [
         (
@@ -163,16 +238,15 @@ def _files_table(variants: Json) -> Table:
             name,
             f"`{variant['file']['name']}`",
             variant["input"]["dtype"].lower(),
-            variant["oldest_runtime"] or "unknown",
             f"`{variant['file']['sha256']}`",
         )
         for name, variant in variants.items()
     ]
-    return Table(("variant", "file", "pixels in", "oldest TensorFlow Lite", "sha256"), rows)
+    return Table(("variant", "file", "input", "sha256"), rows)
 
 
 def _scores_table(report: Json, images: str, keras: Json) -> Table:
-    """The networks' scores, and below them the figures that have a limit."""
+    """The networks' scores, then the figures that have a limit."""
     trials = [variant["trials"][images] for variant in report["variants"].values()]
     limits, every = report["limits"], [keras, *trials]
     rows = [
@@ -195,11 +269,11 @@ def _scores_table(report: Json, images: str, keras: Json) -> Table:
 
 def _operators_table(variants: Json) -> Table:
     rows = [
-        (name, op["name"], str(op["version"]), str(op["count"]), op["oldest_runtime"] or "unknown")
+        (name, op["name"], str(op["version"]), str(op["count"]))
         for name, variant in variants.items()
         for op in variant["operators"]
     ]
-    return Table(("variant", "operator", "version", "uses", "since TensorFlow Lite"), rows)
+    return Table(("variant", "operator", "version", "uses"), rows)
 
 
 def _percent(rate: float | None) -> str:
@@ -221,3 +295,29 @@ def _both_ms(latency_ms: Mapping[int, float]) -> str:
 def _accuracy(figures: Json) -> str:
     low, high = figures["accuracy_95"]
     return f"{_percent(figures['accuracy'])} ({100 * low:.2f}–{100 * high:.2f})"
+
+
+def _draw(report: Json) -> str:
+    """Size against accuracy as SVG: each variant with its 95 % interval, Keras as a line."""
+    # Imported here, since one variant does without Matplotlib.
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    images, keras = next(iter(report["keras"].items()))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots()
+    axes.axhline(100 * keras["accuracy"], color="gray", linestyle=":", label="Keras")
+    for name, variant in report["variants"].items():
+        trial, size = variant["trials"][images], variant["file"]["bytes"] / 1e6
+        accuracy, (low, high) = trial["accuracy"], trial["accuracy_95"]
+        spread = [[100 * (accuracy - low)], [100 * (high - accuracy)]]
+        litert = next(iter(variant["runtimes"].values()))
+        label = f"{name}, {litert['latency_ms'][1]:.2f} ms"
+        axes.errorbar(size, 100 * accuracy, spread, fmt="o", capsize=4, label=label)
+    axes.set(xlabel="size of the file (MB)", ylabel=f"accuracy on {report['samples']} {images} (%)")
+    axes.set_xlim(left=0)
+    figure.legend(title="one face, one thread, LiteRT", fontsize="small", loc="outside right upper")
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()

@@ -1,14 +1,15 @@
-"""A Keras network and calibration images in, the bytes of a TFLite model out, in one variant.
+"""Converts a Keras network to TFLite in one variant, and chooses its calibration samples.
 
 In `int8` weights are int8 per output channel, activations int8 in the ranges of `ranges`, layers
-rewritten by `rounding`, and the tensors at both ends uint8, after Jacob et al., arXiv:1712.05877,
-and the TFLite 8-bit specification
+rewritten by `rounding`, and input and output uint8, after Jacob et al., arXiv:1712.05877, and the
+TFLite 8-bit specification
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,26 +17,74 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from convert import graph, ranges, rounding, variants
+from convert import ranges, rounding, tflite, variants
 from convert.errors import ConvertError
 from convert.export_folder import Images
 from convert.quiet import quiet_stderr
 from convert.variants import Variant
 
 PIXEL_RANGE = (0.0, 255.0)  # so that one step of the input is one gray level
+SAMPLES = 1000  # the study in a report of all variants shows the effect of other numbers
+MIN_SAMPLES = 50
+MIN_CONTRAST_LEVELS = 16  # the range of gray in a picture that shows anything
+MAX_BLANK_SHARE = 0.1  # FER2013 itself has a few blank pictures
+
+_CAMERA_GAIN = 0.35  # what remains of the light, or of the contrast
+
+
+def choose_samples(pool: Images, samples: int = SAMPLES) -> Images:
+    """`samples` images spread evenly over the pool, or all of a smaller one.
+
+    The pool (n, height, width, 1) is stratified by class and in random order, and so is what is
+    chosen. Every fourth image is darkened and every fourth flattened to a low contrast, as a
+    camera does to faces.
+    """
+    places = np.linspace(0, len(pool) - 1, min(samples, len(pool))).round().astype(int)
+    real = pool[places].astype(np.float32)
+    real[1::4] *= _CAMERA_GAIN
+    means = real[3::4].mean(axis=(1, 2, 3), keepdims=True)
+    real[3::4] = means + _CAMERA_GAIN * (real[3::4] - means)
+    chosen: Images = real.round().astype(np.uint8)
+    return chosen
+
+
+def check_samples(path: Path, images: Images) -> None:
+    """Raise ConvertError if too few of the images (n, height, width, 1) of `path` show anything.
+
+    The gate would refuse the resulting model too, but later and without the reason.
+    """
+    fix = "train again, or put more pictures of faces there"
+    if len(images) < MIN_SAMPLES:
+        raise ConvertError(
+            f"{path} holds {len(images)} samples; at least {MIN_SAMPLES} are needed: {fix}"
+        )
+    flat = images.reshape(len(images), -1)
+    blank = np.ptp(flat, axis=1) < MIN_CONTRAST_LEVELS
+    if blank.mean() > MAX_BLANK_SHARE:
+        raise ConvertError(
+            f"{path} cannot calibrate a model: {blank.sum()} of its {len(images)} samples are "
+            f"blank (less than {MIN_CONTRAST_LEVELS} gray levels of contrast); the limit is "
+            f"{100 * MAX_BLANK_SHARE:g} %: {fix}"
+        )
+    different = len(np.unique(flat, axis=0))
+    if different < MIN_SAMPLES:
+        raise ConvertError(
+            f"{path} cannot calibrate a model: only {different} of its {len(images)} samples "
+            f"are different; at least {MIN_SAMPLES} must be: {fix}"
+        )
 
 
 def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> bytes:
-    """Convert for a batch of one, with raw pixels in and probabilities out.
+    """Convert to a model that takes one image of raw pixels and answers with probabilities.
 
-    `ConvertError` where an operator cannot be converted, stays in floating point in a model that
-    should be all integer, or the input is not raw pixels.
+    Raises ConvertError where an operator cannot be converted, where one stays in floating point in
+    an int8 model, or where the input is not raw pixels.
     """
     converter = _converter(model, calibration.shape[1:])
     _configure(converter, calibration, variant)
     try:
         with quiet_stderr(), warnings.catch_warnings():
-            # It wants the input's range beforehand, which the samples give.
+            # It asks for the range of the input, which the samples give.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs")
             content = bytes(converter.convert())
             if variant.calibrated:
@@ -43,14 +92,14 @@ def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> byte
     except (ConverterError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConvertError(
-            f"the network cannot be converted to {variant.name}: {reason}"
+            f"the network cannot be converted to {variant.name}: {reason}{_other_variant(variant)}"
         ) from error
-    _check_ends(graph.read(content), variant)
+    _check_interface(tflite.read(content), variant)
     return content
 
 
 def _converter(model: keras.Model, shape: tuple[int, ...]) -> tf.lite.TFLiteConverter:
-    """A converter for a batch of exactly one: an open batch would add SHAPE and PACK operators."""
+    """A converter for a batch of one: an open batch size would add SHAPE and PACK operators."""
     signature = [tf.TensorSpec((1, *shape), tf.float32, name="gray")]
     function = tf.function(lambda gray: model(gray, training=False), input_signature=signature)
     owner = tf.Module()
@@ -67,40 +116,49 @@ def _configure(converter: tf.lite.TFLiteConverter, calibration: Images, variant:
     if variant is variants.FLOAT16:
         converter.target_spec.supported_types = [tf.float16]
     elif variant is variants.DYNAMIC:
-        # Scales for each channel of a dense layer are version 12 of FULLY_CONNECTED, which
-        # tflite-runtime 2.14 refuses; one scale for the layer is version 9, which it has.
+        # Scales per channel of a dense layer need version 12 of FULLY_CONNECTED, which
+        # tflite-runtime 2.14 refuses; one scale for the layer needs version 9, which it has.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     else:
-        # The float model with a place for each tensor's range, which `ranges` then fills.
+        # A float model with an empty range for each tensor, which `ranges` fills.
         converter.representative_dataset = lambda: [[calibration[:1].astype(np.float32)]]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter._experimental_calibrate_only = True
 
 
 def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
-    """Quantize a float model that has a range for each tensor, though not yet the best one."""
-    learned = ranges.learn(calibrated, calibration)
-    model = graph.unpack(calibrated)
+    """Quantize a float model after setting the range of each tensor to the best one."""
+    learnt = ranges.learn(calibrated, calibration)
+    model = tflite.unpack(calibrated)
     (pixels,), tensors = model.subgraphs[0].inputs, model.subgraphs[0].tensors
     for i, tensor in enumerate(tensors):
-        ends = PIXEL_RANGE if i == pixels else learned.get(tensor.name.decode())
+        ends = PIXEL_RANGE if i == pixels else learnt.get(tensor.name.decode())
         if ends is not None:
             low, high = ends
             tensor.quantization.min = np.array([low], np.float32)
             tensor.quantization.max = np.array([high], np.float32)
-    content = mlir_quantize(graph.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
+    content = mlir_quantize(tflite.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
     return rounding.unambiguous(bytes(content))
 
 
-def _check_ends(converted: graph.Graph, variant: Variant) -> None:
+def _check_interface(converted: tflite.Graph, variant: Variant) -> None:
     if not variant.calibrated:
         return
     if converted.float_operators:
         names = ", ".join(converted.float_operators)
-        raise ConvertError(f"the network cannot be all int8: {names} stayed in floating point")
+        raise ConvertError(
+            f"the network cannot be all int8: {names} stayed in floating point"
+            f"{_other_variant(variant)}"
+        )
     pixels = converted.inputs[0]
     if (pixels.dtype, pixels.scale, pixels.zero_point) != ("UINT8", 1.0, 0):
         raise ConvertError(
             f"the input is {pixels.dtype} with scale {pixels.scale} and zero point "
-            f"{pixels.zero_point}, not raw pixels: the network must take 0–255"
+            f"{pixels.zero_point}, not raw pixels: the network must take 0–255 (begin with a "
+            "Rescaling layer)"
         )
+
+
+def _other_variant(variant: Variant) -> str:
+    """What to do about a network that int8 does not suit."""
+    return "; convert it with --variants float16" if variant.calibrated else ""

@@ -1,4 +1,4 @@
-"""TensorFlow's chatter kept off the terminal, so that what the user reads is ours."""
+"""Keeps messages of TensorFlow and the runtimes off the terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 
 def configure_tensorflow() -> None:
-    """Set what TensorFlow and Keras read from the environment; call it before importing them."""
+    """Set environment variables for TensorFlow and Keras; call it before importing them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it says so, and rounds by processor
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # rounds by processor
     os.environ["KERAS_BACKEND"] = "tensorflow"  # training may have used another
 
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ code writes to file descriptor 2; show it only if the body fails."""
+    """Capture what C++ code writes to file descriptor 2; print it only if the body fails."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:

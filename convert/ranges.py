@@ -1,8 +1,8 @@
-"""A float model and calibration images in, the range of each tensor that eight bits serve best out.
+"""Finds the range of each tensor of a float model that eight bits represent best.
 
-From the smallest value to the largest, a few outliers would cost every other value its precision:
-the widest of a thousand pictures' values lies two to three times beyond the rest. The range of
-least squared error leaves them out (Nagel et al., arXiv:2106.08295, section 3.1).
+A range from the smallest value to the largest would spend most of its levels on a few outliers: in
+a thousand images the widest value is two to three times beyond the rest. The range of least
+squared error leaves them out (Nagel et al., arXiv:2106.08295, section 3.1).
 """
 
 from __future__ import annotations
@@ -10,24 +10,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from convert import graph
+from convert import tflite
 from convert.export_folder import Images
-from convert.probe import Probe
+from convert.quiet import quiet_stderr
 
 Range = tuple[float, float]
 
 _SEED = 3
-_VALUES = 1024  # looked at of each tensor and image
+_VALUES = 1024  # sampled from each tensor and image
 _BINS = 2048
 _STEPS = 255
-_SHARES = np.linspace(0.2, 1, 81)  # of the whole range, tried on each side
+_SHARES = np.linspace(0.2, 1, 81)  # of the whole range, tried at each end
+
+
+class Probe:
+    """Runs a model on LiteRT's reference kernels, which keep the values of every tensor."""
+
+    def __init__(self, content: bytes) -> None:
+        with quiet_stderr():
+            self._runtime = Interpreter(
+                model_content=content,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._runtime.allocate_tensors()
+        self._pixels = self._runtime.get_input_details()[0]
+        self._details = {each["name"]: each for each in self._runtime.get_tensor_details()}
+
+    def run(self, image: NDArray[np.uint8]) -> None:
+        """Run on (height, width, 1) pixels."""
+        values = image[np.newaxis].astype(self._pixels["dtype"])
+        self._runtime.set_tensor(self._pixels["index"], values)
+        self._runtime.invoke()
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """The tensor of that name as real values."""
+        details = self._details[name]
+        scale, zero_point = details["quantization"]
+        stored = self._runtime.get_tensor(details["index"]).astype(np.float64)
+        real: NDArray[np.float64] = stored if scale == 0 else scale * (stored - zero_point)
+        return real
 
 
 def learn(content: bytes, images: Images) -> Mapping[str, Range]:
-    """By name the range of every tensor the model computes for (n, height, width, 1) images."""
-    names = graph.read(content).computed
+    """The range by name of every tensor that is computed for images (n, height, width, 1)."""
+    names = tflite.read(content).computed
     probe = Probe(content)
     seen: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
     for image in images:
@@ -38,9 +68,9 @@ def learn(content: bytes, images: Images) -> Mapping[str, Range]:
 
 
 def least_error(values: NDArray[np.float64]) -> Range:
-    """The range, 0 within it, from which 256 levels render `values` with the least squared error.
+    """The range, including 0, whose 256 levels represent `values` with the least squared error.
 
-    First the upper end is moved in, then the lower.
+    First the upper end is moved in, then the lower one.
     """
     low, high = min(values.min(), 0.0), max(values.max(), 0.0)
     if low == high:
@@ -53,7 +83,7 @@ def least_error(values: NDArray[np.float64]) -> Range:
 
 
 def _some(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same random places of each tensor of that size, or all of a small one."""
+    """Values at the same random positions of each tensor of that size, or all of a small one."""
     flat = tensor.ravel()
     if len(flat) <= _VALUES:
         return flat

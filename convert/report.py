@@ -1,4 +1,4 @@
-"""Finished models in, the report on them as a JSON object out."""
+"""Builds the conversion report as a JSON object."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from convert import choice, graph, runtimes, versions
-from convert.calibration_study import Point
-from convert.candidate import Candidate
-from convert.layers import LayerError
-from convert.runtime_study import Agreement, Memory
-from convert.verify import Comparison, Limits
+import tensorflow as tf
 
-SCHEMA = 3
+from convert import tflite
+from convert.candidate import Candidate
+from convert.gate import Comparison, Limits
+from convert.runtimes import Agreement, Memory
+from convert.studies import CalibrationPoint, LayerError
+
+SCHEMA = 4
+
+Json = Mapping[str, Any]
+
+_WORTH = 0.9  # of int8's figure: a tenth better is worth choosing another file
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Model:
-    """One finished variant: what it is, where it goes, and how it did."""
+    """A finished variant with its path and what the gate measured."""
 
     candidate: Candidate
     path: Path
@@ -33,24 +39,29 @@ class Model:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measurements:
-    """What was measured on all variants together, beside the trials."""
+    """What was measured on all variants together, besides the gate."""
 
-    runtimes: Mapping[str, str]  # versions of those that were reached, LiteRT first
+    runtimes: Mapping[str, str]  # versions of those available, LiteRT first
     unreachable: Mapping[str, str]  # the others, and why
     latency_ms: Mapping[str, Mapping[str, Mapping[int, float]]]  # by variant, runtime, threads
     memory: Mapping[str, Memory]  # by variant
-    layers: Sequence[LayerError]
-    calibration: Sequence[Point]  # empty where it was not studied
+    layers: Sequence[LayerError]  # empty without an int8 variant
+    calibration: Sequence[CalibrationPoint]  # empty where it was not studied
 
 
 def build(
-    spec: Mapping[str, Any],
+    spec: Json,
     models: Sequence[Model],
     measured: Measurements,
     limits: Limits,
+    *,
+    refusals: Sequence[str],
     command: str,
 ) -> dict[str, Any]:
-    """The report on all variants of one export, from the files' own bytes."""
+    """The report on the finished variants of one export, from the bytes of the files.
+
+    `refusals` are the gate's sentences about other variants.
+    """
     first = models[0]
     variants = {
         model.candidate.variant.name: _variant(model) | _measured(model, measured)
@@ -61,29 +72,62 @@ def build(
         "name": spec["name"],
         "version": spec["version"],
         "labels": spec["labels"],
+        "annotations": spec.get("dataset", {}).get("annotations"),
         "weights_sha256": first.candidate.spec["weights_sha256"],
         "keras": {each.images: dataclasses.asdict(each.keras) for each in first.comparisons},
         "samples": first.comparisons[0].samples,
         "variants": variants,
+        "refusals": list(refusals),
         "runtimes": measured.runtimes,
         "unreachable_runtimes": measured.unreachable,
-        "advice": choice.advice(variants),
+        "advice": advice(variants),
         "layers": [dataclasses.asdict(layer) for layer in measured.layers],
         "calibration_study": [dataclasses.asdict(point) for point in measured.calibration],
         "limits": dataclasses.asdict(limits),
-        "versions": versions.installed(),
+        "versions": versions(),
         "machine": f"{platform.machine()} with {os.cpu_count()} processors",
         "command": command,
     }
 
 
-def to_json(report: Mapping[str, Any]) -> bytes:
-    """The report's file."""
+def versions() -> dict[str, str]:
+    """The versions of what determines a model file's bytes and a report's figures."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,  # its package may be tensorflow or tensorflow-cpu
+        **{name: packages.version(name) for name in ("keras", "ai-edge-litert", "flatbuffers")},
+    }
+
+
+def to_json(report: Json) -> bytes:
+    """The content of the report's file."""
     return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def advice(variants: Mapping[str, Json]) -> str:
+    """One paragraph on which variant to choose; "" where there is no choice to make."""
+    if len(variants) == 1 or "int8" not in variants:
+        return ""
+    default = variants["int8"]
+    words = [
+        f"Choose **int8** unless you have a reason not to: {_megabytes(default)}, "
+        f"{_ms(default):.2f} ms a face here, {_points(default)} than Keras, and no floating point, "
+        "which suits small boards and accelerators best."
+    ]
+    for reason, key, figure in (
+        ("where answers must be Keras's own", _divergence, "mean KL {:.5f} nats"),
+        ("where every byte counts", _bytes, "{:,} bytes"),
+        ("on a machine like this one, where time counts most", _ms, "{:.2f} ms a face"),
+    ):
+        best = min(variants, key=lambda name: key(variants[name]))
+        value = key(variants[best])
+        if value < _WORTH * key(default):
+            words.append(f"Choose **{best}** {reason} ({figure.format(value)}).")
+    return " ".join(words)
+
+
 def _variant(model: Model) -> dict[str, Any]:
-    described = graph.read(model.candidate.content)
+    described = tflite.read(model.candidate.content)
     return {
         "file": {
             "name": model.path.name,
@@ -93,11 +137,7 @@ def _variant(model: Model) -> dict[str, Any]:
         "quantization": model.candidate.spec["quantization"],
         "input": dataclasses.asdict(described.inputs[0]),
         "output": dataclasses.asdict(described.outputs[0]),
-        "operators": [
-            dataclasses.asdict(operator) | {"oldest_runtime": runtimes.oldest(operator)}
-            for operator in described.operators
-        ],
-        "oldest_runtime": runtimes.oldest_for_all(described.operators),
+        "operators": [dataclasses.asdict(operator) for operator in described.operators],
         "trials": {each.images: _trial(each) for each in model.comparisons},
     }
 
@@ -117,9 +157,43 @@ def _measured(model: Model, measured: Measurements) -> dict[str, Any]:
 
 
 def _trial(comparison: Comparison) -> dict[str, Any]:
+    drop = comparison.accuracy_drop
+    worst = comparison.recall_drops[comparison.worst_class]
     return dataclasses.asdict(comparison.model) | {
-        "accuracy_drop": comparison.accuracy_drop,
-        "recall_drop": comparison.worst_class[1],
+        "accuracy_drop": drop.points,
+        "accuracy_drop_low": drop.low,
+        "recall_drop": worst.points,
+        "recall_drop_low": worst.low,
         "agreement": comparison.agreement,
+        "agreement_high": comparison.agreement_high,
         "mean_kl": comparison.mean_kl,
+        "mean_kl_low": comparison.mean_kl_low,
     }
+
+
+def _clean(variant: Json) -> Json:
+    first: Json = next(iter(variant["trials"].values()))
+    return first
+
+
+def _divergence(variant: Json) -> float:
+    return float(_clean(variant)["mean_kl"])
+
+
+def _bytes(variant: Json) -> float:
+    return int(variant["file"]["bytes"])
+
+
+def _ms(variant: Json) -> float:
+    """On LiteRT, with one thread."""
+    first: Json = next(iter(variant["runtimes"].values()))
+    return float(first["latency_ms"][1])
+
+
+def _megabytes(variant: Json) -> str:
+    return f"{variant['file']['bytes'] / 1e6:.2f} MB"
+
+
+def _points(variant: Json) -> str:
+    drop = 100 * float(_clean(variant)["accuracy_drop"])
+    return f"{abs(drop):.2f} points {'better' if drop < 0 else 'worse'}"

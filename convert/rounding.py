@@ -1,10 +1,10 @@
-"""An int8 model in, the same with sums that the kernels of every runtime round alike out.
+"""Rewrites an int8 model so that the kernels of every runtime round its sums alike.
 
-A layer's integer sum becomes an output level by a factor, and kernels round that product in their
-own ways: in floating point or in two integer steps, halves to even or away from zero. One level
-more in a thousand changes a tenth of all levels some layers later. Where the factor is a power of
-two, 2⁻ᵏ, they can only differ on halves. Even weights and an odd bias make every sum odd, so that
-there are none.
+A layer's integer sum is multiplied by a factor to give an output level, and kernels round that
+product differently: in floating point or in two integer steps, halves to even or away from zero.
+A difference of one level in a thousand values changes a tenth of all levels some layers later.
+Where the factor is a power of two, 2⁻ᵏ, kernels can only differ on halves. Even weights and an odd
+bias make every sum odd, so that no half occurs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from convert import graph
+from convert import tflite
 
 _MEAN, _CONV = schema.BuiltinOperator.MEAN, schema.BuiltinOperator.CONV_2D
 _WEIGHTED = {
@@ -24,8 +24,8 @@ _WEIGHTED = {
     schema.BuiltinOperator.FULLY_CONNECTED,
 }
 _TOP = 126  # the largest even int8
-# What two integer steps make of a sum beyond 2²¹ is not sure; with this factor or a larger one
-# such a sum is beyond all 255 levels.
+# The result of two integer steps for a sum beyond 2²¹ is not certain; with this factor or a larger
+# one such a sum is beyond all 255 levels.
 _LEAST_FACTOR = 2.0**-13
 _LARGEST_BIAS = 2.0**20
 # The two steps are exact for a factor just below a power of two, and lose a bit just above it.
@@ -37,10 +37,10 @@ Real = NDArray[np.float64]
 def unambiguous(content: bytes) -> bytes:
     """Rewrite the weights, biases and scales of an int8 model's layers.
 
-    A mean over height and width before a 1×1 convolution becomes part of it: runtimes compute
-    means in different ways, too. Layers that share weights, or have no bias, stay as they are.
+    A mean over height and width before a 1×1 convolution becomes part of it, since runtimes also
+    compute means differently. Layers that share weights, or have no bias, are not changed.
     """
-    model = graph.unpack(content)
+    model = tflite.unpack(content)
     _fold_means(model)
     for operator in _weighted(model):
         _rewrite(model, operator)
@@ -49,7 +49,7 @@ def unambiguous(content: bytes) -> bytes:
     for i, buffer in enumerate(model.buffers):
         if i not in used:
             buffer.data = None
-    return graph.pack(model)
+    return tflite.pack(model)
 
 
 def _fold_means(model: Any) -> None:
@@ -94,7 +94,7 @@ def _rewrite(model: Any, operator: Any) -> None:
     x, kernel, bias = (tensors[i] for i in operator.inputs)
     input_scale = float(x.quantization.scale[0])
     output_scale = float(tensors[operator.outputs[0]].quantization.scale[0])
-    # From here on the axis of the scales is the first; (1, all) where there is one scale.
+    # From here on the axis of the scales comes first; (1, all) where there is one scale.
     axis, scales = kernel.quantization.quantizedDimension, len(kernel.quantization.scale)
     stored = np.moveaxis(_stored(model, kernel, np.int8), axis, 0)
     old = np.asarray(kernel.quantization.scale, np.float64)
@@ -105,7 +105,7 @@ def _rewrite(model: Any, operator: Any) -> None:
     even = _even(weights / scale[:, np.newaxis], stored.shape)
     _store(model, kernel, scale, np.moveaxis(even, 0, axis).astype(np.int8))
     sums = offsets / (input_scale * scale)
-    halves = factor < 1 / 2  # of a half, odd sums would be the halves
+    halves = factor < 1 / 2  # with a factor of a half, odd sums would be halves
     whole = 2 * np.floor(sums / 2) + halves
     _store(model, bias, input_scale * scale, whole.astype(np.int32))
 
@@ -122,10 +122,10 @@ def _factors(weights: Real, offsets: Real, input_scale: float, output_scale: flo
 
 
 def _even(weights: Real, shape: tuple[int, ...]) -> Real:
-    """Even whole numbers in `shape`, each weight's rounding error carried over to the next.
+    """Even integers in `shape`, with each weight's rounding error carried over to the next.
 
-    So the error of a filter's sum stays small. Its inputs are mostly positive and alike from
-    pixel to pixel, which makes that the error that counts.
+    This keeps the error of a filter's sum small, which matters most, since its inputs are mostly
+    positive and similar from pixel to pixel.
     """
     # A convolution's filter is (height, width, inputs); its pixels have to follow each other.
     ordered = np.moveaxis(weights.reshape(shape), -1, 1)
@@ -135,12 +135,12 @@ def _even(weights: Real, shape: tuple[int, ...]) -> Real:
 
 
 def _stored(model: Any, tensor: Any, dtype: type) -> NDArray[Any]:
-    """A constant as its file holds it, in its shape."""
+    """A constant as stored in the file, in its shape."""
     return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(tensor.shape)
 
 
 def _store(model: Any, tensor: Any, scale: Real, values: NDArray[Any]) -> None:
-    """Into a buffer of its own: equal constants may share one."""
+    """Store a constant in a buffer of its own, since equal constants may share one."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(values.tobytes(), np.uint8)
     model.buffers.append(buffer)

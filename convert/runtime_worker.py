@@ -1,10 +1,10 @@
-"""One TFLite runtime at another process's service: a line of JSON in, a line of JSON out.
+"""Runs one TFLite runtime for another process, by lines of JSON on stdin and stdout.
 
     python runtime_worker.py tflite_runtime.interpreter
 
-It is run by whichever Python has the runtime, and so needs NumPy and nothing of this project.
-Each line in is a list of a command's name and its arguments, each line out the command's result;
-the first line out is the runtime's version. It ends when its input does.
+It is run by the Python that has the runtime, and so needs NumPy and nothing of this project. Each
+input line is a list of a command's name and its arguments, each output line the command's result;
+the first output line is the runtime's version. It ends when its input does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 
 class Worker:
-    """The commands, on one runtime."""
+    """The commands on one runtime."""
 
     def __init__(self, module: str) -> None:
         self._runtime = importlib.import_module(module)
@@ -32,7 +32,7 @@ class Worker:
     def answer(self, model: str, images: str, kernels: str, answers: str) -> None:
         """Save the stored outputs (n, classes) for `images`, uint8 (n, height, width, 1).
 
-        `kernels` is one of the runtime's `OpResolverType`, AUTO for what a program gets.
+        `kernels` is one of the runtime's `OpResolverType`; AUTO is what programs get by default.
         """
         interpreter = self._load(model, 1, kernels)
         output = interpreter.get_output_details()[0]["index"]
@@ -52,7 +52,7 @@ class Worker:
             interpreter.invoke()  # the first run also packs the weights
 
     def time_each(self) -> list[float]:
-        """Run once each of what `prepare` loaded; seconds, in its order."""
+        """Run each model that `prepare` loaded once; seconds, in its order."""
         return [_invoke_s(interpreter) for interpreter in self._timed]
 
     def peak_memory(self, model: str) -> list[int]:
@@ -93,7 +93,7 @@ def _peak_kib() -> int:
 
 
 def main(module: str) -> None:
-    """Serve until the input ends; stdout is for results alone, whatever a runtime prints there."""
+    """Serve until the input ends; what the runtime prints to stdout goes to stderr."""
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = Worker(module)

@@ -1,55 +1,248 @@
-"""An operator and its version in, the oldest TensorFlow Lite that has it out.
-
-From `FindMinimumRuntimeVersionForOp` in TensorFlow's own table
-(https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/tools/versioning/runtime_version.cc),
-for the operators that convolution networks turn into. tflite-runtime carries TensorFlow's
-numbers; every ai-edge-litert is newer than all of them.
-"""
+"""Runs converted models on every TFLite runtime available, each in a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self, cast
 
-from convert.graph import Operator
+import numpy as np
 
-# By operator the release that brought version 1, version 2, …
-_RELEASES: Mapping[str, tuple[str, ...]] = {
-    "ADD": ("1.5.0", "1.14.0", "2.4.0", "2.6.0"),
-    "AVERAGE_POOL_2D": ("1.5.0", "1.14.0", "2.3.0"),
-    "CONCATENATION": ("1.5.0", "1.14.0", "2.3.0"),
-    "CONV_2D": ("1.5.0", "1.14.0", "1.14.0", "2.3.0", "2.4.0", "2.9.0"),
-    "DEPTHWISE_CONV_2D": ("1.5.0", "1.12.0", "1.14.0", "2.2.0", "2.3.0", "2.3.0"),
-    "DEQUANTIZE": ("1.13.1", "1.14.0", "1.15.0", "2.2.0", "2.7.0"),
-    "FULLY_CONNECTED": (
-        *("1.5.0", "1.10.0", "1.14.0", "1.14.0", "2.0.0"),
-        *("2.1.0", "2.3.0", "2.3.0", "2.3.0"),
-    ),
-    "LEAKY_RELU": ("1.13.1", "2.3.0"),
-    "LOGISTIC": ("1.14.0", "1.14.0", "2.3.0"),
-    "MAX_POOL_2D": ("1.5.0", "1.14.0", "2.3.0"),
-    "MEAN": ("1.6.0", "1.14.0", "2.4.0"),
-    "MUL": ("1.5.0", "1.14.0", "1.15.0", "2.3.0", "2.6.0"),
-    "PAD": ("1.5.0", "1.14.0", "2.4.0", "2.6.0"),
-    "QUANTIZE": ("1.14.0", "1.15.0", "2.7.0"),
-    "RELU": ("1.5.0", "2.1.0", "2.5.0"),
-    "RESHAPE": ("1.5.0",),
-    "SOFTMAX": ("1.5.0", "1.14.0", "2.3.0"),
-    "SUB": ("1.6.0", "1.14.0", "2.3.0", "2.4.0", "2.4.0"),
-}
+from convert import candidate, scores
+from convert.candidate import Candidate
+from convert.errors import ConvertError, GateError
+from convert.export_folder import Images
+from convert.scores import Probabilities
 
+THREADS = (1, 2)
 
-def oldest(operator: Operator) -> str | None:
-    """The first release with this operator in this version; None if it is not in the table."""
-    releases = _RELEASES.get(operator.name, ())
-    return releases[operator.version - 1] if 0 < operator.version <= len(releases) else None
+_WORKER = Path(__file__).with_name("runtime_worker.py")
+_TIMEOUT_S = 1800.0  # of the longest command: all test images on a slow, busy machine
+_ROUNDS = 100
+_PART = 7  # variants other than int8 answer to every seventh image
+_REFERENCE_IMAGES = 20  # reference kernels are slow
+_KIB_PER_MIB = 1024
+
+_Answers = tuple[Probabilities, Probabilities]  # on default and on reference kernels
 
 
-def oldest_for_all(operators: Iterable[Operator]) -> str | None:
-    """The first release that has them all; None if one of them is not in the table."""
-    releases = [oldest(operator) for operator in operators]
-    known = [release for release in releases if release is not None]
-    return max(known, key=_numbers) if known and len(known) == len(releases) else None
+class RuntimeUnreachable(ConvertError):
+    """The runtime cannot be started, or ended during a command; the message says why."""
 
 
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in release.split("."))
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where a runtime is: `module` has its `Interpreter`, and `python` can import it."""
+
+    name: str
+    module: str
+    python: Path = Path(sys.executable)
+
+
+class RuntimeProcess:
+    """A running worker (see `runtime_worker`); a context manager, which ends it.
+
+    `version` is the runtime's. Raises RuntimeUnreachable.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own worker
+                # Without -P the modules of this folder would hide others of the same names.
+                [str(runtime.python), "-P", str(_WORKER), runtime.module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise RuntimeUnreachable(f"{runtime.python}: {error.strerror}") from error
+        self._commands = cast("IO[bytes]", self._process.stdin)
+        self._results = cast("IO[bytes]", self._process.stdout)
+        try:
+            self.version: str = self._result()
+        except RuntimeUnreachable:
+            self._end()
+            raise
+
+    def call(self, command: str, *arguments: Any) -> Any:
+        """Run one of the worker's commands; paths are sent as text."""
+        line = json.dumps([command, *arguments], default=str)
+        try:
+            self._commands.write(line.encode() + b"\n")
+            self._commands.flush()
+        except BrokenPipeError as error:
+            raise RuntimeUnreachable(self._error_output()) from error
+        return self._result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _result(self) -> Any:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._results, selectors.EVENT_READ)
+            if not selector.select(_TIMEOUT_S):
+                raise RuntimeUnreachable(f"no answer within {_TIMEOUT_S:.0f} s")
+        line = self._results.readline()
+        if not line:
+            raise RuntimeUnreachable(self._error_output())
+        return json.loads(line)
+
+    def _error_output(self) -> str:
+        self._process.wait(_TIMEOUT_S)
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").strip()
+        # A traceback ends with the exception, which may take several lines.
+        exception = re.findall(r"^\w+Error: .*", said, re.MULTILINE | re.DOTALL)
+        words = " ".join((exception[-1] if exception else said[-300:]).split())
+        return words or f"exit code {self._process.returncode}"
+
+    def _end(self) -> None:
+        self._process.kill()  # it has no state to lose
+        self._process.communicate()
+        self._stderr.close()
+
+
+LITERT = Runtime("ai-edge-litert", "ai_edge_litert.interpreter")  # the others are compared with it
+TENSORFLOW = Runtime("tensorflow", "tensorflow.lite.python.interpreter")
+
+
+def tflite_runtime(python: Path) -> Runtime:
+    """tflite-runtime, in the environment of the Python that has it."""
+    return Runtime("tflite-runtime", "tflite_runtime.interpreter", python)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a runtime's answers to `images` images compare with LiteRT's; shares are 0 to 1.
+
+    `agreement` is the share with the same top class, `identical` that with the same bits.
+    `identical_reference` is the latter on the reference kernels, which do not depend on the
+    processor, for the first images.
+    """
+
+    images: int
+    agreement: float
+    max_difference: float  # of any probability
+    identical: float
+    identical_reference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The peak of a process that has imported LiteRT, and its peak after running a model."""
+
+    idle_mib: float
+    peak_mib: float
+
+
+class Bench:
+    """LiteRT and those of `runtimes` that are available, each in a process that stays ready.
+
+    A context manager, which ends the processes. `versions` has the available runtimes,
+    `unreachable` the others and why.
+    """
+
+    def __init__(self, runtimes: Sequence[Runtime]) -> None:
+        self._stack, self._processes = ExitStack(), dict[Runtime, RuntimeProcess]()
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self.unreachable: dict[str, str] = {}
+        for runtime in (LITERT, *runtimes):
+            try:
+                self._processes[runtime] = self._stack.enter_context(RuntimeProcess(runtime))
+            except RuntimeUnreachable as error:
+                self.unreachable[runtime.name] = str(error)
+        self.versions = {each.name: found.version for each, found in self._processes.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def agreements(self, one: Candidate, images: Images) -> dict[str, Agreement]:
+        """By runtime, on images (n, height, width, 1); raises GateError where one fails."""
+        self._model(one).write_bytes(one.content)
+        chosen = images if one.variant.calibrated else images[::_PART]
+        np.save(self._folder / "images.npy", chosen)
+        np.save(self._folder / "few.npy", chosen[:_REFERENCE_IMAGES])
+        answers = {each: self._answers(each, one) for each in self._processes}
+        return {each.name: _agreement(answers[LITERT], answers[each]) for each in answers}
+
+    def latency_ms(
+        self, candidates: Sequence[Candidate], face: Images
+    ) -> dict[str, dict[str, dict[int, float]]]:
+        """The median for one `face` (1, height, width, 1), by variant, runtime and threads.
+
+        All take turns within one run, so that other work on the machine affects all alike. Call
+        `agreements` for each candidate before.
+        """
+        np.save(self._folder / "face.npy", face)
+        models = [self._model(each) for each in candidates]
+        for process in self._processes.values():
+            process.call("prepare", models, THREADS, self._folder / "face.npy")
+        turns = [
+            [process.call("time_each") for process in self._processes.values()]
+            for _ in range(_ROUNDS)
+        ]
+        shape = (_ROUNDS, len(self._processes), len(models), len(THREADS))
+        medians = (1000 * np.median(np.reshape(turns, shape), axis=0)).round(3).tolist()
+        return {
+            each.variant.name: {
+                runtime.name: dict(zip(THREADS, medians[i][j], strict=True))
+                for i, runtime in enumerate(self._processes)
+            }
+            for j, each in enumerate(candidates)
+        }
+
+    def memory(self, one: Candidate) -> Memory:
+        """Of a fresh process on LiteRT. Call `agreements` for the candidate before."""
+        with RuntimeProcess(LITERT) as fresh:
+            kib = fresh.call("peak_memory", self._model(one))
+        return Memory(*(round(each / _KIB_PER_MIB, 1) for each in kib))
+
+    def _answers(self, runtime: Runtime, one: Candidate) -> _Answers:
+        """The probabilities for the images, on default and on reference kernels."""
+        process, saved = self._processes[runtime], self._folder / "answers.npy"
+        found = []
+        for kernels, images in (("AUTO", "images.npy"), ("BUILTIN_REF", "few.npy")):
+            try:
+                process.call("answer", self._model(one), self._folder / images, kernels, saved)
+            except RuntimeUnreachable as error:
+                raise GateError(
+                    f"the {one.variant.name} model does not run on "
+                    f"{runtime.name} {process.version}: {error}"
+                ) from error
+            found.append(candidate.dequantized(one.content, np.load(saved)))
+        return found[0], found[1]
+
+    def _model(self, one: Candidate) -> Path:
+        return self._folder / f"{one.variant.name}.tflite"
+
+
+def _agreement(litert: _Answers, other: _Answers) -> Agreement:
+    same, same_reference = (
+        float((ours == theirs).all(axis=1).mean())
+        for ours, theirs in zip(litert, other, strict=True)
+    )
+    return Agreement(
+        images=len(litert[0]),
+        agreement=scores.agreement(litert[0], other[0]),
+        max_difference=float(np.abs(litert[0] - other[0]).max()),
+        identical=same,
+        identical_reference=same_reference,
+    )

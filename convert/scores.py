@@ -1,4 +1,4 @@
-"""Probabilities and true classes in, the figures a report quotes out. All rates are 0 to 1."""
+"""Accuracy, recall, agreement and divergence of answers; all rates are 0 to 1."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _OUTPUT_STEP = 1 / 256  # of a uint8 softmax
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well one model does; `recall` has one rate for each class, None for a class untested.
+    """The scores of one model.
 
-    `support` is how many images each class has.
+    `recall` has a rate for each class, None for one without images; `support` is the number of
+    images of each class.
     """
 
     accuracy: float
@@ -30,7 +31,7 @@ class Scores:
 
 
 def score(answers: Probabilities, truth: ClassIds) -> Scores:
-    """Score (n, classes) probabilities by their top class against (n,) true classes."""
+    """Score the top classes of probabilities (n, classes) against true classes (n,)."""
     counts = confusion(answers.argmax(axis=1), truth, answers.shape[1])
     hits, actual = counts.diagonal(), counts.sum(axis=1)
     recall = tuple(float(h / n) if n else None for h, n in zip(hits, actual, strict=True))
@@ -46,18 +47,23 @@ def score(answers: Probabilities, truth: ClassIds) -> Scores:
 
 
 def agreement(first: Probabilities, second: Probabilities) -> float:
-    """On which share of the samples two models have the same top class."""
+    """The share of the samples on which two models have the same top class."""
     return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
 
 
 def mean_kl(reference: Probabilities, candidate: Probabilities) -> float:
-    """Mean Kullback–Leibler divergence of `candidate` from `reference`, in nats.
+    """The mean of `divergences`, in nats."""
+    return float(divergences(reference, candidate).mean())
 
-    Both are floored at half a step of a uint8 output and scaled to sum to 1, so that what
-    eight bits cannot express counts neither as infinite nor as error.
+
+def divergences(reference: Probabilities, candidate: Probabilities) -> NDArray[np.float64]:
+    """The Kullback–Leibler divergence (n,) of each answer from the reference's, in nats.
+
+    Both are limited to at least half a step of a uint8 output and scaled to sum to 1, so that what
+    eight bits cannot express counts neither as infinite nor as an error.
     """
     p, q = _floored(reference), _floored(candidate)
-    return float((p * np.log(p / q)).sum(axis=1).mean())
+    return np.asarray((p * np.log(p / q)).sum(axis=1))
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

@@ -1,43 +1,51 @@
-"""The variants one network is converted to: how each stores weights, and what crosses its ends."""
+"""The variants a network can be converted to: how each stores weights, inputs and outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to quantize. `ends` is the dtype of input and output; pixels are 0–255 in all."""
+    """A way to quantize. `interface` is the dtype of input and output; pixels are always 0–255."""
 
     name: str
     weights: str
-    ends: str
+    interface: str
     calibrated: bool = False  # whether activations are quantized too, with ranges from samples
 
     @property
     def scheme(self) -> dict[str, str]:
-        """What `spec.json` says of it."""
+        """How `spec.json` describes it."""
         return {
             "scheme": self.name,
             "weights": self.weights,
-            "input": self.ends,
-            "output": self.ends,
+            "input": self.interface,
+            "output": self.interface,
         }
 
-    def path(self, target: Path) -> Path:
-        """Where this variant goes if the default one is `target`."""
-        return target if self is DEFAULT else target.with_suffix(f".{self.name}.tflite")
 
+FLOAT32 = Variant("float32", weights="float32", interface="float32")
+FLOAT16 = Variant("float16", weights="float16", interface="float32")
+DYNAMIC = Variant("dynamic", weights="int8", interface="float32")
+INT8 = Variant("int8", weights="int8 per channel", interface="uint8", calibrated=True)
 
-FLOAT32 = Variant("float32", weights="float32", ends="float32")
-FLOAT16 = Variant("float16", weights="float16", ends="float32")
-DYNAMIC = Variant("dynamic", weights="int8", ends="float32")
-INT8 = Variant("int8", weights="int8 per channel", ends="uint8", calibrated=True)
-
-DEFAULT = INT8
 CHOICES: Mapping[str, tuple[Variant, ...]] = {
-    DEFAULT.name: (DEFAULT,),
+    "int8": (INT8,),
+    "float16": (FLOAT16,),
+    "dynamic": (DYNAMIC,),
+    "float32": (FLOAT32,),
     "all": (FLOAT32, FLOAT16, DYNAMIC, INT8),
 }
+
+
+def paths(chosen: Sequence[Variant], target: Path) -> list[Path]:
+    """Where each variant is written: `target` is int8, or a variant made alone."""
+    return [
+        target
+        if variant is INT8 or len(chosen) == 1
+        else target.with_suffix(f".{variant.name}.tflite")
+        for variant in chosen
+    ]

@@ -17,7 +17,7 @@ from support.xnnpack import XNNPACK_INT8
 
 from benchmarks.architectures import multiply_adds
 from benchmarks.candidates import CANDIDATES, Candidate, fold_plain, plain
-from convert import graph, quantize, variants
+from convert import quantize, tflite, variants
 
 # Keras reads TensorFlow's variables in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -63,7 +63,7 @@ def test_each_is_all_integer_with_fast_kernels(
     candidate: Candidate, pixels: NDArray[np.uint8]
 ) -> None:
     network = candidate.fold(candidate.build())
-    described = graph.read(quantize.to_tflite(network, pixels, variants.INT8))
+    described = tflite.read(quantize.to_tflite(network, pixels, variants.INT8))
     assert described.float_operators == ()
     used = {operator.name for operator in described.operators}
     assert used - XNNPACK_INT8 <= {"RESHAPE", "SOFTMAX"}

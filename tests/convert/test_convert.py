@@ -1,4 +1,4 @@
-"""The converter on a real, tiny network: what it writes, what it reports, what it can show."""
+"""The converter on a real, tiny network: model files, variants and `inspect`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from support.stripes import SPEC, stripes
 from support.xnnpack import XNNPACK_INT8
 
 from convert import __main__ as cli
-from convert import candidate, container, graph, metadata, network, quantize, runtimes, variants
+from convert import candidate, metadata, network, quantize, tflite, variants
 from convert import export_folder as exports
 from convert.errors import ConvertError
 from edge_daemon.vision.interpreter import Interpreter
+from edge_daemon.vision.model_file import read_model_file
 from train import architectures
 
 # https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/delegates/xnnpack/README.md
@@ -59,7 +60,7 @@ class TestConvertedFile:
             assert steps.sum() * answer["quantization"][0] == pytest.approx(1, abs=0.02)
 
     def test_is_integer_throughout_with_batch_normalization_folded(self, converted: Path) -> None:
-        described = graph.read(converted.read_bytes())
+        described = tflite.read(converted.read_bytes())
         assert {tensor.dtype for tensor in described.tensors} <= {"UINT8", "INT8", "INT32"}
         counts = {operator.name: operator.count for operator in described.operators}
         # One MUL and one ADD are the rescaling; SHAPE or PACK would mean an open batch.
@@ -88,14 +89,14 @@ class TestConvertedFile:
 
     def test_carries_its_own_answers_to_drawn_faces(self, converted: Path) -> None:
         content = converted.read_bytes()
-        with np.load(io.BytesIO(container.read_files(content)["goldens.npz"])) as goldens:
+        with np.load(io.BytesIO(tflite.read_files(content)["goldens.npz"])) as goldens:
             faces, expected = goldens["faces"], goldens["scores"]
         assert (faces.shape, faces.dtype) == ((14, 48, 48, 1), np.uint8)
         assert len(np.unique(faces.reshape(14, -1), axis=0)) == 14
         assert np.array_equal(candidate.probabilities(content, faces), expected)
 
     def test_carries_standard_metadata(self, converted: Path) -> None:
-        notes = container.read_metadata(converted.read_bytes())
+        notes = tflite.read_metadata(converted.read_bytes())
         assert notes is not None
         assert (notes.name, notes.version) == ("stripes", "1.2.3")
         assert notes.description == SPEC["description"]
@@ -140,14 +141,14 @@ class TestVariants:
     @pytest.mark.parametrize("name", ["float32", "float16", "dynamic"])
     def test_float_ends_take_raw_pixels(self, name: str, converted: Path) -> None:
         content = converted.with_suffix(f".{name}.tflite").read_bytes()
-        described = graph.read(content)
+        described = tflite.read(content)
         assert (described.inputs[0].dtype, described.inputs[0].shape) == ("FLOAT32", (1, 48, 48, 1))
         assert described.outputs[0].dtype == "FLOAT32"
         images, classes = stripes(70, seed=3)
         answers = candidate.probabilities(content, images)
         assert (answers.argmax(axis=1) == classes).mean() > 0.9
         assert answers.sum(axis=1) == pytest.approx(1, abs=1e-3)
-        spec = json.loads(container.read_files(content)["spec.json"])
+        spec = json.loads(tflite.read_files(content)["spec.json"])
         assert spec["quantization"]["scheme"] == name
         assert "calibration_samples" not in spec["quantization"]
 
@@ -164,33 +165,42 @@ class TestVariants:
     def test_our_architectures_are_all_integer_with_fast_kernels(self, name: str) -> None:
         model = architectures.ARCHITECTURES[name]()
         content = quantize.to_tflite(model, stripes(2, seed=1)[0], variants.INT8)
-        described = graph.read(content)
+        described = tflite.read(content)
         assert described.float_operators == ()
         used = {operator.name for operator in described.operators}
         # RESHAPE only renames; SOFTMAX has no such kernel, and seven values to work on.
         assert used - XNNPACK_INT8 <= {"RESHAPE", "SOFTMAX"}
 
-    def test_no_operator_is_newer_than_the_oldest_runtime_we_serve(self, converted: Path) -> None:
-        for path in converted.parent.glob("*.tflite"):
-            oldest = runtimes.oldest_for_all(graph.read(path.read_bytes()).operators)
-            assert oldest is not None
-            assert tuple(map(int, oldest.split("."))) <= (2, 14, 0)
+    def test_a_variant_alone_is_the_model_that_the_daemon_runs(
+        self, export_dir: Path, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "x.tflite"
+        assert cli.main([str(export_dir), "-o", str(target), "--variants", "float16"]) == 0
+        spec = json.loads(tflite.read_files(target.read_bytes())["spec.json"])
+        assert spec["quantization"]["scheme"] == "float16"
+        report = json.loads(target.with_suffix(".report.json").read_text(encoding="utf-8"))
+        assert list(report["variants"]) == ["float16"]
+        assert report["layers"] == []
+        model = read_model_file(target)
+        assert model.labels == LABELS
+        answers = Interpreter(target).run(stripes(1, seed=2)[0].astype(np.float32))
+        assert answers[0].sum() == pytest.approx(1, abs=1e-3)
 
-    def test_release_is_the_one_tensorflow_itself_notes(self, converted: Path) -> None:
-        for path in converted.parent.glob("*.tflite"):
-            content = path.read_bytes()
-            unpacked = graph.unpack(content)
-            (noted,) = [
-                bytes(unpacked.buffers[entry.buffer].data).rstrip(b"\0").decode()
-                for entry in unpacked.metadata
-                if entry.name == b"min_runtime_version"
-            ]
-            assert runtimes.oldest_for_all(graph.read(content).operators) == noted
-
-    def test_an_operator_of_the_future_is_of_unknown_age(self) -> None:
-        future = [graph.Operator("CONV_2D", 99, 1), graph.Operator("ADD", 1, 1)]
-        assert [runtimes.oldest(operator) for operator in future] == [None, "1.5.0"]
-        assert runtimes.oldest_for_all(future) is None
+    def test_a_model_of_other_weights_is_kept(
+        self, export_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        target = tmp_path / "x.tflite"
+        shipped = (ROOT / "models" / "expression.tflite").read_bytes()
+        target.write_bytes(shipped)
+        command = [str(export_dir), "-o", str(target)]
+        assert cli.main(command) == 0
+        previous = tmp_path / "x.previous.tflite"
+        assert f"has other weights; it is kept as {previous}." in capsys.readouterr().out
+        assert previous.read_bytes() == shipped
+        previous.unlink()
+        assert cli.main(command) == 0  # the same weights again
+        assert "other weights" not in capsys.readouterr().out
+        assert not previous.exists()
 
 
 class TestInspect:
@@ -202,7 +212,7 @@ class TestInspect:
         for wanted in (
             "disgust",
             "CONV_2D version 3 ×2",
-            '"margin": 0.2',
+            '"side": 1.12',
             "UINT8 1×48×48×1",
             "not text",
         ):
@@ -238,11 +248,11 @@ class TestInspect:
     def test_shows_a_model_whose_tensors_have_no_names(
         self, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        model = graph.unpack(converted.read_bytes())
+        model = tflite.unpack(converted.read_bytes())
         for tensor in model.subgraphs[0].tensors:
             tensor.name = None
         nameless = tmp_path / "nameless.tflite"
-        nameless.write_bytes(graph.pack(model))
+        nameless.write_bytes(tflite.pack(model))
         assert cli.main(["inspect", str(nameless)]) == 0
         assert "  unnamed: UINT8 1×48×48×1, scale 1, zero point 0" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from support.stripes import keras, stripes
 
-from convert import candidate, graph, quantize, variants
+from convert import candidate, quantize, tflite, variants
 
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -39,7 +39,7 @@ def on_reference_kernels(content: bytes) -> NDArray[np.uint8]:
 
 def layers_of(content: bytes) -> list[tuple[NDArray[np.int8], NDArray[np.int32], Any]]:
     """Weights, bias and factors of each operator that has them."""
-    model = graph.unpack(content)
+    model = tflite.unpack(content)
     subgraph = model.subgraphs[0]
     found = []
     for operator in subgraph.operators:
@@ -96,7 +96,7 @@ def test_sums_are_odd_and_factors_just_below_powers_of_two(converted: Path) -> N
 
 def test_fast_and_reference_kernels_answer_alike(converted: Path) -> None:
     content = converted.read_bytes()
-    exact = candidate.real(content, on_reference_kernels(content))
+    exact = candidate.dequantized(content, on_reference_kernels(content))
     off = np.abs(candidate.probabilities(content, STRIPES) - exact)
     # Their softmax differs, which is the last operator, in one level at times.
     assert off.max() <= 1 / 256
@@ -114,7 +114,7 @@ def test_the_network_stays_the_same(body: Any) -> None:
 
 def test_a_mean_becomes_part_of_the_convolution_after_it() -> None:
     content = quantize.to_tflite(network(mean_then_convolution), SQUARES, variants.INT8)
-    described = graph.read(content)
+    described = tflite.read(content)
     assert {operator.name for operator in described.operators} == {
         *("QUANTIZE", "MUL", "ADD", "CONV_2D", "RESHAPE", "SOFTMAX")
     }

@@ -6,9 +6,9 @@ import json
 import zipfile
 from pathlib import Path
 
-from convert import contract, goldens
-from convert.container import seal
+from convert import contract
 from convert.quantize import to_tflite
+from convert.tflite import seal
 from convert.variants import FLOAT32
 from support.stripes import keras, stripes
 
@@ -26,4 +26,4 @@ def slow_model(shipped: Path) -> bytes:
         x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
     outputs = layers.Dense(7, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     model = to_tflite(keras.Model(inputs, outputs), stripes(7, seed=1)[0], FLOAT32)
-    return seal(model, contract.notes(spec), contract.files(spec, goldens.make(model, 48, 48)))
+    return seal(model, contract.notes(spec), contract.files(spec, contract.goldens(model, 48, 48)))

@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {
     "architecture": "tiny",
     "input": {"height": 48, "width": 48, "channels": 1, "color": "gray", "range": [0, 255]},
     "labels": list(LABELS),
-    "crop": {"margin": 0.2},
+    "crop": {"side": 1.12, "eyes": [0.5, 0.4], "box": [0.5, 0.55]},
     "resize": "area",
     "metrics": {"accuracy": 1.0},
 }

@@ -1,36 +1,48 @@
-"""The bytes of a `.tflite` file in, a plain list of its tensors and operators out.
+"""Reads and writes `.tflite` files: tensors, operators, metadata and associated files.
 
-Field meanings: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+Fields of the flatbuffer: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+
+The metadata is stored in the flatbuffer as the buffer "TFLITE_METADATA". The associated files
+follow the flatbuffer as a zip archive, which any zip reader finds from the end of the file, while
+the runtime reads the flatbuffer from its start
+(https://ai.google.dev/edge/litert/conversion/tensorflow/metadata).
 """
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from convert import metadata
 from convert.errors import ConvertError
+
+METADATA_NAME = b"TFLITE_METADATA"
 
 _IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in TFLite's schema
-# What reading a flatbuffer with wrong offsets ends in.
+# What reading a flatbuffer with wrong offsets raises.
 _DAMAGES = (struct.error, ValueError, IndexError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor; `scale` and `zero_point` are None where it has none or one for each channel."""
+    """One tensor; `scale` and `zero_point` are None without quantization or with it per channel."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     scale: float | None
     zero_point: int | None
-    channels: int  # how many scales it has
+    channels: int  # the number of scales
 
     @property
     def is_float(self) -> bool:
@@ -48,18 +60,18 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The main subgraph: its ends, all its tensors, and its operators by first use."""
+    """The main subgraph: inputs, outputs, all tensors, and operators in order of first use."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     float_operators: tuple[str, ...]  # names of those that read or write floating point
-    computed: tuple[str, ...]  # names of the tensors that operators write, by first use
+    computed: tuple[str, ...]  # names of the tensors that operators write, in order
 
 
 def unpack(content: bytes) -> Any:
-    """The schema's own object (`ModelT`) for `content`; `ConvertError` if it is no TFLite model."""
+    """The schema's own object (`ModelT`); raises ConvertError for another file."""
     if content[4:8] != _IDENTIFIER:
         raise ConvertError("this is not a TFLite model")
     try:
@@ -76,7 +88,7 @@ def pack(model: Any) -> bytes:
 
 
 def read(content: bytes) -> Graph:
-    """List what the main subgraph of a model holds; `ConvertError` if it is no TFLite model."""
+    """List what the main subgraph has; raises ConvertError for another file."""
     try:
         return _main_graph(unpack(content))
     except _DAMAGES as error:
@@ -125,7 +137,7 @@ def _zero_point(quantization: Any) -> int:
 def _operator(code: Any) -> tuple[str, int]:
     if code.customCode is not None:
         return f"CUSTOM {code.customCode.decode()}", code.version
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # the old field is one byte
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # the old field has one byte
     return _name_of(schema.BuiltinOperator, builtin), code.version
 
 
@@ -133,8 +145,68 @@ def _name_of(enum: type, value: int) -> str:
     return next((name for name, number in vars(enum).items() if number == value), str(value))
 
 
+def seal(model: bytes, notes: metadata.Metadata, files: Mapping[str, bytes]) -> bytes:
+    """Add metadata and associated `files` to a model; equal inputs give equal bytes."""
+    unpacked = unpack(model)
+    unpacked.buffers.append(_buffer(metadata.pack(notes)))
+    unpacked.metadata = [entry for entry in unpacked.metadata or [] if entry.name != METADATA_NAME]
+    unpacked.metadata.append(_entry(len(unpacked.buffers) - 1))
+    return _with_zip(pack(unpacked), files)
+
+
+def read_metadata(content: bytes) -> metadata.Metadata | None:
+    """The metadata inside a model; None where it has none."""
+    unpacked = unpack(content)
+    for entry in unpacked.metadata or []:
+        if entry.name == METADATA_NAME:
+            return metadata.unpack(_content(unpacked.buffers, entry.buffer))
+    return None
+
+
+def read_files(content: bytes) -> dict[str, bytes]:
+    """The associated files of a model by name; empty where it has none."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile as error:
+        raise ConvertError(f"the files inside the model are damaged: {error}") from error
+
+
+def _content(buffers: Sequence[schema.BufferT], index: int) -> bytes:
+    if index >= len(buffers) or buffers[index].data is None:
+        raise ConvertError("the model's metadata is damaged")
+    return bytes(buffers[index].data)
+
+
+def _buffer(content: bytes) -> schema.BufferT:
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    return buffer
+
+
+def _entry(buffer: int) -> schema.MetadataT:
+    entry = schema.MetadataT()
+    entry.name = METADATA_NAME
+    entry.buffer = buffer
+    return entry
+
+
+def _with_zip(content: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Append `files` uncompressed, so that C++ readers can map them, and with a fixed date."""
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01
+            info.create_system = 3  # Unix, whatever wrote it
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data)
+    return stream.getvalue()
+
+
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
-    """A builder that aligns byte vectors as the schema asks; Python's code leaves that out."""
+    """Aligns byte vectors as the schema requires, which the generated Python code does not."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
         alignment = _BUFFER_ALIGNMENT if elemSize == 1 else alignment

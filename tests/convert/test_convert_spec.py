@@ -1,0 +1,88 @@
+"""The check of `spec.json` that the converter and the daemon share through a JSON schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.stripes import SPEC
+
+from convert import __main__ as cli
+from convert import export_folder, tflite
+from convert.errors import ConvertError
+from edge_daemon.vision.interpreter import ModelError
+from edge_daemon.vision.model_file import read_model_file
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ACCEPTED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "as it is": lambda spec: None,
+    "other labels": lambda spec: spec.update(labels=["ruhig", "笑", "böse", "d", "e", "f", "g"]),
+    "no resize": lambda spec: spec.pop("resize"),
+    "no metrics": lambda spec: spec.pop("metrics"),
+    "a wide crop": lambda spec: spec.update(crop={"side": 2, "eyes": [0.5, 0.3], "box": [0, 1]}),
+}
+REFUSED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another schema": lambda spec: spec.update(schema=2),
+    "a crop without eyes": lambda spec: spec["crop"].pop("eyes"),
+    "a crop of words": lambda spec: spec["crop"].update(side="wide"),
+    "one number for a point": lambda spec: spec["crop"].update(box=[0.5]),
+    "no width": lambda spec: spec["input"].pop("width"),
+}
+
+
+def spec_with(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    spec: dict[str, Any] = json.loads(json.dumps(SPEC))
+    change(spec)
+    return spec
+
+
+def sealed(converted: Path, spec: dict[str, Any], target: Path) -> Path:
+    """The converted model with another spec inside."""
+    content = converted.read_bytes()
+    notes, files = tflite.read_metadata(content), tflite.read_files(content)
+    assert notes is not None
+    bare = content[: content.index(b"PK\x03\x04")]
+    target.write_bytes(tflite.seal(bare, notes, files | {"spec.json": json.dumps(spec).encode()}))
+    return target
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_what_the_converter_accepts_the_daemon_runs(
+    case: str, broken_dir: Path, converted: Path, tmp_path: Path
+) -> None:
+    spec = spec_with(ACCEPTED[case])
+    (broken_dir / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    assert export_folder.read(broken_dir).spec == spec
+    model = read_model_file(sealed(converted, spec, tmp_path / "x.tflite"))
+    assert list(model.labels) == spec["labels"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_daemon_refuses_the_converter_refuses(
+    case: str, broken_dir: Path, converted: Path, tmp_path: Path
+) -> None:
+    spec = spec_with(REFUSED[case])
+    (broken_dir / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    with pytest.raises(ConvertError, match=r"spec\.json: "):
+        export_folder.read(broken_dir)
+    with pytest.raises(ModelError):
+        read_model_file(sealed(converted, spec, tmp_path / "x.tflite"))
+
+
+def test_what_an_external_network_omits_has_a_default(
+    broken_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    omitted = ("schema", "crop", "version", "description", "author", "license", "resize")
+    spec = {key: value for key, value in SPEC.items() if key not in omitted}
+    (broken_dir / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    target = tmp_path / "x.tflite"
+    assert cli.main([str(broken_dir), "-o", str(target), "--variants", "float16"]) == 0
+    output = capsys.readouterr().out
+    assert "spec.json has no 'crop': using " in output
+    model = read_model_file(target)
+    assert model.crop.side == 1.12
+    assert model.name == "stripes"
