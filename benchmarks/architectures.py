@@ -1,12 +1,12 @@
-"""Which architecture a compact network should have: FER2013 in, a table of trained candidates out.
+"""Trains candidates for the compact network's architecture and compares them.
 
     python -m benchmarks.architectures DATASET --epochs 12
     (make bench-architectures DATA= EPOCHS=)
 
-Trains every candidate with the recipe of `compact`, only shorter and without the average of the
-weights, which would lag behind; converts it by `python -m convert`, and times the int8 files in
-turn on one thread. The same command goes on where it was stopped. Networks stay in
-exports/architectures; the table is benchmarks/architectures.json and .md.
+Trains every candidate with the recipe of `compact`, only shorter, on the labels alone and without
+the average of the weights, which would lag behind; converts it by `python -m convert`, and times
+the int8 files in turn on one thread. The same command continues where it was stopped. Networks stay
+in exports/architectures; the table is benchmarks/architectures.json and .md.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # only now: it reads the environment
 
 from benchmarks.candidates import CANDIDATES, Candidate
-from train.batches import Taught
+from train.evaluate import evaluate
 from train.export import commit, export
 from train.fit import compiled, fit
+from train.loading import keras_classifier
 from train.progress import duration
 from train.recipe import Recipe
-from train.run import teach
-from train.scores import score
 from train.selection import Selection, select
-from train.trained import keras_classifier
+from train.targets import TrainingSet, make_training_set
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "compact"
@@ -64,14 +63,14 @@ def main() -> int:
     """Train, convert and time the candidates; 0 when the table is written, else 2."""
     options = _parser().parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a log file tells of the epoch it is in
+        sys.stdout.reconfigure(line_buffering=True)  # a log file is up to date
     try:
         compare(options.dataset, options.epochs, options.output)
     except (TrainError, subprocess.CalledProcessError) as error:
         print(f"benchmarks.architectures: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last epoch.", file=sys.stderr)
+        print("\nstopped; the same command continues after the last epoch.", file=sys.stderr)
         return 130
     return 0
 
@@ -79,24 +78,24 @@ def main() -> int:
 def compare(dataset: Path, epochs: int, output: Path) -> None:
     """Write the table, and under `output`/`epochs`-epochs what it is made from."""
     splits, votes = read_dataset(dataset), read_votes_beside(dataset)
-    blend = None if "Training" in votes else 0.0
-    recipe = Recipe.of(BASE, epochs=epochs, votes=blend, average=0.0)
+    recipe = Recipe.of(BASE, epochs=epochs, votes_head=0.0, average=0.0)
     chosen = select(splits, votes, recipe.seed)
-    print(chosen.said)
-    taught = teach(splits["Training"], votes.get("Training"), chosen, recipe)
-    step_s = time_steps(taught, recipe)
-    steps = epochs * math.ceil(len(taught.x) / recipe.batch_size)
+    print(chosen.summary)
+    training = make_training_set(chosen, None, recipe)
+    step_s = time_steps(training, recipe)
+    steps = epochs * math.ceil(len(training.x) / recipe.batch_size)
     print(f"{epochs} epochs of each take about {duration(steps * sum(step_s.values()))} together")
     folder = output / f"{epochs}-epochs"
     networks = {
-        each.name: trained(each, taught, chosen, recipe, folder / each.name) for each in CANDIDATES
+        each.name: trained(each, training, chosen, recipe, folder / each.name)
+        for each in CANDIDATES
     }
     models = {each.name: folder / f"{each.name}.tflite" for each in CANDIDATES}
     reports = {name: converted(folder / name, models[name]) for name in models}
     invoke_ms = time_models(models)
     result = {
         "recipe": asdict(recipe),
-        "training_faces": len(taught.x),
+        "training_faces": len(training.x),
         "test_faces": len(chosen.validation.y),
         "split": chosen.validation.name,
         "commit": commit(),
@@ -112,10 +111,10 @@ def compare(dataset: Path, epochs: int, output: Path) -> None:
     write(result, ROOT / "benchmarks")
 
 
-def time_steps(taught: Taught, recipe: Recipe) -> dict[str, float]:
+def time_steps(training: TrainingSet, recipe: Recipe) -> dict[str, float]:
     """Median seconds of a training step by candidate; they take turns within one run."""
     part = slice(recipe.batch_size)
-    batch = taught.x[part], taught.targets[part], taught.weights[part]
+    batch = training.x[part], training.targets[part], training.weights[part]
     models = {each.name: compiled(each.build(), recipe, TIMED_STEPS) for each in CANDIDATES}
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(WARM_UP_STEPS + TIMED_STEPS):
@@ -128,27 +127,17 @@ def time_steps(taught: Taught, recipe: Recipe) -> dict[str, float]:
 
 
 def trained(
-    candidate: Candidate, taught: Taught, chosen: Selection, recipe: Recipe, folder: Path
+    candidate: Candidate, training: TrainingSet, chosen: Selection, recipe: Recipe, folder: Path
 ) -> keras.Model:
     """The folded network of the best epoch, exported to `folder`."""
     recipe = replace(recipe, architecture=candidate.name)
     keras.utils.set_random_seed(recipe.seed)
     network = candidate.build()
     print(f"{candidate.name}: {candidate.title}, {network.count_params():,} parameters")
-    fit(network, taught, chosen.validation, recipe, folder / "work")
+    fit(network, training, chosen.validation, recipe, folder / "work")
     folded = candidate.fold(network)
-    validation = chosen.validation
-    predicted = keras_classifier(folded)(validation.x).argmax(axis=1)
-    said = {"split": validation.name, "labels": "FER2013", "temperature": 1.0}
-    export(
-        folded,
-        recipe,
-        name=candidate.name,
-        folder=folder,
-        training=chosen.training,
-        test=validation,
-        metrics=said | score(validation.y, predicted),
-    )
+    metrics = evaluate(keras_classifier(folded), chosen.validation)
+    export(folded, recipe, chosen, metrics, name=candidate.name, folder=folder)
     return folded
 
 

@@ -1,6 +1,6 @@
-"""`python -m train`: `fit` and `distil` write an export, `explore` and `evaluate` a page.
+"""`python -m train`: `fit` and `distil` write exports, `explore` and `evaluate` reports.
 
-Each takes a dataset; `evaluate` also an export or a TFLite file, which its page is about.
+Each takes a dataset; `evaluate` also takes an export or a TFLite file, which it reports on.
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ import sys
 import tempfile
 from pathlib import Path
 
-from train.dataset import Split, describe, read_dataset
+from train.dataset import FER2013, LABELS, Split, describe, read_dataset
 from train.errors import TrainError
-from train.ferplus import read_votes_beside
+from train.ferplus import Votes, read_votes_beside
 
-DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip] or a folder"
-# The options that change a recipe, by its names for them.
+DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip], or a folder or .zip of class folders"
+# The options that change a recipe, by the names of its fields.
 RECIPE_OPTIONS = (
-    "epochs", "seed", "learning_rate", "votes", "votes_head", "balance", "mixup", "average",
-    "precision",
-    "teacher", "teachers", "teacher_temperature", "taught",
+    "epochs", "seed", "learning_rate", "votes_head", "balance", "mixup", "average", "precision",
+    "teacher", "teachers", "teacher_temperature", "teacher_share",
 )  # fmt: skip
 ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 when all is written, 2 where the user has to mend something."""
+    """Run the command; 0 when everything is written, 2 where the user has to fix something."""
     options = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a log file tells of the epoch it is in
+        sys.stdout.reconfigure(line_buffering=True)  # so that a log file is up to date
     try:
-        splits = read_dataset(options.dataset)
+        splits = read_dataset(options.dataset, options.labels, strict=options.strict)
         for split in splits.values():
             print(describe(split))
         options.action(splits, options)
@@ -42,19 +41,22 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         where, what = error.filename or options.output, error.strerror or error
-        print(f"train: {where}: {what}; mend that and run the same command again.", file=sys.stderr)
+        print(f"train: {where}: {what}; fix that and run the same command again.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntrain: stopped; the same command goes on from the last epoch.", file=sys.stderr)
+        print(
+            "\ntrain: stopped; the same command continues after the last whole epoch.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
 
 def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
-    """Write the page about the dataset."""
+    """Write the report on the dataset."""
     from train.explore import explore  # noqa: PLC0415
 
-    summary = explore(splits, read_votes_beside(options.dataset), options.output)
+    summary = explore(splits, _votes(splits, options.dataset), options.output)
     for name, copies in summary["copies"].items():
         print(f"{name}: {copies['exact']} exact copies, {copies['exact_or_near']} with near ones")
     print(
@@ -65,10 +67,10 @@ def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
 
 
 def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
-    """Train, evaluate and export as `options` say."""
+    """Train, evaluate and export with `options`."""
     folder = options.output / options.name
     _check_writable(folder)
-    # Keras is imported only now, so that a wrong dataset is reported at once.
+    # Keras is imported only here, so that a wrong dataset is reported at once.
     from train.devices import Cluster, use_all_devices  # noqa: PLC0415
     from train.run import run  # noqa: PLC0415
 
@@ -77,7 +79,7 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
         use_all_devices(Cluster(*hosts) if options.coordinator else None)
     run(
         splits,
-        read_votes_beside(options.dataset),
+        _votes(splits, options.dataset),
         architecture=options.arch,
         changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
         start=options.start,
@@ -87,28 +89,29 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     )
 
 
+def _votes(splits: dict[str, Split], dataset: Path) -> dict[str, Votes]:
+    """FER+'s votes beside the dataset, if it is FER2013."""
+    return read_votes_beside(dataset) if splits["Training"].dataset == FER2013 else {}
+
+
 def _check_writable(folder: Path) -> None:
-    """Make `folder`; raises OSError where nothing can be written, before hours of training."""
+    """Make `folder`; raises OSError before hours of training if it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
-    """Write the page about a network, and its model card if asked."""
-    from train.examine import examine  # noqa: PLC0415
+    """Write the report on a network, and its model card if asked."""
+    from train.evaluate import evaluate_file  # noqa: PLC0415
 
-    folder = options.output / options.network.name / options.split
-    metrics = examine(
+    folder = evaluate_file(
         options.network,
         splits,
-        read_votes_beside(options.dataset),
+        _votes(splits, options.dataset),
         split_name=options.split,
-        folder=folder,
+        output=options.output,
         card=options.card,
-    )
-    print(
-        f"{options.split}: accuracy {metrics['accuracy']:.2%}, macro-F1 {metrics['macro_f1']:.3f}"
     )
     print("\n".join(f"wrote {path}" for path in (folder / "index.html", options.card) if path))
 
@@ -120,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a network and export it")
     _add_training(fit)
     fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
-    fit.add_argument("--start", type=Path, metavar="FILE", help="a .tflite file to go on from")
+    fit.add_argument(
+        "--start", type=Path, metavar="FILE", help="an export or .tflite file to start from"
+    )
     fit.add_argument("--coordinator", help="host:port of the first of several hosts")
     fit.add_argument("--processes", type=_positive, help="how many hosts there are")
     fit.add_argument("--process", type=int, help="which of them this is, from 0")
@@ -132,43 +137,71 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--teachers", type=_positive, default=3, help="how many of them")
     distil.add_argument("--teacher-epochs", type=_positive, default=120)
     distil.add_argument("--teacher-temperature", type=_temperature, default=3.0)
-    distil.add_argument("--taught", type=_share, default=0.7, help="the answers' share of the loss")
+    distil.add_argument(
+        "--teacher-share", type=_share, default=0.7, help="share of the loss of their answers"
+    )
     distil.set_defaults(arch="compact", coordinator=None, start=None)
 
-    explore = commands.add_parser("explore", help="write a page about a dataset")
+    explore = commands.add_parser("explore", help="write a report on a dataset")
     explore.set_defaults(action=run_explore)
-    explore.add_argument("dataset", type=Path, help=DATASET_HELP)
+    _add_dataset(explore)
     explore.add_argument("--output", type=Path, default=Path("exports/explore"))
 
-    evaluate = commands.add_parser("evaluate", help="write a page about a trained network")
+    evaluate = commands.add_parser("evaluate", help="write a report on a trained network")
     evaluate.set_defaults(action=run_evaluate)
     evaluate.add_argument("network", type=Path, help="a folder that fit wrote, or a .tflite file")
-    evaluate.add_argument("dataset", type=Path, help=DATASET_HELP)
-    evaluate.add_argument("--split", default="PublicTest", help="default: %(default)s")
-    evaluate.add_argument("--card", type=Path, help="write the model card of a .tflite file here")
+    _add_dataset(evaluate)
+    evaluate.add_argument("--split", help="default: PublicTest, or what there is instead")
+    evaluate.add_argument("--card", type=Path, help="write a .tflite file's model card here")
     evaluate.add_argument("--output", type=Path, default=Path("exports/evaluate"))
     return parser
 
 
-def _add_training(command: argparse.ArgumentParser) -> None:
-    """What `fit` and `distil` share; an option not given leaves the recipe as it is."""
-    own = "default: the recipe's own"
-    command.set_defaults(action=run_fit)
+def _add_dataset(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", type=Path, help=DATASET_HELP)
+    command.add_argument(
+        "--labels",
+        type=_labels,
+        default=LABELS,
+        metavar="A,B,…",
+        help=f"the classes, in order (default: {','.join(LABELS)})",
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="refuse pictures in color or not of 48×48 pixels"
+    )
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    """Add the options of `fit` and `distil`; one not given leaves the recipe's default."""
+    own = "default: the recipe's"
+    command.set_defaults(action=run_fit)
+    _add_dataset(command)
     command.add_argument("--name", default="expression", help="name of the export")
     command.add_argument("--output", type=Path, default=Path("exports"))
     command.add_argument("--epochs", type=_positive, help=own)
     command.add_argument("--seed", type=int, help=own)
     command.add_argument("--learning-rate", type=_rate, help=f"the largest; {own}")
-    command.add_argument("--votes", type=_share, help=f"FER+'s share of the targets; {own}")
     command.add_argument(
-        "--votes-head", type=_share, help=f"the loss's share of a head that learns them; {own}"
+        "--votes-head",
+        type=_share,
+        help=f"share of the loss of a second head, for FER+'s votes, 0 for none; {own}",
     )
     command.add_argument("--balance", type=_share, help=f"1 weighs all classes alike; {own}")
     command.add_argument("--mixup", type=_share, help=f"mixup's alpha, 0 for none; {own}")
-    command.add_argument("--average", type=_share, help=f"the weights' moving average; {own}")
+    command.add_argument(
+        "--average", type=_share, help=f"momentum of the weights' moving average; {own}"
+    )
     command.add_argument("--precision", choices=("float32", "mixed_bfloat16"), help=own)
     command.add_argument("--devices", choices=("one", "all"), default="one")
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = tuple(label.strip() for label in text.split(","))
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two or more different words")
+    if wrong := [label for label in labels if label.split() != [label] or label == "uncertain"]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} cannot be the name of a class")
+    return labels
 
 
 def _share(text: str) -> float:

@@ -1,6 +1,6 @@
-"""The networks: each takes raw gray pixels 0–255 (n, 48, 48, 1) and gives 7 probabilities.
+"""The networks: each takes raw gray pixels 0–255 (n, 48, 48, 1) and answers with probabilities.
 
-Rescaling is the first layer of each, so that what is exported needs no preprocessing.
+Rescaling is the first layer of each, so that the exported network needs no preprocessing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-CLASSES = 7
+CLASSES = 7  # of FER2013; each network takes another number too
 INPUT_SHAPE = (48, 48, 1)
 
 
-def seed() -> keras.Model:
-    """The seed project's network: 4 convolution layers, then 2 fully connected ones.
+def seed(classes: int = CLASSES) -> keras.Model:
+    """The seed project's network: 4 convolution layers, then 2 dense ones.
 
     Convolutions of 64 (3×3), 128 (5×5), 512 (3×3) and 512 (3×3) filters, each with batch
     normalization, ReLU, 2×2 max pooling and dropout; then 256 and 512 units. 4.5 M parameters.
@@ -34,11 +34,11 @@ def seed() -> keras.Model:
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
         x = layers.Dropout(0.25)(x)
-    x = layers.Dense(CLASSES, activation="softmax", dtype="float32")(x)
+    x = layers.Dense(classes, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, x, name="seed")
 
 
-def compact() -> keras.Model:
+def compact(classes: int = CLASSES) -> keras.Model:
     """A residual network of plain 3×3 convolutions (He et al., arXiv:1512.03385), 0.7 M weights.
 
     A 24-filter stem, then two blocks each of 32, 64 and 128 filters, each stage at half the
@@ -50,10 +50,10 @@ def compact() -> keras.Model:
     for filters in (32, 64, 128):
         x = _residual(x, filters, stride=2)
         x = _residual(x, filters, stride=1)
-    return keras.Model(inputs, _head(x, dropout=0.3), name="compact")
+    return keras.Model(inputs, _head(x, classes, dropout=0.3), name="compact")
 
 
-def resnet18(width: int = 64, name: str = "resnet18") -> keras.Model:
+def resnet18(classes: int = CLASSES, width: int = 64, name: str = "resnet18") -> keras.Model:
     """A teacher: ResNet-18 (He et al., arXiv:1512.03385) for 48×48 pixels, 11 M weights.
 
     The stem keeps the full size and has no pooling; `width` is its number of filters.
@@ -63,15 +63,15 @@ def resnet18(width: int = 64, name: str = "resnet18") -> keras.Model:
     for stage in range(4):
         x = _residual(x, width * 2**stage, stride=1 if stage == 0 else 2)
         x = _residual(x, width * 2**stage, stride=1)
-    return keras.Model(inputs, _head(x, dropout=0.4), name=name)
+    return keras.Model(inputs, _head(x, classes, dropout=0.4), name=name)
 
 
-def slim_resnet18() -> keras.Model:
-    """A teacher for machines without an accelerator: a quarter of ResNet-18's filters, 0.7 M."""
-    return resnet18(16, name="slim-resnet18")
+def slim_resnet18(classes: int = CLASSES) -> keras.Model:
+    """A teacher for machines without an accelerator: ResNet-18 with a quarter of its filters."""
+    return resnet18(classes, 16, name="slim-resnet18")
 
 
-ARCHITECTURES: dict[str, Callable[[], keras.Model]] = {
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {
     "compact": compact,
     "seed": seed,
     "resnet18": resnet18,
@@ -79,11 +79,11 @@ ARCHITECTURES: dict[str, Callable[[], keras.Model]] = {
 }
 
 
-def _head(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+def _head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
     """Global average pooling, a 1×1 convolution and softmax: all with int8 kernels in XNNPACK."""
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D(keepdims=True)(x))
-    x = layers.Conv2D(CLASSES, 1, kernel_initializer="he_normal")(x)
-    return layers.Softmax(dtype="float32")(layers.Reshape((CLASSES,))(x))
+    x = layers.Conv2D(classes, 1, kernel_initializer="he_normal")(x)
+    return layers.Softmax(dtype="float32")(layers.Reshape((classes,))(x))
 
 
 def _conv_bn(x: keras.KerasTensor, filters: int, kernel: int, stride: int) -> keras.KerasTensor:

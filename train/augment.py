@@ -1,7 +1,7 @@
-"""Real-time augmentation as Keras layers: float batches (n, 48, 48, 1) in 0–255, and out.
+"""Augmentation as Keras layers on float batches (n, 48, 48, 1) of 0–255.
 
-The layers act only where `training=True` and are written in `keras.ops`, so they run inside
-the compiled training step on any backend. They are never part of the exported network.
+The layers act only with `training=True` and are written in `keras.ops`, so they run inside the
+compiled training step on any backend. They are never part of the exported network.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 
 
 def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
-    """The layers of a training batch: flip and affine, light, lens, sensor, then erasing.
+    """The layers for a training batch: geometry, light, darkness, blur, noise and erasing.
 
-    Each is drawn per image. Ranges are the small errors of a face crop (±8 % shift and size,
-    ±10° turn), of camera light (±20 % contrast, ±25 levels, gamma 0.8–1.25), and what small
-    cameras do: one picture in seven out of focus, one in five with noise. All of them, and how
-    often a picture is touched, are multiplied by `strength`, but for the size of what is erased.
+    Parameters are drawn for each image. The ranges are those of small errors of a face crop (±8 %
+    shift and size, ±10° rotation), of a camera's light (±20 % contrast, ±25 levels, gamma
+    0.8–1.25; one picture in five dark or of low contrast), and of small cameras: one picture in
+    seven out of focus, one in five noisy. `strength` multiplies all of them, and how often a
+    picture is changed, except the size of the erased patch and the darkest light.
     """
     return keras.Sequential(
         [
@@ -35,6 +36,7 @@ def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
                 gamma=1.25**strength,
                 seed=seed + 1,
             ),
+            RandomDark(probability=0.2 * strength, darkest=0.12, seed=seed + 5),
             RandomBlur(probability=0.15 * strength, seed=seed + 2),
             RandomNoise(probability=0.2 * strength, largest=6.0 * strength, seed=seed + 3),
             RandomErase(probability=0.25 * strength, largest=0.4, seed=seed + 4),
@@ -44,10 +46,10 @@ def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
 
 
 class _RandomLayer(layers.Layer):  # type: ignore[misc]
-    """A layer that draws from its own seed generator and passes inference through untouched."""
+    """A layer that draws from its own seed generator and changes nothing at inference."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(dtype="float32")  # pixels and places need it in mixed precision too
+        super().__init__(dtype="float32")  # pixels and positions need it in mixed precision too
         self._generator = keras.random.SeedGenerator(seed)
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
@@ -97,7 +99,7 @@ class RandomLight(_RandomLayer):
     """Random contrast about each picture's mean, brightness in levels of 0–255, and gamma.
 
     `contrast` and `brightness` are the largest deviations to either side; the exponent is drawn
-    between 1/`gamma` and `gamma`, evenly by its logarithm.
+    between 1/`gamma` and `gamma`, uniform in its logarithm.
     """
 
     def __init__(self, *, contrast: float, brightness: float, gamma: float, seed: int) -> None:
@@ -113,10 +115,29 @@ class RandomLight(_RandomLayer):
         return 255.0 * ops.power(lit / 255.0, exponent)
 
 
-class RandomBlur(_RandomLayer):
-    """Mixes some pictures with themselves out of focus (a 5×5 binomial filter), by a random share.
+class RandomDark(_RandomLayer):
+    """Reduces the light or the contrast of some pictures.
 
-    `probability` is that of a picture to be touched at all.
+    A picture is changed with `probability`: half of those become darker, half lose contrast about
+    their mean. What remains is a fraction between `darkest` and 1, uniform in its logarithm.
+    """
+
+    def __init__(self, *, probability: float, darkest: float, seed: int) -> None:
+        super().__init__(seed)
+        self._probability, self._darkest = probability, math.log(darkest)
+
+    def transform(self, x: Tensor) -> Tensor:
+        draw = self._uniform(x, 0.0, 1.0, (1, 1, 1))
+        fraction = ops.exp(self._uniform(x, self._darkest, 0.0, (1, 1, 1)))
+        mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        fixed = ops.where(draw < self._probability / 2, 0.0, mean)  # the level that stays
+        return ops.where(draw < self._probability, (x - fixed) * fraction + fixed, x)
+
+
+class RandomBlur(_RandomLayer):
+    """Blurs some pictures by mixing in a random share of a 5×5 binomial filter's output.
+
+    A picture is changed with `probability`.
     """
 
     def __init__(self, *, probability: float, seed: int) -> None:
@@ -134,7 +155,7 @@ class RandomBlur(_RandomLayer):
 
 
 class RandomNoise(_RandomLayer):
-    """Adds Gaussian noise to some pictures, of a deviation up to `largest` levels."""
+    """Adds Gaussian noise to some pictures, with a standard deviation up to `largest` levels."""
 
     def __init__(self, *, probability: float, largest: float, seed: int) -> None:
         super().__init__(seed)
@@ -150,7 +171,7 @@ class RandomNoise(_RandomLayer):
 class RandomErase(_RandomLayer):
     """Fills a random rectangle with the picture's mean (Zhong et al., arXiv:1708.04896).
 
-    With `probability` an image loses a patch whose sides are up to `largest` of the picture's.
+    An image is changed with `probability`; the patch's sides are up to `largest` of the image's.
     """
 
     def __init__(self, *, probability: float, largest: float, seed: int) -> None:
@@ -164,7 +185,7 @@ class RandomErase(_RandomLayer):
         return ops.where(patch, ops.mean(x, axis=(1, 2, 3), keepdims=True), x)
 
     def _span(self, x: Tensor, size: int) -> Tensor:
-        """Masks (n, size) of a run of random place and length."""
+        """Masks (n, size) of a run of random position and length."""
         half = self._uniform(x, 0.05, self._largest / 2, (1,)) * size
         center = self._uniform(x, 0.0, 1.0, (1,)) * size
         position = ops.arange(size, dtype="float32")[None, :]

@@ -1,4 +1,4 @@
-"""How far a network's probabilities can be believed, and the temperature that mends them.
+"""Measures how well scores match accuracy, and fits the temperature that corrects them.
 
 Guo et al., 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599.
 """
@@ -13,20 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.errors import TrainError
-from train.trained import Probabilities
+from train.scores import ClassIds, Probabilities
 
 BINS = 15
-_LEAST = 1e-7  # of a probability whose logarithm is taken
+_MIN_LOG = 1e-7  # smallest probability whose logarithm is taken
 _COLDEST, _HOTTEST = 0.05, 20.0
+_BISECTIONS = 50
 
-Labels = NDArray[np.int64]
+Distributions = NDArray[np.float32]  # (n, classes): what the network should answer
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The faces whose best score lies between `low` and `high`: how many, what they claim and get.
+    """The faces whose highest score lies between `low` and `high`.
 
-    `confidence` and `accuracy` are means, 0 where there is no face.
+    `confidence` is their mean score, `accuracy` the mean of what it is compared with; both are 0
+    without faces.
     """
 
     low: float
@@ -36,20 +38,21 @@ class Bin:
     accuracy: float
 
 
-def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """The T for which softmax(log p / T) has the least negative log-likelihood of `labels` (n,).
+def fit_temperature(probabilities: Probabilities, targets: Distributions) -> float:
+    """The T for which softmax(log p / T) has the least cross-entropy to `targets` (n, classes).
 
-    The likelihood is convex in 1 / T, so that its slope crosses zero once; between 0.05 and 20.
+    Targets are one row of label or vote shares a face. The cross-entropy is convex in 1 / T, so
+    its slope crosses zero once; T is limited to 0.05 to 20.
     """
     logits = _logits(probabilities)
-    of_truth = logits[np.arange(len(labels)), labels]
+    wanted = (targets * logits).sum(axis=1)
 
     def slope(inverse: float) -> float:
         mean = (_softmax(logits * inverse) * logits).sum(axis=1)
-        return float((mean - of_truth).mean())
+        return float((mean - wanted).mean())
 
     low, high = 1 / _HOTTEST, 1 / _COLDEST
-    for _ in range(50):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 2 / (low + high)
@@ -61,9 +64,9 @@ def at_temperature(probabilities: Probabilities, temperature: float) -> Probabil
 
 
 def apply_temperature(network: keras.Model, temperature: float) -> None:
-    """Divide the logits of `network` by `temperature`, in place, in the weights they come from.
+    """Divide the logits of `network` by `temperature`, in place, by scaling the last weights.
 
-    Those are the last layer's that has any; raises TrainError where its output is not the logits.
+    Raises TrainError where the output of the last layer with weights is not the logits.
     """
     after = []
     for layer in reversed(network.layers):
@@ -75,20 +78,19 @@ def apply_temperature(network: keras.Model, temperature: float) -> None:
     )
     reshaping = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Softmax)
     if not (logits_at_end and all(isinstance(each, reshaping) for each in after)):
-        raise TrainError(f"{network.name}: its last weights, {layer.name}'s, give no logits.")
+        raise TrainError(
+            f"{network.name}: its last layer with weights, {layer.name}, does not give logits."
+        )
     for weight in layer.weights:
         weight.assign(weight / temperature)
 
 
-def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean over faces, in nats."""
-    logits = _logits(probabilities)
-    return float(-np.log(_softmax(logits)[np.arange(len(labels)), labels]).mean())
+def reliability(probabilities: Probabilities, right: NDArray[np.float64]) -> list[Bin]:
+    """The faces by their highest score, in 15 bins of equal width.
 
-
-def reliability(probabilities: Probabilities, labels: Labels) -> list[Bin]:
-    """The faces by their best score, in 15 bins of equal width."""
-    score, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    `right` (n,) is 1 where the answer is right and 0 where not, or the share of voters for it.
+    """
+    score = probabilities.max(axis=1)
     number = np.minimum((score * BINS).astype(int), BINS - 1)
     bins = []
     for i in range(BINS):
@@ -100,39 +102,39 @@ def reliability(probabilities: Probabilities, labels: Labels) -> list[Bin]:
 
 
 def expected_error(bins: list[Bin]) -> float:
-    """The expected calibration error: |confidence − accuracy|, averaged over faces."""
+    """The expected calibration error (ECE): |confidence − accuracy|, averaged over faces."""
     faces = sum(each.faces for each in bins)
     return sum(each.faces * abs(each.confidence - each.accuracy) for each in bins) / faces
 
 
 def measure_calibration(
-    probabilities: Probabilities, labels: Labels, temperature: float
+    probabilities: Probabilities, labels: ClassIds, shares: Distributions | None = None
 ) -> dict[str, Any]:
-    """ECE and negative log-likelihood of the answers, and of the same at other temperatures.
+    """ECE and negative log-likelihood (nats) of the answers against `labels` (n,), for JSON.
 
-    `temperature` is the one that is in the network already: `before` is without it, `after` with
-    it, and `best` with what further temperature suits these very faces most.
+    With the `shares` (n, classes) of votes, `ece_votes` compares scores with the mean share of
+    the voters who chose the answer. `best_temperature` would suit these faces best.
     """
-    best = fit_temperature(probabilities, labels)
-    return {
+    rows = np.arange(len(labels))
+    answers = probabilities.argmax(axis=1)
+    bins = reliability(probabilities, (answers == labels).astype(np.float64))
+    targets = np.eye(probabilities.shape[1], dtype=np.float32)[labels] if shares is None else shares
+    likelihood = np.maximum(probabilities[rows, labels].astype(np.float64), _MIN_LOG)
+    found: dict[str, Any] = {
         "bins": BINS,
-        "temperature": temperature,
-        "before": _errors(at_temperature(probabilities, 1 / temperature), labels),
-        "after": _errors(probabilities, labels),
-        "best": {"temperature": best} | _errors(at_temperature(probabilities, best), labels),
-        "reliability": [asdict(each) for each in reliability(probabilities, labels)],
+        "ece": expected_error(bins),
+        "nll": float(-np.log(likelihood).mean()),
+        "best_temperature": fit_temperature(probabilities, targets),
+        "reliability": [asdict(each) for each in bins],
     }
-
-
-def _errors(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
-    return {
-        "ece": expected_error(reliability(probabilities, labels)),
-        "nll": negative_log_likelihood(probabilities, labels),
-    }
+    if shares is not None:
+        by_votes = reliability(probabilities, shares[rows, answers].astype(np.float64))
+        found["ece_votes"] = expected_error(by_votes)
+    return found
 
 
 def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
-    return np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
+    return np.log(np.maximum(probabilities.astype(np.float64), _MIN_LOG))
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,15 +1,18 @@
-"""What a training leaves in its work folder to go on from, each file written whole or not at all.
+"""What a training keeps in its work folder to continue from; each file is written whole or not.
 
 Keras' own BackupAndRestore and ModelCheckpoint write in place, so that a kill in the middle leaves
-a broken file. The backup says by the optimizer's steps how many epochs are behind it.
+a broken file. The optimizer's step count in the saved state says how many epochs are done.
 """
 
 from __future__ import annotations
 
+import csv
+import fcntl
 import io
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,15 @@ from numpy.typing import NDArray
 from train.errors import CheckpointError
 
 BEST = "best.weights.h5"
-BACKUP = "latest.weights.h5"
+LATEST = "latest.weights.h5"
+LOCK = "lock"
 
 
-class Best(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the weights of the best validation accuracy, over resumed runs too.
+class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the weights of the epoch with the highest validation accuracy, over resumed runs too.
 
-    Where the optimizer averages weights, it is the average that was validated and is kept.
+    With two heads it is the mean of their accuracies. Where the optimizer averages weights, the
+    average is what was validated and is saved.
     """
 
     def __init__(self, work: Path) -> None:
@@ -38,7 +43,7 @@ class Best(keras.callbacks.Callback):  # type: ignore[misc]
             self._best = json.loads(self._record.read_text())["val_accuracy"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        accuracy = (logs or {})["val_accuracy"]
+        accuracy = validation_accuracy(logs or {})
         if accuracy > self._best:
             self._best = accuracy
             self._save()
@@ -53,31 +58,80 @@ class Best(keras.callbacks.Callback):  # type: ignore[misc]
             variable.assign(value)
 
 
-class Backup(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the newest state, the optimizer's included."""
+def validation_accuracy(logs: dict[str, float]) -> float:
+    """What chooses the epoch: the accuracy on the validation split, the mean of both heads'."""
+    heads = [logs[name] for name in ("val_accuracy", "val_votes_accuracy") if name in logs]
+    return sum(heads) / len(heads)
+
+
+class LatestState(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the weights and the optimizer's state after every epoch."""
 
     def __init__(self, work: Path) -> None:
         super().__init__()
         self._work = work
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        save_weights(self.model, self._work / BACKUP)
+        save_weights(self.model, self._work / LATEST)
 
 
 def resume(model: keras.Model, work: Path, batches: int) -> int:
-    """Load the backup in `work`, if there is one; returns how many epochs of `batches` made it."""
+    """Load the latest state in `work`, if any; returns how many epochs of `batches` it has."""
     model.optimizer.build(model.trainable_variables)  # else its state would not be loaded
-    if not (work / BACKUP).exists():
+    if not (work / LATEST).exists():
         return 0
-    load_weights(model, work / BACKUP)
+    load_weights(model, work / LATEST)
     return int(model.optimizer.iterations) // batches
 
 
+@contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Keep `work` for this process; raises CheckpointError where another one trains there."""
+    with (work / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            process = file.read().strip() or "another process"
+            raise CheckpointError(
+                f"{work}: {process} is training there; wait for it, stop it, or choose another "
+                "--name."
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def read_log(path: Path) -> dict[str, list[float]]:
+    """A CSV log of Keras as {metric: values by epoch}."""
+    header, *rows = _log_rows(path)
+    return {name: [float(row[i]) for row in rows] for i, name in enumerate(header)}
+
+
 def trim_log(log: Path, epochs: int) -> None:
-    """Drop the rows after `epochs` from the CSV log: a kill came between them and the backup."""
-    if log.exists():
-        lines = log.read_text().splitlines(keepends=True)
-        write_text(log, "".join(lines[: 1 + epochs]))
+    """Keep the whole rows of the first `epochs` epochs of the CSV log.
+
+    A kill may come between a row and the saved state, and a power cut in the middle of a row.
+    """
+    if not log.exists():
+        return
+    header, *rows = _log_rows(log) or [[]]
+    kept = [row for row in rows if len(row) == len(header) and _is_epoch(row[0], epochs)]
+    text = io.StringIO()
+    if header:
+        csv.writer(text).writerows([header, *kept])
+    write_text(log, text.getvalue())
+
+
+def _log_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV log, the header first; bytes of zero are what a power cut leaves."""
+    with path.open(newline="", errors="replace") as text:
+        return [row for row in csv.reader(line.replace("\0", "") for line in text) if row]
+
+
+def _is_epoch(text: str, epochs: int) -> bool:
+    return text.isdecimal() and int(text) < epochs
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
@@ -87,12 +141,12 @@ def load_weights(model: keras.Model, path: Path) -> None:
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
-            f"{path}: cannot be read ({reason}); remove its work folder to train from the start."
+            f"{path}: cannot be read ({reason}); remove its folder to train from the start."
         ) from error
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Made in memory and then written by write_bytes: HDF5 itself crashes on a full disk."""
+    """Save through memory and write_bytes, since HDF5 itself crashes on a full disk."""
     memory = _InMemory()
     model.save_weights(memory)
     write_bytes(path, memory.getvalue())
@@ -100,7 +154,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
 
 class _InMemory(io.BytesIO):
     def __str__(self) -> str:
-        return "memory.weights.h5"  # Keras wants that ending
+        return "memory.weights.h5"  # Keras requires that suffix
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
@@ -116,18 +170,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in place of what `path` held; raises CheckpointError where it keeps the old."""
+    """Replace what `path` holds; raises CheckpointError, and keeps the old, where that fails."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # else the name could outlive a power cut and the bytes not
+            os.fsync(file.fileno())  # else a power cut could keep the name and lose the bytes
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
         raise CheckpointError(
-            f"{path}: cannot be written ({error.strerror}); mend that and run the same command "
+            f"{path}: cannot be written ({error.strerror}); fix that and run the same command "
             "again."
         ) from error

@@ -1,4 +1,4 @@
-"""Data-parallel training: over every local accelerator, or those of several hosts, by JAX."""
+"""Data-parallel training on every local accelerator, or on those of several hosts, by JAX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from train.errors import TrainError
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Hosts that train together: the first one's `address` (host:port), how many, which is this."""
+    """Hosts that train together.
+
+    `address` is the first one's host:port, `processes` how many there are, `process` which of
+    them this is, from 0.
+    """
 
     address: str
     processes: int
@@ -21,8 +25,8 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How a batch is spread: over so many `devices`, of which `shards` processes feed each a part.
+class Sharding:
+    """How a batch is divided over `devices`, fed by `shards` processes.
 
     This process feeds part `shard`; the first one writes the files.
     """
@@ -36,25 +40,26 @@ class Spread:
         return self.shard == 0
 
     def check(self, batch_size: int) -> None:
-        """Raise TrainError where a batch cannot be dealt out evenly."""
+        """Raise TrainError where a batch cannot be divided evenly."""
         if batch_size % self.devices:
             raise TrainError(
-                f"a batch of {batch_size} cannot be dealt to {self.devices} devices evenly; "
-                "use as many of them as divide it."
+                f"a batch of {batch_size} cannot be divided evenly over {self.devices} devices; "
+                "use a number of devices that divides it."
             )
 
 
 def use_all_devices(cluster: Cluster | None) -> None:
-    """Let what is built from now on be trained on all devices, of all hosts of `cluster`.
+    """Train what is built from now on all devices, of all hosts of `cluster`.
 
-    To be called before anything else of Keras. Raises TrainError where Keras runs on another
-    backend than JAX, or the hosts do not meet.
+    Call it before anything else of Keras. Raises TrainError where Keras runs on another backend
+    than JAX, or the hosts do not meet.
     """
     if keras.config.backend() != "jax":
         raise TrainError(
             "--devices all needs Keras' JAX backend: install jax and set KERAS_BACKEND=jax."
         )
-    keras.utils.set_random_seed(0)  # else the hosts would agree on one, which the CPU cannot
+    # Without a seed the hosts would have to agree on one, which JAX cannot do on CPUs.
+    keras.utils.set_random_seed(0)
     if cluster:
         try:
             keras.distribution.initialize(cluster.address, cluster.processes, cluster.process)
@@ -66,7 +71,7 @@ def use_all_devices(cluster: Cluster | None) -> None:
 
 @contextmanager
 def one_device() -> Iterator[None]:
-    """Let what is built and run inside stay on one device."""
+    """Keep what is built and run inside on one device."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -75,11 +80,11 @@ def one_device() -> Iterator[None]:
         keras.distribution.set_distribution(distribution)
 
 
-def spread() -> Spread:
-    """How the batches of this process are spread at present."""
+def sharding() -> Sharding:
+    """How the batches of this process are divided at present."""
     distribution = keras.distribution.distribution()
     if distribution is None:
-        return Spread()
-    return Spread(
+        return Sharding()
+    return Sharding(
         distribution.num_model_replicas, distribution.num_processes, distribution.data_shard_id
     )

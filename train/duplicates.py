@@ -1,4 +1,4 @@
-"""Finds what a dataset holds more than once: images in, groups and pairs of copies out."""
+"""Finds exact and near copies among the images of a dataset."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = (
-    0.95  # correlation from which two FER2013 pictures were the same one in every sample looked at
-)
-SMALL_PX = 24  # side the pictures are compared at; finer detail is mostly compression
-CHUNK = 1024  # pictures compared with all others at once
+NEAR = 0.95  # correlation above which every inspected pair of FER2013 images was the same picture
+SMALL_PX = 24  # side the images are compared at; finer detail is mostly compression
+CHUNK = 1024  # images compared with all others at once
 
 
 class Pair(NamedTuple):
-    """Two images, by index, the first the lower, that correlate by `correlation`."""
+    """Two images by index, the lower one first, and their correlation."""
 
     first: int
     second: int
@@ -25,7 +23,7 @@ class Pair(NamedTuple):
 
 
 def exact_groups(x: NDArray[np.uint8]) -> list[list[int]]:
-    """Indices of images (n, …) that are the same pixel for pixel, in groups of two or more."""
+    """Groups of two or more indices of images (n, …) that are equal in every pixel."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index, image in enumerate(x):
         groups[image.tobytes()].append(index)
@@ -33,9 +31,9 @@ def exact_groups(x: NDArray[np.uint8]) -> list[list[int]]:
 
 
 def near_pairs(x: NDArray[np.uint8], least: float = NEAR) -> list[Pair]:
-    """Pairs of images (n, 48, 48, 1) that correlate by at least `least`, exact copies included.
+    """Pairs of images (n, 48, 48, 1) with a correlation of at least `least`; exact copies too.
 
-    Flat images correlate with nothing and are left out. Takes n²·576 multiplications.
+    Flat images correlate with nothing. Takes n²·576 multiplications.
     """
     return [pair for chunk in _chunks(x, least) for pair in chunk]
 
@@ -59,5 +57,5 @@ def _normalized(x: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows = small.reshape(len(x), -1)
     rows -= rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    flat = length < SMALL_PX  # a deviation of one level a pixel
+    flat = length < SMALL_PX  # a standard deviation of one gray level
     return np.where(flat, 0, rows / np.maximum(length, 1e-6)).astype(np.float32)

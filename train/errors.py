@@ -1,4 +1,4 @@
-"""What a user can mend; the message says where it is and what to do."""
+"""Errors that the user can fix; each message says where the problem is and what to do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ class TrainError(Exception):
 
 
 class DatasetError(TrainError):
-    """The dataset is missing or not FER2013."""
+    """The dataset is missing or has the wrong form."""
 
 
 class CheckpointError(TrainError):
-    """A file of an earlier run cannot be read or does not fit."""
+    """A file of an earlier run cannot be read, or belongs to another run."""
 
 
 class ModelFileError(TrainError):
-    """An export or a model file is missing, damaged or another project's."""
+    """An export or a model file is missing, damaged or of another project."""

@@ -1,45 +1,122 @@
-"""A network and a split in, every figure about it out: accuracy, calibration, votes, robustness."""
+"""Measures a network: accuracy, calibration, agreement with voters, and robustness."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from train.agreement import measure_agreement
 from train.calibration import measure_calibration
-from train.dataset import Split
+from train.card import make_card
+from train.checkpoints import write_text
+from train.dataset import EVALUATION, FER2013, Split, duplicates_of
 from train.duplicates import near_pairs
-from train.ferplus import Votes
+from train.errors import DatasetError, ModelFileError
+from train.ferplus import FILE, Votes
+from train.label_sets import FERPLUS, label_sets, measure_votes
+from train.loading import load_model
+from train.report import write_report
 from train.robustness import measure_robustness
-from train.scores import score
-from train.trained import Classify
+from train.scores import Classify, accuracy_by_coverage, score
 
 
 def evaluate(
-    classify: Classify, split: Split, *, votes: Votes | None = None, temperature: float = 1.0
+    classify: Classify,
+    split: Split,
+    *,
+    votes: Votes | None = None,
+    annotations: str = "",
+    temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """Look at `classify` on every face of `split`, as it is and corrupted; figures for JSON.
+    """Figures of `classify` on every face of `split`, as it is and corrupted, for JSON.
 
-    `votes` are FER+'s on the split's rows, if at hand. `temperature` is the one that was worked
-    into the network (`apply_temperature`), so that the report can say what it brought.
+    `votes` are FER+'s on the rows of the split, if available. `annotations` names the set of
+    labels that the network learned, the dataset's by default; it comes first. `temperature` is the
+    one already in the network's weights (see `apply_temperature`).
     """
     probabilities = classify(split.x)
+    sets = label_sets(split, votes)
+    annotations = annotations or split.dataset
+    names = sorted(sets, key=lambda name: name != annotations)
+    own = sets[names[0]]
+    once = np.setdiff1d(own.rows, _repeated(split))
+    first = np.isin(own.rows, once)
     predicted = probabilities.argmax(axis=1)
-    once = _copies_once(split)
     return {
         "split": split.name,
-        "labels": "FER2013",
-        **score(split.y, predicted),
+        "faces": len(split.y),
+        "dataset": split.dataset,
+        "labels": list(split.labels),
+        "annotations": annotations,
         "temperature": temperature,
-        "copies_once": score(split.y[once], predicted[once]),
-        "ferplus": measure_agreement(probabilities, split, votes),
-        "calibration": measure_calibration(probabilities, split.y, temperature),
-        "robustness": measure_robustness(classify, split.x, split.y),
+        "sets": {
+            name: score(sets[name].y, predicted[sets[name].rows], split.labels)
+            | {
+                "calibration": measure_calibration(
+                    probabilities[sets[name].rows], sets[name].y, sets[name].shares
+                ),
+                "coverage": accuracy_by_coverage(probabilities[sets[name].rows], sets[name].y),
+            }
+            for name in names
+        },
+        "copies_once": score(own.y[first], predicted[own.rows[first]], split.labels),
+        "votes": measure_votes(probabilities, split, sets[FERPLUS]) if FERPLUS in sets else None,
+        "robustness": measure_robustness(classify, split.x, {name: sets[name] for name in names}),
     }
 
 
-def _copies_once(split: Split) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Indices of the faces of `split`, without those that repeat an earlier one."""
-    repeated = [pair.second for pair in near_pairs(split.x)]
-    return np.setdiff1d(np.arange(len(split.y)), repeated)
+def evaluate_file(
+    network: Path,
+    splits: dict[str, Split],
+    votes: dict[str, Votes],
+    *,
+    split_name: str | None,
+    output: Path,
+    card: Path | None,
+) -> Path:
+    """Evaluate an export folder or a `.tflite` file on one split; returns the report's folder.
+
+    Without `split_name` it is PublicTest, or what the dataset has instead. Writes the report under
+    `output`, and the model card of a `.tflite` file to `card`, if given.
+    """
+    split_name = split_name or next(name for name in EVALUATION if name in splits)
+    folder = output / network.name / split_name
+    if (split := splits.get(split_name)) is None:
+        raise DatasetError(f"the dataset has no split {split_name} (found: {', '.join(splits)}).")
+    if card and network.is_dir():
+        raise ModelFileError(
+            f"{network}: a model card describes a .tflite file; name one, or omit --card."
+        )
+    model = load_model(network, split.labels)
+    metrics = evaluate(
+        model.classify,
+        split,
+        votes=votes.get(split_name),
+        annotations=model.annotations,
+        temperature=model.temperature,
+    )
+    if metrics["votes"] is None and split.dataset == FER2013:
+        print(f"no {FILE} with votes on {split_name}: no figures for FER+'s labels")
+    metrics["model"] = model.facts()
+    metrics["also_in_training"] = int(duplicates_of(split.x, splits["Training"].x).sum())
+    write_report(metrics, folder, title=f"{network.name} on {split_name}")
+    if card:
+        write_text(card, make_card(model.spec, metrics))
+    print(headline(metrics))
+    return folder
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """One line for a terminal: accuracy and mean recall for each set of labels."""
+    figures = ", ".join(
+        f"{name} accuracy {found['accuracy']:.2%}, mean recall {found['mean_recall']:.2%}"
+        for name, found in metrics["sets"].items()
+    )
+    return f"{metrics['split']}: {figures}"
+
+
+def _repeated(split: Split) -> NDArray[np.int64]:
+    """Indices of the faces of `split` that repeat an earlier one, exactly or nearly."""
+    return np.unique([pair.second for pair in near_pairs(split.x)]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""`python -m train explore`: a dataset in, a page about it out (one HTML file, and its PNGs)."""
+"""Writes the report on a dataset: `python -m train explore`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from train import page
 from train.augment import augmenter
 from train.checkpoints import write_text
-from train.dataset import LABELS, Split
+from train.dataset import Split
 from train.ferplus import Votes
 from train.findings import Findings, find
 
@@ -28,7 +28,7 @@ Gray = NDArray[np.uint8]
 
 
 def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> dict[str, Any]:
-    """Write `index.html`, `explore.json` and PNGs into `folder`; returns the counts."""
+    """Write `index.html`, `explore.json` and PNGs to `folder`; returns the counts."""
     folder.mkdir(parents=True, exist_ok=True)
     found = find(splits, votes)
     summary = found.summary()
@@ -39,28 +39,28 @@ def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> 
         sections.append((title, text, f"{name}.png"))
 
     add("balance", "Class balance", _balance_text(summary), _balance(summary))
-    for label, name in enumerate(LABELS):
+    for label, name in enumerate(found.labels):
         tiles = _sample(found.x[found.y == label], 2 * COLUMNS)
         add(f"sample-{name}", f"Samples: {name}", "Drawn at random.", _grid([tiles]))
-    add("means", "Mean faces", ", ".join(LABELS) + ".", _grid([_means(found)]))
+    add("means", "Mean faces", ", ".join(found.labels) + ".", _grid([_means(found)]))
     copies = [found.x[[p.first, p.second]] for p in _drawn(_only_near(found), COLUMNS)]
     add(
         "near",
         "Near copies",
-        "Each above its copy; exact copies are not among them.",
+        "Each above its copy; exact copies are not shown.",
         _grid([np.array([c[row] for c in copies]) for row in (0, 1)]),
     )
     add("conflicts", "One picture, two labels", _conflict_text(found), _grid([_conflicts(found)]))
     add(
         "no-faces",
         "No faces",
-        f"{len(found.no_faces)} pictures are flat or were no face to half of FER+'s voters.",
+        f"{len(found.no_faces)} pictures are flat or show no face to half of FER+'s voters.",
         _grid([found.x[found.no_faces[: 4 * COLUMNS]]]),
     )
     add(
         "augmented",
         "A training batch",
-        "As the network sees it: 16 faces, then eight times augmented anew.",
+        "16 faces as they are, then augmented in eight ways.",
         _grid(_augmented(found)),
     )
     write_text(folder / "explore.json", json.dumps(summary, indent=1) + "\n")
@@ -83,15 +83,16 @@ def _balance(summary: dict[str, Any]) -> Figure:
     width = 0.8 / len(splits)
     for number, (name, split) in enumerate(splits.items()):
         shares = np.array(list(split["classes"].values())) / max(split["faces"], 1)
-        axis.bar(np.arange(len(LABELS)) + number * width, shares, width, label=name)
-    axis.set_xticks(np.arange(len(LABELS)) + 0.4 - width / 2, LABELS)
+        axis.bar(np.arange(len(shares)) + number * width, shares, width, label=name)
+    labels = list(next(iter(splits.values()))["classes"])
+    axis.set_xticks(np.arange(len(labels)) + 0.4 - width / 2, labels)
     axis.set_ylabel("share of the split")
     axis.legend()
     return figure
 
 
 def _grid(rows: Sequence[Gray]) -> Figure:
-    """Tiles (n, 48, 48, 1) a row, wrapped at COLUMNS; an empty picture where there are none."""
+    """A picture of rows of tiles (n, 48, 48, 1), wrapped at COLUMNS; blank without tiles."""
     tiles = [tile for row in rows for tile in _wrapped(row)]
     sheet = np.vstack(tiles) if tiles else np.full((48, 48), 255, np.uint8)
     height, width = sheet.shape
@@ -125,7 +126,7 @@ def _means(found: Findings) -> Gray:
         found.x[found.y == label].mean(axis=0)
         if (found.y == label).any()
         else np.zeros((48, 48, 1))
-        for label in range(len(LABELS))
+        for label in range(len(found.labels))
     ]
     return np.array(means).astype(np.uint8)
 
@@ -140,7 +141,7 @@ def _conflicts(found: Findings) -> Gray:
 
 def _conflict_text(found: Findings) -> str:
     named = [
-        "/".join(sorted({LABELS[found.y[i]] for i in group}))
+        "/".join(sorted({found.labels[found.y[i]] for i in group}))
         for group in found.conflicts[: 2 * COLUMNS]
     ]
     return f"{len(found.conflicts)} groups of exact copies; here: {', '.join(named) or 'none'}."
@@ -159,7 +160,7 @@ def _page(summary: dict[str, Any], sections: list[tuple[str, str, str]], folder:
         for name, found in summary["copies"].items()
     ]
     words = (
-        "Images of the first split that stand in the second too (in the same split: besides "
+        "Images of the first split that are in the second too (in the same split: besides "
         "themselves), pixel for pixel, and with near copies."
     )
     figures = [

@@ -1,11 +1,10 @@
-"""Writes `exports/<name>/`: all that the conversion needs to know of a trained network."""
+"""Writes `exports/<name>/`: everything that the conversion needs to know of a trained network."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,51 +13,60 @@ import keras
 import numpy as np
 
 from train.checkpoints import save_weights, write_text
-from train.dataset import LABELS, SIZE_PX, Split, stratified_split
+from train.dataset import SIZE_PX, Split, stratified_split
+from train.label_sets import FERPLUS, label_sets
 from train.recipe import Recipe
+from train.selection import Selection
 
-CALIBRATION_FACES = 2000  # the conversion takes what it needs and studies what more would do
+CALIBRATION_FACES = 2000  # the conversion uses what it needs and studies what more would change
 
-# How FER2013's squares lie about a face, from the medians over Training that
-# benchmarks/face_geometry.py prints: the square's side in sides of BlazeFace's box, and where in
-# the square the middle between the eyes and the center of that box are.
+# Where FER2013's squares lie on a face: medians over Training by benchmarks/face_geometry.py. The
+# side of the square in sides of BlazeFace's box, and where in the square the point between the
+# eyes and the center of that box are.
 CROP = {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]}
 
 
 def export(
     network: keras.Model,
     recipe: Recipe,
+    selection: Selection,
+    metrics: dict[str, Any],
     *,
     name: str,
     folder: Path,
-    training: Split,
-    test: Split,
-    metrics: dict[str, Any],
 ) -> None:
-    """Write architecture, weights, spec and samples; each file appears whole or not at all."""
+    """Write architecture, weights, spec and samples; each file appears whole or not at all.
+
+    The test faces are those of the validation split that have a label in the set of labels which
+    the network learned (`metrics["annotations"]`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "model.json", network.to_json(indent=1))
     save_weights(network, folder / "model.weights.h5")
+    training = selection.training
     fraction = min(1.0, CALIBRATION_FACES / len(training.y))
     _, sample = stratified_split(training.y, fraction, recipe.seed)
     _save(folder / "calibration.npz", training.take(sample))
-    _save(folder / "test.npz", test)
-    spec = make_spec(recipe, name=name, training=training, validation=test.name, metrics=metrics)
+    own = label_sets(selection.validation, selection.validation_votes)[metrics["annotations"]]
+    test = selection.validation.take(own.rows)
+    _save(folder / "test.npz", Split(test.name, test.x, own.y, test.labels))
+    spec = make_spec(recipe, selection, metrics, name=name)
     write_text(folder / "spec.json", json.dumps(spec, indent=1) + "\n")
 
 
 def make_spec(
-    recipe: Recipe, *, name: str, training: Split, validation: str, metrics: dict[str, Any]
+    recipe: Recipe, selection: Selection, metrics: dict[str, Any], *, name: str
 ) -> dict[str, Any]:
-    """What travels inside the model file: input, labels, crop, data, recipe and figures.
-
-    `validation` is the split that chose the epoch and the temperature.
-    """
+    """What the model file carries: input, labels, crop, data, recipe and figures."""
+    annotations = metrics["annotations"]
+    own = metrics["sets"][annotations]
+    by_whom = "as FER+'s voters would" if annotations == FERPLUS else f"by {annotations}'s labels"
     return {
         "schema": 1,
         "name": name,
         "version": "1",
-        "description": "Facial expression of one aligned gray face; 7 probabilities",
+        "description": f"Names the expression of one aligned gray face {by_whom}: "
+        f"{len(recipe.labels)} probabilities",
         "author": "The Mien authors",
         "license": "Apache-2.0",
         "architecture": recipe.architecture,
@@ -69,24 +77,27 @@ def make_spec(
             "color": "gray",
             "range": [0, 255],
         },
-        "labels": list(LABELS),
+        "labels": list(recipe.labels),
         "crop": CROP,
         "resize": "area",
         "dataset": {
-            "name": "FER2013",
-            "training_faces": len(training.y),
-            "validation": validation,
+            "name": selection.training.dataset,
+            "annotations": annotations,
+            "training_faces": len(selection.training.y),
+            "validation": selection.validation.name,
         },
-        "training": {**asdict(recipe), "commit": commit(), "date": str(datetime.now(UTC).date())},
+        "training": {**recipe.as_json(), "commit": commit(), "date": str(datetime.now(UTC).date())},
         "metrics": {
-            key: metrics[key]
-            for key in ("split", "labels", "faces", "accuracy", "macro_f1", "temperature")
+            "split": metrics["split"],
+            "annotations": annotations,
+            "temperature": metrics["temperature"],
+            **{key: own[key] for key in ("faces", "accuracy", "mean_recall", "macro_f1")},
         },
     }
 
 
 def commit() -> str:
-    """The commit this code was run from, with `+` where files had changed; "" outside git."""
+    """The commit this code is from, with `+` where files have changed; "" outside git."""
     git = shutil.which("git")
     if git is None:
         return ""

@@ -1,7 +1,7 @@
-"""FER+: ten people's votes on each FER2013 picture, `fer2013new.csv` in, votes by row out.
+"""Reads FER+: the votes of ten people on each FER2013 picture (`fer2013new.csv`).
 
 Barsoum et al., 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced
-Label Distribution" (https://arxiv.org/abs/1608.01041). Its rows are those of fer2013.csv, in the
+Label Distribution" (https://arxiv.org/abs/1608.01041). The rows are those of fer2013.csv, in the
 same order.
 """
 
@@ -17,48 +17,76 @@ from numpy.typing import NDArray
 from train.errors import DatasetError
 
 FILE = "fer2013new.csv"
-# The file's columns in the order of train.dataset.LABELS; contempt and unknown are none of ours.
 COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-NOT_A_FACE = "NF"
+OTHER_COLUMNS = ("contempt", "unknown", "NF")  # NF: not a face
 HALF_OF_VOTERS = 5
-LEAST_AGREEMENT = 0.4  # with FER2013's labels: 0.65 where each face has its row, else 0.18
+MIN_AGREEMENT = 0.4  # with FER2013's labels: about 0.65 if the rows match, 0.18 if they do not
 ROWS_COMPARED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """One split's votes: `votes` (n, 7) in the order of LABELS, `not_a_face` (n,)."""
+    """The votes on one split.
+
+    `votes` (n, 7) counts those for the seven classes, in the order of LABELS; `others` (n, 3)
+    those for contempt, "unknown" and "not a face".
+    """
 
     votes: NDArray[np.int64]
-    not_a_face: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+    def take(self, index: NDArray[np.int64]) -> Votes:
+        return Votes(self.votes[index], self.others[index])
+
+    def counted(self) -> NDArray[np.int64]:
+        """Votes (n, 7) after the outlier rule of the FER+ paper.
+
+        A single vote for a class is dropped. A face whose most frequent answer is none of the
+        seven classes keeps no votes.
+        """
+        votes = _without_single(self.votes)
+        outside = self.others.max(axis=1) >= np.maximum(votes.max(axis=1), 1)
+        return np.where(outside[:, None], 0, votes)
+
+    def majority(self) -> NDArray[np.int64]:
+        """The class (n,) with more than half of a face's counted votes; -1 where there is none."""
+        counted = self.counted()
+        total = _without_single(np.hstack([self.votes, self.others])).sum(axis=1)
+        return np.where(2 * counted.max(axis=1) > total, counted.argmax(axis=1), -1)
 
     def no_face(self) -> NDArray[np.bool_]:
-        """Mask (n,) of the pictures in which half of the voters saw no face."""
-        return self.not_a_face >= HALF_OF_VOTERS
+        """Mask (n,) of the pictures in which at least half of the voters saw no face."""
+        return np.asarray(self.others[:, -1] >= HALF_OF_VOTERS)
+
+
+def vote_shares(votes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Votes (n, classes) as fractions of each row; all zero where a row has no votes."""
+    total = np.maximum(votes.sum(axis=1, keepdims=True), 1)
+    return np.asarray(votes / total, dtype=np.float32)
 
 
 def check_rows(name: str, votes: Votes, y: NDArray[np.int64]) -> None:
-    """Raises DatasetError where `votes` can't be of the rows of split `name`, whose labels are `y`.
+    """Raise DatasetError unless `votes` belong to the rows of split `name`, whose labels are `y`.
 
-    Class folders have lost the order of fer2013.csv, which is all that ties votes to faces.
+    Only the order of fer2013.csv ties votes to faces; class folders have lost it.
     """
-    said = "put the file that belongs to this dataset there, or remove it."
+    fix = "put the file that belongs to this dataset there, or remove it."
     if len(votes.votes) != len(y):
         raise DatasetError(
-            f"{FILE}: has {len(votes.votes)} rows of {name}, the dataset {len(y)}; {said}"
+            f"{FILE}: has {len(votes.votes)} rows of {name}, the dataset {len(y)}; {fix}"
         )
     agree = (votes.votes.argmax(axis=1) == y) | ~votes.votes.any(axis=1)
     for start in range(0, len(y), ROWS_COMPARED):
-        if (share := agree[start : start + ROWS_COMPARED].mean()) < LEAST_AGREEMENT:
+        if (share := agree[start : start + ROWS_COMPARED].mean()) < MIN_AGREEMENT:
             raise DatasetError(
                 f"{FILE}: its votes agree with {share:.0%} of the labels from face {start + 1} of "
-                f"{name} on, instead of about 65 %: its rows have to be those of fer2013.csv in "
-                f"the same order, which class folders have lost; {said}"
+                f"{name} on, instead of about 65 %; its rows must be those of fer2013.csv in the "
+                f"same order, which class folders have lost; {fix}"
             )
 
 
 def read_votes_beside(dataset: Path) -> dict[str, Votes]:
-    """The votes by split from the file in or beside `dataset`; empty where there is none."""
+    """The votes by split from `fer2013new.csv` in or beside `dataset`; empty without that file."""
     path = (dataset if dataset.is_dir() else dataset.parent) / FILE
     return read_votes(path) if path.exists() else {}
 
@@ -72,16 +100,20 @@ def read_votes(path: Path) -> dict[str, Votes]:
             rows = csv.DictReader(text)
             for row in rows:
                 line = rows.line_num
-                counts = [int(row[name]) for name in (*COLUMNS, NOT_A_FACE)]
+                counts = [int(row[name]) for name in (*COLUMNS, *OTHER_COLUMNS)]
                 columns.setdefault(row["Usage"], []).append(counts)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(
-            f"{path}, line {line}: not a row of FER+ votes ({error}); get {FILE} again."
+            f"{path}, line {line}: not a row of FER+ votes ({error}); download {FILE} again."
         ) from error
-    return {name: _votes(np.array(table)) for name, table in columns.items()}
+    return {name: _split_columns(np.array(table)) for name, table in columns.items()}
 
 
-def _votes(table: NDArray[np.int64]) -> Votes:
-    return Votes(table[:, :-1], table[:, -1])
+def _split_columns(table: NDArray[np.int64]) -> Votes:
+    return Votes(table[:, : len(COLUMNS)], table[:, len(COLUMNS) :])
+
+
+def _without_single(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(votes > 1, votes, 0)

@@ -1,4 +1,4 @@
-"""What is in a dataset and what is wrong with it: splits in, counts and lists of images out."""
+"""Examines a dataset: class balance, copies, conflicting labels and pictures without a face."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import LABELS, Split
+from train.dataset import Split
 from train.duplicates import Pair, exact_groups, near_pairs
 from train.ferplus import Votes, check_rows
 
-FLAT_LEVELS = 4.0  # a picture whose levels deviate less than this shows nothing
+FLAT_LEVELS = 4.0  # an image with a smaller standard deviation shows nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All splits one after another, and what was found in them, by index.
+    """All splits concatenated, and what was found in them, by index.
 
     `x` (n, 48, 48, 1), `y` (n,), and `split` (n,) the number of each image's split in `names`.
     """
 
     names: tuple[str, ...]
+    labels: tuple[str, ...]
     x: NDArray[np.uint8]
     y: NDArray[np.int64]
     split: NDArray[np.int64]
@@ -36,7 +37,7 @@ class Findings:
         return [group for group in self.exact if len(set(self.y[group].tolist())) > 1]
 
     def across(self, first: int, second: int) -> dict[str, int]:
-        """How many images of split `first` stand in `second` too, exactly and nearly."""
+        """How many images of split `first` are in `second` too, exactly and nearly."""
         exact = {
             i
             for group in self.exact
@@ -68,18 +69,18 @@ class Findings:
         }
 
     def _balance(self, number: int) -> dict[str, Any]:
-        counts = np.bincount(self.y[self.split == number], minlength=len(LABELS))
+        counts = np.bincount(self.y[self.split == number], minlength=len(self.labels))
         return {
             "faces": int(counts.sum()),
-            "classes": dict(zip(LABELS, counts.tolist(), strict=True)),
+            "classes": dict(zip(self.labels, counts.tolist(), strict=True)),
             "imbalance": round(float(counts.max() / max(counts.min(), 1)), 2),
         }
 
 
 def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
-    """Look through `splits`, Training first; `votes` by split are FER+'s, empty if not at hand.
+    """Examine `splits`, Training first; `votes` are FER+'s by split, as far as available.
 
-    Raises DatasetError where the votes are not of these rows.
+    Raises DatasetError where the votes belong to other rows.
     """
     names = tuple(sorted(splits, key=lambda name: name != "Training"))
     parts = [splits[name] for name in names]
@@ -89,6 +90,7 @@ def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
     voted_out = np.concatenate([_voted_out(splits[name], votes.get(name)) for name in names])
     return Findings(
         names=names,
+        labels=parts[0].labels,
         x=x,
         y=np.concatenate([part.y for part in parts]),
         split=numbers,
@@ -99,7 +101,7 @@ def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
 
 
 def _voted_out(split: Split, votes: Votes | None) -> NDArray[np.bool_]:
-    """Mask of the images that half of FER+'s voters took for no face."""
+    """Mask of the images in which half of FER+'s voters saw no face."""
     if votes is None:
         return np.zeros(len(split.y), dtype=bool)
     check_rows(split.name, votes, split.y)

@@ -1,4 +1,4 @@
-"""Fits a network to a split: schedule, callbacks, checkpoints; gives the history of epochs."""
+"""Fits a network to a training set: learning-rate schedule, callbacks and checkpoints."""
 
 from __future__ import annotations
 
@@ -7,73 +7,90 @@ import math
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from train.augment import augmenter
-from train.batches import Batches, Taught
-from train.checkpoints import BEST, Backup, Best, load_weights, resume, trim_log, write_text
+from train.batches import Batches
+from train.checkpoints import (
+    BEST,
+    BestWeights,
+    LatestState,
+    load_weights,
+    locked,
+    read_log,
+    resume,
+    trim_log,
+    write_text,
+)
 from train.dataset import Split
-from train.devices import spread
+from train.devices import sharding
 from train.errors import CheckpointError, TrainError
-from train.losses import accuracy, loss_of, truth
-from train.networks import with_votes_head
+from train.losses import HeadsLoss, metrics_of
 from train.progress import Progress
 from train.recipe import Recipe
+from train.targets import TrainingSet, validation_targets
 
 LOG = "log.csv"
 VALIDATION_BATCH = 256
 
 Watchers = Sequence[keras.callbacks.Callback]
+Weighted = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
 
 
 def fit(
     network: keras.Model,
-    taught: Taught,
+    training: TrainingSet,
     validation: Split,
     recipe: Recipe,
     work: Path,
     *,
+    shares: NDArray[np.float32] | None = None,
     watchers: Watchers = (),
 ) -> dict[str, list[float]]:
-    """Train `network` in place; afterwards it holds the weights of the best validation epoch.
+    """Train `network`, built by `networks.build`, in place; it ends with the best epoch's weights.
 
-    `work` keeps the checkpoints, the logs and the live page; `watchers` come after the page. A run
-    that was killed goes on from its last whole epoch when called again with the same `work`, to
-    the result that it would have had. Returns the history by metric, one value per epoch. Raises
-    CheckpointError where `work` is of another run. Of several processes that train together the
-    first one alone writes there.
+    `shares` (n, classes) are those of FER+'s votes on `validation`, if available. `work` keeps the
+    checkpoints, the log and the live page; `watchers` are called after the page is written. A run
+    that was killed continues after its last whole epoch when called again with the same `work`,
+    and ends with the result it would have had. Returns the history by metric, one value an epoch.
+    Raises CheckpointError where `work` belongs to another run. Of several processes that train
+    together only the first writes there.
     """
-    across = spread()
+    across = sharding()
     across.check(recipe.batch_size)
+    weighted = _padded(validation, shares, recipe)
     if across.writes:
-        _prepare(work, recipe, taught)
-        return _fit(network, taught, validation, recipe, work, watchers=watchers)
+        work.mkdir(parents=True, exist_ok=True)
+        with locked(work):
+            _check_run(work, recipe, training)
+            return _fit(network, training, weighted, recipe, work, watchers=watchers)
     with TemporaryDirectory() as folder:
         own = Path(folder) / "work"
         if work.exists():
             shutil.copytree(work, own, ignore=shutil.ignore_patterns("*partial*"))
         own.mkdir(exist_ok=True)
-        return _fit(network, taught, validation, recipe, own, watchers=watchers)
+        return _fit(network, training, weighted, recipe, own, watchers=watchers)
 
 
 def _fit(
     network: keras.Model,
-    taught: Taught,
-    validation: Split,
+    training: TrainingSet,
+    validation: Weighted,
     recipe: Recipe,
     work: Path,
     *,
     watchers: Watchers,
 ) -> dict[str, list[float]]:
-    """What every process does alike: JAX compares all that they bring to their devices."""
-    batches = batches_of(taught, recipe)
+    """The part that every process does in the same way: JAX compares what they bring."""
+    batches = batches_of(training, recipe)
     for part, (last, strength) in enumerate(phases(recipe)):
         model = compiled(network, recipe, len(batches), strength)
         done = resume(model, work, len(batches))
@@ -87,11 +104,11 @@ def _fit(
             batches,
             initial_epoch=done,
             epochs=recipe.epochs,
-            validation_data=_padded(validation, recipe, VALIDATION_BATCH),
+            validation_data=validation,
             validation_batch_size=VALIDATION_BATCH,
             callbacks=[*_callbacks(work, recipe, watchers), _StopAfter(last)],
-            shuffle=False,  # Batches does it
-            verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is drawn over
+            shuffle=False,  # Batches shuffles
+            verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is redrawn
         )
     load_weights(model, work / BEST)
     return read_log(work / LOG)
@@ -100,62 +117,70 @@ def _fit(
 def phases(recipe: Recipe) -> list[tuple[int, float]]:
     """The last epoch of each part of the training, and the strength of its augmentation.
 
-    The last third is the harder one where the recipe says so: while the rate falls a network
-    begins to learn faces by heart. After Tan and Le, EfficientNetV2, arXiv:2104.00298, section 4.
+    With `hardening` the last third is harder: as the learning rate falls, a network begins to
+    memorize faces. After Tan and Le, EfficientNetV2, arXiv:2104.00298, section 4.
     """
     if recipe.hardening == 1.0:
         return [(recipe.epochs, 1.0)]
-    return [(round(recipe.epochs * 2 / 3), 1.0), (recipe.epochs, recipe.hardening)]
+    first = round(recipe.epochs * 2 / 3)
+    return [(first, 1.0), (recipe.epochs, recipe.hardening)]
 
 
-def batches_of(taught: Taught, recipe: Recipe) -> Batches:
+def batches_of(training: TrainingSet, recipe: Recipe) -> Batches:
     """The batches of an epoch of `recipe`, as this process feeds them."""
-    return Batches(taught, recipe.batch_size, mixup=recipe.mixup, seed=recipe.seed, spread=spread())
+    return Batches(
+        training,
+        recipe.batch_size,
+        mixup=recipe.mixup,
+        mixup_epochs=recipe.mixup_epochs,
+        seed=recipe.seed,
+        sharding=sharding(),
+    )
 
 
-def _padded(
-    validation: Split, recipe: Recipe, batch_size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Faces, targets and weights in whole batches; what fills up the last one weighs nothing."""
+def _padded(validation: Split, shares: NDArray[np.float32] | None, recipe: Recipe) -> Weighted:
+    """Faces, targets and weights in whole batches.
+
+    The rows that fill the last batch weigh nothing, and the others so much more that Keras's mean
+    over all rows is the mean over the real ones.
+    """
     n = len(validation.y)
-    rows = np.arange(math.ceil(n / batch_size) * batch_size) % n
-    weights = (np.arange(len(rows)) < n).astype(np.float32)
-    return validation.x[rows], truth(validation.y[rows], recipe), weights
+    rows = np.arange(math.ceil(n / VALIDATION_BATCH) * VALIDATION_BATCH) % n
+    weights = (np.arange(len(rows)) < n) * np.float32(len(rows) / n)
+    targets = validation_targets(validation.y, len(recipe.labels), shares, recipe)
+    return validation.x[rows], targets[rows], weights
 
 
 def compiled(
     network: keras.Model, recipe: Recipe, batches: int, strength: float = 1.0
 ) -> keras.Model:
-    """`network` behind the augmentation, ready for `recipe.epochs` of so many `batches`."""
+    """`network` behind the augmentation, ready for `recipe.epochs` of `batches` batches each."""
     augment = augmenter(recipe.seed, strength)
-    taught = with_votes_head(network) if recipe.votes_head else network
-    model = keras.Sequential([keras.Input((48, 48, 1)), augment, taught])
+    model = keras.Sequential([keras.Input((48, 48, 1)), augment, network])
     model.compile(
         optimizer=_optimizer(recipe, batches * recipe.epochs),
-        loss=loss_of(recipe),
-        weighted_metrics=[accuracy],
+        loss=HeadsLoss(recipe),
+        weighted_metrics=metrics_of(recipe),
     )
     return model
 
 
-def _prepare(work: Path, recipe: Recipe, taught: Taught) -> None:
-    """Make `work`; raises CheckpointError where it holds a run of another recipe or dataset."""
-    record = work / "recipe.json"
-    text = json.dumps(asdict(recipe) | {"training_sha256": taught.sha256()}, indent=1)
-    if not record.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        write_text(record, text)
-    elif record.read_text() != text:
-        raise CheckpointError(
-            f"{work}: holds a run of another recipe or dataset; choose another --name, "
-            "or remove that folder."
-        )
+class AveragingSGD(keras.optimizers.SGD):  # type: ignore[misc]
+    """SGD whose moving average of the weights starts fast: min(momentum, (1 + n) / (10 + n)).
 
+    Without this the average of a short training is mostly its random start. The same warm-up as
+    TensorFlow's ExponentialMovingAverage with `num_updates`.
+    """
 
-def read_log(path: Path) -> dict[str, list[float]]:
-    """A CSV log of Keras as {metric: values by epoch}."""
-    header, *rows = [line.split(",") for line in path.read_text().splitlines() if line]
-    return {name: [float(row[i]) for row in rows] for i, name in enumerate(header)}
+    @property
+    def ema_momentum(self) -> Any:
+        """The momentum of the next update."""
+        n = ops.cast(self.iterations, "float32")
+        return ops.minimum(self._largest_momentum, (1.0 + n) / (10.0 + n))
+
+    @ema_momentum.setter
+    def ema_momentum(self, largest: float) -> None:
+        self._largest_momentum = largest
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
@@ -169,15 +194,29 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=recipe.learning_rate,
         warmup_steps=warm_up,
     )
-    optimizer = keras.optimizers.SGD(
+    optimizer = AveragingSGD(
         schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay, **averaging
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
 
+def _check_run(work: Path, recipe: Recipe, training: TrainingSet) -> None:
+    """Raise CheckpointError where `work` holds a run of another recipe or dataset."""
+    record = work / "recipe.json"
+    settings = recipe.as_json() | {"labels": recipe.labels, "training_sha256": training.sha256()}
+    text = json.dumps(settings, indent=1)
+    if not record.exists():
+        write_text(record, text)
+    elif record.read_text() != text:
+        raise CheckpointError(
+            f"{work}: holds a run of another recipe or dataset; continue that one with its own "
+            "options, choose another --name, or remove the folder."
+        )
+
+
 class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
-    """Lets what the layers draw at random follow from seed and epoch, as Batches does."""
+    """Makes the random numbers of the layers follow from seed and epoch, as those of Batches."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -186,11 +225,11 @@ class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         states = [v for v in self.model.variables if "seed_generator" in v.path]
         for number, state in enumerate(states):
-            state.assign([self._seed + number, epoch * 2**16])  # more draws than an epoch takes
+            state.assign([self._seed + number, epoch * 2**16])  # more numbers than an epoch draws
 
 
 class _StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a part of the training with its last epoch, though Keras speaks of all epochs."""
+    """Ends a phase of the training after its last epoch."""
 
     def __init__(self, last: int) -> None:
         super().__init__()
@@ -201,8 +240,8 @@ class _StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
 
-class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose loss left the numbers before its weights reach a checkpoint."""
+class StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run whose loss is no longer finite before its weights reach a checkpoint."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not np.isfinite((logs or {})["loss"]):
@@ -210,23 +249,23 @@ class _StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _tensorboard(work: Path) -> list[keras.callbacks.Callback]:
-    """TensorBoard's log, where TensorFlow and the tensorboard package are there to write it."""
+    """TensorBoard's log, where the tensorflow and tensorboard packages are installed."""
     if not (find_spec("tensorflow") and find_spec("tensorboard")):
         return []
     return [keras.callbacks.TensorBoard(str(work / "tensorboard"), write_graph=False)]
 
 
 def _callbacks(work: Path, recipe: Recipe, watchers: Watchers) -> list[keras.callbacks.Callback]:
-    """In this order: the backup comes last, so that it never counts an epoch not yet logged."""
+    """In this order: the state is saved last, so it never counts an epoch not yet logged."""
     averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
     return [
         _Reseed(recipe.seed),
-        _StopAtNaN(),
+        StopAtNaN(),
         *averaging,
-        Best(work),
+        BestWeights(work),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
-        Progress(work, work / LOG, asdict(recipe)),
+        Progress(work, work / LOG, recipe.as_json()),
         *_tensorboard(work),
         *watchers,
-        Backup(work),
+        LatestState(work),
     ]

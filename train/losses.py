@@ -1,4 +1,4 @@
-"""Losses and metrics on targets (n, 7); FER+'s votes (n, 7), then teachers' answers may follow."""
+"""Losses and metrics; the columns of targets are those of `train.targets.TrainingSet`."""
 
 from __future__ import annotations
 
@@ -9,77 +9,86 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from train.dataset import LABELS
 from train.recipe import Recipe
 
-CLASSES = len(LABELS)
-SMALLEST = 1e-7  # probability whose logarithm is still taken
+MIN_LOG = 1e-7  # smallest probability whose logarithm is taken
+MAJORITY = 0.5
 
 Tensor = Any  # a tensor of whichever backend Keras runs on
 
 
-class Distillation(keras.losses.Loss):  # type: ignore[misc]
-    """(1 - share) of the labels' cross-entropy, and share of the teachers' times temperature².
+class HeadsLoss(keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy of one or two heads, each to its targets and to its teachers' answers.
 
-    The teachers' probabilities are at `temperature` already; the network's are brought to it by
-    their logarithms, which are its logits but for a constant (Hinton et al., arXiv:1503.02531).
+    With a second head, that of FER+'s votes, its loss has the share `votes_head`; a face without
+    counted votes adds nothing to it. With teachers, their part has the share `teacher_share` of
+    each head's loss: the cross-entropy to their softened answers, times the square of the
+    temperature (Hinton et al., arXiv:1503.02531).
     """
 
-    def __init__(self, temperature: float, share: float) -> None:
-        super().__init__(name="distillation")
-        self._temperature, self._share = temperature, share
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(name="heads")
+        self._votes_head = recipe.votes_head
+        self._teacher_share = recipe.teacher_share if recipe.teachers else 0.0
+        self._temperature = recipe.teacher_temperature
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        labels, teachers = y_true[:, :CLASSES], y_true[:, CLASSES:]
-        logits = ops.log(ops.clip(y_pred, SMALLEST, 1.0))
-        softened = ops.log_softmax(logits / self._temperature, axis=-1)
-        by_labels = -ops.sum(labels * logits, axis=-1)
+        heads = 2 if self._votes_head else 1
+        answers = ops.split(ops.log(ops.clip(y_pred, MIN_LOG, 1.0)), heads, axis=-1)
+        parts = ops.split(y_true, heads * (2 if self._teacher_share else 1), axis=-1)
+        losses = [
+            self._of_head(logs, parts[i], parts[heads + i] if self._teacher_share else None)
+            for i, logs in enumerate(answers)
+        ]
+        if heads == 1:
+            return losses[0]
+        return (1 - self._votes_head) * losses[0] + self._votes_head * losses[1]
+
+    def _of_head(self, logs: Tensor, targets: Tensor, teachers: Tensor | None) -> Tensor:
+        by_targets = -ops.sum(targets * logs, axis=-1)
+        if teachers is None:
+            return by_targets
+        softened = ops.log_softmax(logs / self._temperature, axis=-1)
         by_teachers = -ops.sum(teachers * softened, axis=-1) * self._temperature**2
-        return (1 - self._share) * by_labels + self._share * by_teachers
+        return (1 - self._teacher_share) * by_targets + self._teacher_share * by_teachers
 
 
-class WithVotes(keras.losses.Loss):  # type: ignore[misc]
-    """(1 - share) of the loss `of_labels`, and share of the second head's cross-entropy to votes.
+class HeadAccuracy(keras.metrics.Metric):  # type: ignore[misc]
+    """How often head number `head` of networks for `classes` classes names the right class.
 
-    The second head's probabilities are columns 7 to 13 of what is predicted, the votes those of
-    the targets. A face without votes for any of the seven adds nothing.
+    That is the class with more than half of the head's target distribution; faces without one
+    are not counted.
     """
 
-    def __init__(self, of_labels: keras.losses.Loss, share: float) -> None:
-        super().__init__(name="with_votes")
-        self._of_labels, self._share = of_labels, share
+    def __init__(self, name: str, head: int, classes: int) -> None:
+        super().__init__(name=name)
+        self._columns = slice(head * classes, (head + 1) * classes)
+        self._right = self.add_weight(name="right", initializer="zeros")
+        self._faces = self.add_weight(name="faces", initializer="zeros")
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        labels, votes, teachers = ops.split(y_true, (CLASSES, 2 * CLASSES), axis=-1)
-        own, voted = ops.split(y_pred, 2, axis=-1)
-        by_labels = self._of_labels.call(ops.concatenate([labels, teachers], axis=-1), own)
-        by_votes = -ops.sum(votes * ops.log(ops.clip(voted, SMALLEST, 1.0)), axis=-1)
-        return (1 - self._share) * by_labels + self._share * by_votes
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
+        targets, answers = y_true[:, self._columns], y_pred[:, self._columns]
+        counts = ops.cast(ops.max(targets, axis=-1) > MAJORITY, "float32")
+        if sample_weight is not None:
+            counts = counts * ops.cast(sample_weight, "float32")
+        right = ops.cast(ops.argmax(targets, axis=-1) == ops.argmax(answers, axis=-1), "float32")
+        self._right.assign_add(ops.sum(right * counts))
+        self._faces.assign_add(ops.sum(counts))
 
-
-def loss_of(recipe: Recipe) -> keras.losses.Loss:
-    """The loss that `recipe` minimizes."""
-    of_labels = (
-        Distillation(recipe.teacher_temperature, recipe.taught)
-        if recipe.teachers
-        else keras.losses.CategoricalCrossentropy()
-    )
-    return WithVotes(of_labels, recipe.votes_head) if recipe.votes_head else of_labels
-
-
-def accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Whether the likeliest class is that of the labels, 0 or 1 for each face."""
-    right = ops.argmax(y_true[:, :CLASSES], axis=-1) == ops.argmax(y_pred[:, :CLASSES], axis=-1)
-    return ops.cast(right, "float32")
+    def result(self) -> Tensor:
+        return self._right / ops.maximum(self._faces, 1.0)
 
 
-def truth(y: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
-    """Labels `y` (n,) in all the columns of the targets, as if voters and teachers were sure."""
-    rows = np.eye(CLASSES, dtype=np.float32)[y]
-    return np.tile(rows, 1 + bool(recipe.votes_head) + bool(recipe.teachers))
+def metrics_of(recipe: Recipe) -> list[keras.metrics.Metric]:
+    """`accuracy` against the labels and, with a votes head, `votes_accuracy` against FER+."""
+    classes = len(recipe.labels)
+    second = [HeadAccuracy("votes_accuracy", 1, classes)] if recipe.votes_head else []
+    return [HeadAccuracy("accuracy", 0, classes), *second]
 
 
 def soften(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Rows (n, 7) of probabilities brought to `temperature`; above 1 they are more alike."""
-    powers = np.clip(probabilities, SMALLEST, 1.0) ** (1 / temperature)
+    """Rows (n, classes) of probabilities at `temperature`; above 1 they are more alike."""
+    powers = np.clip(probabilities, MIN_LOG, 1.0) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -1,38 +1,72 @@
-"""Networks of a recipe: built from its seed, and brought to float32 for export."""
+"""Builds the network of a recipe, and splits a trained one into a network for each head."""
 
 from __future__ import annotations
 
 import keras
 from keras import layers
 
-from train.architectures import ARCHITECTURES, CLASSES
+from train.architectures import ARCHITECTURES
 from train.recipe import Recipe
+
+LABELS, VOTES = "labels", "votes"  # the heads; also the name of the second one's layer
 
 
 def build(recipe: Recipe) -> keras.Model:
-    """The untrained network of `recipe`; the same seed gives the same weights."""
+    """The untrained network of `recipe`; the same seed gives the same weights.
+
+    With a votes head it answers (n, 2 × classes): the probabilities of the labels, then those of
+    FER+'s votes.
+    """
     keras.utils.set_random_seed(recipe.seed)
-    return ARCHITECTURES[recipe.architecture]()
+    network = ARCHITECTURES[recipe.architecture](len(recipe.labels))
+    return with_votes_head(network) if recipe.votes_head else network
 
 
 def with_votes_head(network: keras.Model) -> keras.Model:
-    """`network` (n, 7) with seven more probabilities behind its own: those of FER+'s votes.
+    """`network` with a second head that shares every layer but the last.
 
-    The second head shares everything but the last layer. What people voted and what FER2013 calls
-    a face differ; learning both makes for better features than learning their mixture.
-    Source: Caruana, Multitask Learning, 1997.
+    People's votes and FER2013's labels differ; learning both makes better features than learning
+    a mixture of them. Source: Caruana, Multitask Learning, 1997.
     """
-    last = [layer for layer in network.layers if layer.weights][-1]
-    votes = layers.Dense(CLASSES, activation="softmax", dtype="float32", name="votes")(
+    last = last_weighted(network)
+    classes = network.output_shape[-1]
+    votes = layers.Dense(classes, activation="softmax", dtype="float32", name=VOTES)(
         layers.Flatten()(last.input)
     )
     both = layers.Concatenate(dtype="float32")([network.output, votes])
     return keras.Model(network.input, both, name=f"{network.name}_with_votes")
 
 
-def in_float32(network: keras.Model, recipe: Recipe) -> keras.Model:
-    """The same network in float32, whatever it was trained in."""
+def last_weighted(network: keras.Model) -> keras.layers.Layer:
+    """The last layer that has weights, which gives the logits."""
+    return [layer for layer in network.layers if layer.weights][-1]
+
+
+def first_head(trained: keras.Model, recipe: Recipe) -> keras.Model:
+    """`trained` without its votes head, if it has one; the layers are shared."""
+    if not recipe.votes_head:
+        return trained
+    own, _ = trained.layers[-1].input
+    return keras.Model(trained.input, own)
+
+
+def heads_in_float32(trained: keras.Model, recipe: Recipe) -> dict[str, keras.Model]:
+    """A float32 network for each head of `trained`, by name.
+
+    Each has the architecture of the recipe without a second head.
+    """
     keras.config.set_dtype_policy("float32")
-    portable = build(recipe)
-    portable.set_weights(network.get_weights())
-    return portable
+    weights = first_head(trained, recipe).get_weights()
+    heads = {LABELS: _single(recipe)}
+    heads[LABELS].set_weights(weights)
+    if recipe.votes_head:
+        heads[VOTES] = _single(recipe)
+        heads[VOTES].set_weights(weights)
+        last = last_weighted(heads[VOTES])
+        kernel, bias = trained.get_layer(VOTES).get_weights()
+        last.set_weights([kernel.reshape(last.kernel.shape), bias])
+    return heads
+
+
+def _single(recipe: Recipe) -> keras.Model:
+    return ARCHITECTURES[recipe.architecture](len(recipe.labels))

@@ -1,9 +1,9 @@
-"""Figures in, PNGs out: curves of the log, confusion, reliability, robustness."""
+"""Draws PNGs: training curves, confusion, reliability, coverage, robustness."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,22 +16,25 @@ mpl.use("Agg")
 
 
 def plot_curves(log: Path, picture: Path | IO[bytes]) -> None:
-    """Loss and accuracy, training and validation, over epochs; `log` is Keras' CSV log."""
+    """Draw loss and accuracy, of training and validation, by epoch; `log` is Keras' CSV log."""
     with log.open(newline="") as text:
         rows = list(csv.DictReader(text))
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axis, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    metrics = [name for name in ("loss", "accuracy", "votes_accuracy") if name in rows[0]]
+    figure = Figure(figsize=(4.5 * len(metrics), 3.6), layout="constrained")
+    for axis, metric in zip(figure.subplots(1, len(metrics)), metrics, strict=True):
         for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            epochs, values = [int(r["epoch"]) + 1 for r in rows], [float(r[name]) for r in rows]
-            axis.plot(epochs, values, label=label)
-        axis.set(xlabel="epoch", title=metric)
+            # One epoch would be an invisible line.
+            axis.plot(epochs, [float(row[name]) for row in rows], marker=".", label=label)
+        axis.set(xlabel="epoch", title=metric.replace("_", " "))
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(picture, dpi=110)
 
 
 def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
-    """Counts (true, predicted), colored by each true class's share."""
+    """Draw counts (true, predicted), colored by the share of each true class."""
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     axis = figure.subplots()
@@ -48,34 +51,48 @@ def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Pa
 
 
 def plot_reliability(bins: Sequence[dict[str, Any]], picture: Path) -> None:
-    """How often the network is right at each confidence, and how many faces have it."""
+    """Draw accuracy by confidence, and how many faces have each confidence."""
     low = [each["low"] for each in bins]
     width = bins[0]["high"] - bins[0]["low"]
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     right, faces = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     right.bar(low, [each["accuracy"] for each in bins], width, align="edge", edgecolor="white")
-    right.plot((0, 1), (0, 1), color="black", linestyle="--", label="as claimed")
-    right.set(ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    right.plot((0, 1), (0, 1), color="black", linestyle="--", label="ideal")
+    right.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     right.legend()
     faces.bar(low, [each["faces"] for each in bins], width, align="edge", edgecolor="white")
     faces.set(xlabel="score of the chosen class", ylabel="faces")
     figure.savefig(picture, dpi=110)
 
 
-def plot_robustness(robustness: dict[str, Any], clean: float, picture: Path) -> None:
-    """Accuracy under each corruption, a bar a level, beside that on the `clean` faces."""
+def plot_coverage(curves: Mapping[str, Sequence[dict[str, float]]], picture: Path) -> None:
+    """Draw accuracy against the share of the faces that is named, a line for each set of labels."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for name, rows in curves.items():
+        coverage = [100 * each["coverage"] for each in rows]
+        axis.plot(coverage, [each["accuracy"] for each in rows], marker=".", label=name)
+    axis.set(xlabel="faces named (%)", ylabel="accuracy")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(picture, dpi=110)
+
+
+def plot_robustness(robustness: dict[str, Any], name: str, clean: float, picture: Path) -> None:
+    """Draw accuracy under each corruption against the set of labels `name`, a bar a level.
+
+    `clean` is the accuracy without corruption.
+    """
     corruptions = robustness["corruptions"]
     figure = Figure(figsize=(9, 4), layout="constrained")
     axis = figure.subplots()
-    for level, name in enumerate(("mild", "middling", "severe")):
-        heights = [found["accuracy"][level] for found in corruptions.values()]
+    for level, title in enumerate(("mild", "medium", "severe")):
+        heights = [found["accuracy"][name][level] for found in corruptions.values()]
         places = np.arange(len(heights)) + 0.27 * (level - 1)
-        axis.bar(
-            places, heights, 0.25, label=name, color=mpl.colormaps["Blues"](0.4 + 0.25 * level)
-        )
-    axis.axhline(clean, color="black", linestyle="--", label="as they are")
-    axis.axhline(1 / 7, color="gray", linestyle=":", label="guessing")
+        color = mpl.colormaps["Blues"](0.4 + 0.25 * level)
+        axis.bar(places, heights, 0.25, label=title, color=color)
+    axis.axhline(clean, color="black", linestyle="--", label="without corruption")
     axis.set_xticks(range(len(corruptions)), corruptions, rotation=20, ha="right")
-    axis.set(ylabel="accuracy", ylim=(0, 1))
-    axis.legend(ncols=5, loc="upper center")
+    axis.set(ylabel=f"accuracy ({name})", ylim=(0, 1))
+    axis.legend(ncols=4, loc="upper center")
     figure.savefig(picture, dpi=110)

@@ -1,4 +1,4 @@
-"""What a running training shows: its log in; lines, curves and a page that reloads itself out."""
+"""Shows the progress of a training: lines, curves and a page that reloads itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RELOAD_S = 10
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
     """Draws `curves.png` and writes `index.html` in `work` after every epoch.
 
-    Before every epoch but the first it prints how long the rest takes at the pace so far.
+    Before every epoch but the first it prints how long the rest takes at the present speed.
     """
 
     def __init__(self, work: Path, log: Path, recipe: dict[str, Any]) -> None:
-        """`log` is Keras' CSV log, `recipe` what the page shows under the curves."""
+        """`log` is Keras' CSV log, `recipe` the settings that the page shows under the curves."""
         super().__init__()
         self._work, self._log, self._recipe = work, log, recipe
         self._epochs: int = recipe["epochs"]
@@ -51,7 +51,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._write_page(epoch + 1)
 
     def _epoch_s(self) -> float:
-        """Seconds an epoch takes, without the first, which compiles, once there is another."""
+        """Mean seconds of an epoch; the first, which compiles, counts only while it is alone."""
         each = [after - before for before, after in pairwise(self._marks_s)]
         counted = each[1:] or each
         return sum(counted) / len(counted) if counted else 0.0
@@ -65,16 +65,16 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: float) -> str:
     """The page of the run in `work` after `done` epochs; it needs no other file and no server.
 
-    `left_s` is 0 where nothing is known of it yet. A page of a run that goes on reloads itself.
+    `left_s` is 0 while it is unknown. The page reloads itself until the run is done.
     """
-    goes_on = done < recipe["epochs"]
+    running = done < recipe["epochs"]
     curves = work / CURVES
     return page(
         f"Training {work.parent.name}",
         [
-            # A browser obeys it in the body too.
-            *([f'<meta http-equiv="refresh" content="{RELOAD_S}">'] if goes_on else []),
-            section(f"{done} of {recipe['epochs']} epochs", _said(goes_on, left_s)),
+            # Browsers accept it in the body too.
+            *([f'<meta http-equiv="refresh" content="{RELOAD_S}">'] if running else []),
+            section(f"{done} of {recipe['epochs']} epochs", _status(running, left_s)),
             *([image(curves, "loss and accuracy by epoch")] if curves.exists() else []),
             section("Recipe", ""),
             table(("setting", "value"), [(name, str(value)) for name, value in recipe.items()]),
@@ -87,12 +87,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _said(goes_on: bool, left_s: float) -> str:
+def _status(running: bool, left_s: float) -> str:
     now = datetime.now().astimezone()
     written = f"Written on {now:%Y-%m-%d at %H:%M:%S %Z}"
-    if not goes_on:
-        return f"{written}. All is done."
+    if not running:
+        return f"{written}. Training is done."
     if not left_s:
-        return f"{written}. The time left is known after the next epoch."
+        return f"{written}. The time left will be known after the next epoch."
     end = now + timedelta(seconds=left_s)
     return f"{written}. {duration(left_s)} to go, until about {end:%H:%M on %Y-%m-%d}."

@@ -1,24 +1,26 @@
-"""The settings of a training, one frozen record, and those kept for each architecture."""
+"""The settings of a training, and the defaults of each architecture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from train.dataset import LABELS
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a network is trained; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9).
 
-    `votes` is the share of FER+'s votes in the targets. `votes_head` is the share of the loss that
-    a second head has, which learns the votes as they are and is dropped after the training.
-    `balance` is how far rare classes weigh more (0 to 1), `mixup` its alpha (0 for none),
-    `average` the momentum of the moving average of the weights that is validated and kept (0 for
-    the weights themselves). `hardening` is the strength of the augmentation in the last third of
-    the epochs. `start` is the sha256 of the model file that the training goes on from ("" for
-    none). A student learns from the averaged answers of `teachers` networks of the architecture
-    `teacher`, softened by `teacher_temperature`, with `taught` as their share of the loss; without
-    teachers these are 0 and "".
+    `labels` are the classes in order. `votes_head` is the share of the loss of a second head that
+    learns FER+'s votes (0 for none). `balance` weighs rare classes more (0 to 1), `mixup` is its
+    alpha until the last fifth of the epochs (0 for none), `average` the largest momentum of the
+    moving average of the weights, which is validated and kept (0 for the weights themselves).
+    `hardening` is the strength of the augmentation in the last third of the epochs. `start` is
+    the sha256 of the weights that the training starts from ("" for random ones). A student learns
+    from the mean answers of `teachers` networks of the architecture `teacher`, softened by
+    `teacher_temperature`, with the share `teacher_share` of the loss; without teachers these are
+    0 and "".
     """
 
     architecture: str
@@ -28,7 +30,6 @@ class Recipe:
     batch_size: int
     label_smoothing: float
     weight_decay: float
-    votes: float
     votes_head: float
     balance: float
     mixup: float
@@ -40,17 +41,29 @@ class Recipe:
     teachers: int = 0
     teacher: str = ""
     teacher_temperature: float = 0.0
-    taught: float = 0.0
+    teacher_share: float = 0.0
+    labels: tuple[str, ...] = LABELS
 
     @classmethod
     def of(cls, architecture: str, **changes: Any) -> Recipe:
-        """The recipe kept for `architecture`, with those of `changes` that are not None.
+        """The defaults of `architecture` with those of `changes` that are not None.
 
-        For `seed` it is the seed project's own, else SGD with one cosine.
+        `seed` has the seed project's own recipe, the others SGD with one cosine.
         """
         recipe = SEED_RECIPE if architecture == "seed" else SGD_RECIPE
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(recipe, architecture=architecture, **given)
+
+    @property
+    def mixup_epochs(self) -> int:
+        """In how many epochs faces are mixed: the last fifth sees them as they are."""
+        return round(self.epochs * 4 / 5)
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings but the labels, which a spec has elsewhere."""
+        settings = asdict(self)
+        del settings["labels"]
+        return settings
 
 
 SEED_RECIPE = Recipe(
@@ -61,7 +74,6 @@ SEED_RECIPE = Recipe(
     batch_size=64,
     label_smoothing=0.0,
     weight_decay=0.0,
-    votes=0.0,
     votes_head=0.0,
     balance=0.0,
     mixup=0.0,
@@ -79,8 +91,7 @@ SGD_RECIPE = replace(
     batch_size=128,
     label_smoothing=0.1,
     weight_decay=5e-4,
-    votes=0.2,
-    votes_head=0.4,
+    votes_head=0.5,
     average=0.998,
     hardening=1.5,
 )

@@ -1,4 +1,4 @@
-"""The figures of `evaluate` in; a page, its pictures and a JSON file out."""
+"""Writes the report on a network: a page, its pictures and a JSON file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 
 from train import page
 from train.checkpoints import write_text
-from train.dataset import LABELS
-from train.plots import plot_confusion, plot_reliability, plot_robustness
+from train.dataset import FER2013
+from train.label_sets import FERPLUS
+from train.plots import plot_confusion, plot_coverage, plot_reliability, plot_robustness
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of figures under a title, with words on it and the name of a picture, if any."""
+    """A table under a title, with an explanation and the file name of a picture, if any."""
 
     title: str
     text: str
@@ -30,15 +31,22 @@ class Section:
 
 
 def write_report(metrics: Json, folder: Path, *, title: str, curves: Path | None = None) -> None:
-    """`index.html`, which needs no other file, `metrics.json` and the PNGs under `folder`.
+    """Write `index.html`, which needs no other file, `metrics.json` and the PNGs to `folder`.
 
-    `curves` is a picture of the training, for the page's end.
+    `curves` is a picture of the training for the end of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    plot_confusion(np.array(metrics["confusion"]), LABELS, folder / "confusion.png")
-    plot_reliability(metrics["calibration"]["reliability"], folder / "reliability.png")
-    plot_robustness(metrics["robustness"], metrics["accuracy"], folder / "robustness.png")
+    own = _own(metrics)
+    plot_confusion(np.array(own["confusion"]), metrics["labels"], folder / "confusion.png")
+    plot_reliability(own["calibration"]["reliability"], folder / "reliability.png")
+    plot_coverage(
+        {name: found["coverage"] for name, found in metrics["sets"].items()},
+        folder / "coverage.png",
+    )
+    plot_robustness(
+        metrics["robustness"], _name(metrics), own["accuracy"], folder / "robustness.png"
+    )
     body = [part for each in sections(metrics) for part in _html(each, folder)]
     if curves:
         (folder / "curves.png").write_bytes(curves.read_bytes())
@@ -49,42 +57,71 @@ def write_report(metrics: Json, folder: Path, *, title: str, curves: Path | None
 def sections(metrics: Json) -> Iterator[Section]:
     """All figures for a reader, the most important first."""
     yield _accuracy(metrics)
-    yield _classes(metrics)
-    yield _confusion(metrics)
-    if metrics["ferplus"]:
-        yield _agreement(metrics["ferplus"]["votes"])
-    yield _calibration(metrics["calibration"])
-    yield _robustness(metrics)
+    for name, found in metrics["sets"].items():
+        yield _classes(name, found)
+    for i, (name, found) in enumerate(metrics["sets"].items()):
+        yield _confusion(metrics["labels"], name, found, "" if i else "confusion.png")
+    if metrics["votes"]:
+        yield _votes(metrics["votes"])
+    yield _coverage(metrics["sets"])
+    yield _calibration(metrics)
+    yield from _robustness(metrics)
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def title_of(name: str) -> str:
+    """What to call the set of labels `name`."""
+    return "FER+ majority" if name == FERPLUS else f"{name} labels"
+
+
+def source_of(annotations: str) -> str:
+    """Whose answers a network learned, in words."""
+    if annotations == FERPLUS:
+        return "the votes of FER+'s ten people on each face"
+    return f"the labels of {annotations}"
+
+
+def _name(metrics: Json) -> str:
+    """The set of labels that the network learned."""
+    return str(next(iter(metrics["sets"])))
+
+
+def _own(metrics: Json) -> Json:
+    found: Json = metrics["sets"][_name(metrics)]
+    return found
+
+
 def _accuracy(metrics: Json) -> Section:
-    scored = {
-        "FER2013": metrics,
-        "FER2013, copies inside the split counted once": metrics["copies_once"],
-    }
-    text = f"On {metrics['split']}, one picture a face, no test-time augmentation. "
-    if votes := metrics["ferplus"]:
-        left_out = votes["left_out"]
-        scored["FER+ majority"] = votes["against_majority"]
-        scored["FER2013, on the faces of the row above"] = votes["against_fer2013"]
+    scored = {title_of(name): found for name, found in metrics["sets"].items()}
+    scored[f"{title_of(_name(metrics))}, repeated faces counted once"] = metrics["copies_once"]
+    text = (
+        f"On {metrics['split']}, one picture of each face, without test-time augmentation. "
+        f"The network learned {source_of(metrics['annotations'])}."
+    )
+    if votes := metrics["votes"]:
         text += (
-            "FER+'s majority is the class that most of ten voters chose; "
-            f"{left_out['none_of_ours']} faces are left out because no more voters chose it than "
-            f"chose none of the seven classes, {left_out['undecided']} because two classes came "
-            "first. On the rest FER2013's label is the majority's for "
-            f"{percent(votes['labels_agree'])}."
+            " FER+'s majority is the class with more than half of the votes of ten people, "
+            f"single votes dropped, as in the FER+ paper; {votes['without_majority']:,} faces "
+            "without one are left out. On the rest FER2013's label is the majority's for "
+            f"{percent(votes['fer2013_agrees'])}."
         )
-    else:
-        text += "FER+'s votes on its rows were not at hand."
+    elif metrics["dataset"] == FER2013:
+        text += " FER+'s votes were not available."
     rows = [
-        (name, f"{s['faces']:,}", percent(s["accuracy"]), _interval(s), f"{s['macro_f1']:.3f}")
+        (
+            name,
+            f"{s['faces']:,}",
+            percent(s["accuracy"]),
+            _interval(s),
+            percent(s["mean_recall"]),
+            f"{s['macro_f1']:.3f}",
+        )
         for name, s in scored.items()
     ]
-    head = ("labels", "faces", "accuracy", "95 % interval (Wilson)", "macro-F1")
+    head = ("labels", "faces", "accuracy", "95 % interval (Wilson)", "mean recall", "macro-F1")
     return Section("Accuracy", text, head, rows)
 
 
@@ -93,80 +130,94 @@ def _interval(scored: Json) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
-def _classes(metrics: Json) -> Section:
-    head: tuple[str, ...] = ("class", "faces", "precision", "recall", "F1")
+def _classes(name: str, found: Json) -> Section:
     keys = ("precision", "recall", "f1")
     rows = [
-        (name, f"{c['faces']:,}", *(f"{c[key]:.3f}" for key in keys))
-        for name, c in metrics["classes"].items()
+        (label, f"{c['faces']:,}", *(f"{c[key]:.3f}" for key in keys))
+        for label, c in found["classes"].items()
     ]
-    text = "Against FER2013's labels."
-    if votes := metrics["ferplus"]:
-        text += " The last four columns are the same against FER+'s majority."
-        head += ("FER+ faces", "precision", "recall", "F1")
-        classes = votes["against_majority"]["classes"].values()
-        rows = [
-            (*row, f"{c['faces']:,}", *(f"{c[key]:.3f}" for key in keys))
-            for row, c in zip(rows, classes, strict=True)
-        ]
-    return Section("Classes", text, head, rows)
+    head = ("class", "faces", "precision", "recall", "F1")
+    return Section(f"Classes: {title_of(name)}", "", head, rows)
 
 
-def _confusion(metrics: Json) -> Section:
+def _confusion(labels: Sequence[str], name: str, found: Json, picture: str) -> Section:
     rows = [
-        (name, *(f"{n:,}" for n in row))
-        for name, row in zip(LABELS, metrics["confusion"], strict=True)
+        (label, *(f"{n:,}" for n in row))
+        for label, row in zip(labels, found["confusion"], strict=True)
     ]
-    text = "Faces by FER2013's label (row) and answer (column)."
-    return Section("Confusion", text, ("label", *LABELS), rows, "confusion.png")
+    text = "Faces by label (row) and answer (column)."
+    return Section(f"Confusion: {title_of(name)}", text, ("label", *labels), rows, picture)
 
 
-def _agreement(votes: Json) -> Section:
+def _votes(votes: Json) -> Section:
     text = (
-        "The mean share of FER+'s voters who chose a face's label, on the faces with a majority. "
-        f"The cross-entropy of the network's scores to the votes is {votes['cross_entropy']:.3f} "
-        f"nats; the votes' own entropy, {votes['entropy']:.3f}, is the least possible."
+        "The mean share of FER+'s voters who chose a label, on the faces with a majority. The "
+        f"cross-entropy of the scores to the shares of the votes is {votes['cross_entropy']:.3f} "
+        f"nats; the least possible is the votes' own entropy, {votes['entropy']:.3f}."
     )
     rows = [
         ("the network's answer", percent(votes["for_prediction"])),
         ("FER2013's label", percent(votes["for_fer2013"])),
         ("the majority's, the most possible", percent(votes["for_majority"])),
     ]
-    return Section("Agreement with the voters", text, ("label", "voters for it"), rows)
+    return Section("Agreement with the voters", text, ("label", "voters who chose it"), rows)
 
 
-def _calibration(found: Json) -> Section:
+def _coverage(sets: dict[str, Json]) -> Section:
     text = (
-        f"ECE is the mean distance between score and accuracy over {found['bins']} bins, NLL the "
-        "negative log-likelihood of FER2013's labels in nats."
+        "Accuracy if only the faces with the highest scores are named and the rest are called "
+        "uncertain; in brackets the lowest score that is still named."
     )
-    stages = {"as it is": found["after"]}
-    if found["temperature"] != 1:
-        name = f"without its temperature, {found['temperature']:.3f}"
-        stages = {name: found["before"]} | stages
-    best = found["best"]
-    stages[f"at a further temperature, {best['temperature']:.3f}, fitted on these faces"] = best
-    rows = [(name, f"{s['ece']:.4f}", f"{s['nll']:.4f}") for name, s in stages.items()]
-    return Section("Calibration", text, ("network", "ECE", "NLL"), rows, "reliability.png")
-
-
-def _robustness(metrics: Json) -> Section:
-    found = metrics["robustness"]
-    text = (
-        "Accuracy on the same faces, each corruption at three levels, given in brackets: "
-        f"{percent(metrics['accuracy'])} as they are, {percent(found['mean_accuracy'])} on "
-        "average over all corruptions and levels."
-    )
+    coverages = [each["coverage"] for each in next(iter(sets.values()))["coverage"]]
     rows = [
-        (name, *_by_level(corruption), corruption["unit"])
-        for name, corruption in found["corruptions"].items()
+        (
+            title_of(name),
+            *(f"{percent(each['accuracy'])} ({each['score']:.2f})" for each in found["coverage"]),
+        )
+        for name, found in sets.items()
     ]
-    head = ("corruption", "mild", "middling", "severe", "unit of the level")
-    return Section("Robustness", text, head, rows, "robustness.png")
+    head = ("labels", *(f"{100 * each:.0f} % named" for each in coverages))
+    return Section("Accuracy by coverage", text, head, rows, "coverage.png")
 
 
-def _by_level(corruption: Json) -> list[str]:
-    pairs = zip(corruption["accuracy"], corruption["levels"], strict=True)
+def _calibration(metrics: Json) -> Section:
+    text = (
+        "ECE is the mean distance between score and accuracy over "
+        f"{_own(metrics)['calibration']['bins']} bins, NLL the negative log-likelihood of the "
+        "labels in nats. The best temperature is what the logits would have to be divided by to "
+        "suit these faces best; the network already contains a temperature of "
+        f"{metrics['temperature']:.3f}."
+    )
+    rows = []
+    for name, found in metrics["sets"].items():
+        each = found["calibration"]
+        figures = (f"{each['ece']:.4f}", f"{each['nll']:.4f}", f"{each['best_temperature']:.3f}")
+        rows.append((title_of(name), *figures))
+        if "ece_votes" in each:
+            rows.append(("shares of FER+'s votes", f"{each['ece_votes']:.4f}", "", ""))
+    head = ("labels", "ECE", "NLL", "best temperature")
+    return Section("Calibration", text, head, rows, "reliability.png")
+
+
+def _robustness(metrics: Json) -> Iterator[Section]:
+    found = metrics["robustness"]
+    for i, (name, scored) in enumerate(metrics["sets"].items()):
+        text = (
+            "Accuracy on the same faces with each corruption at three levels, given in brackets: "
+            f"{percent(scored['accuracy'])} without, {percent(found['mean_accuracy'][name])} on "
+            "average over all corruptions and levels."
+        )
+        rows = [
+            (title, *_by_level(corruption, name), corruption["unit"])
+            for title, corruption in found["corruptions"].items()
+        ]
+        head = ("corruption", "mild", "medium", "severe", "unit of the level")
+        picture = "" if i else "robustness.png"
+        yield Section(f"Robustness: {title_of(name)}", text, head, rows, picture)
+
+
+def _by_level(corruption: Json, name: str) -> list[str]:
+    pairs = zip(corruption["accuracy"][name], corruption["levels"], strict=True)
     return [f"{percent(accuracy)} ({level:g})" for accuracy, level in pairs]
 
 

@@ -1,29 +1,30 @@
-"""Faces in, the same faces out as a poor camera or a hard moment shows them; each at 3 levels.
+"""Measures accuracy on faces as a poor camera shows them: 9 corruptions at 3 levels each.
 
 After Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", https://arxiv.org/abs/1903.12261, with what a camera at a door adds: faces that are
-turned, cut out beside the middle, or half hidden. The levels are for 48×48 faces. What is random
-is drawn anew from the same seed at each call, so that the same faces give the same faces.
+Perturbations", https://arxiv.org/abs/1903.12261, with rotated, off-center and half-hidden faces
+added. The levels are for 48×48 faces. Random numbers come from the same seed at each call, so that
+the same faces are always corrupted in the same way.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from train.trained import Classify, Faces
+from train.label_sets import LabelSet
+from train.scores import Classify, Faces
 
 _SEED = 1
-_READ_NOISE = 3.0  # levels; what a small sensor adds in the dark
+_READ_NOISE = 3.0  # gray levels, of a small sensor in the dark
 
 
 class Corruption(NamedTuple):
-    """`apply(faces, level)` for each of `levels`, mild to severe, which are in `unit`."""
+    """`apply(faces, level)` corrupts faces; `levels` are mild to severe, in `unit`."""
 
     apply: Callable[[Faces, float], Faces]
     levels: tuple[float, float, float]
@@ -31,31 +32,31 @@ class Corruption(NamedTuple):
 
 
 def gaussian_blur(x: Faces, sigma_px: float) -> Faces:
-    """Out of focus: a Gaussian of `sigma_px`."""
+    """Blur with a Gaussian of `sigma_px`, as out of focus."""
     reach = int(np.ceil(3 * sigma_px))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
     return _pixels(_filtered(_filtered(x.astype(np.float32), kernel, axis=1), kernel, axis=2))
 
 
 def motion_blur(x: Faces, length_px: float) -> Faces:
-    """A head that moves sideways by `length_px`, an odd number, during the exposure."""
+    """Blur horizontally over `length_px`, an odd number, as a moving head."""
     return _pixels(_filtered(x.astype(np.float32), np.ones(int(length_px)), axis=2))
 
 
 def noise(x: Faces, deviation: float) -> Faces:
-    """Gaussian noise of that standard deviation, in levels."""
+    """Add Gaussian noise of that standard deviation, in gray levels."""
     drawn = np.random.default_rng(_SEED).standard_normal(x.shape, np.float32)
     return _pixels(x + drawn * np.float32(deviation))
 
 
 def low_light(x: Faces, gain: float) -> Faces:
-    """`gain` of the light, and the sensor's own noise."""
+    """Multiply by `gain` and add the read noise of a small sensor."""
     drawn = np.random.default_rng(_SEED).standard_normal(x.shape, np.float32)
     return _pixels(x * np.float32(gain) + drawn * np.float32(_READ_NOISE))
 
 
 def jpeg(x: Faces, quality: float) -> Faces:
-    """Through JPEG of that quality."""
+    """Compress as JPEG of that quality."""
 
     def packed(face: Image.Image) -> Image.Image:
         stream = io.BytesIO()
@@ -66,7 +67,7 @@ def jpeg(x: Faces, quality: float) -> Faces:
 
 
 def resample(x: Faces, side_px: float) -> Faces:
-    """A face of `side_px` pixels, made larger again."""
+    """Shrink to `side_px` pixels a side and enlarge again."""
     small = (int(side_px), int(side_px))
 
     def shrunk(face: Image.Image) -> Image.Image:
@@ -76,7 +77,7 @@ def resample(x: Faces, side_px: float) -> Faces:
 
 
 def rotate(x: Faces, angle_deg: float) -> Faces:
-    """Turned by `angle_deg` to a random side; beyond the edge the picture goes on mirrored."""
+    """Rotate by `angle_deg` to a random side, mirrored beyond the edge."""
     margin = x.shape[1] // 4  # enough up to 45°
     signs = iter(np.random.default_rng(_SEED).choice((-1, 1), len(x)))
 
@@ -87,7 +88,7 @@ def rotate(x: Faces, angle_deg: float) -> Faces:
 
 
 def shift(x: Faces, distance_px: float) -> Faces:
-    """Cut out `distance_px` beside the middle, in one of 8 directions, mirrored at the edge."""
+    """Move by `distance_px` in one of 8 random directions, mirrored beyond the edge."""
     reach = int(distance_px)
     steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
     chosen = np.random.default_rng(_SEED).integers(len(steps), size=len(x))
@@ -101,7 +102,7 @@ def shift(x: Faces, distance_px: float) -> Faces:
 
 
 def occlude(x: Faces, fraction: float) -> Faces:
-    """`fraction` of the face hidden from a random side behind something of one random gray."""
+    """Cover `fraction` of the face from a random side with one random gray."""
     rng = np.random.default_rng(_SEED)
     sides, grays = rng.integers(4, size=len(x)), rng.integers(256, size=len(x))
     hidden = round(x.shape[1] * fraction)
@@ -125,20 +126,32 @@ CORRUPTIONS = {
 }
 
 
-def measure_robustness(classify: Classify, x: Faces, y: NDArray[np.int64]) -> dict[str, Any]:
-    """The accuracy of `classify` on `x` under every corruption and level, and their mean."""
+def measure_robustness(
+    classify: Classify, x: Faces, sets: Mapping[str, LabelSet]
+) -> dict[str, Any]:
+    """Accuracy against each set of labels under every corruption and level, and the means.
 
-    def accuracy(corruption: Corruption, level: float) -> float:
-        return float((classify(corruption.apply(x, level)).argmax(axis=1) == y).mean())
+    `sets` are for the faces `x` (n, 48, 48, 1). For JSON.
+    """
+
+    def accuracies(corruption: Corruption, level: float) -> dict[str, float]:
+        answers = classify(corruption.apply(x, level)).argmax(axis=1)
+        return {name: float((answers[each.rows] == each.y).mean()) for name, each in sets.items()}
 
     found = {
-        name: [accuracy(each, level) for level in each.levels] for name, each in CORRUPTIONS.items()
+        title: [accuracies(each, level) for level in each.levels]
+        for title, each in CORRUPTIONS.items()
     }
+    every = [each for levels in found.values() for each in levels]
     return {
-        "mean_accuracy": float(np.mean(list(found.values()))),
+        "mean_accuracy": {name: float(np.mean([each[name] for each in every])) for name in sets},
         "corruptions": {
-            name: {"levels": list(each.levels), "unit": each.unit, "accuracy": found[name]}
-            for name, each in CORRUPTIONS.items()
+            title: {
+                "levels": list(each.levels),
+                "unit": each.unit,
+                "accuracy": {name: [one[name] for one in found[title]] for name in sets},
+            }
+            for title, each in CORRUPTIONS.items()
         },
     }
 
@@ -150,7 +163,7 @@ def _pixels(real: NDArray[np.float32]) -> Faces:
 def _filtered(
     real: NDArray[np.float32], kernel: NDArray[np.float64], axis: int
 ) -> NDArray[np.float32]:
-    """Weighted by `kernel`, of sum 1 after this, along `axis`; beyond the edge the edge goes on."""
+    """Convolve along `axis` with `kernel` scaled to sum 1; edge pixels are repeated."""
     reach, size = len(kernel) // 2, real.shape[axis]
     margins = [(reach, reach) if i == axis else (0, 0) for i in range(real.ndim)]
     padded = np.pad(real, margins, mode="edge")
@@ -165,5 +178,5 @@ def _mirrored(x: Faces, margin: int) -> Faces:
 
 
 def _each(x: Faces, change: Callable[[Image.Image], Image.Image]) -> Faces:
-    """`change` of every face as a Pillow picture."""
+    """Apply `change` to every face as a Pillow image."""
     return np.array([np.asarray(change(Image.fromarray(face))) for face in x[..., 0]])[..., None]

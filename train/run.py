@@ -1,4 +1,4 @@
-"""A whole training: splits and votes in; network, report and export in one folder out."""
+"""A whole training: selects faces, trains, calibrates, evaluates and exports."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from train.batches import Taught, class_weights
 from train.calibration import apply_temperature, fit_temperature
 from train.dataset import Split
-from train.devices import one_device, spread
+from train.devices import one_device, sharding
 from train.distil import add_teachers
 from train.errors import DatasetError
-from train.evaluate import evaluate
+from train.evaluate import evaluate, headline
 from train.export import export
-from train.ferplus import FILE, Votes
+from train.ferplus import FILE, Votes, vote_shares
 from train.fit import batches_of, compiled, fit
-from train.networks import build, in_float32
+from train.label_sets import FERPLUS, label_sets
+from train.loading import keras_classifier
+from train.networks import VOTES, build, heads_in_float32
 from train.progress import duration
 from train.recipe import Recipe
 from train.report import write_report
 from train.selection import Selection, select
-from train.start import sha256_of, start_from
-from train.targets import make_targets, shares
-from train.trained import keras_classifier
+from train.targets import TrainingSet, make_training_set
+from train.warm_start import SUFFIX, load_start, sha256_of
 
 WARM_UP_BATCHES, TIMED_BATCHES = 2, 6
 
@@ -43,107 +42,106 @@ def run(
     name: str,
     folder: Path,
 ) -> None:
-    """Train the recipe of `architecture` with its `changes`, evaluate it, export it to `folder`.
+    """Train `architecture` with its recipe and `changes`, evaluate it, and export it to `folder`.
 
-    The teachers that a recipe may have are trained first, `teacher_epochs` each. With `start` the
-    network begins with the weights of that model file.
+    The teachers of the recipe, if any, are trained first, `teacher_epochs` each. With `start` the
+    network begins with the weights of that model file or export. With a votes head there are two
+    exports: `folder` has the head of FER+'s votes, `folder`-fer2013 that of FER2013's labels.
     """
-    recipe = Recipe.of(architecture, **changes, start=sha256_of(start) if start else None)
-    recipe = _with_votes(recipe, changes, votes.get("Training"))
-    chosen = select(splits, votes, recipe.seed)
-    print(chosen.said)
-    taught = teach(splits["Training"], votes.get("Training"), chosen, recipe)
+    changes = changes | {
+        "start": sha256_of(start) if start else None,
+        "labels": splits["Training"].labels,
+    }
+    recipe = _without_missing_votes(Recipe.of(architecture, **changes), changes, votes)
+    selection = select(splits, votes, recipe.seed)
+    print(selection.summary)
+    shares = None
+    if selection.validation_votes:
+        shares = vote_shares(selection.validation_votes.counted())
+    elif recipe.votes_head:
+        raise DatasetError(
+            f"{FILE}: has no votes on {selection.validation.name}, which chooses the epoch; "
+            "use the whole file, or train with --votes-head 0."
+        )
+    training = make_training_set(selection, votes.get("Training"), recipe)
     if recipe.teachers:
-        teachers = folder / "teachers"
-        taught = add_teachers(taught, chosen.validation, recipe, teacher_epochs, teachers)
+        training = add_teachers(
+            training, selection.validation, recipe, teacher_epochs, folder / "teachers",
+            shares=shares,
+        )  # fmt: skip
     keras.config.set_dtype_policy(recipe.precision)
-    seconds = expected_s(taught, recipe)
+    seconds = expected_s(training, recipe)
     network = build(recipe)
     if start:
-        start_from(network, start, chosen.training.x)
+        load_start(network, recipe, start, selection.training.x)
     print(f"{architecture}: {network.count_params():,} parameters, {recipe.epochs} epochs")
-    print(f"all of them take about {duration(seconds)} on this machine, as busy as it is now")
-    fit(network, taught, chosen.validation, recipe, folder / "work")
-    if not spread().writes:
+    print(f"all epochs together take about {duration(seconds)} on this machine at its present load")
+    fit(network, training, selection.validation, recipe, folder / "work", shares=shares)
+    if not sharding().writes:
         return
     with one_device():
-        finish(network, chosen, votes, recipe, name=name, folder=folder)
+        finish(network, selection, recipe, name=name, folder=folder)
 
 
 def finish(
-    network: keras.Model,
-    chosen: Selection,
-    votes: dict[str, Votes],
-    recipe: Recipe,
-    *,
-    name: str,
-    folder: Path,
+    trained: keras.Model, selection: Selection, recipe: Recipe, *, name: str, folder: Path
 ) -> None:
-    """Calibrate and evaluate the trained `network` and write its report and export."""
-    network = in_float32(network, recipe)
-    metrics = calibrate_and_evaluate(network, chosen.validation, votes)
+    """Calibrate and evaluate each head of the `trained` network; write its report and export."""
+    heads = heads_in_float32(trained, recipe)
     curves = folder / "work" / "curves.png"
-    write_report(metrics, folder / "report", title=f"{name}, the Keras network", curves=curves)
-    export(
-        network,
-        recipe,
-        name=name,
-        folder=folder,
-        training=chosen.training,
-        test=chosen.validation,
-        metrics=metrics,
-    )
-    split = chosen.validation.name
-    print(f"{split}: accuracy {metrics['accuracy']:.2%}, macro-F1 {metrics['macro_f1']:.3f}")
-    print(f"wrote {folder}; next: make convert NAME={name}")
-
-
-def teach(training: Split, votes: Votes | None, chosen: Selection, recipe: Recipe) -> Taught:
-    """The chosen faces with their targets and weights; votes are translated on all of Training."""
-    targets = make_targets(
-        training.y,
-        votes.votes if votes else None,
-        blend=recipe.votes,
-        smoothing=recipe.label_smoothing,
-    )
-    if recipe.votes_head and votes:
-        targets = np.hstack([targets, shares(votes.votes)])
-    return Taught(
-        chosen.training.x,
-        targets[chosen.kept],
-        class_weights(chosen.training.y, recipe.balance),
-    )
+    for head, network in heads.items():
+        source = FERPLUS if head == VOTES else selection.validation.dataset
+        suffix = SUFFIX if len(heads) > 1 and head != VOTES else ""
+        own_name, own_folder = name + suffix, folder.with_name(folder.name + suffix)
+        metrics = calibrate_and_evaluate(network, selection, source)
+        title = f"{own_name}, the Keras network"
+        write_report(metrics, own_folder / "report", title=title, curves=curves)
+        export(network, recipe, selection, metrics, name=own_name, folder=own_folder)
+        print(f"{own_name}: {headline(metrics)}")
+        print(f"wrote {own_folder}")
+    print(f"next: make convert NAME={name}")
 
 
 def calibrate_and_evaluate(
-    network: keras.Model, validation: Split, votes: dict[str, Votes]
+    network: keras.Model, selection: Selection, annotations: str
 ) -> dict[str, Any]:
-    """Work the temperature that suits `validation` into `network`; then its figures there."""
+    """Fit a temperature for `network` on the validation faces and apply it; then its figures.
+
+    `annotations` names the labels that the network learned. The temperature of one that learned
+    FER+'s votes is fitted to the shares of the votes.
+    """
+    validation, votes = selection.validation, selection.validation_votes
     classify = keras_classifier(network)
-    temperature = fit_temperature(classify(validation.x), validation.y)
+    sets = label_sets(validation, votes)
+    own = sets[annotations]
+    probabilities = classify(validation.x[own.rows])
+    temperature = fit_temperature(probabilities, own.targets(len(validation.labels)))
     apply_temperature(network, temperature)
-    votes_there = votes.get(validation.name)
-    return evaluate(classify, validation, votes=votes_there, temperature=temperature)
+    return evaluate(
+        classify, validation, votes=votes, annotations=annotations, temperature=temperature
+    )
 
 
-def expected_s(taught: Taught, recipe: Recipe) -> float:
-    """Seconds that all epochs take, from a few timed batches of a network that is thrown away."""
-    batches = batches_of(taught, recipe)
+def expected_s(training: TrainingSet, recipe: Recipe) -> float:
+    """Seconds that all epochs take, from a few timed batches of a throw-away network."""
+    batches = batches_of(training, recipe)
     model = compiled(build(recipe), recipe, len(batches))
     x, targets, weights = batches[0]
     for number in range(WARM_UP_BATCHES + TIMED_BATCHES):
         if number == WARM_UP_BATCHES:
-            start = time.monotonic()
+            start_s = time.monotonic()
         model.train_on_batch(x, targets, weights)
-    each_s = (time.monotonic() - start) / TIMED_BATCHES
+    each_s = (time.monotonic() - start_s) / TIMED_BATCHES
     return each_s * len(batches) * recipe.epochs
 
 
-def _with_votes(recipe: Recipe, changes: dict[str, Any], votes: Votes | None) -> Recipe:
-    """`recipe`, without votes where there are none and nobody asked for them."""
-    if votes is not None or not (recipe.votes or recipe.votes_head):
+def _without_missing_votes(
+    recipe: Recipe, changes: dict[str, Any], votes: dict[str, Votes]
+) -> Recipe:
+    """`recipe` without a votes head where there are no votes and none was asked for."""
+    if "Training" in votes or not recipe.votes_head:
         return recipe
-    if changes.get("votes") or changes.get("votes_head"):
-        raise DatasetError(f"--votes needs FER+'s {FILE} beside the dataset; put it there.")
-    print(f"no {FILE} beside the dataset: targets are FER2013's labels alone")
-    return replace(recipe, votes=0.0, votes_head=0.0)
+    if changes.get("votes_head"):
+        raise DatasetError(f"--votes-head needs FER+'s {FILE} beside the dataset; put it there.")
+    print(f"no {FILE} beside the dataset: training one head, for the labels")
+    return replace(recipe, votes_head=0.0)

@@ -1,34 +1,41 @@
-"""Labels and predictions in; accuracy with its interval, F1 and the confusion matrix out."""
+"""Accuracy, precision, recall and the confusion matrix of predictions."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import LABELS
+Faces = NDArray[np.uint8]  # (n, 48, 48, 1)
+ClassIds = NDArray[np.int64]  # (n,), positions in the list of labels
+Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
+Classify = Callable[[Faces], Probabilities]
 
-Labels = NDArray[np.int64]
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
-def score(true: Labels, predicted: Labels) -> dict[str, Any]:
-    """Accuracy (with a 95 % Wilson interval), macro-F1 and per-class figures, for JSON.
+def score(true: ClassIds, predicted: ClassIds, labels: Sequence[str]) -> dict[str, Any]:
+    """Accuracy with a 95 % Wilson interval, macro-F1, mean recall and figures by class, for JSON.
 
-    `confusion` counts (true, predicted) in the order of LABELS.
+    `confusion` counts (true, predicted) in the order of `labels`. The means are over the classes
+    that occur in `true`.
     """
-    matrix = confusion(true, predicted)
-    hits = np.diag(matrix)
+    matrix = confusion(true, predicted, len(labels))
+    hits, support = np.diag(matrix), matrix.sum(axis=1)
     precision = hits / np.maximum(matrix.sum(axis=0), 1)
-    recall = hits / np.maximum(matrix.sum(axis=1), 1)
+    recall = hits / np.maximum(support, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    columns = zip(LABELS, matrix.sum(axis=1), precision, recall, f1, strict=True)
+    present = support > 0
+    columns = zip(labels, support, precision, recall, f1, strict=True)
     return {
         "faces": len(true),
         "accuracy": float(hits.sum() / len(true)),
         "accuracy_95": list(wilson_interval(int(hits.sum()), len(true))),
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(f1[present].mean()),
+        "mean_recall": float(recall[present].mean()),
         "classes": {
             name: {"faces": int(n), "precision": float(p), "recall": float(r), "f1": float(f)}
             for name, n, p, r, f in columns
@@ -37,11 +44,33 @@ def score(true: Labels, predicted: Labels) -> dict[str, Any]:
     }
 
 
-def confusion(true: Labels, predicted: Labels) -> NDArray[np.int64]:
-    """Counts (true, predicted), (7, 7)."""
-    matrix = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
+def confusion(true: ClassIds, predicted: ClassIds, classes: int) -> NDArray[np.int64]:
+    """Counts (true, predicted), (classes, classes)."""
+    matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (true, predicted), 1)
     return matrix
+
+
+def accuracy_by_coverage(probabilities: Probabilities, true: ClassIds) -> list[dict[str, float]]:
+    """Accuracy when only the share `coverage` of the faces with the highest scores is named.
+
+    `score` is the lowest score among them. Source: El-Yaniv and Wiener, 2010, "On the Foundations
+    of Noise-free Selective Classification".
+    """
+    top = probabilities.max(axis=1)
+    order = np.argsort(-top, kind="stable")
+    right = (probabilities.argmax(axis=1) == true)[order]
+    rows = []
+    for coverage in COVERAGES:
+        named = max(1, round(coverage * len(true)))
+        rows.append(
+            {
+                "coverage": coverage,
+                "score": float(top[order[named - 1]]),
+                "accuracy": float(right[:named].mean()),
+            }
+        )
+    return rows
 
 
 def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Chooses what is trained on: all splits in; training and validation faces without leaks out."""
+"""Chooses the faces to train on and to validate with, so that neither has copies of the other's."""
 
 from __future__ import annotations
 
@@ -12,43 +12,49 @@ from train.ferplus import Votes
 from train.findings import Findings, find
 
 VALIDATION_FRACTION = 0.05  # of Training, where the dataset brings no PublicTest
-VALIDATION = "PublicTest"
+VALIDATION = ("PublicTest", "Validation")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`kept` are the indices in the Training split of the faces in `training`."""
+    """The faces to train on and to validate with; `summary` says in a line how they were chosen.
+
+    `kept` are the indices in the Training split of the faces in `training`, `validation_votes`
+    FER+'s on the faces of `validation`, if available.
+    """
 
     training: Split
     kept: NDArray[np.int64]
     validation: Split
-    said: str
+    validation_votes: Votes | None
+    summary: str
 
 
 def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Selection:
-    """Training without non-faces and without copies, exact or near, of any other split's faces.
+    """Leave out of Training non-faces and copies, exact or near, of any other split's faces.
 
-    Validation chooses the epoch and the temperature: it is PublicTest, or a stratified part of
-    Training where there is none; never PrivateTest, the exam.
+    Validation chooses the epoch and the temperature. It is PublicTest or Validation, or a
+    stratified part of Training where there is neither; never a test split.
     """
     whole = splits["Training"]
     rest = np.arange(len(whole.y))
-    if VALIDATION in splits:
-        validation = splits[VALIDATION]
+    if name := next((each for each in VALIDATION if each in splits), ""):
+        validation, held_votes = splits[name], votes.get(name)
     else:
         rest, held_out = stratified_split(whole.y, VALIDATION_FRACTION, seed)
         validation = whole.take(held_out)
+        held_votes = votes["Training"].take(held_out) if "Training" in votes else None
     found = find(splits, votes)
     copies = _copies(found, rest)
     faceless = np.isin(rest, found.no_faces)  # Training comes first among all images
     kept = rest[~(copies | faceless)]
     training = whole.take(kept)
-    said = (
+    summary = (
         f"training on {len(kept)} faces, {len(validation.y)} of {validation.name} choose the "
         f"epoch; left out {int(copies.sum())} copies of faces held out (exact or near) and "
         f"{int((faceless & ~copies).sum())} pictures without a face"
     )
-    return Selection(training, kept, validation, said)
+    return Selection(training, kept, validation, held_votes, summary)
 
 
 def _copies(found: Findings, rest: NDArray[np.int64]) -> NDArray[np.bool_]:

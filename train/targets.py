@@ -1,73 +1,81 @@
-"""What a network is taught for each face: labels and FER+ votes in, probabilities (n, 7) out.
-
-FER2013's labels and FER+'s votes disagree on a third of the faces, and the figures are against
-FER2013's. So votes are first translated into the FER2013 label that faces with such votes have:
-they say how doubtful a label is, without pulling the network towards FER+'s habits.
-"""
+"""Builds what a network is trained on: faces, target distributions and weights."""
 
 from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import LABELS
-
-CLASSES = len(LABELS)
-STEPS = 3000
-RATE = 0.5
-MOMENTUM = 0.9
-PENALTY = 1e-5
+from train.ferplus import Votes, vote_shares
+from train.recipe import Recipe
+from train.scores import ClassIds, Faces
+from train.selection import Selection
 
 
-def make_targets(
-    y: NDArray[np.int64],
-    votes: NDArray[np.int64] | None,
-    *,
-    blend: float,
-    smoothing: float,
-) -> NDArray[np.float32]:
-    """(1 - `blend`) of the labels `y` (n,), smoothed, and `blend` of the translated `votes` (n, 7).
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Faces `x` (n, 48, 48, 1), `targets` (n, classes × parts) and `weights` (n,).
 
-    `smoothing` is the share of a label that is spread over all classes. Rows sum to 1.
+    The parts of the targets are, one beside the other, the labels, the shares of FER+'s votes
+    where the recipe has a head for them, and the teachers' answers to each head where it has
+    teachers.
     """
-    targets = (1 - smoothing) * np.eye(CLASSES)[y] + smoothing / CLASSES
-    if blend:
+
+    x: Faces
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256(self.x.tobytes())
+        digest.update(self.targets.tobytes())
+        digest.update(self.weights.tobytes())
+        return digest.hexdigest()
+
+
+def make_training_set(selection: Selection, votes: Votes | None, recipe: Recipe) -> TrainingSet:
+    """The selected faces with their targets and weights.
+
+    `votes` are FER+'s on all rows of the Training split; needed where the recipe has a votes head.
+    """
+    training = selection.training
+    targets = smooth(training.y, len(training.labels), recipe.label_smoothing)
+    if recipe.votes_head:
         if votes is None:
-            raise ValueError("a blend needs votes")
-        targets = (1 - blend) * targets + blend * translate(votes, y)
-    return targets.astype(np.float32)
+            raise ValueError("a votes head needs votes")
+        shares = vote_shares(votes.counted()[selection.kept])
+        targets = np.hstack([targets, shares])
+    return TrainingSet(training.x, targets, class_weights(training.y, recipe.balance))
 
 
-def shares(votes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Votes (n, 7) as shares of a face's; nothing but zeros where all went elsewhere."""
-    given = np.maximum(votes.sum(axis=1, keepdims=True), 1)
-    return np.asarray(votes / given, dtype=np.float32)
+def validation_targets(
+    y: ClassIds, classes: int, shares: NDArray[np.float32] | None, recipe: Recipe
+) -> NDArray[np.float32]:
+    """The same columns as a TrainingSet's, for faces with labels `y` (n,).
 
-
-def translate(votes: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """P(FER2013 label | votes) (n, 7), by a multinomial logistic regression fitted on these rows.
-
-    Gradient descent with momentum, a fixed number of steps from zero: the same rows give the same
-    probabilities. Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.4.
+    `shares` (n, classes) are those of FER+'s votes; without them the labels stand in, as they do
+    for the answers of teachers, who are not asked about these faces.
     """
-    features, wanted = _features(votes), np.eye(CLASSES)[y]
-    weights = np.zeros((features.shape[1], CLASSES))
-    velocity = np.zeros_like(weights)
-    for _ in range(STEPS):
-        slope = features.T @ (_softmax(features @ weights) - wanted) / len(y)
-        velocity = MOMENTUM * velocity + slope + PENALTY * weights
-        weights -= RATE * velocity
-    return _softmax(features @ weights)
+    labels = smooth(y, classes, 0.0)
+    parts = [labels]
+    if recipe.votes_head:
+        parts.append(labels if shares is None else shares)
+    if recipe.teachers:
+        parts = [*parts, *parts]
+    return np.hstack(parts)
 
 
-def _features(votes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Shares of the votes, bent both ways, how many voted for one of the seven, and a constant."""
-    given = votes.sum(axis=1, keepdims=True)
-    share = shares(votes)
-    return np.hstack([share, np.sqrt(share), share**2, given / 10, np.ones_like(given)])
+def smooth(y: ClassIds, classes: int, smoothing: float) -> NDArray[np.float32]:
+    """One-hot rows (n, classes) of `y`, with the share `smoothing` spread over all classes."""
+    rows = (1 - smoothing) * np.eye(classes)[y] + smoothing / classes
+    return np.asarray(rows, dtype=np.float32)
 
 
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    odds: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    odds /= odds.sum(axis=1, keepdims=True)
-    return odds
+def class_weights(y: ClassIds, balance: float) -> NDArray[np.float32]:
+    """A weight (n,) for each face, of mean 1: its class's share of `y` to the power -`balance`.
+
+    0 gives all faces the same weight, 1 all classes.
+    """
+    weights: NDArray[np.float64] = np.bincount(y)[y].astype(np.float64) ** -balance
+    return np.asarray(weights / weights.mean(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A TFLite file's content in; what it answers, and the weights of its layers, out."""
+"""Runs a TFLite file on faces, and reads the weights of its layers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ai_edge_litert import __version__ as version
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from train.dataset import LABELS, SIZE_PX
-from train.trained import Classify, Faces, Probabilities
+from train.dataset import SIZE_PX
+from train.scores import Classify, Faces, Probabilities
 
 RUNTIME = f"ai-edge-litert {version}"
 
@@ -20,18 +20,18 @@ WEIGHTED = {"CONV_2D": (1, 2, 3, 0), "FULLY_CONNECTED": (1, 0)}
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]  # kernel and bias
 
 
-def classifier(content: bytes) -> Classify:
-    """One face at a time, as the daemon does: the files have a batch of one built in.
+def classifier(content: bytes, classes: int) -> Classify:
+    """Classifies one face at a time, as the daemon does: the files have a fixed batch of one.
 
-    Raises ValueError where the file takes no faces or does not answer for the seven classes, and
-    what the runtime raises for no TFLite file. A quantized probability of zero comes back as half
-    of its step, since its logarithm is needed.
+    Raises ValueError where the file does not take gray 48×48 faces or does not answer for
+    `classes` classes, and the runtime's own errors where it is not a TFLite file. A quantized
+    probability of zero is returned as half of its step, since its logarithm is needed.
     """
     interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     (face,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    if tuple(face["shape"]) != (1, SIZE_PX, SIZE_PX, 1) or answer["shape"][-1] != len(LABELS):
-        raise ValueError(f"takes {face['shape']} and answers {answer['shape']}")
+    if tuple(face["shape"]) != (1, SIZE_PX, SIZE_PX, 1) or answer["shape"][-1] != classes:
+        raise ValueError(f"it takes {face['shape']} and answers {answer['shape']}")
     scale, zero_point = answer["quantization"]
 
     def classify_one(x: Faces) -> NDArray[Any]:
@@ -49,7 +49,7 @@ def classifier(content: bytes) -> Classify:
 def weights_of(content: bytes) -> list[Weights]:
     """Kernel and bias of each operator that has them, in the order of execution.
 
-    Nothing public in the interpreter tells which kernel and bias belong together.
+    Nothing public in the interpreter says which kernel and bias belong together.
     """
     interpreter = Interpreter(
         model_content=content,

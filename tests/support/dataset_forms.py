@@ -54,7 +54,7 @@ def pack_tar(path: Path, name: str, text: str) -> None:
         archive.addfile(member, io.BytesIO(text.encode()))
 
 
-def png(path: Path, image: NDArray[np.uint8]) -> None:
+def png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

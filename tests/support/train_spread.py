@@ -12,17 +12,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from train.batches import Taught
 from train.dataset import Split
-from train.devices import Cluster, spread, use_all_devices
+from train.devices import Cluster, sharding, use_all_devices
 from train.fit import fit
-from train.losses import truth
 from train.recipe import Recipe
+from train.targets import TrainingSet, smooth
 
 
 def main(folder: Path, cluster: Cluster | None) -> None:
     use_all_devices(cluster)
-    recipe = Recipe.of("compact", epochs=2, batch_size=32, votes=0.0, mixup=0.2)
+    recipe = Recipe.of("compact", epochs=2, batch_size=32, votes_head=0.0, mixup=0.2)
     keras.utils.set_random_seed(recipe.seed)
     rng = np.random.default_rng(1)
     x = rng.integers(0, 256, (70, 48, 48, 1), dtype=np.uint8)
@@ -38,11 +37,11 @@ def main(folder: Path, cluster: Cluster | None) -> None:
             keras.layers.Dense(7, activation="softmax"),
         ]
     )
-    taught = Taught(x, truth(y, recipe), np.ones(70, np.float32))
-    fit(network, taught, Split("PublicTest", x[:21], y[:21]), recipe, folder / "work")
-    if spread().writes:
+    training = TrainingSet(x, smooth(y, 7, 0.0), np.ones(70, np.float32))
+    fit(network, training, Split("PublicTest", x[:21], y[:21]), recipe, folder / "work")
+    if sharding().writes:
         weights = network.get_weights()
-        np.savez(folder / "weights.npz", *weights, devices=spread().devices)
+        np.savez(folder / "weights.npz", *weights, devices=sharding().devices)
 
 
 if __name__ == "__main__":

@@ -12,21 +12,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 pytest.importorskip("keras", reason="the train extra is not installed")
 
 # it imports Keras
-from train.batches import Batch, Batches, Taught, class_weights
-from train.devices import Spread
+from train.batches import Batch, Batches
+from train.devices import Sharding
+from train.targets import TrainingSet, class_weights
 
 FACES, SIZE = 50, 16
 
 
-def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **spread: int) -> Batches:
+def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **sharding: int) -> Batches:
     """Faces whose every pixel is their number, with targets and weights to match."""
     number = np.arange(FACES)
-    taught = Taught(
+    training = TrainingSet(
         np.broadcast_to(number.astype(np.uint8)[:, None, None, None], (FACES, 48, 48, 1)),
         np.eye(7, dtype=np.float32)[number % 7],
         (1 + number / FACES).astype(np.float32),
     )
-    source = Batches(taught, SIZE, mixup=mixup, seed=seed, spread=Spread(**spread))
+    source = Batches(
+        training, SIZE, mixup=mixup, mixup_epochs=9, seed=seed, sharding=Sharding(**sharding)
+    )
     source.next_epoch = epoch
     return source
 
@@ -69,8 +72,8 @@ def test_the_faces_that_fill_no_batch_are_others_each_epoch() -> None:
 
 def test_fewer_faces_than_a_batch_are_one() -> None:
     y = np.zeros(5, np.float32)
-    few = Taught(np.zeros((5, 48, 48, 1), np.uint8), np.zeros((5, 7), np.float32), y)
-    source = Batches(few, SIZE, mixup=0.0, seed=1, spread=Spread())
+    few = TrainingSet(np.zeros((5, 48, 48, 1), np.uint8), np.zeros((5, 7), np.float32), y)
+    source = Batches(few, SIZE, mixup=0.0, mixup_epochs=0, seed=1, sharding=Sharding())
     assert [len(x) for x, _, _ in epoch_of(source)] == [5]
 
 
@@ -114,6 +117,11 @@ def test_mixup_mixes_faces_targets_and_weights_by_one_share() -> None:
         assert (kept > -1e-6).all()
         moved += int((abs(numbers - numbers0) > 1e-3).sum())
     assert moved > FACES / 2
+
+
+def test_the_last_epochs_are_not_mixed() -> None:
+    assert epoch_of(batches(mixup=1.0, epoch=8))[0][0].dtype == np.float32
+    assert same(epoch_of(batches(mixup=1.0, epoch=9)), epoch_of(batches(epoch=9)))
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])

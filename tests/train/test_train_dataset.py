@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_class_folders_are_read_in_the_labels_order(tmp_path: Path) -> None:
     splits = read_dataset(class_folders(tmp_path, "train", "test"))
     assert {name: split.name for name, split in splits.items()} == {
         "Training": "Training",
-        "PublicTest+PrivateTest": "PublicTest+PrivateTest",
+        "Test": "Test",
     }
     training = splits["Training"]
     assert training.x.shape == (7, 48, 48, 1)
@@ -75,7 +76,7 @@ def test_class_folders_go_by_their_other_names_too(tmp_path: Path) -> None:
     (root / "train" / ".ipynb_checkpoints").mkdir()
     (root / "train" / "Angry" / "notes.txt").write_text("not a picture")
     splits = read_dataset(root)
-    assert tuple(splits) == ("Training", "PublicTest")
+    assert tuple(splits) == ("Training", "Validation")
     training = splits["Training"]
     np.testing.assert_array_equal(training.x[:, 0, 0, 0], 30 * training.y)
 
@@ -103,7 +104,7 @@ def test_beside_a_validation_folder_the_test_folder_stays_a_split_of_its_own(
     tmp_path: Path,
 ) -> None:
     splits = read_dataset(class_folders(tmp_path, "train", "validation", "test"))
-    assert set(splits) == {"Training", "PublicTest", "PublicTest+PrivateTest"}
+    assert set(splits) == {"Training", "Validation", "Test"}
 
 
 def test_gray_pictures_saved_in_color_are_read(tmp_path: Path) -> None:
@@ -115,6 +116,96 @@ def test_gray_pictures_saved_in_color_are_read(tmp_path: Path) -> None:
     x = read_dataset(root)["Training"].x[:3].astype(int)
     np.testing.assert_array_equal(x[:2], [gray, gray])
     assert abs(x[2] - gray).mean() < 20
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("anger", "disgusted", "fearful", "happiness", "sadness", "surprised", "neutral"),
+        ("ANGRY", "Disgust", "scared", "Joy", "SAD", "Surprise", "Neutral"),
+        ("0", "1", "2", "3", "4", "5", "6"),
+    ],
+    ids=lambda names: names[0],
+)
+@pytest.mark.parametrize("folder", ["Train", "Training", "training", "archive/data/train", ""])
+def test_classes_and_splits_are_known_by_many_names(
+    tmp_path: Path, folder: str, names: tuple[str, ...]
+) -> None:
+    split = read_dataset(class_folders(tmp_path, folder, names=names))["Training"]
+    np.testing.assert_array_equal(split.x[:, 0, 0, 0], 30 * split.y)
+    assert sorted(split.y) == list(range(7))
+
+
+def test_a_zip_of_class_folders_is_read_as_kaggle_gives_it(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", "train", "test")
+    archive = tmp_path / "download" / "archive.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in root.rglob("*.png"):
+            packed.write(path, path.relative_to(root))
+        packed.writestr("__MACOSX/train/._angry", "hidden")
+    for path in (archive, archive.parent):
+        splits = read_dataset(path)
+        assert {name: split.counts for name, split in splits.items()} == {
+            "Training": (1,) * 7, "Test": (1,) * 7
+        }  # fmt: skip
+
+
+def test_pictures_in_folders_below_a_class_are_counted(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    png(root / "train" / "sad" / "webcam" / "day 1" / "0.png", np.full((48, 48), 9, np.uint8))
+    assert read_dataset(root)["Training"].counts == (1, 1, 1, 1, 2, 1, 1)
+
+
+def test_files_that_are_no_pictures_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders(tmp_path, "train")
+    for name in ("a.txt", "b.mp4"):
+        (root / "train" / "sad" / name).write_text("no picture")
+    read_dataset(root)
+    assert "2 files that are not pictures were ignored, as " in capsys.readouterr().out
+
+
+def test_pictures_of_16_bits_keep_their_levels(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    levels = np.linspace(0, 65535, 48 * 48).astype(np.uint16).reshape(48, 48)
+    png(root / "train" / "angry" / "0.png", levels)
+    face = read_dataset(root)["Training"].x[0, ..., 0]
+    np.testing.assert_allclose(face, levels / 257, atol=0.51)
+
+
+def test_other_sizes_and_colors_are_converted_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders(tmp_path, "train")
+    large = np.zeros((96, 96), np.uint8)
+    large[:, 48:] = 200
+    png(root / "train" / "angry" / "0.png", large)
+    png(root / "train" / "sad" / "0.png", np.full((24, 40), 77, np.uint8))
+    png(root / "train" / "happy" / "0.png", np.full((48, 48, 3), (255, 0, 0), np.uint8))
+    training = read_dataset(root)["Training"]
+    x = training.x[training.y.argsort(), ..., 0]
+    assert set(x[0, :, :24].ravel()) == {0}
+    assert set(x[0, :, 24:].ravel()) == {200}
+    assert set(x[4].ravel()) == {77}
+    assert set(x[3].ravel()) == {76}  # the luma of red
+    output = capsys.readouterr().out
+    assert "2 pictures of 40×24 to 96×96 pixels were scaled to 48×48" in output
+    assert "1 color pictures were converted to gray" in output
+
+
+def test_own_classes_make_a_dataset_of_their_own(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "moods", "train", "val", names=("calm", "Smile", "frown"))
+    splits = read_dataset(root, ("frown", "smile", "calm"))
+    training = splits["Training"]
+    assert training.labels == ("frown", "smile", "calm")
+    assert training.dataset == "moods"
+    assert dict(zip(training.y.tolist(), training.x[:, 0, 0, 0], strict=True)) == {
+        2: 0, 1: 30, 0: 60
+    }  # fmt: skip
+    assert describe(training) == "Training: 3 faces (frown 1, smile 1, calm 1) of moods"
+    assert set(splits) == {"Training", "Validation"}
 
 
 # --- splitting ---

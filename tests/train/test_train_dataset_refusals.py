@@ -25,10 +25,10 @@ from train.dataset import (
 from train.errors import DatasetError
 
 
-def refusal(path: Path) -> str:
+def refusal(path: Path, *, strict: bool = False) -> str:
     """The one sentence with which `path` is refused; it names the path."""
     with pytest.raises(DatasetError) as caught:
-        read_dataset(path)
+        read_dataset(path, strict=strict)
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
@@ -48,7 +48,7 @@ def test_missing_dataset_says_where_to_get_it(tmp_path: Path) -> None:
 
 
 def test_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
-    assert "neither fer2013.csv nor class folders" in refusal(tmp_path)
+    assert "has neither fer2013.csv nor class folders" in refusal(tmp_path)
 
 
 def test_wrong_columns_are_named(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     assert "download it again" in refusal(tmp_path / "fer2013.csv")
 
 
-def test_an_archive_without_a_table_says_to_unpack_it(tmp_path: Path) -> None:
+def test_an_archive_without_table_or_pictures_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "archive.zip"
     pack_zip(path, train__angry__0="picture")
-    assert "unpack it and name the folder" in refusal(path)
+    assert "has neither a .csv file nor class folders" in refusal(path)
 
 
 def test_an_archive_with_a_folder_for_a_table_is_refused(tmp_path: Path) -> None:
@@ -144,23 +144,24 @@ def test_an_archive_with_a_folder_for_a_table_is_refused(tmp_path: Path) -> None
         member = tarfile.TarInfo("fer2013.csv")
         member.type = tarfile.DIRTYPE
         archive.addfile(member)
-    assert "holds a folder named like" in refusal(path)
+    assert "has a folder named like" in refusal(path)
 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     (root / "train" / "disgust" / "0.png").unlink()
     message = refusal(root)
-    assert f"{root / 'train'}: no picture for disgust" in message
+    assert "Training has no picture for disgust; each class needs its folder" in message
 
 
 def test_an_unknown_class_folder_is_named_with_the_seven(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
-    (root / "train" / "contempt").mkdir()
+    png(root / "train" / "contempt" / "0.png", np.zeros((48, 48), np.uint8))
     message = refusal(root)
     assert str(root / "train" / "contempt") in message
     assert ", ".join(LABELS) in message
     assert "rename or remove" in message
+    assert "--labels" in message
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -176,23 +177,22 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert "download it again" in message
 
 
-def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
+def test_strict_refuses_a_picture_of_another_size(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     png(root / "train" / "sad" / "1.png", np.zeros((32, 64), np.uint8))
-    message = refusal(root)
-    assert f"{root / 'train' / 'sad' / '1.png'}: 64×32 pixels" in message
-    assert "48×48" in message
+    message = refusal(root, strict=True)
+    assert f"{root / 'train' / 'sad' / '1.png'}: 64×32 pixels instead of 48×48" in message
+    assert "--strict" in message
 
 
-def test_a_color_picture_is_named(tmp_path: Path) -> None:
+def test_strict_refuses_a_color_picture(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     path = root / "train" / "happy" / "1.png"
-    skin = np.full((48, 48, 3), (200, 160, 140), np.uint8)
-    png(path, skin)
-    assert f"{path}: a color picture; FER2013 pictures are gray" in refusal(root)
+    png(path, np.full((48, 48, 3), (200, 160, 140), np.uint8))
+    assert f"{path}: a color picture; convert it to gray" in refusal(root, strict=True)
 
 
-def test_an_empty_test_folder_is_named(tmp_path: Path) -> None:
+def test_a_picture_in_no_class_folder_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
-    (root / "test" / "angry").mkdir(parents=True)
-    assert f"{root / 'test'}: no picture for angry, disgust" in refusal(root)
+    png(root / "train" / "stray.png", np.zeros((48, 48), np.uint8))
+    assert f"{root / 'train' / 'stray.png'}: is not in a folder of its class" in refusal(root)

@@ -47,7 +47,9 @@ def test_exact_and_near_copies_are_found() -> None:
 
 
 def test_the_findings_count_them_by_split() -> None:
-    votes = {"PublicTest": Votes(np.zeros((7, 7), np.int64), np.array([0, 0, 0, 0, 0, 4, 6]))}
+    others = np.zeros((7, 3), np.int64)
+    others[5:, 2] = 4, 6
+    votes = {"PublicTest": Votes(np.zeros((7, 7), np.int64), others)}
     found = find(dataset(), votes)
     assert found.across(0, 1) == {"exact": 2, "exact_or_near": 3}
     assert found.across(1, 0) == {"exact": 1, "exact_or_near": 2}
@@ -84,7 +86,7 @@ def test_fer_plus_votes_are_those_of_the_rows(fer2013_dir: Path) -> None:
 def votes_like(y: NDArray[np.int64], agreement: float) -> Votes:
     """Nine votes for the label, or for the next class, so that so many agree with `y`."""
     wrong = np.random.default_rng(1).random(len(y)) >= agreement
-    return Votes(9 * np.eye(7, dtype=np.int64)[(y + wrong) % 7], np.zeros(len(y), np.int64))
+    return Votes(9 * np.eye(7, dtype=np.int64)[(y + wrong) % 7], np.zeros((len(y), 3), np.int64))
 
 
 def test_votes_of_another_number_of_rows_are_refused() -> None:

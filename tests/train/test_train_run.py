@@ -33,9 +33,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 
 # ruff: noqa: E402  # these import Keras
-from train.checkpoints import BACKUP, load_weights, save_weights
+from train.checkpoints import LATEST, load_weights, locked, read_log, save_weights, trim_log
 from train.errors import CheckpointError, TrainError
-from train.fit import _StopAtNaN
+from train.fit import StopAtNaN
 
 pytestmark = [
     # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
@@ -49,8 +49,11 @@ ITERATIONS = "optimizer/vars/0"  # the batches so far, in a checkpoint
 
 # `python -m train` that gets a signal at the moment when it prints a line.
 SIGNALLED = """
-import io, os, sys
+import io, os, signal, sys
 from train.__main__ import main
+
+# A shell starts background jobs with SIGINT ignored, and the tests may be one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 line, number, *words = sys.argv[1:]
 
@@ -80,7 +83,7 @@ def python(*words: object) -> subprocess.CompletedProcess[str]:
 
 def backed_up(work: Path) -> int:
     """How many epochs the backup has behind it; an epoch of this dataset is one batch."""
-    backup = work / BACKUP
+    backup = work / LATEST
     if not backup.exists():
         return 0
     with h5py.File(backup) as weights:
@@ -144,7 +147,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 def test_ctrl_c_ends_with_a_sentence(story: Story) -> None:
     status, _, err = story.interrupted
     assert status == 130
-    assert err.strip().splitlines()[-1].startswith("train: stopped; the same command goes on")
+    assert err.strip().splitlines()[-1].startswith("train: stopped; run the same command again")
     assert "Traceback" not in err
 
 
@@ -164,7 +167,7 @@ def test_the_start_says_what_is_trained_on_what(story: Story) -> None:
     assert f"training on {TRAINING} faces, {TEST} of PublicTest choose the epoch" in out
     assert "no fer2013new.csv beside the dataset" in out
     assert f"parameters, {EPOCHS} epochs" in out
-    assert "all of them take about " in out
+    assert "all epochs together take about " in out
 
 
 def test_a_killed_run_goes_on_from_its_last_whole_epoch(story: Story) -> None:
@@ -238,9 +241,10 @@ def test_the_export_has_its_files_and_no_half_written_one(story: Story) -> None:
         "model.json", "model.weights.h5", "spec.json", "calibration.npz", "test.npz",
         "report/metrics.json", "report/index.html", "report/curves.png",
         "report/confusion.png", "report/reliability.png", "report/robustness.png",
+        "report/coverage.png",
     }  # fmt: skip
     assert work >= {
-        "work/recipe.json", "work/log.csv", "work/curves.png", "work/index.html",
+        "work/recipe.json", "work/lock", "work/log.csv", "work/curves.png", "work/index.html",
         "work/best.weights.h5",
         "work/best.weights.json", "work/latest.weights.h5",
     }  # fmt: skip
@@ -258,7 +262,8 @@ def test_the_spec_tells_what_the_model_file_carries(story: Story) -> None:
     }  # fmt: skip
     assert {"side", "eyes", "box"} == set(spec["crop"])
     assert spec["dataset"] == {
-        "name": "FER2013", "training_faces": TRAINING, "validation": "PublicTest"
+        "name": "FER2013", "annotations": "FER2013", "training_faces": TRAINING,
+        "validation": "PublicTest",
     }  # fmt: skip
     training = spec["training"]
     assert training["epochs"] == EPOCHS
@@ -296,17 +301,18 @@ def test_samples_are_raw_faces_of_their_splits(story: Story) -> None:
 
 def test_the_report_adds_up(story: Story) -> None:
     metrics = json.loads((story.folder / "report" / "metrics.json").read_text())
-    matrix = np.array(metrics["confusion"])
+    found = metrics["sets"]["FER2013"]
+    matrix = np.array(found["confusion"])
     assert matrix.sum(axis=1).tolist() == [3] * 7
-    assert metrics["accuracy"] == pytest.approx(np.trace(matrix) / TEST)
+    assert found["accuracy"] == pytest.approx(np.trace(matrix) / TEST)
     assert story.spec["metrics"]["temperature"] == metrics["temperature"] > 0
-    assert metrics["accuracy_95"][0] < metrics["accuracy"] < metrics["accuracy_95"][1]
-    recall = [metrics["classes"][label]["recall"] for label in LABELS]
+    assert found["accuracy_95"][0] < found["accuracy"] < found["accuracy_95"][1]
+    recall = [found["classes"][label]["recall"] for label in LABELS]
     assert recall == pytest.approx((np.diag(matrix) / 3).tolist())
     page = (story.folder / "report" / "index.html").read_text()
     assert all(f"<td>{label}</td>" in page for label in LABELS)
-    assert f"<td>{100 * metrics['accuracy']:.2f} %</td>" in page
-    assert page.count("<img") == page.count('src="data:image/png;base64,') == 4
+    assert f"<td>{100 * found['accuracy']:.2f} %</td>" in page
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 5
 
 
 @pytest.mark.parametrize("name", ["report/curves.png", "report/confusion.png", "work/curves.png"])
@@ -323,7 +329,7 @@ def test_pictures_are_whole(story: Story, name: str) -> None:
 def test_the_live_page_needs_no_other_file(story: Story) -> None:
     page = (story.work / "index.html").read_text()
     assert f"{EPOCHS} of {EPOCHS} epochs" in page
-    assert "All is done." in page
+    assert "Training is done." in page
     assert "<td>learning_rate</td><td>0.1</td>" in page
     curves = base64.b64encode((story.work / "curves.png").read_bytes()).decode()
     assert f'src="data:image/png;base64,{curves}"' in page
@@ -340,7 +346,7 @@ def test_the_live_page_reloads_itself_until_all_is_done(story: Story) -> None:
     assert f"2 of {EPOCHS} epochs" in page
     assert "2 h 1 min to go, until about " in page
     beginning = progress_page(story.folder / "nothing yet", recipe, done=0, left_s=0)
-    assert "known after the next epoch" in beginning
+    assert "will be known after the next epoch" in beginning
     assert "<img" not in beginning
 
 
@@ -376,7 +382,7 @@ def test_without_a_test_split_the_held_out_faces_give_the_figures(
     (exported / "work" / "recipe.json").unlink()  # it names the other dataset
     status, said = run("fit", tmp_path / "data", *story.command[2:-1], tmp_path / "exports")
     assert status == 0
-    assert "Training: accuracy " in said
+    assert "Training: data accuracy " in said
     spec = json.loads((exported / "spec.json").read_text())
     assert spec["metrics"]["split"] == "Training"
     assert spec["metrics"]["faces"] == 7
@@ -437,7 +443,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(
     with files_up_to(size), pytest.raises(CheckpointError) as caught:
         save_weights(network, path)
     assert str(caught.value) == (
-        f"{path}: cannot be written (File too large); mend that and run the same command again."
+        f"{path}: cannot be written (File too large); fix that and run the same command again."
     )
     assert path.read_bytes() == was
     assert list(tmp_path.iterdir()) == [path]
@@ -452,19 +458,19 @@ def test_a_disk_that_fills_up_in_training_is_said_and_nothing_is_lost(
     """From the state one epoch before the end; the best weights are there, the backup is not."""
     work = tmp_path / "stripes" / "work"
     shutil.copytree(story.work, work)
-    with h5py.File(work / BACKUP, "a") as weights:
+    with h5py.File(work / LATEST, "a") as weights:
         weights[ITERATIONS][()] = EPOCHS - 1
-    was = (work / BACKUP).read_bytes()
+    was = (work / LATEST).read_bytes()
     with files_up_to(len(was) - 1):
         status, _ = run(*story.command[:-1], tmp_path)
     gc.collect()
     assert status == 2
     (line,) = [n for n in capsys.readouterr().err.splitlines() if n.startswith("train: ")]
     assert line.endswith(
-        "latest.weights.h5: cannot be written (File too large); mend that and run the same "
+        "latest.weights.h5: cannot be written (File too large); fix that and run the same "
         "command again."
     )
-    assert (work / BACKUP).read_bytes() == was
+    assert (work / LATEST).read_bytes() == was
     assert backed_up(work) == EPOCHS - 1
     assert not list(work.rglob("*partial*"))
 
@@ -477,7 +483,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_training(
     assert status == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"train: {tmp_path / 'file'}")
-    assert line.endswith("Not a directory; mend that and run the same command again.")
+    assert line.endswith("Not a directory; fix that and run the same command again.")
     assert "parameters" not in said
 
 
@@ -485,8 +491,8 @@ def test_votes_of_other_rows_are_refused_before_the_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_table(tmp_path / "fer2013.csv")
-    columns = "anger,disgust,fear,happiness,sadness,surprise,neutral,NF"
-    rows = [f"Training,{'1,' * 7}0"] * (TRAINING - 1)
+    columns = "anger,disgust,fear,happiness,sadness,surprise,neutral,contempt,unknown,NF"
+    rows = [f"Training,{'1,' * 9}0"] * (TRAINING - 1)
     (tmp_path / "fer2013new.csv").write_text("\n".join([f"Usage,{columns}", *rows]) + "\n")
     status, said = run("fit", tmp_path, "--output", tmp_path / "exports")
     assert status == 2
@@ -498,8 +504,32 @@ def test_votes_of_other_rows_are_refused_before_the_training(
     assert "parameters" not in said
 
 
+def test_two_trainings_in_one_folder_are_refused(
+    story: Story, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (story.work / "log.csv").read_bytes()
+    with locked(story.work):
+        status, _ = run(*story.command)
+    assert status == 2
+    (line,) = [n for n in capsys.readouterr().err.splitlines() if n.startswith("train: ")]
+    assert f"{story.work}: process {os.getpid()} is training there; wait for it" in line
+    assert (story.work / "log.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "torn", ["2,0.7", "2,0.7,0.5,0.6,0.\0\0\0", "\0" * 30, "2,0.7,0.5,0.6,0.4"]
+)
+def test_a_log_torn_by_a_power_cut_is_repaired(tmp_path: Path, torn: str) -> None:
+    log = tmp_path / "log.csv"
+    whole = "epoch,accuracy,loss,val_accuracy,val_loss\r\n0,0.5,1,0.4,1\r\n1,0.6,1,0.5,1\r\n"
+    log.write_text(whole + torn, newline="")
+    trim_log(log, 2)
+    assert log.read_text() == whole.replace("\r\n", "\n")
+    assert read_log(log)["val_accuracy"] == [0.4, 0.5]
+
+
 def test_a_loss_that_is_no_number_never_reaches_a_checkpoint() -> None:
-    guard = _StopAtNaN()
+    guard = StopAtNaN()
     guard.on_train_batch_end(0, {"loss": 1.5})
     for loss in (float("nan"), float("inf")):
         with pytest.raises(TrainError, match="--seed"):

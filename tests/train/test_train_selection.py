@@ -66,9 +66,9 @@ def test_copies_of_every_other_split_and_blanks_leave_training() -> None:
     no_copies_remain(splits, chosen)
 
 
-def test_what_was_left_out_is_said() -> None:
-    said = select(dataset("PublicTest", "PrivateTest"), {}, seed=1).said
-    assert said == (
+def test_the_summary_counts_what_was_left_out() -> None:
+    summary = select(dataset("PublicTest", "PrivateTest"), {}, seed=1).summary
+    assert summary == (
         "training on 271 faces, 21 of PublicTest choose the epoch; left out 8 copies of faces "
         "held out (exact or near) and 1 pictures without a face"
     )
@@ -79,7 +79,9 @@ def test_faces_that_half_of_the_voters_did_not_see_leave_training() -> None:
     y = splits["Training"].y
     unseen = np.zeros(len(y), np.int64)
     unseen[[0, 20, 30]] = 5, 5, 4
-    votes = {"Training": Votes(5 * np.eye(7, dtype=np.int64)[y], unseen)}
+    others = np.zeros((len(y), 3), np.int64)
+    others[:, 2] = unseen
+    votes = {"Training": Votes(5 * np.eye(7, dtype=np.int64)[y], others)}
     kept = set(select(splits, votes, seed=1).kept.tolist())
     assert set(range(len(y))) - kept == {0, 1, 2, 3, 8, 20}
 
@@ -118,7 +120,7 @@ def test_of_fer2013_no_copy_is_trained_on(fer2013: dict[str, Split], fer2013_dir
     leaked = np.flatnonzero(duplicates_of(training.x, test.x))
     rows = np.union1d(leaked, np.arange(0, len(training.y), 30))
     some = {"Training": training.take(rows), "PublicTest": test}
-    chosen = select(some, {"Training": Votes(voted.votes[rows], voted.not_a_face[rows])}, seed=1)
+    chosen = select(some, {"Training": voted.take(rows)}, seed=1)
     assert chosen.validation is test
     assert not set(leaked.tolist()) & set(rows[chosen.kept].tolist())
     no_copies_remain(some, chosen)

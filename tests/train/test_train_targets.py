@@ -1,102 +1,89 @@
-"""Targets from labels and votes: what the rows are, and what a translation is good for."""
+"""What a network is trained on: targets of both heads, and FER+'s protocol on votes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from train.targets import make_targets, translate
+from train.dataset import Split
+from train.ferplus import Votes, vote_shares
+from train.recipe import SGD_RECIPE
+from train.selection import Selection
+from train.targets import make_training_set, smooth, validation_targets
 
 CLASSES = 7
+ONE_HEAD = replace(SGD_RECIPE, votes_head=0.0)
 
 
-def voted(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ten votes on each of `n` faces and a label that leans another way than the voters.
-
-    The voters call half of the faces of label 4 (sad) neutral, and split their votes on label 2.
-    """
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, CLASSES, n)
-    seen = np.full((CLASSES, CLASSES), 0.03) + 0.79 * np.eye(CLASSES)
-    seen[4] = [0.02, 0.02, 0.06, 0.02, 0.36, 0.02, 0.50]
-    seen[2] = [0.10, 0.05, 0.35, 0.02, 0.06, 0.40, 0.02]
-    seen /= seen.sum(axis=1, keepdims=True)
-    votes = np.array([rng.multinomial(10, seen[label]) for label in y])
-    return votes, y
+def votes_of(*rows: dict[str, int]) -> Votes:
+    """Votes on a face each, by the columns of `fer2013new.csv`."""
+    names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    others = ("contempt", "unknown", "NF")
+    return Votes(
+        np.array([[row.get(name, 0) for name in names] for row in rows]),
+        np.array([[row.get(name, 0) for name in others] for row in rows]),
+    )
 
 
-@pytest.fixture(scope="module")
-def rows() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return voted(250, 1)
+VOTES = votes_of(
+    {"happiness": 9, "neutral": 1},  # a single vote is dropped
+    {"anger": 5, "sadness": 5},  # no class has more than half
+    {"fear": 3, "unknown": 6, "sadness": 1},  # most saw none of the seven
+    {"surprise": 4, "NF": 3, "contempt": 2, "unknown": 1},  # first, but not more than half
+    {"neutral": 6, "contempt": 4},
+    dict.fromkeys(("anger", "disgust", "fear", "sadness", "NF"), 1),  # all single
+)
 
 
-def test_without_votes_or_smoothing_a_target_is_the_label() -> None:
-    y = np.array([3, 0, 6])
-    targets = make_targets(y, None, blend=0.0, smoothing=0.0)
-    assert targets.dtype == np.float32
-    np.testing.assert_array_equal(targets, np.eye(CLASSES)[y])
+def test_votes_are_counted_by_the_papers_protocol() -> None:
+    counted = VOTES.counted()
+    assert counted[0].tolist() == [0, 0, 0, 9, 0, 0, 0]
+    assert counted[1].tolist() == [5, 0, 0, 0, 5, 0, 0]
+    assert counted[2].tolist() == [0] * CLASSES
+    assert counted[3].tolist() == [0, 0, 0, 0, 0, 4, 0]
+    assert counted[5].tolist() == [0] * CLASSES
+    assert VOTES.majority().tolist() == [3, -1, -1, -1, 6, -1]
+
+
+def test_shares_of_the_votes_sum_to_one_where_there_are_any() -> None:
+    shares = vote_shares(VOTES.counted())
+    assert shares.dtype == np.float32
+    np.testing.assert_allclose(shares.sum(axis=1), [1, 1, 0, 1, 1, 0])
+    assert shares[1, 0] == 0.5
 
 
 def test_smoothing_spreads_its_share_over_all_classes() -> None:
-    (row,) = make_targets(np.array([2]), None, blend=0.0, smoothing=0.14)
+    (row,) = smooth(np.array([2]), CLASSES, 0.14)
     np.testing.assert_allclose(row, [0.02, 0.02, 0.88, 0.02, 0.02, 0.02, 0.02], rtol=1e-5)
+    np.testing.assert_array_equal(smooth(np.array([3, 0]), CLASSES, 0), np.eye(CLASSES)[[3, 0]])
 
 
-def test_a_blend_needs_votes() -> None:
+def test_a_training_set_has_the_selected_rows_of_labels_and_votes() -> None:
+    y = np.array([3, 0, 2, 5, 6, 1])
+    x = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 48, 48, 1), np.uint8)
+    kept = np.array([0, 3, 4])
+    whole = Split("Training", x, y)
+    selection = Selection(whole.take(kept), kept, whole, None, "")
+    both = make_training_set(selection, VOTES, SGD_RECIPE)
+    assert both.x[:, 0, 0, 0].tolist() == kept.tolist()
+    assert both.targets.shape == (3, 2 * CLASSES)
+    np.testing.assert_allclose(both.targets[:, :CLASSES], smooth(y[kept], CLASSES, 0.1))
+    np.testing.assert_allclose(both.targets[:, CLASSES:], vote_shares(VOTES.counted())[kept])
+    assert make_training_set(selection, None, ONE_HEAD).targets.shape == (3, CLASSES)
     with pytest.raises(ValueError, match="needs votes"):
-        make_targets(np.array([2]), None, blend=0.5, smoothing=0.0)
+        make_training_set(selection, None, SGD_RECIPE)
 
 
-@pytest.mark.parametrize(("blend", "smoothing"), [(0.6, 0.1), (1.0, 0.0), (0.3, 0.5)])
-def test_rows_are_probabilities(
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]], blend: float, smoothing: float
-) -> None:
-    votes, y = rows
-    targets = make_targets(y, votes, blend=blend, smoothing=smoothing)
-    assert targets.shape == (len(y), CLASSES)
-    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
-    assert targets.min() >= 0
-    label_share = targets[np.arange(len(y)), y]
-    assert label_share.min() >= (1 - blend) * (1 - smoothing) - 1e-6
-
-
-def test_the_blend_goes_evenly_from_the_label_to_the_translation(
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> None:
-    votes, y = rows
-    label, half, full = (
-        make_targets(y, votes, blend=blend, smoothing=0.1) for blend in (0.0, 0.5, 1.0)
+def test_validation_targets_have_the_same_columns() -> None:
+    y = np.array([3, 0])
+    shares = vote_shares(VOTES.counted())[:2]
+    student = replace(SGD_RECIPE, teachers=2)
+    for recipe, parts in ((ONE_HEAD, 1), (SGD_RECIPE, 2), (student, 4)):
+        targets = validation_targets(y, CLASSES, shares, recipe)
+        assert targets.shape == (2, parts * CLASSES)
+        np.testing.assert_array_equal(targets[:, :CLASSES], np.eye(CLASSES)[y])
+    np.testing.assert_array_equal(
+        validation_targets(y, CLASSES, shares, SGD_RECIPE)[:, CLASSES:], shares
     )
-    np.testing.assert_allclose(half, (label + full) / 2, atol=1e-6)
-
-
-def test_translated_votes_foretell_labels_better_than_their_majority() -> None:
-    """On faces that the translation was not fitted on: their labels are unknown to it.
-
-    They take part under labels drawn at random, which teach it nothing.
-    """
-    votes, y = voted(1600, 2)
-    asked = np.arange(len(y)) % 8 == 0
-    known = np.where(asked, np.random.default_rng(3).integers(0, CLASSES, len(y)), y)
-    translated = translate(votes, known)[asked]
-    right = (translated.argmax(axis=1) == y[asked]).mean()
-    majority = (votes[asked].argmax(axis=1) == y[asked]).mean()
-    assert right > majority + 0.05
-    likely = translated[np.arange(asked.sum()), y[asked]]
-    share = votes[asked] / votes[asked].sum(axis=1, keepdims=True)
-    plain = share[np.arange(asked.sum()), y[asked]]
-    assert np.log(likely).mean() > np.log(np.maximum(plain, 0.01)).mean()
-
-
-def test_the_same_rows_give_the_same_translation() -> None:
-    votes, y = voted(300, 4)
-    np.testing.assert_array_equal(translate(votes, y), translate(votes, y))
-
-
-def test_a_face_without_votes_gets_a_target_too() -> None:
-    votes, y = voted(300, 5)
-    votes[0] = 0
-    row = translate(votes, y)[0]
-    assert np.isfinite(row).all()
-    assert row.sum() == pytest.approx(1)

@@ -31,9 +31,10 @@ from keras import layers
 from train.dataset import Split
 from train.evaluate import evaluate
 from train.export import export
-from train.fit import Recipe
-from train.trained import keras_classifier
+from train.recipe import Recipe
+from train.loading import keras_classifier
 from train.report import write_report
+from train.selection import Selection
 
 folder = Path(sys.argv[1])
 with np.load(folder.parent / "faces.npz") as faces:
@@ -48,8 +49,8 @@ network.compile("adam", "sparse_categorical_crossentropy")
 network.fit(split.x, split.y, epochs=12, batch_size=32, verbose=0)
 metrics = evaluate(keras_classifier(network), split)
 write_report(metrics, folder / "report", title="tiny")
-export(network, Recipe.of("compact", epochs=1, seed=1), name="tiny", folder=folder,
-       training=split, test=split, metrics=metrics)
+selection = Selection(split, np.arange(len(split.y)), split, None, "")
+export(network, Recipe.of("compact"), selection, metrics, name="tiny", folder=folder)
 np.save(folder / "keras.npy", network.predict(split.x, verbose=0))
 """
 

@@ -1,0 +1,237 @@
+"""Reads a dataset of pictures in class folders, unpacked or as a .zip archive.
+
+Paths may be `train/angry/1.png` or just `angry/1.png`, with other folders around and below. In
+FER2013's uploads `test/` mixes PublicTest and PrivateTest; where the file names are the original
+ones (`PublicTest_123.jpg`), they tell the two apart.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from train.dataset import BOTH_TESTS, FER2013, LABELS, SIZE_PX, WHERE, Split, is_official
+from train.errors import DatasetError
+
+# A folder's split, by its name in lower case.
+SPLITS = {
+    "train": "Training",
+    "training": "Training",
+    "valid": "Validation",
+    "val": "Validation",
+    "validation": "Validation",
+    "test": "Test",
+    "testing": "Test",
+}
+OFFICIAL_TESTS = ("PublicTest", "PrivateTest")
+# Other names of FER2013's classes, in lower case. The numbers are FER2013's own.
+ALIASES = {
+    "angry": ("anger", "0"),
+    "disgust": ("disgusted", "1"),
+    "fear": ("fearful", "scared", "afraid", "2"),
+    "happy": ("happiness", "joy", "happily", "3"),
+    "sad": ("sadness", "4"),
+    "surprise": ("surprised", "5"),
+    "neutral": ("neutrality", "6"),
+}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"}
+GRAY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}  # Pillow's
+SIXTEEN_BIT = 65535
+COLOR_LEVELS = 16  # between the channels of a gray picture saved as a color JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture of a folder or an archive: its path inside, and how to read it."""
+
+    path: PurePosixPath
+    shown: str  # the path for messages
+    read: Callable[[], bytes]
+
+
+@dataclass(slots=True)
+class Conversions:
+    """What had to be changed about pictures, for a message at the end."""
+
+    strict: bool
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    colored: int = 0
+
+    def add_size(self, file: PictureFile, size: tuple[int, int]) -> None:
+        if self.strict:
+            raise DatasetError(
+                f"{file.shown}: {size[0]}×{size[1]} pixels instead of 48×48; scale or delete it, "
+                "or train without --strict."
+            )
+        self.sizes[size] += 1
+
+    def add_color(self, file: PictureFile) -> None:
+        if self.strict:
+            raise DatasetError(
+                f"{file.shown}: a color picture; convert it to gray or delete it, or train "
+                "without --strict."
+            )
+        self.colored += 1
+
+    def sentences(self) -> Iterator[str]:
+        if self.sizes:
+            smallest, largest = min(self.sizes), max(self.sizes)
+            sizes = "×".join(map(str, smallest))
+            if largest != smallest:
+                sizes += " to " + "×".join(map(str, largest))
+            yield f"{self.sizes.total()} pictures of {sizes} pixels were scaled to 48×48"
+        if self.colored:
+            yield f"{self.colored} color pictures were converted to gray"
+
+
+def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str, Split]:
+    """Every split under a folder or in a .zip archive; raises DatasetError with what is wrong.
+
+    Prints what was converted or ignored. Pictures are cropped to a square before they are scaled.
+    """
+    labels = tuple(labels)
+    classes = _class_names(labels)
+    conversions = Conversions(strict)
+    images: dict[str, list[NDArray[np.uint8]]] = {}
+    numbers: dict[str, list[int]] = {}
+    ignored: list[str] = []
+    for file in _files(path):
+        if file.path.suffix.lower() not in SUFFIXES:
+            ignored.append(file.shown)
+            continue
+        split, label = _place(file, classes, labels)
+        images.setdefault(split, []).append(_read_picture(file, conversions))
+        numbers.setdefault(split, []).append(label)
+    if not images:
+        raise DatasetError(f"{path}: has neither fer2013.csv nor class folders. {WHERE}.")
+    splits = {
+        name: Split(name, np.stack(images[name]), np.array(numbers[name], np.int64), labels)
+        for name in sorted(images, key=lambda name: name != "Training")
+    }
+    for each in splits.values():
+        _check_classes(path, each)
+    for sentence in conversions.sentences():
+        print(f"{path}: {sentence}")
+    if ignored:
+        print(f"{path}: {len(ignored)} files that are not pictures were ignored, as {ignored[0]}")
+    return _named(path, splits)
+
+
+def _named(path: Path, splits: dict[str, Split]) -> dict[str, Split]:
+    """The splits with the names of FER2013's, if they are its own, and the dataset's name."""
+    official = set(splits) & set(OFFICIAL_TESTS) or any(map(is_official, splits.values()))
+    dataset = FER2013 if official else path.resolve().name.removesuffix(".zip")
+    names = {"Validation": "PublicTest", "Test": BOTH_TESTS} if official else {}
+    return {
+        names.get(name, name): Split(names.get(name, name), each.x, each.y, each.labels, dataset)
+        for name, each in splits.items()
+    }
+
+
+def _files(path: Path) -> Iterator[PictureFile]:
+    """All files but hidden ones, in the order of their paths."""
+    if path.is_dir():
+        for each in sorted(p for p in path.rglob("*") if p.is_file()):
+            inside = PurePosixPath(each.relative_to(path).as_posix())
+            if not _hidden(inside):
+                yield PictureFile(inside, str(each), each.read_bytes)
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                inside = PurePosixPath(name)
+                if not name.endswith("/") and not _hidden(inside):
+                    yield PictureFile(inside, f"{path}: {name}", partial(archive.read, name))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); download it again.") from error
+
+
+def _hidden(path: PurePosixPath) -> bool:
+    return any(part[0] == "." or part == "__MACOSX" for part in path.parts)
+
+
+def _class_names(labels: tuple[str, ...]) -> dict[str, int]:
+    """The number of a class by each name that its folder may have, in lower case."""
+    names = {
+        alias: number for number, label in enumerate(labels) for alias in ALIASES.get(label, ())
+    }
+    if labels != LABELS:  # the numbers are FER2013's
+        names = {name: number for name, number in names.items() if not name.isdecimal()}
+    return names | {label.lower(): number for number, label in enumerate(labels)}
+
+
+def _place(file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]) -> tuple[str, int]:
+    """The split and the class of a picture, by the folders it is in."""
+    folders = [part.lower() for part in file.path.parts[:-1]]
+    found = [place for place, name in enumerate(folders) if name in classes]
+    splits = [place for place, name in enumerate(folders) if name in SPLITS]
+    if not found:
+        where = splits[0] + 1 if splits else 0
+        if where >= len(folders):
+            raise DatasetError(f"{file.shown}: is not in a folder of its class; move it into one.")
+        folder = file.shown.removesuffix("/".join(file.path.parts[where + 1 :])).rstrip("/")
+        raise DatasetError(
+            f"{folder}: not one of the {len(labels)} classes ({', '.join(labels)}); rename or "
+            "remove the folder, or name your own classes with --labels."
+        )
+    split = SPLITS[folders[splits[0]]] if splits else "Training"
+    prefix = file.path.name.partition("_")[0]
+    if split != "Training" and prefix in OFFICIAL_TESTS:
+        split = prefix
+    return split, classes[folders[found[-1]]]
+
+
+def _check_classes(path: Path, split: Split) -> None:
+    missing = [label for label, n in zip(split.labels, split.counts, strict=True) if not n]
+    if missing:
+        raise DatasetError(
+            f"{path}: {split.name} has no picture for {', '.join(missing)}; each class needs its "
+            "folder, or name the classes that there are with --labels."
+        )
+
+
+def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uint8]:
+    """A gray picture (48, 48, 1)."""
+    try:
+        with Image.open(io.BytesIO(file.read())) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            gray = _gray(picture)
+            colored = picture.mode not in GRAY_MODES and _colored(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            f"{file.shown}: not a readable picture ({error}); delete it or download it again."
+        ) from error
+    if colored:
+        conversions.add_color(file)
+    if gray.size != (SIZE_PX, SIZE_PX):
+        conversions.add_size(file, gray.size)
+        shrinks = min(gray.size) > SIZE_PX
+        method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        gray = ImageOps.fit(gray, (SIZE_PX, SIZE_PX), method)
+    return np.asarray(gray, dtype=np.uint8)[..., None]
+
+
+def _gray(picture: Image.Image) -> Image.Image:
+    """8-bit gray; Pillow alone would clip 16-bit pictures to white."""
+    if picture.mode.startswith(("I", "F")):
+        levels = np.asarray(picture).astype(np.float64)
+        scale = 255 / SIXTEEN_BIT if picture.mode != "F" or levels.max() > 255 else 1.0
+        return Image.fromarray((levels * scale).round().clip(0, 255).astype(np.uint8))
+    if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
+        picture = picture.convert("RGBA").convert("RGB")
+    return picture.convert("L")
+
+
+def _colored(rgb: Image.Image) -> bool:
+    """Whether the channels differ by more than those of a gray picture saved as a JPEG."""
+    levels = np.asarray(rgb, dtype=np.int64)
+    return bool((levels.max(axis=2) - levels.min(axis=2)).max() > COLOR_LEVELS)

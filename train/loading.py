@@ -1,0 +1,113 @@
+"""Loads a trained network from an export folder or a TFLite file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from train import tflite
+from train.errors import ModelFileError
+from train.scores import Classify, Faces, Probabilities
+
+BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network read from `path`, with its `spec.json`.
+
+    `content` is the TFLite file, or the weights file of an export; `network` is the Keras network
+    of an export.
+    """
+
+    path: Path
+    content: bytes
+    classify: Classify
+    spec: dict[str, Any]
+    runtime: str
+    network: keras.Model | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What its logits were divided by before it was exported; 1 where the spec has none."""
+        return float(self.spec.get("metrics", {}).get("temperature", 1.0))
+
+    @property
+    def annotations(self) -> str:
+        """The set of labels that it learned; "" for the dataset's, where the spec has none."""
+        return str(self.spec.get("dataset", {}).get("annotations", ""))
+
+    def facts(self) -> dict[str, Any]:
+        """What identifies the file, for the report."""
+        return {
+            "file": self.path.name,
+            "bytes": len(self.content),
+            "sha256": hashlib.sha256(self.content).hexdigest(),
+            "runtime": self.runtime,
+        }
+
+
+def load_model(path: Path, labels: Sequence[str]) -> LoadedModel:
+    """Load an export folder or a `.tflite` file; raises ModelFileError with what is wrong.
+
+    `labels` are the classes that it has to be for.
+    """
+    return _load_export(path, labels) if path.is_dir() else _load_tflite(path, labels)
+
+
+def keras_classifier(network: keras.Model) -> Classify:
+    """Classifies with `network` in batches; `predict` takes twice as long for its pipeline."""
+
+    def classify(x: Faces) -> Probabilities:
+        starts = range(0, len(x), BATCH)
+        return np.concatenate([network.predict_on_batch(x[i : i + BATCH]) for i in starts])
+
+    return classify
+
+
+def _load_export(folder: Path, labels: Sequence[str]) -> LoadedModel:
+    weights = folder / "model.weights.h5"
+    try:
+        network = keras.models.model_from_json((folder / "model.json").read_text())
+        network.load_weights(weights)
+        spec = _checked(json.loads((folder / "spec.json").read_text()), labels)
+        content = weights.read_bytes()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{folder}: not a complete export ({_first_line(error)}); `make train` writes one."
+        ) from error
+    runtime = f"keras {keras.__version__} on {keras.backend.backend()}"
+    return LoadedModel(weights, content, keras_classifier(network), spec, runtime, network)
+
+
+def _load_tflite(path: Path, labels: Sequence[str]) -> LoadedModel:
+    try:
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            spec = _checked(json.loads(archive.read("spec.json")), labels)
+        classify = tflite.classifier(content, len(labels))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ModelFileError(
+            f"{path}: neither an export folder nor one of Mien's TFLite files "
+            f"({_first_line(error)}); `make train` and `make convert` write them."
+        ) from error
+    return LoadedModel(path, content, classify, spec, tflite.RUNTIME)
+
+
+def _checked(spec: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    if spec["labels"] != list(labels):
+        raise ValueError(f"its labels are {spec['labels']}, the dataset's are {list(labels)}")
+    return spec
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,159 @@
+"""Starts a training from the weights of an export folder or a TFLite file.
+
+A TFLite file has no batch normalization left: it is folded into the weights before it. Here it is
+restored, so that network and file answer alike and the layers can learn as they did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from train.architectures import ARCHITECTURES
+from train.errors import ModelFileError
+from train.label_sets import FERPLUS
+from train.loading import LoadedModel, keras_classifier, load_model
+from train.networks import VOTES, first_head, last_weighted
+from train.recipe import Recipe
+from train.scores import Faces
+from train.tflite import Weights, weights_of
+
+FACES = 512  # the outputs of all layers for these are in memory at once
+MIN_AGREEMENT = 0.95  # of the labels; int8 changes one in a hundred
+SUFFIX = "-fer2013"  # of the name of the second file that a training with two heads gives
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file, or of an export's weights; raises ModelFileError if unreadable."""
+    file = path / "model.weights.h5" if path.is_dir() else path
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{file}: cannot be read ({error.strerror}).") from error
+
+
+def load_start(network: keras.Model, recipe: Recipe, path: Path, faces: Faces) -> None:
+    """Give `network` the weights of `path`: an export, or a TFLite file that is not float16.
+
+    A network with two heads takes both from `path` and the file beside it that the same training
+    gave (`NAME` and `NAME-fer2013`); a head without a file starts like the other one. `faces`
+    (n, 48, 48, 1) show what the layers answer. Raises ModelFileError where `path` is of another
+    architecture.
+    """
+    first = load_model(path, recipe.labels)
+    loaded = {first.annotations: _single(first, recipe, faces)}
+    own = next(iter(loaded.values()))
+    if recipe.votes_head and (other := _sibling(path)).exists():
+        second = load_model(other, recipe.labels)
+        loaded[second.annotations] = _single(second, recipe, faces)
+    last = {name: last_weighted(each).get_weights() for name, each in loaded.items()}
+    votes = last.pop(FERPLUS, None)
+    labels = next(iter(last.values()), votes)
+    target = first_head(network, recipe)
+    target.set_weights(own.get_weights())
+    last_weighted(target).set_weights(labels)
+    if recipe.votes_head:
+        kernel, bias = votes or labels
+        head = network.get_layer(VOTES)
+        head.set_weights([kernel.reshape(head.kernel.shape), bias])
+
+
+def _sibling(path: Path) -> Path:
+    """The file or folder of the other head."""
+    stem = path.stem.removesuffix(SUFFIX) if path.stem.endswith(SUFFIX) else path.stem + SUFFIX
+    return path.with_name(stem + path.suffix)
+
+
+def _single(model: LoadedModel, recipe: Recipe, faces: Faces) -> keras.Model:
+    """A network with one head and the weights of `model`."""
+    network = ARCHITECTURES[recipe.architecture](len(recipe.labels))
+    path = model.path
+    try:
+        if model.network is not None:
+            network.set_weights(model.network.get_weights())
+        else:
+            _unfold(network, weights_of(model.content), faces[:FACES])
+    except (LookupError, ValueError) as error:
+        raise ModelFileError(f"{path}: is not of the architecture {network.name}.") from error
+    answers = keras_classifier(network)(faces[:FACES]).argmax(axis=1)
+    if (answers == model.classify(faces[:FACES]).argmax(axis=1)).mean() < MIN_AGREEMENT:
+        raise ModelFileError(f"{path}: is not of the architecture {network.name}.")
+    return network
+
+
+def _unfold(network: keras.Model, folded: list[Weights], sample: Faces) -> None:
+    """Set the weights of `network` so that it answers as the `folded` ones do.
+
+    Raises LookupError where they do not match its layers.
+    """
+    weighted = [layer for layer in network.layers if hasattr(layer, "kernel")]
+    norms = {
+        layer.input.name: layer
+        for layer in network.layers
+        if isinstance(layer, layers.BatchNormalization)
+    }
+    found = _in_order(weighted, folded)
+    normed = [layer for layer in weighted if layer.output.name in norms]
+    for layer in weighted:
+        kernel, bias = found[layer.name]
+        if layer not in normed:
+            layer.kernel.assign(kernel)
+            layer.bias.assign(bias)
+            continue
+        layer.kernel.assign(kernel / _lengths(kernel))
+        if layer.use_bias:
+            layer.bias.assign(np.zeros_like(bias))
+        _restore(norms[layer.output.name], 0.0, 1.0, found[layer.name])
+    # Only now do the layers get the inputs they have in the file.
+    seen = keras.Model(network.input, [layer.output for layer in normed]).predict_on_batch(sample)
+    for layer, output in zip(normed, seen, strict=True):
+        numbers = np.asarray(output, np.float32).reshape(-1, output.shape[-1])
+        mean, variance = numbers.mean(axis=0), numbers.var(axis=0)
+        _restore(norms[layer.output.name], mean, variance, found[layer.name])
+
+
+def _lengths(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The length of each filter; before a normalization only its direction matters."""
+    return np.asarray(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), axis=0) + 1e-12)
+
+
+def _restore(
+    norm: layers.BatchNormalization,
+    mean: NDArray[np.float32] | float,
+    variance: NDArray[np.float32] | float,
+    weights: Weights,
+) -> None:
+    """Make `norm` undo the scaling of the filters and add the bias, for these statistics.
+
+    `mean` and `variance` are one for each filter or one for all.
+    """
+    kernel, bias = weights
+    length = _lengths(kernel)
+    norm.moving_mean.assign(np.zeros_like(bias) + mean)
+    norm.moving_variance.assign(np.zeros_like(bias) + variance)
+    norm.gamma.assign(np.sqrt(variance + norm.epsilon) * length)
+    norm.beta.assign(bias + mean * length)
+
+
+def _in_order(weighted: list[keras.layers.Layer], folded: list[Weights]) -> dict[str, Weights]:
+    """By layer, the first weights of its shape not yet used: those of one shape are in sequence.
+
+    Raises LookupError where they do not match.
+    """
+    left, matched = list(folded), {}
+    for layer in weighted:
+        shape = tuple(layer.kernel.shape)
+        fitting = [i for i, (kernel, _) in enumerate(left) if kernel.shape == shape]
+        # The conversion merges a mean over the whole map into the 1×1 convolution after it.
+        pooling = [i for i, (kernel, _) in enumerate(left) if (1, 1, *kernel.shape[2:]) == shape]
+        kernel, bias = left.pop((fitting or pooling)[0])
+        axes = () if fitting else (0, 1)
+        matched[layer.name] = np.asarray(kernel.sum(axis=axes, keepdims=True)), bias
+    if left:
+        raise LookupError
+    return matched
