@@ -15,6 +15,7 @@ TAKES_explore := PYTHON DATA
 TAKES_train := PYTHON DATA NAME NETWORK EPOCHS RATE PRECISION DEVICES START
 TAKES_distil := PYTHON DATA NAME EPOCHS RATE PRECISION DEVICES TEACHER TEACHERS
 TAKES_convert := PYTHON NAME VARIANTS
+TAKES_try-training := PYTHON DATA
 TAKES_evaluate := PYTHON DATA NAME
 TAKES_install := PYTHON DESTDIR
 TAKES_upgrade := PYTHON DESTDIR
@@ -65,7 +66,7 @@ TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RAT
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
-        convert evaluate test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
+        convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
         test-ray test-api fuzz check format picture docs lock bench bench-soak bench-servers bench-viewers \
         bench-architectures clean python edge dev training other-runtimes
 
@@ -107,8 +108,10 @@ train: training  ## train a network on FER2013 or a folder of pictures
 	    $${START:+--start "$$START"} -- "$${DATA:-data/fer2013}"
 
 convert: training other-runtimes  ## convert exports/NAME to models/NAME.tflite and check the result
-	@exec $(TRAIN)/bin/python -m convert --output "models/$${NAME:-expression}.tflite" \
-	    $${VARIANTS:+--variants "$$VARIANTS"} -- "exports/$${NAME:-expression}"
+	@for name in "$${NAME:-expression}" "$${NAME:-expression}-fer2013"; do \
+	    case "$$name" in *-fer2013) [ -d "exports/$$name" ] || continue;; esac; \
+	    $(TRAIN)/bin/python -m convert --output "models/$$name.tflite" \
+	        $${VARIANTS:+--variants "$$VARIANTS"} -- "exports/$$name" || exit; done
 
 test: dev other-runtimes $(BLAZEFACE)  ## run all tests, two files at a time; COVERAGE=80 is the lowest that passes, in percent
 	@$(TEST) -n 2 --dist loadfile --durations=20 \
@@ -145,8 +148,14 @@ distil: training  ## train teachers, then the compact network from their answers
 	    $${TEACHERS:+--teachers "$$TEACHERS"} -- "$${DATA:-data/fer2013}"
 
 evaluate: training  ## write every figure of models/NAME.tflite to its card, models/NAME.md
-	@name="models/$${NAME:-expression}"; \
-	exec $(TRAIN)/bin/python -m train evaluate --card "$$name.md" -- "$$name.tflite" "$${DATA:-data/fer2013}"
+	@for name in "models/$${NAME:-expression}" "models/$${NAME:-expression}-fer2013"; do \
+	    case "$$name" in *-fer2013) [ -f "$$name.tflite" ] || continue;; esac; \
+	    $(TRAIN)/bin/python -m train evaluate --card "$$name.md" -- "$$name.tflite" "$${DATA:-data/fer2013}" || exit; done
+
+try-training: training other-runtimes  ## train and convert a small trial model, in about 10 minutes on two cores
+	@$(TRAIN)/bin/python -m train fit --name trial --faces-per-class 500 --epochs 20 -- "$${DATA:-data/fer2013}"
+	@$(TRAIN)/bin/python -m convert --output models/trial.tflite -- exports/trial
+	@echo 'See it at work: make run MODEL=models/trial.tflite'
 
 ##@ For developers
 setup: edge $(BLAZEFACE)  ## install what the daemon needs, and no more

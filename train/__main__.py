@@ -1,6 +1,6 @@
-"""`python -m train`: `fit` and `distil` write exports, `explore` and `evaluate` reports.
+"""`python -m train`: `fit`, `distil` and `import` write exports, `explore` and `evaluate` reports.
 
-Each takes a dataset; `evaluate` also takes an export or a TFLite file, which it reports on.
+Each takes a dataset; `evaluate` also an export or a TFLite file, `import` a Keras file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from train.dataset import FER2013, LABELS, Split, describe, read_dataset
+from train.dataset import (
+    FER2013,
+    LABELS,
+    Split,
+    describe,
+    first_of_each_class,
+    read_dataset,
+)
 from train.errors import TrainError
 from train.ferplus import Votes, read_votes_beside
 
@@ -74,12 +81,15 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     from train.devices import Cluster, use_all_devices  # noqa: PLC0415
     from train.run import run  # noqa: PLC0415
 
+    votes = _votes(splits, options.dataset)
+    if options.faces_per_class:
+        splits, votes = _reduced(splits, votes, options.faces_per_class)
     if options.devices == "all":
         hosts = options.coordinator, options.processes, options.process
         use_all_devices(Cluster(*hosts) if options.coordinator else None)
     run(
         splits,
-        _votes(splits, options.dataset),
+        votes,
         architecture=options.arch,
         changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
         start=options.start,
@@ -92,6 +102,18 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
 def _votes(splits: dict[str, Split], dataset: Path) -> dict[str, Votes]:
     """FER+'s votes beside the dataset, if it is FER2013."""
     return read_votes_beside(dataset) if splits["Training"].dataset == FER2013 else {}
+
+
+def _reduced(
+    splits: dict[str, Split], votes: dict[str, Votes], faces: int
+) -> tuple[dict[str, Split], dict[str, Votes]]:
+    """The first `faces` of each class of every split, with their votes."""
+    rows = {name: first_of_each_class(split.y, faces) for name, split in splits.items()}
+    print(f"using at most {faces} faces of each class: for a trial, not for a good network")
+    return (
+        {name: split.take(rows[name]) for name, split in splits.items()},
+        {name: each.take(rows[name]) for name, each in votes.items() if name in rows},
+    )
 
 
 def _check_writable(folder: Path) -> None:
@@ -114,6 +136,19 @@ def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
         card=options.card,
     )
     print("\n".join(f"wrote {path}" for path in (folder / "index.html", options.card) if path))
+
+
+def run_import(splits: dict[str, Split], options: argparse.Namespace) -> None:
+    """Export a network from outside."""
+    folder = options.output / options.name
+    _check_writable(folder)
+    from train.external import import_network  # noqa: PLC0415
+
+    scores = import_network(
+        options.network, splits, pixels=options.pixels, name=options.name, folder=folder
+    )
+    print(f"accuracy {scores['accuracy']:.2%} on {scores['faces']} faces, as imported")
+    print(f"wrote {folder}; next: make convert NAME={options.name}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,6 +189,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", help="default: PublicTest, or what there is instead")
     evaluate.add_argument("--card", type=Path, help="write a .tflite file's model card here")
     evaluate.add_argument("--output", type=Path, default=Path("exports/evaluate"))
+
+    external = commands.add_parser("import", help="export a Keras network from outside")
+    external.set_defaults(action=run_import)
+    external.add_argument("network", type=Path, help="a whole network, .keras or .h5")
+    _add_dataset(external)
+    external.add_argument("--name", required=True, help="name of the export")
+    external.add_argument("--output", type=Path, default=Path("exports"))
+    external.add_argument(
+        "--pixels",
+        choices=("0..255", "0..1", "-1..1"),
+        default="0..255",
+        help="what the network takes for black and white (default: %(default)s)",
+    )
     return parser
 
 
@@ -178,6 +226,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     _add_dataset(command)
     command.add_argument("--name", default="expression", help="name of the export")
     command.add_argument("--output", type=Path, default=Path("exports"))
+    command.add_argument(
+        "--faces-per-class", type=_positive, metavar="N", help="train on so few, for a trial"
+    )
     command.add_argument("--epochs", type=_positive, help=own)
     command.add_argument("--seed", type=int, help=own)
     command.add_argument("--learning-rate", type=_rate, help=f"the largest; {own}")

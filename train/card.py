@@ -123,20 +123,22 @@ def _faces(name: str, found: Json, metrics: Json) -> str:
 def _dataset(spec: Json, metrics: Json) -> str:
     if metrics["dataset"] == FER2013:
         return _FER2013
-    return (
-        f"{metrics['dataset']}: {spec['dataset']['training_faces']:,} faces for training, "
-        f"{metrics['faces']:,} in {metrics['split']}."
-    )
+    trained_on = spec["dataset"].get("training_faces")
+    training = f"{trained_on:,} faces for training" if trained_on else "faces unknown for training"
+    return f"{metrics['dataset']}: {training}, {metrics['faces']:,} in {metrics['split']}."
 
 
 def _leaks(spec: Json, metrics: Json) -> str:
     split = metrics["split"]
     own = next(iter(metrics["sets"].values()))
     repeated = own["faces"] - metrics["copies_once"]["faces"]
+    left_out = ""
+    if "training" in spec:  # not a network from outside
+        left_out = f" The copies in Training were left out of training; {split} is complete."
     text = (
         f"Its splits leak: {metrics['also_in_training']:,} of {split}'s {metrics['faces']:,} faces "
-        "are also in Training, pixel for pixel. The copies in Training were left out of training; "
-        f"{split} is complete. {repeated:,} of its faces repeat, exactly or nearly, another one of "
+        "are also in Training, pixel for pixel."
+        f"{left_out} {repeated:,} of its faces repeat, exactly or nearly, another one of "
         "its own; the last row of the table of accuracy counts each of them once."
     )
     if spec["dataset"].get("validation") == split:

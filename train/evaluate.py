@@ -15,11 +15,13 @@ from train.dataset import EVALUATION, FER2013, Split, duplicates_of
 from train.duplicates import near_pairs
 from train.errors import DatasetError, ModelFileError
 from train.ferplus import FILE, Votes
-from train.label_sets import FERPLUS, label_sets, measure_votes
+from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
 from train.loading import load_model
 from train.report import write_report
 from train.robustness import measure_robustness
 from train.scores import Classify, accuracy_by_coverage, score
+
+MISTAKES = 24  # shown as pictures
 
 
 def evaluate(
@@ -62,6 +64,7 @@ def evaluate(
             for name in names
         },
         "copies_once": score(own.y[first], predicted[own.rows[first]], split.labels),
+        "mistakes": _mistakes(probabilities[own.rows], own),
         "votes": measure_votes(probabilities, split, sets[FERPLUS]) if FERPLUS in sets else None,
         "robustness": measure_robustness(classify, split.x, {name: sets[name] for name in names}),
     }
@@ -90,6 +93,7 @@ def evaluate_file(
             f"{network}: a model card describes a .tflite file; name one, or omit --card."
         )
     model = load_model(network, split.labels)
+    print(f"evaluating on {len(split.y)} faces, plain and with 27 corruptions …", flush=True)
     metrics = evaluate(
         model.classify,
         split,
@@ -101,7 +105,7 @@ def evaluate_file(
         print(f"no {FILE} with votes on {split_name}: no figures for FER+'s labels")
     metrics["model"] = model.facts()
     metrics["also_in_training"] = int(duplicates_of(split.x, splits["Training"].x).sum())
-    write_report(metrics, folder, title=f"{network.name} on {split_name}")
+    write_report(metrics, split, folder, title=f"{network.name} on {split_name}")
     if card:
         write_text(card, make_card(model.spec, metrics))
     print(headline(metrics))
@@ -115,6 +119,21 @@ def headline(metrics: dict[str, Any]) -> str:
         for name, found in metrics["sets"].items()
     )
     return f"{metrics['split']}: {figures}"
+
+
+def _mistakes(answers: NDArray[np.float32], labels: LabelSet) -> list[dict[str, Any]]:
+    """The wrong answers with the highest scores: row in the split, label, answer and score."""
+    predicted, scores = answers.argmax(axis=1), answers.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels.y)
+    return [
+        {
+            "row": int(labels.rows[i]),
+            "label": int(labels.y[i]),
+            "answer": int(predicted[i]),
+            "score": round(float(scores[i]), 3),
+        }
+        for i in wrong[np.argsort(-scores[wrong], kind="stable")][:MISTAKES]
+    ]
 
 
 def _repeated(split: Split) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ mpl.use("Agg")
 
 SEED = 1
 COLUMNS = 16
+ENLARGE = 2
 
 Gray = NDArray[np.uint8]
 
@@ -43,18 +44,23 @@ def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> 
         tiles = _sample(found.x[found.y == label], 2 * COLUMNS)
         add(f"sample-{name}", f"Samples: {name}", "Drawn at random.", _grid([tiles]))
     add("means", "Mean faces", ", ".join(found.labels) + ".", _grid([_means(found)]))
-    copies = [found.x[[p.first, p.second]] for p in _drawn(_only_near(found), COLUMNS)]
+    near = _drawn(_only_near(found), COLUMNS)
+    copies = [found.x[[p.first, p.second]] for p in near]
     add(
         "near",
         "Near copies",
-        "Each above its copy; exact copies are not shown.",
+        "Each above its copy; exact copies are not shown. Rows: "
+        + (", ".join(f"{found.place(p.first)} = {found.place(p.second)}" for p in near) or "none")
+        + ".",
         _grid([np.array([c[row] for c in copies]) for row in (0, 1)]),
     )
     add("conflicts", "One picture, two labels", _conflict_text(found), _grid([_conflicts(found)]))
     add(
         "no-faces",
         "No faces",
-        f"{len(found.no_faces)} pictures are flat or show no face to half of FER+'s voters.",
+        f"{len(found.no_faces)} pictures are flat or show no face to half of FER+'s voters. Shown: "
+        + (", ".join(map(found.place, found.no_faces[: 4 * COLUMNS])) or "none")
+        + ".",
         _grid([found.x[found.no_faces[: 4 * COLUMNS]]]),
     )
     add(
@@ -95,6 +101,7 @@ def _grid(rows: Sequence[Gray]) -> Figure:
     """A picture of rows of tiles (n, 48, 48, 1), wrapped at COLUMNS; blank without tiles."""
     tiles = [tile for row in rows for tile in _wrapped(row)]
     sheet = np.vstack(tiles) if tiles else np.full((48, 48), 255, np.uint8)
+    sheet = sheet.repeat(ENLARGE, axis=0).repeat(ENLARGE, axis=1)
     height, width = sheet.shape
     figure = Figure(figsize=(width / 80, height / 80))
     figure.figimage(sheet, cmap="gray", vmin=0, vmax=255, resize=False)
@@ -141,7 +148,7 @@ def _conflicts(found: Findings) -> Gray:
 
 def _conflict_text(found: Findings) -> str:
     named = [
-        "/".join(sorted({found.labels[found.y[i]] for i in group}))
+        " and ".join(f"{found.labels[found.y[i]]} ({found.place(i)})" for i in group)
         for group in found.conflicts[: 2 * COLUMNS]
     ]
     return f"{len(found.conflicts)} groups of exact copies; here: {', '.join(named) or 'none'}."

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from train.checkpoints import save_weights, write_text
-from train.dataset import SIZE_PX, Split, stratified_split
+from train.dataset import SIZE_PX, stratified_split
 from train.label_sets import FERPLUS, label_sets
 from train.recipe import Recipe
+from train.scores import ClassIds, Faces
 from train.selection import Selection
 
 CALIBRATION_FACES = 2000  # the conversion uses what it needs and studies what more would change
@@ -46,10 +47,9 @@ def export(
     training = selection.training
     fraction = min(1.0, CALIBRATION_FACES / len(training.y))
     _, sample = stratified_split(training.y, fraction, recipe.seed)
-    _save(folder / "calibration.npz", training.take(sample))
+    save_split(folder / "calibration.npz", training.x[sample], training.y[sample])
     own = label_sets(selection.validation, selection.validation_votes)[metrics["annotations"]]
-    test = selection.validation.take(own.rows)
-    _save(folder / "test.npz", Split(test.name, test.x, own.y, test.labels))
+    save_split(folder / "test.npz", selection.validation.x[own.rows], own.y)
     spec = make_spec(recipe, selection, metrics, name=name)
     write_text(folder / "spec.json", json.dumps(spec, indent=1) + "\n")
 
@@ -113,7 +113,8 @@ def commit() -> str:
     return head + ("+" if head and ask("status", "--porcelain", "--", ".") else "")
 
 
-def _save(path: Path, split: Split) -> None:
+def save_split(path: Path, x: Faces, y: ClassIds) -> None:
+    """Write faces and class numbers as the conversion reads them."""
     partial = path.with_name("partial.npz")
-    np.savez_compressed(partial, x=split.x, y=split.y)
+    np.savez_compressed(partial, x=x, y=y)
     partial.replace(path)

@@ -31,6 +31,12 @@ class Findings:
     near: list[Pair]
     no_faces: list[int]
 
+    def place(self, index: int) -> str:
+        """The split of an image and its row there, counted from 0."""
+        number = int(self.split[index])
+        row = index - int(np.flatnonzero(self.split == number)[0])
+        return f"{self.names[number]} {row}"
+
     @property
     def conflicts(self) -> list[list[int]]:
         """Groups of exact copies whose labels differ."""

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from train.dataset import Split
+
 mpl.use("Agg")
 
 
@@ -75,6 +77,20 @@ def plot_coverage(curves: Mapping[str, Sequence[dict[str, float]]], picture: Pat
     axis.set(xlabel="faces named (%)", ylabel="accuracy")
     axis.grid(alpha=0.3)
     axis.legend()
+    figure.savefig(picture, dpi=110)
+
+
+def plot_mistakes(mistakes: Sequence[dict[str, Any]], split: Split, picture: Path) -> None:
+    """Draw the faces of `mistakes` with label, answer, score and row."""
+    columns = 6
+    rows = -(-len(mistakes) // columns)
+    figure = Figure(figsize=(9, 1.9 * rows), layout="constrained")
+    for axis in figure.subplots(rows, columns, squeeze=False).ravel():
+        axis.axis("off")
+    for axis, each in zip(figure.axes, mistakes, strict=False):
+        axis.imshow(split.x[each["row"], ..., 0], cmap="gray", vmin=0, vmax=255)
+        label, answer = split.labels[each["label"]], split.labels[each["answer"]]
+        axis.set_title(f"{label} → {answer}\n{each['score']:.2f}, row {each['row']}", size=7)
     figure.savefig(picture, dpi=110)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+import sys
 import time
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,12 +14,13 @@ from typing import Any
 
 import keras
 
-from train.checkpoints import write_bytes, write_text
+from train.checkpoints import BEST, write_bytes, write_text
 from train.page import image, page, section, table
 from train.plots import plot_curves
 
 PAGE, CURVES = "index.html", "curves.png"
 RELOAD_S = 10
+LINE_S = 60.0  # between lines within an epoch
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -32,11 +35,21 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._work, self._log, self._recipe = work, log, recipe
         self._epochs: int = recipe["epochs"]
         self._marks_s: list[float] = []  # the start, then the end of each epoch
+        self._printed_s = 0.0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._marks_s = [time.monotonic()]
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Print a line now and then where there is no terminal for Keras' bar."""
+        now_s = time.monotonic()
+        if not sys.stdout.isatty() and now_s - self._printed_s > LINE_S:
+            self._printed_s = now_s
+            loss = (logs or {}).get("loss", math.nan)
+            print(f"batch {batch + 1} of {self.params['steps']}, loss {loss:.3f}")
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._printed_s = time.monotonic()
         if each_s := self._epoch_s():
             left = duration((self._epochs - epoch) * each_s)
             print(f"{each_s:.0f} s an epoch, {left} to go")
@@ -75,6 +88,7 @@ def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: floa
             # Browsers accept it in the body too.
             *([f'<meta http-equiv="refresh" content="{RELOAD_S}">'] if running else []),
             section(f"{done} of {recipe['epochs']} epochs", _status(running, left_s)),
+            *([section("Best epoch so far", best)] if (best := _best(work)) else []),
             *([image(curves, "loss and accuracy by epoch")] if curves.exists() else []),
             section("Recipe", ""),
             table(("setting", "value"), [(name, str(value)) for name, value in recipe.items()]),
@@ -85,6 +99,15 @@ def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: floa
 def duration(seconds: float) -> str:
     minutes = math.ceil(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _best(work: Path) -> str:
+    """The best epoch of the run in `work`; "" before there is one."""
+    record = work / Path(BEST).with_suffix(".json")
+    if not record.exists():
+        return ""
+    found = json.loads(record.read_text())
+    return f"Epoch {found['epoch'] + 1}, validation accuracy {found['val_accuracy']:.2%}"
 
 
 def _status(running: bool, left_s: float) -> str:

@@ -12,9 +12,15 @@ import numpy as np
 
 from train import page
 from train.checkpoints import write_text
-from train.dataset import FER2013
+from train.dataset import FER2013, Split
 from train.label_sets import FERPLUS
-from train.plots import plot_confusion, plot_coverage, plot_reliability, plot_robustness
+from train.plots import (
+    plot_confusion,
+    plot_coverage,
+    plot_mistakes,
+    plot_reliability,
+    plot_robustness,
+)
 
 Json = dict[str, Any]
 
@@ -30,10 +36,13 @@ class Section:
     picture: str = ""
 
 
-def write_report(metrics: Json, folder: Path, *, title: str, curves: Path | None = None) -> None:
+def write_report(
+    metrics: Json, split: Split, folder: Path, *, title: str, curves: Path | None = None
+) -> None:
     """Write `index.html`, which needs no other file, `metrics.json` and the PNGs to `folder`.
 
-    `curves` is a picture of the training for the end of the page.
+    `metrics` are those of `evaluate` on `split`; `curves` is a picture of the training for the end
+    of the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
@@ -48,6 +57,14 @@ def write_report(metrics: Json, folder: Path, *, title: str, curves: Path | None
         metrics["robustness"], _name(metrics), own["accuracy"], folder / "robustness.png"
     )
     body = [part for each in sections(metrics) for part in _html(each, folder)]
+    if metrics["mistakes"]:
+        plot_mistakes(metrics["mistakes"], split, folder / "mistakes.png")
+        text = (
+            "The wrong answers with the highest scores: label, answer and score of each face, and "
+            f"its row in {split.name}, counted from 0."
+        )
+        body.append(page.section("Mistakes", text))
+        body.append(page.image(folder / "mistakes.png", "Mistakes"))
     if curves:
         (folder / "curves.png").write_bytes(curves.read_bytes())
         body += [page.section("Training", ""), page.image(folder / "curves.png", "Training")]

@@ -53,6 +53,8 @@ def run(
         "labels": splits["Training"].labels,
     }
     recipe = _without_missing_votes(Recipe.of(architecture, **changes), changes, votes)
+    faces = sum(len(split.y) for split in splits.values())
+    print(f"looking for copies among {faces} faces …", flush=True)
     selection = select(splits, votes, recipe.seed)
     print(selection.summary)
     shares = None
@@ -75,7 +77,10 @@ def run(
     if start:
         load_start(network, recipe, start, selection.training.x)
     print(f"{architecture}: {network.count_params():,} parameters, {recipe.epochs} epochs")
-    print(f"all epochs together take about {duration(seconds)} on this machine at its present load")
+    print(
+        f"all epochs together take about {duration(seconds)} on this machine at its present load, "
+        "then come calibration and evaluation"
+    )
     fit(network, training, selection.validation, recipe, folder / "work", shares=shares)
     if not sharding().writes:
         return
@@ -93,9 +98,12 @@ def finish(
         source = FERPLUS if head == VOTES else selection.validation.dataset
         suffix = SUFFIX if len(heads) > 1 and head != VOTES else ""
         own_name, own_folder = name + suffix, folder.with_name(folder.name + suffix)
+        print(f"calibrating and evaluating {own_name}: some minutes …", flush=True)
         metrics = calibrate_and_evaluate(network, selection, source)
         title = f"{own_name}, the Keras network"
-        write_report(metrics, own_folder / "report", title=title, curves=curves)
+        write_report(
+            metrics, selection.validation, own_folder / "report", title=title, curves=curves
+        )
         export(network, recipe, selection, metrics, name=own_name, folder=own_folder)
         print(f"{own_name}: {headline(metrics)}")
         print(f"wrote {own_folder}")

@@ -24,6 +24,7 @@ from train.dataset import (
     Split,
     describe,
     duplicates_of,
+    first_of_each_class,
     read_dataset,
     stratified_split,
 )
@@ -226,6 +227,12 @@ def test_a_stratified_split_is_its_seeds() -> None:
     _, other = stratified_split(y, 0.1, seed=2)
     np.testing.assert_array_equal(one, again)
     assert set(one.tolist()) != set(other.tolist())
+
+
+def test_a_trial_takes_the_first_faces_of_every_class() -> None:
+    y = np.array([2, 0, 2, 2, 1, 0, 0, 2])
+    assert first_of_each_class(y, 2).tolist() == [0, 1, 2, 4, 5]
+    assert first_of_each_class(y, 9).tolist() == list(range(8))
 
 
 def test_duplicates_are_equal_in_every_pixel() -> None:

@@ -99,14 +99,18 @@ def test_the_report_adds_up_and_the_card_tells_it_all(
         assert found["coverage"][0]["accuracy"] == found["accuracy"]
     assert metrics["sets"]["FER+"]["confusion"] == metrics["sets"]["FER2013"]["confusion"]
     assert metrics["votes"]["fer2013_agrees"] == 1
+    own = metrics["sets"]["FER2013"]
+    wrong = round(TEST * (1 - own["accuracy"]))
+    assert len(metrics["mistakes"]) == min(wrong, 24)
+    assert all(each["label"] != each["answer"] for each in metrics["mistakes"])
     assert metrics["also_in_training"] == 1
 
     folder = tmp_path / shipped_model.name / "PublicTest"
     page, text = (folder / "index.html").read_text(), card.read_text()
-    assert page.count("<img") == page.count('src="data:image/png;base64,') == 4
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 5
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
     assert {p.name for p in folder.glob("*.png")} == {
-        "confusion.png", "reliability.png", "robustness.png", "coverage.png"
+        "confusion.png", "reliability.png", "robustness.png", "coverage.png", "mistakes.png"
     }  # fmt: skip
     for label in LABELS:
         assert f"<td>{label}</td>" in page

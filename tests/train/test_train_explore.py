@@ -69,6 +69,8 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert page.count('src="data:image/png;base64,') == page.count("<img") == 6 + len(LABELS)
     assert "Training in PublicTest</td><td>2</td><td>3</td>" in page
+    assert "Training 2 = PublicTest 1" in page
+    assert "angry (Training 0) and disgust (Training 1) and angry (PublicTest 0)" in page
     assert json.loads((tmp_path / "explore.json").read_text()) == summary
     assert len(list(tmp_path.glob("*.png"))) == 6 + len(LABELS)
 

@@ -101,7 +101,7 @@ def test_a_run_with_votes_exports_both_heads(tmp_path: Path) -> None:
     write_votes(tmp_path / "fer2013new.csv")
     command = (
         "fit", tmp_path, "--output", tmp_path / "exports", "--epochs", 12,
-        "--start", SHIPPED, "--learning-rate", 0.02,
+        "--start", SHIPPED, "--learning-rate", 0.03,
     )  # fmt: skip
     status, output = run(*command)
     assert status == 0
@@ -112,13 +112,13 @@ def test_a_run_with_votes_exports_both_heads(tmp_path: Path) -> None:
     for spec in specs:
         assert spec["training"]["start"] == sha256_of(SHIPPED)
         assert spec["training"]["votes_head"] == SGD_RECIPE.votes_head
-        assert spec["training"]["learning_rate"] == 0.02
+        assert spec["training"]["learning_rate"] == 0.03
     x, y = faces(70, 6)
     by_votes, by_label = (
-        load_model(folder, LABELS).classify(x[..., None]).argmax(axis=1) for folder in folders
+        load_model(folder, LABELS).classify(x[..., None])[y == 0] for folder in folders
     )
-    assert (by_label[y == 0] == 0).mean() > 0.7
-    assert (by_votes[y == 0] == 1).mean() > 0.7
+    assert by_label[:, 0].mean() > by_votes[:, 0].mean() + 0.05
+    assert by_votes[:, 1].mean() > by_label[:, 1].mean() + 0.05
     for folder, labels in zip(folders, ([1, 1, 2], [0, 1, 2]), strict=True):
         with np.load(folder / "test.npz") as test:
             assert test["y"][:3].tolist() == labels

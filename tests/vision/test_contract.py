@@ -48,7 +48,7 @@ network = keras.Sequential([
 network.compile("adam", "sparse_categorical_crossentropy")
 network.fit(split.x, split.y, epochs=12, batch_size=32, verbose=0)
 metrics = evaluate(keras_classifier(network), split)
-write_report(metrics, folder / "report", title="tiny")
+write_report(metrics, split, folder / "report", title="tiny")
 selection = Selection(split, np.arange(len(split.y)), split, None, "")
 export(network, Recipe.of("compact"), selection, metrics, name="tiny", folder=folder)
 np.save(folder / "keras.npy", network.predict(split.x, verbose=0))
