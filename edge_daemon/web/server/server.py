@@ -23,6 +23,7 @@ from flask import Flask
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
+from edge_daemon.core.threads import Worker
 from edge_daemon.web.server.handler import STALLED_S, RequestHandler
 from edge_daemon.web.server.listener import Tls, connection_limit, listen, tls_context
 from edge_daemon.web.server.loop import Loop
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 HANDSHAKE_S: Final = 5.0  # for TLS
 UNSENT_BYTES: Final = 16_384  # with more than this unsent, the client is not ready for more
+STOP_S: Final = 5.0  # for the thread to end; a photo may be being decoded
 WARN_S: Final = 60.0  # between two warnings of the same kind
 PAUSE_S: Final = 1.0  # without accepting, when even refusing a connection fails
 # accept(2): errors of the connection, not of the listener; and errors that pass.
@@ -70,9 +72,8 @@ class HttpServer:
         self._host, self._port = host, port
         self._tls = tls
         self.max_connections, self._max_body_bytes = max_connections, max_body_bytes
-        self._on_failure = on_failure
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="web")
+        self._worker = Worker("web", self._run, on_failure)
         self._listener: socket.socket | None = None
         self._tls_context: ssl.SSLContext | None = None
 
@@ -86,7 +87,7 @@ class HttpServer:
         self._tls_context = tls_context(self._tls) if self._tls else None
         self._listener = listen(self._host, self._port)
         self._port = self._listener.getsockname()[1]
-        self._thread.start()
+        self._worker.start()
 
     def renewed_tls(self, tls: Tls) -> Callable[[], None]:
         """Load a certificate; the function returned uses it for new connections.
@@ -104,15 +105,11 @@ class HttpServer:
         """Close every connection and wait for the thread; may be called again."""
         self._stop.set()
         self._loop.ring()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._worker.join(STOP_S)
 
     def _run(self) -> None:
-        try:
-            with self._loop.running():
-                self._serve()
-        except BaseException as error:  # ends the process: the thread must not die unseen
-            self._on_failure(error)
+        with self._loop.running():
+            self._serve()
 
     def _serve(self) -> None:
         server = _Server(
