@@ -115,6 +115,25 @@ def test_players_may_give_the_token_as_a_password(guarded: Site) -> None:
         assert answer.headers["Content-Type"] == "image/jpeg"
 
 
+@pytest.mark.parametrize("secret", [TOKEN, PASSWORD])
+def test_players_may_wait_for_a_challenge(guarded: Site, secret: str) -> None:
+    """The address has name and password, as in http://any:secret@camera/; here by urllib."""
+    manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    url = f"http://127.0.0.1:{guarded.server.port}/snapshot.jpg"
+    manager.add_password(None, url, "any", secret)
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+    with opener.open(url, timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "image/jpeg"
+
+
+def test_browsers_get_no_dialog_over_the_page(guarded: Site) -> None:
+    browser = {"User_Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0"}
+    for path in ("/state", "/stream.mjpg", "/events"):
+        response = guarded.get(path, **browser)
+        assert response.status == 401
+        assert response.headers.get_all("WWW-Authenticate") == ['Bearer realm="mien"']
+
+
 def test_a_password_opens_a_session(guarded: Site) -> None:
     status, cookie = login(guarded, PASSWORD)
     assert status == 303

@@ -18,6 +18,8 @@ import pytest
 from support.waiting import until
 from support.website import Site, view
 
+from edge_daemon.web.credentials import hash_password
+
 CONNECTIONS = 1000
 
 
@@ -62,6 +64,19 @@ def test_ffmpeg_reads_the_stream(site: Site) -> None:
     words = ("-v", "error", "-i", url, "-frames:v", "5", "-f", "framemd5", "-")
     lines = output(program("ffmpeg"), *words).splitlines()
     assert len([line for line in lines if not line.startswith(b"#")]) == 5
+
+
+def test_ffmpeg_signs_in_with_the_addresss_password(tmp_path: Path) -> None:
+    site = Site(tmp_path, password=hash_password("a long pass phrase"))
+    site.start()
+    try:
+        with site.camera_running():
+            url = f"http://any:a%20long%20pass%20phrase@127.0.0.1:{site.server.port}/stream.mjpg"
+            words = ("-v", "error", "-i", url, "-frames:v", "3", "-f", "framemd5", "-")
+            lines = output(program("ffmpeg"), *words).splitlines()
+    finally:
+        site.stop()
+    assert len([line for line in lines if not line.startswith(b"#")]) == 3
 
 
 def test_curl_reads_the_stream_and_the_still(site: Site) -> None:
