@@ -107,9 +107,9 @@ def test_of_two_readings_the_plausible_one_is_taken_and_none_is_shown() -> None:
     ],
 )
 def test_mistakes_are_named_without_the_address(text: str, sentence: str) -> None:
-    with pytest.raises(SourceError, match=sentence) as told:
+    with pytest.raises(SourceError, match=sentence) as caught:
         parse_address(text)
-    assert "me:pw" not in str(told.value)
+    assert "me:pw" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_camera_that_repeats_one_picture_is_lost_until_it_changes(server: MjpegS
         assert bench.camera.counts.captured == captured
         server.mode = "ok"
         bench.wait_for("ok")
-        assert bench.story == ["frozen", "restored"]
+        assert bench.outages == ["frozen", "restored"]
         assert bench.camera.counts.reopened >= 2
 
 
@@ -209,10 +209,10 @@ def test_picture_broken_off_is_a_loss_and_not_a_picture(server: MjpegServer) -> 
         until(lambda: bench.camera.counts.lost["ended"] >= 2)
         server.mode = "ok"
         bench.wait_for("ok")
-        assert bench.story == ["ended", "restored"]
+        assert bench.outages == ["ended", "restored"]
 
 
-def test_each_outage_is_told_once_and_logged_once_for_each_cause(
+def test_each_outage_is_reported_once_and_logged_once_for_each_cause(
     server: MjpegServer, jpegs: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -220,15 +220,15 @@ def test_each_outage_is_told_once_and_logged_once_for_each_cause(
         bench.wait_for("ok")
         server.stop()
         until(lambda: bench.camera.counts.lost["absent"] >= 2)
-        anew = MjpegServer(jpegs, port=server.server_port)
+        restarted = MjpegServer(jpegs, port=server.server_port)
         bench.wait_for("ok")
-        anew.stop()
-    assert bench.story[:2] == ["ended", "restored"]
-    said = [record.getMessage() for record in caplog.records][:4]
+        restarted.stop()
+    assert bench.outages[:2] == ["ended", "restored"]
+    logged = [record.getMessage() for record in caplog.records][:4]
     expected = ("camera ok: http", "camera lost: http", "camera lost: http", "camera ok: http")
-    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True))
-    assert said[0].endswith("cam.mjpg?…, 320x240 MJPEG")
-    assert said[2].endswith("does not answer: Connection refused")
+    assert all(line.startswith(start) for line, start in zip(logged, expected, strict=True))
+    assert logged[0].endswith("cam.mjpg?…, 320x240 MJPEG")
+    assert logged[2].endswith("does not answer: Connection refused")
 
 
 def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:

@@ -1,6 +1,8 @@
-"""Silence and freezes, told by a made-up clock."""
+"""Silent and frozen cameras, judged by an invented clock."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,15 +16,28 @@ def picture(value: int) -> TimedImage:
     return TimedImage(np.full((4, 6, 3), value, np.uint8))
 
 
-def freshness(*, check_frozen: bool = True) -> Freshness:
-    fresh = Freshness(timeout_s=2, open_timeout_s=15, check_frozen=check_frozen)
+class Asked(Freshness):
+    """Asked for failures every fifth of a second, as by the capture thread."""
+
+    asked_s = 100.0
+
+    def failure(self, now_s: float) -> tuple[Literal["silent", "frozen"], str] | None:
+        while self.asked_s < now_s - 0.2:
+            self.asked_s += 0.2
+            super().failure(self.asked_s)
+        self.asked_s = now_s
+        return super().failure(now_s)
+
+
+def freshness(*, check_frozen: bool = True) -> Asked:
+    fresh = Asked(timeout_s=2, open_timeout_s=15, check_frozen=check_frozen)
     fresh.opened(100)
     return fresh
 
 
 def cause(fresh: Freshness, now_s: float) -> str | None:
-    verdict = fresh.failure(now_s)
-    return verdict[0] if verdict else None
+    failure = fresh.failure(now_s)
+    return failure[0] if failure else None
 
 
 def test_the_first_picture_may_take_longer_than_the_next() -> None:
@@ -51,7 +66,7 @@ def test_one_pixel_is_a_change() -> None:
         assert cause(fresh, 100 + second) is None
 
 
-def frozen_at(second: float) -> Freshness:
+def frozen_at(second: float) -> Asked:
     """A camera that has been showing `picture(7)` for longer than it may."""
     fresh = freshness()
     for now_s in (second - 2.2, second - 1, second):
@@ -110,6 +125,17 @@ def test_a_stream_with_timestamps_may_repeat_its_picture() -> None:
     assert cause(fresh, 121.5) == "frozen"
     assert not fresh.check(TimedImage(bgr, 19.0), 122, live=True)
     assert fresh.check(TimedImage(bgr, 20.0), 123, live=True)
+
+
+def test_the_time_that_the_process_was_stopped_is_no_silence() -> None:
+    fresh = Freshness(timeout_s=2, open_timeout_s=15, check_frozen=True)
+    fresh.opened(100)
+    fresh.check(picture(1), 100, live=True)
+    assert fresh.failure(100.2) is None
+    assert fresh.failure(400) is None
+    assert fresh.failure(400.9) is None
+    assert fresh.failure(401.8) is None
+    assert cause(fresh, 402.5) == "silent"
 
 
 def test_back_off_doubles_up_to_its_limit() -> None:

@@ -1,4 +1,4 @@
-"""HTTP cameras on real servers: what is read, what is dropped, and what is said of failures."""
+"""HTTP cameras on real servers: what is read, what is dropped, and what failures report."""
 
 from __future__ import annotations
 
@@ -138,9 +138,9 @@ def test_what_the_camera_answers_is_reported(
     server: MjpegServer, mode: Mode, sentence: str
 ) -> None:
     server.mode = mode
-    with pytest.raises(SourceAwayError, match=sentence) as told:
+    with pytest.raises(SourceAwayError, match=sentence) as caught:
         open_http(server.url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_nobody_there(jpegs: list[bytes]) -> None:
@@ -204,10 +204,10 @@ def test_chunks_are_put_together(serve: Serve, jpegs: list[bytes]) -> None:
 )
 def test_nonsense_is_one_short_sentence(serve: Serve, answer: list[bytes], sentence: str) -> None:
     server = serve(lambda request: answer)
-    with pytest.raises(SourceAwayError, match=sentence) as told:
+    with pytest.raises(SourceAwayError, match=sentence) as caught:
         open_http(server.url())
-    assert len(str(told.value)) < 300
-    assert str(told.value).isprintable()
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
 
 
 def test_an_answer_that_drips_is_given_up_after_the_timeout(serve: Serve) -> None:
@@ -358,9 +358,9 @@ def test_log_in(serve: Serve, jpegs: list[bytes], challenges: list[str], scheme:
 
     assert first(open_http(serve(answer).url(LOGIN, "/cam.mjpg?a=b c&d=ü"))) is not None
     server = serve(answer)
-    with pytest.raises(SourceAwayError, match="refuses the user name or the password") as told:
+    with pytest.raises(SourceAwayError, match="refuses the user name or the password") as caught:
         open_http(server.url("x:wrong@"))
-    assert "wrong" not in str(told.value)
+    assert "wrong" not in str(caught.value)
     with pytest.raises(SourceAwayError, match="asks for a user name and password"):
         open_http(server.url())
 

@@ -1,4 +1,4 @@
-"""RTSP cameras on a real server: pictures, log-in, slowness, freezes, and what is said."""
+"""RTSP cameras on a real server: pictures, log-in, slowness, freezes, and what failures report."""
 
 from __future__ import annotations
 
@@ -89,19 +89,19 @@ def test_log_in(serve: Serve, typed: str) -> None:
     camera = opened(server.url(typed + "@"))
     assert camera.read() is not None
     camera.close()
-    with pytest.raises(SourceAwayError, match=r"not authorized|Unauthorized|401") as told:
+    with pytest.raises(SourceAwayError, match=r"not authorized|Unauthorized|401") as caught:
         opened(server.url("me:wrong@"))
-    assert "wrong" not in str(told.value)
+    assert "wrong" not in str(caught.value)
 
 
 def test_nobody_there(serve: Serve) -> None:
     server = RtspServer([b""])
     url = server.url("me:secret@")
     server.stop()
-    with pytest.raises(SourceAwayError, match="Connection refused") as told:
+    with pytest.raises(SourceAwayError, match="Connection refused") as caught:
         opened(url)
-    assert str(told.value).startswith("rtsp://127.0.0.1:")
-    assert "secret" not in str(told.value)
+    assert str(caught.value).startswith("rtsp://127.0.0.1:")
+    assert "secret" not in str(caught.value)
 
 
 def test_repeated_pictures_with_a_running_clock_are_no_freeze(
@@ -109,12 +109,12 @@ def test_repeated_pictures_with_a_running_clock_are_no_freeze(
 ) -> None:
     with Bench(opener(serve([units[0]]).url()), timeout_s=0.5) as bench:
         until(lambda: bench.camera.counts.captured > 60)
-        assert bench.story == []
+        assert bench.outages == []
 
 
 def test_a_clock_that_stands_still_is_a_freeze(serve: Serve) -> None:
     with Bench(opener(serve(frozen_clock=True).url()), timeout_s=0.5) as bench:
-        until(lambda: "frozen" in bench.story or bench.camera.counts.lost["frozen"] > 0)
+        until(lambda: "frozen" in bench.outages or bench.camera.counts.lost["frozen"] > 0)
 
 
 def test_a_fingerprint_is_refused_at_once() -> None:

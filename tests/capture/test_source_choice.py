@@ -1,4 +1,4 @@
-"""Which camera a setting means: `auto` among real and missing devices, and mistakes in it."""
+"""Choosing the source: `auto` among real and missing devices, and mistakes in `camera.source`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
         ("/dev/fd", "is not a camera device"),
     ],
 )
-def test_mistakes_are_told_at_once(source: str, sentence: str) -> None:
+def test_mistakes_are_reported_at_once(source: str, sentence: str) -> None:
     with pytest.raises(SourceError, match=sentence) as caught:
         opener(source)
     assert "secret" not in str(caught.value)
@@ -114,6 +114,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("picamera2") is not None, reason="NOT TESTED: picamera2 is here")
-def test_picamera_without_its_package_is_told_at_once() -> None:
+def test_picamera_without_its_package_is_reported_at_once() -> None:
     with pytest.raises(SourceError, match="install Raspberry Pi OS's python3-picamera2"):
         opener("picamera:1")

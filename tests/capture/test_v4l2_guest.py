@@ -58,7 +58,7 @@ def install(guest: Guest) -> None:
 
 
 def configure(guest: Guest, **values: str) -> None:
-    """Change settings of `camera`, and start the service anew."""
+    """Change settings of `camera`, and restart the service."""
     for key, value in values.items():
         guest.run("sed", "--in-place", f"s|^  {key}: [^ ]*|  {key}: {value}|", CONFIG)
         assert f"  {key}: {value}" in guest.run("cat", CONFIG)
@@ -77,7 +77,7 @@ def unplug(guest: Guest) -> None:
     assert guest.attempt("test", "-e", CAMERA).returncode
 
 
-def told(guest: Guest, sentence: str, since: int = 0) -> bool:
+def logged(guest: Guest, sentence: str, since: int = 0) -> bool:
     return sentence in guest.journal()[since:]
 
 
@@ -88,7 +88,7 @@ def lost(guest: Guest) -> bool:
 def processes(guest: Guest) -> None:
     """Wait until pictures go through the pipeline."""
     before = guest.state()["frames"]["processed"]
-    guest.until(lambda: guest.state()["frames"]["processed"] > before + 2, "pictures are looked at")
+    guest.until(lambda: guest.state()["frames"]["processed"] > before + 2, "pictures are processed")
 
 
 def snapshot(guest: Guest) -> NDArray[np.uint8]:
@@ -110,7 +110,7 @@ def test_a_camera_that_is_plugged_in_takes_the_demos_place(guest: Guest) -> None
 def test_yuyv(guest: Guest) -> None:
     assert "MJPG" not in guest.run("v4l2-ctl", f"--device={CAMERA}", "--list-formats")
     configure(guest, source=CAMERA, pixel_format="YUYV")
-    guest.until(lambda: told(guest, f"camera ok: {CAMERA}, 640x480 YUYV at 5 fps"), "it delivers")
+    guest.until(lambda: logged(guest, f"camera ok: {CAMERA}, 640x480 YUYV at 5 fps"), "it delivers")
     processes(guest)
     bars = snapshot(guest).mean(axis=0)
     assert np.ptp(bars, axis=0).min() > 100, "color bars, in all three colors"
@@ -136,23 +136,23 @@ def test_a_busy_camera_is_waited_for(guest: Guest) -> None:
     guest.run("systemctl", "stop", UNIT)
     reads = ["v4l2-ctl", f"--device={CAMERA}", "--stream-mmap"]
     guest.run("systemd-run", f"--unit={HOG}", *reads)
-    said = len(guest.journal())
+    before = len(guest.journal())
     guest.run("systemctl", "start", UNIT)
     sentence = f"camera lost: {CAMERA} cannot be opened (in use?)"
-    guest.until(lambda: told(guest, sentence, said), "it says that the camera is in use")
+    guest.until(lambda: logged(guest, sentence, before), "the log says that the camera is in use")
     assert lost(guest)
     guest.run("systemctl", "stop", HOG)
     with timed("given back until /healthz says so"):
         guest.until(guest.serving, "it has the camera")
 
 
-def test_a_camera_it_may_not_open_is_told_as_such(guest: Guest) -> None:
+def test_a_camera_it_may_not_open_is_reported_as_such(guest: Guest) -> None:
     guest.run("systemctl", "stop", UNIT)
     guest.shell(f"chown root:root {CAMERA}; chmod 660 {CAMERA}")
-    said = len(guest.journal())
+    before = len(guest.journal())
     guest.run("systemctl", "start", UNIT)
     sentence = f"camera lost: {CAMERA} may not be opened by this user (is it in the group video?)"
-    guest.until(lambda: told(guest, sentence, said), "it says that it may not")
+    guest.until(lambda: logged(guest, sentence, before), "the log says that it may not open it")
     assert lost(guest)
     guest.run("chgrp", "video", CAMERA)
     with timed("allowed until /healthz says so"):
@@ -174,7 +174,7 @@ def test_mjpg(guest: Guest) -> None:
     guest.put(ROOT / "tests" / "support" / "loopback_writer.py", "/root/loopback_writer.py")
     start_writer(guest)
     configure(guest, source=LOOPBACK, pixel_format="MJPG")
-    guest.until(lambda: told(guest, f"camera ok: {LOOPBACK}, 640x480 MJPG at"), "it delivers")
+    guest.until(lambda: logged(guest, f"camera ok: {LOOPBACK}, 640x480 MJPG at"), "it delivers")
     processes(guest)
     sent = Demo(640, 480).render(0).astype(int)
     assert np.abs(snapshot(guest) - sent).mean() < 25, "the demo, but for what moves in it"

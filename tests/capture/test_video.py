@@ -73,10 +73,10 @@ def read(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
 def read_until_error(path: Path) -> tuple[list[float], str]:
     """The times of the frames that can be read, and the sentence after them."""
     times_s: list[float] = []
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as caught:
         for image in VideoFile(path).frames():
             times_s.append(image.time_s or 0.0)
-    return times_s, str(told.value)
+    return times_s, str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Bench:
     ) -> None:
         self.frames: Latest[Frame] = Latest()
         self.failures: list[BaseException] = []
-        self.story: list[str] = []  # causes of losses, and "restored"
+        self.outages: list[str] = []  # causes of losses, and "restored"
         self.camera = Camera(
             open_source=open_source,
             frames=self.frames,
@@ -43,8 +43,8 @@ class Bench:
             rotate=rotate,
             mirror=mirror,
             on_failure=self.failures.append,
-            on_lost=lambda loss: self.story.append(loss.cause),
-            on_restored=lambda at, gone_s: self.story.append("restored"),
+            on_lost=lambda loss: self.outages.append(loss.cause),
+            on_restored=lambda at, gone_s: self.outages.append("restored"),
         )
 
     def __enter__(self) -> Bench:
