@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from edge_daemon.capture.build import configured_source
 from edge_daemon.config.schema import Config
@@ -50,7 +51,8 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
     log_path = log_file(config)
     guard = ModelGuard(log_path.with_suffix(".model") if log_path else None)
-    config = with_working_model(with_fetched_model(config, guard), guard)
+    wanted = with_fetched_model(config, guard)
+    config = with_working_model(wanted, guard)
     daemon = build(config, stop, run_id, guard)
     settle_heap()
     with ExitStack() as running:
@@ -63,6 +65,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             load=lambda: with_fetched_model(load(), guard),
             parts=daemon.parts,
             commands=daemon.commands,
+            model=Path(wanted.model),
         )
         loop = MainLoop(
             state=daemon.report.state,

@@ -45,8 +45,10 @@ def _signature(path: Path) -> Signature | None:
 class Reloader:
     """Switches `parts` from `running` to another configuration.
 
-    `load` reads the configuration. What `commands` request holds over reloads, whatever the file
-    says. Whatever goes wrong while loading and preparing is logged, and changes nothing.
+    `load` reads the configuration. `model` is the file that is loaded again when it changes; it is
+    that of `running` unless a copy runs in its place. What `commands` request holds over reloads,
+    whatever the file says. Whatever goes wrong while loading and preparing is logged, and changes
+    nothing.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class Reloader:
         load: Callable[[], Config],
         parts: Sequence[Part[Config]],
         commands: Backlog[Command],
+        model: Path,
     ) -> None:
         self._running = running
         self._load, self._parts = load, parts
         self._commands = commands
         self._commanded: dict[str, object] = {}
-        self._model = FileWatch(Path(running.model))
+        self._model_path, self._model = model, FileWatch(model)
 
     def reload(self) -> None:
         """Read the configuration again, and the model with it."""
@@ -100,7 +103,7 @@ class Reloader:
         if not self._model.changed():
             return
         try:
-            self._switch(self._running)
+            self._switch(overridden(self._running, {"model": str(self._model_path)}))
         except Exception as error:  # a model may be anything
             _refuse(error)
 
@@ -109,8 +112,8 @@ class Reloader:
         switches = [part.adopt(config) for part in self._parts]
         for switch in switches:
             switch()
-        if config.model != self._running.model:
-            self._model = FileWatch(Path(config.model))
+        if config.model not in {self._running.model, str(self._model_path)}:
+            self._model_path, self._model = Path(config.model), FileWatch(Path(config.model))
         self._running = config
 
 

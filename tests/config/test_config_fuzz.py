@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from edge_daemon.config.file import ConfigError, load_config, parse_config
 from edge_daemon.config.schema import Config, keys
 
-EXAMPLES = int(os.environ.get("MIEN_FUZZ_EXAMPLES", "300"))
 NAMES = [key.name for key in keys()] + ["camera", "web", "zzz", "camera.zzz", "a.b.c", ""]
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.binary()
@@ -26,9 +24,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 fuzz = settings(
-    max_examples=EXAMPLES,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -89,6 +89,11 @@ def test_the_daemon_survives_a_model_that_crashes(
     with Daemon(tmp_path, "camera.source=demo", f"model={model}") as again:
         assert again.state()["model"]["sha256"] == good
         assert any("the last model that worked is used instead" in line for line in again.log)
+        copy = tmp_path / "fixed"
+        shutil.copy(shipped_model, copy)
+        copy.replace(model)  # the file of the configuration is watched, not the copy that runs
+        again.until(lambda: f"model: {model} (" in "\n".join(again.log))
+        model.write_bytes(crashing)
         assert again.stop() == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
