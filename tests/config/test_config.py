@@ -1,4 +1,4 @@
-"""The configuration: its sample file, its defaults, and what it says of mistakes."""
+"""The configuration: its sample file, its defaults, and its error sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_sample_file_is_the_schema_with_its_defaults() -> None:
     assert yaml.safe_load(text) == Config().model_dump()
 
 
-def test_every_key_says_what_it_is() -> None:
+def test_every_key_has_a_description() -> None:
     top = Config.model_fields.values()
     sections = [type(f.default) for f in top if isinstance(f.default, Section)]
     leaves = [f for s in sections for f in s.model_fields.values()]
@@ -99,7 +99,7 @@ def test_a_wrong_override_is_refused(override: str) -> None:
         parse_config("model: m\n", "c", [override])
 
 
-def test_a_threshold_for_a_label_the_model_has_not_is_refused(shipped_model: Path) -> None:
+def test_a_threshold_for_an_unknown_label_is_refused(shipped_model: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "edge_daemon", "run"),
@@ -150,7 +150,7 @@ def test_a_wrong_variable_is_named(variable: str, value: str, expected: str) -> 
     assert str(caught.value).startswith(expected)
 
 
-def test_variables_that_are_no_settings_are_left_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     assert parse_config("", "c", environment={"MIEN_DATA": "x", "HOME": "y"}) == Config()
 
 
@@ -162,7 +162,7 @@ def test_a_reload_changes_all_but_what_needs_a_restart() -> None:
     assert changed(config, wanted) == ["web.port"]
 
 
-def test_the_page_of_settings_is_generated() -> None:
+def test_the_documentation_of_the_keys_is_generated() -> None:
     done = subprocess.run(
         [sys.executable, "docs/configuration.py"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The two hand-over shapes: the newest-only slot and the bounded backlog."""
+"""The slot for the newest value, and the bounded backlog."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from edge_daemon.core.slots import Backlog, Closed, Latest
 
 
-def test_a_reader_gets_the_newest_and_what_it_missed_is_counted() -> None:
+def test_a_reader_gets_the_newest_value_and_overwritten_ones_are_counted() -> None:
     slot: Latest[str] = Latest()
     for value in "abc":
         slot.put(value)
@@ -43,7 +43,7 @@ def test_closing_wakes_a_waiting_reader() -> None:
         slot.get(0, 10)
 
 
-def test_the_backlog_is_in_order_and_drops_the_oldest() -> None:
+def test_the_backlog_keeps_the_order_and_drops_the_oldest() -> None:
     backlog: Backlog[int] = Backlog(3)
     for value in range(5):
         backlog.put(value)
@@ -51,7 +51,7 @@ def test_the_backlog_is_in_order_and_drops_the_oldest() -> None:
     assert backlog.dropped == 2
 
 
-def test_what_is_queued_can_be_taken_after_closing() -> None:
+def test_queued_items_can_be_taken_after_closing() -> None:
     backlog: Backlog[int] = Backlog(3)
     backlog.put(1)
     backlog.close()

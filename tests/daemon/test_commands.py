@@ -1,4 +1,4 @@
-"""The command line: what `mien` prints, refuses and survives, in processes of its own."""
+"""The command line `mien`: its output, its error sentences, and odd environments."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_log_lines_have_the_time_outside_the_journal(tmp_path: Path) -> None:
 
 
 class Systemd:
-    """A NOTIFY_SOCKET; what comes is read by `received`."""
+    """Listens on a NOTIFY_SOCKET."""
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""The daemon as its users have it: a process on a real clip, watched, logged, stopped."""
+"""The running daemon: a process on a real clip, watched over HTTP and stopped by signals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.pictures import decoded
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
 
-# A failure from inside a thread's own work, which no input is known to cause.
+# An unexpected failure inside a thread, which no known input causes.
 SABOTAGED = """
 import sys
 from edge_daemon.vision import tracker
@@ -52,7 +52,7 @@ def validate(events: list[dict[str, object]]) -> None:
         check.validate(event)
 
 
-def test_the_log_says_in_a_few_lines_what_runs(running: Daemon) -> None:
+def test_the_log_describes_the_daemon_in_a_few_lines(running: Daemon) -> None:
     text = "\n".join(running.log)
     for part in ("signing-book.mkv", "detector: blazeface", "model: ", "runtime: ", "watch: http"):
         assert part in text
@@ -160,7 +160,7 @@ def test_sigterm_with_viewers_that_do_not_read(tmp_path: Path) -> None:
     assert kinds.count("face_start") == kinds.count("face_end")
 
 
-def test_ctrl_c_ends_it_like_sigterm(tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_daemon_like_sigterm(tmp_path: Path) -> None:
     with Daemon(tmp_path, "camera.source=demo") as daemon:
         daemon.until(daemon.events)
         assert daemon.stop(signal.SIGINT) == 0
@@ -191,7 +191,7 @@ def test_a_failure_in_a_thread_ends_the_process(tmp_path: Path) -> None:
 
 
 def refusal(*words: str | Path) -> str:
-    """What the daemon says when it does not even start; one line, exit code 2."""
+    """Return the error line of a daemon that refuses to start, with exit code 2."""
     done = subprocess.run(
         [sys.executable, "-m", "edge_daemon", *map(str, words)],
         cwd=ROOT,

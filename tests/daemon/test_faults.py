@@ -1,4 +1,4 @@
-"""The daemon on a network camera with faults: it recovers, says so, and keeps nothing.
+"""The daemon on a network camera with faults: it recovers, logs it, and leaks nothing.
 
 Each fault once here; `make test-faults` (CYCLES=200) goes on until threads and file descriptors
 would show what is left behind.
@@ -48,7 +48,7 @@ class NetworkCamera:
 
 
 class Fault(NamedTuple):
-    """What is done to the camera, the cause the event names, and what mends it."""
+    """What breaks the camera, the cause in the event, and what repairs the camera."""
 
     name: str
     harm: Callable[[NetworkCamera], None]
@@ -81,7 +81,7 @@ def camera_events(daemon: Daemon) -> list[dict[str, Any]]:
 
 
 def suffer(daemon: Daemon, camera: NetworkCamera, fault: Fault) -> float:
-    """One fault, from a healthy camera to a healthy camera; how long the outage was."""
+    """Run one fault, from a healthy camera to a healthy camera; return the outage's duration."""
     before = len(camera_events(daemon))
     fault.harm(camera)
     daemon.until(lambda: fault.cause in [e.get("cause") for e in camera_events(daemon)[before:]])
@@ -103,7 +103,7 @@ def assert_losses_and_recoveries_alternate(events: list[dict[str, Any]]) -> None
     assert all(e["reason"] for e in events if e["type"] == "camera_lost")
 
 
-def test_every_fault_is_survived_and_told(tmp_path: Path, camera: NetworkCamera) -> None:
+def test_the_daemon_survives_and_logs_every_fault(tmp_path: Path, camera: NetworkCamera) -> None:
     with Daemon(tmp_path, *settings(camera)) as daemon:
         daemon.until(lambda: daemon.state()["faces"])
         for fault in FAULTS:

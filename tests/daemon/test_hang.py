@@ -1,4 +1,4 @@
-"""A read that blocks in native code: the process stops all the same, and gives up in time."""
+"""A read that blocks in native code: the process can be stopped, and ends itself in time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ leave(1 if stop.failure else 0)
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[Path]:
-    """A pipe that delivers 200 pictures to its reader, and then nothing for ever."""
+    """A pipe that delivers 200 pictures and then blocks its reader forever."""
     path = tmp_path / "pipe.mjpeg"
     os.mkfifo(path)
     jpegs = demo_jpegs(320, 240, 10)

@@ -1,4 +1,4 @@
-"""SIGHUP and a replaced model on the running daemon; nothing is lost and nothing bad gets in."""
+"""SIGHUP and a replaced model: the running daemon changes in place; a bad file changes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Settings = dict[str, Any]
 
 
 class Site:
-    """A daemon on a real clip with a configuration and a model of its own to change."""
+    """A daemon on a real clip with its own configuration and model, which a test can change."""
 
     def __init__(self, folder: Path, clip: Path, models: Path) -> None:
         self.config, self.folder = folder / "config.yaml", folder
@@ -53,7 +53,7 @@ class Site:
         self.config.write_text(yaml.safe_dump(self.settings | sections))
 
     def replace_model(self, content: bytes) -> None:
-        """Put another model there as `make convert` does: in one step."""
+        """Replace the model atomically, as `make convert` does."""
         new = self.model.with_suffix(".new")
         new.write_bytes(content)
         new.replace(self.model)
@@ -62,7 +62,7 @@ class Site:
         return "\n".join(self.daemon.log).count("reload refused") >= times
 
     def face(self) -> dict[str, Any]:
-        """The first face of the state, once it has a label."""
+        """Wait for a face with a label in the state."""
         found = self.daemon.until(lambda: [f for f in self.daemon.state()["faces"] if f["label"]])
         return dict(found[0])
 
@@ -78,13 +78,13 @@ def site(tmp_path: Path, media_dir: Path, blazeface_dir: Path) -> Iterator[Site]
 
 
 def other(model: bytes) -> bytes:
-    """The same network in another file: what follows the archive is its comment."""
+    """Return the same network in a file with another checksum: the archive gets a comment."""
     comment = b"made again"
     return model[:-2] + len(comment).to_bytes(2, "little") + comment
 
 
 def with_file(model: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
-    """The same network with another file `name` in its archive."""
+    """Return the same network with the file `name` in its archive changed."""
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         files = {info.filename: archive.read(info) for info in archive.infolist()}
         start = min(info.header_offset for info in archive.infolist())
@@ -96,13 +96,13 @@ def with_file(model: bytes, name: str, change: Callable[[bytes], bytes]) -> byte
 
 
 def in_capitals(spec: bytes) -> bytes:
-    """A spec.json with other labels."""
+    """Return a spec.json with other labels."""
     values = json.loads(spec)
     return json.dumps(values | {"labels": [each.upper() for each in values["labels"]]}).encode()
 
 
 def answered_otherwise(goldens: bytes) -> bytes:
-    """A goldens.npz with each face's answer given to the next."""
+    """Return a goldens.npz with each face's answer moved to the next face."""
     arrays = np.load(io.BytesIO(goldens))
     made = io.BytesIO()
     np.savez(made, faces=arrays["faces"], scores=np.roll(arrays["scores"], 1, axis=0))
@@ -205,7 +205,7 @@ def test_a_broker_can_be_set_and_removed_by_a_reload(site: Site, tmp_path: Path)
         site.daemon.until(lambda: site.daemon.state()["mqtt"] is None)
 
 
-def test_a_replaced_model_is_taken_by_itself_and_the_face_stays(site: Site) -> None:
+def test_a_replaced_model_is_loaded_by_itself_and_the_face_stays(site: Site) -> None:
     face, before = site.face(), site.daemon.state()
     site.replace_model(other(site.model.read_bytes()))
     site.daemon.until(lambda: site.daemon.state()["model"]["sha256"] != before["model"]["sha256"])
@@ -252,7 +252,7 @@ def test_a_model_with_other_labels_ends_the_old_expressions(site: Site) -> None:
     assert not open_labels
 
 
-def test_privacy_and_drawing_change_at_once_even_for_who_is_watching(site: Site) -> None:
+def test_privacy_and_drawing_change_at_once_for_present_viewers(site: Site) -> None:
     box = [round(value) for value in site.face()["box"]]
     with urllib.request.urlopen(site.daemon.url + "/stream.mjpg", timeout=30) as stream:
         parts = jpegs(stream)
@@ -268,7 +268,7 @@ def test_privacy_and_drawing_change_at_once_even_for_who_is_watching(site: Site)
 
 
 def detail(jpeg: bytes, box: list[int]) -> float:
-    """How much is to be seen in the middle of `box`: the mean step from pixel to pixel."""
+    """Return the detail in the middle of `box`: the mean difference between neighboring pixels."""
     x, y, w, h = box
     part = decoded(jpeg)[y + h // 4 : y + 3 * h // 4, x + w // 4 : x + 3 * w // 4]
     return float(np.abs(np.diff(part.astype(float), axis=1)).mean())
@@ -292,7 +292,7 @@ def test_a_file_counts_as_changed_once_and_when_it_has_settled(tmp_path: Path) -
     assert [watch.changed() for _ in range(3)] == [False, True, False]
 
 
-def test_the_log_moves_on_when_logrotate_says_so(site: Site) -> None:
+def test_logrotate_can_move_the_log_away(site: Site) -> None:
     site.face()
     old = site.daemon.events_path.with_suffix(".1")
     site.daemon.events_path.rename(old)

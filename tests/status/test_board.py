@@ -1,4 +1,4 @@
-"""The board's files, as kernels write them, in a folder that stands for /sys; and the slow-down."""
+"""The kernel files of a board, in a folder in place of /sys, and throttling by them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.wiring import build
 
 
-def test_a_pi_tells_its_temperature_and_what_holds_it_back(tmp_path: Path) -> None:
+def test_a_raspberry_pi_reports_temperature_and_limits(tmp_path: Path) -> None:
     status = Board(pi(tmp_path, "50005\n")).status
     assert status.temperatures_c == {"thermal_zone0 cpu-thermal": 61.835}
     assert status.limits == ("under_voltage", "throttled")
     assert status.limits_before == ("under_voltage", "throttled")
 
 
-def test_what_has_been_is_told_from_what_is(tmp_path: Path) -> None:
+def test_past_limits_differ_from_present_ones(tmp_path: Path) -> None:
     board = Board(pi(tmp_path, "e0008\n"))
     hot = board.status
     assert hot.limits == ("soft_temperature_limit",)
@@ -37,14 +37,14 @@ def test_what_has_been_is_told_from_what_is(tmp_path: Path) -> None:
     assert board.status == fine
 
 
-def test_another_kernel_tells_of_the_voltage_alone(tmp_path: Path) -> None:
+def test_other_kernels_report_only_the_voltage(tmp_path: Path) -> None:
     write(tmp_path / "class/hwmon/hwmon0/name", "cpu_thermal\n")
     write(tmp_path / "class/hwmon/hwmon1/name", "rpi_volt\n")
     write(tmp_path / "class/hwmon/hwmon1/in0_lcrit_alarm", "1\n")
     assert Board(tmp_path).status.limits == ("under_voltage",)
 
 
-def test_a_board_that_tells_nothing_is_no_fault(tmp_path: Path) -> None:
+def test_a_board_without_these_files_is_no_error(tmp_path: Path) -> None:
     zone = tmp_path / "class/thermal/thermal_zone0"
     write(zone / "type", "acpitz\n")
     write(zone / "temp", "not known\n")
@@ -52,7 +52,7 @@ def test_a_board_that_tells_nothing_is_no_fault(tmp_path: Path) -> None:
     assert (status.temperatures_c, status.limits, status.limits_before) == ({}, None, None)
 
 
-def test_slowness_goes_on_for_a_while_after_the_last_limit() -> None:
+def test_throttling_lasts_for_a_while_after_the_last_limit() -> None:
     assert throttled_until_s(0.0, (), 100.0) == 0.0
     assert throttled_until_s(0.0, None, 100.0) == 0.0
     until_s = throttled_until_s(0.0, ("throttled",), 100.0)
@@ -61,7 +61,7 @@ def test_slowness_goes_on_for_a_while_after_the_last_limit() -> None:
 
 
 def processed(throttle: Throttle, *, busy_s: float, camera_fps: float, seconds: float) -> int:
-    """How many frames a pipeline gets done that takes `busy_s` for each, always the newest."""
+    """Count the frames processed by a pipeline that takes `busy_s` for each newest frame."""
     picture = np.zeros((2, 2, 3), np.uint8)
     done, free_s = 0, 0.0
     for number in range(int(seconds * camera_fps)):
@@ -76,7 +76,9 @@ def processed(throttle: Throttle, *, busy_s: float, camera_fps: float, seconds: 
 
 
 @pytest.mark.parametrize(("busy_s", "usual"), [(0.01, 150), (0.199, 50)])
-def test_it_halves_the_rate_whether_camera_or_board_sets_it(busy_s: float, usual: int) -> None:
+def test_throttling_halves_the_rate_of_a_slow_camera_and_of_a_slow_board(
+    busy_s: float, usual: int
+) -> None:
     throttle = Throttle()
     assert processed(throttle, busy_s=busy_s, camera_fps=15, seconds=10) == usual
     assert throttle.skipped == 0
@@ -86,7 +88,7 @@ def test_it_halves_the_rate_whether_camera_or_board_sets_it(busy_s: float, usual
     assert throttle.skipped > 0
 
 
-def test_the_gap_follows_whichever_is_slower() -> None:
+def test_the_gap_follows_the_slower_of_camera_and_board() -> None:
     assert min_gap_s(0.066, 0.01) == 2 * 0.066
     assert min_gap_s(0.066, 0.2) == 0.4
 
@@ -116,7 +118,7 @@ def test_the_pipeline_drops_frames_while_the_board_is_throttled(
     assert skipped >= done - 1 > 5
 
 
-def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_throttling_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     throttle = Throttle()
     for at_s in (100.0, 101.0, 102.0):

@@ -1,4 +1,4 @@
-"""/metrics of a running daemon, read by Prometheus' own parser, beside what /state says."""
+"""/metrics of a running daemon, parsed by Prometheus' own parser and compared with /state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Iterat
 
 
 def scraped(daemon: Daemon) -> Values:
-    """Every sample by its name and labels; each comes once."""
+    """Return every sample by its name and labels; each must be there once."""
     values: Values = {}
     for family in text_string_to_metric_families(daemon.get("/metrics").decode()):
         assert family.documentation, family.name
@@ -75,7 +75,7 @@ def test_the_times_of_the_stages_are_histograms(running: Daemon) -> None:
     assert list(means) == ["detect", "track", "classify", "publish", "encode", "frame"]
 
 
-def test_the_camera_the_model_and_the_process_are_told(running: Daemon) -> None:
+def test_camera_model_and_process_are_reported(running: Daemon) -> None:
     values, state = scraped(running), running.state()
     assert only(values, "mien_camera_state", state="ok") == 1
     assert only(values, "mien_camera_state", state="lost") == 0
@@ -118,7 +118,7 @@ def test_the_documentation_names_them_all(running: Daemon) -> None:
     assert named == ours | optional
 
 
-def test_state_says_the_same(running: Daemon) -> None:
+def test_state_has_the_same_counts(running: Daemon) -> None:
     state = json.loads(running.get("/state"))
     assert state["frames"].keys() == {"captured", "processed", "overwritten", "skipped"}
     assert state["event_counts"]["daemon_start"] == 1
