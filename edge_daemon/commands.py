@@ -25,7 +25,6 @@ LIBRARY_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "ERROR",
     "OPENCV_FFMPEG_LOGLEVEL": "8",
-    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",
 }
 MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
 PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take

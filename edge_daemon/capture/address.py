@@ -175,6 +175,8 @@ def _address(scheme: str, reading: _Reading, *, is_certain: bool) -> CameraAddre
                 f"camera.source: {_hidden(scheme)} names a host that is not a valid name"
             ) from error
     user, colon, password = (reading.login or "").partition(":")
+    if _CONTROL.search(unquote(user)):
+        raise SourceError(f"camera.source: the user name of {_hidden(scheme)} is not text")
     address = CameraAddress(
         scheme=scheme,
         host=host,

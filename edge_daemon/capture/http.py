@@ -89,7 +89,7 @@ class HttpClient:
                     f"({cleaned(error.verify_message)}): set camera.tls_verify to its SHA-256 "
                     f"fingerprint, {_fingerprint_of(address, self._timeout_s)}"
                 ) from error
-            except http.client.HTTPException as error:
+            except (http.client.HTTPException, ValueError) as error:
                 sentence = f"does not answer as HTTP does: {cleaned(reason_of(error))}"
                 raise SourceAwayError(f"{self.name} {sentence}") from error
             except SourceAwayError:
@@ -121,15 +121,15 @@ class HttpClient:
                 f"says: {found}"
             )
 
-    def _headers(self, address: CameraAddress) -> dict[str, str]:
-        headers = {
+    def _headers(self, address: CameraAddress) -> dict[str, str | bytes]:
+        headers: dict[str, str | bytes] = {
             "Host": address.authority,
             "User-Agent": "Mien",
             "Accept": "*/*",
             "Connection": "close",
         }
         if authorization := self._authorization.header(address):
-            headers["Authorization"] = authorization
+            headers["Authorization"] = authorization.encode()  # a user name in any script
         return headers
 
     def _redirected(self, address: CameraAddress, answer: HttpAnswer) -> CameraAddress:

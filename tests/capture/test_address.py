@@ -103,6 +103,7 @@ def test_of_two_readings_the_plausible_one_is_taken_and_none_is_shown() -> None:
         ("http://cam:-1/", "a port that is not 1 to 65535"),
         ("http://me:pw@cam:80x/", "a port that is not 1 to 65535"),
         ("http://cam/\x00", "control character"),
+        ("http://a%0d%0ab:x@cam/", "user name of http://… is not text"),
         ("http://cam/\r\nHost: x", "control character"),
     ],
 )

@@ -365,6 +365,22 @@ def test_log_in(serve: Serve, jpegs: list[bytes], challenges: list[str], scheme:
         open_http(server.url())
 
 
+@pytest.mark.parametrize("challenge", ["Basic", DIGEST + ', algorithm=SHA-256, qop="auth"'])
+def test_log_in_with_a_name_in_another_script(
+    serve: Serve, jpegs: list[bytes], challenge: str
+) -> None:
+    basic = "Basic " + base64.b64encode("顔:笑顔".encode()).decode()
+
+    def answer(request: str) -> Iterable[bytes]:
+        given = header(request, "Authorization")
+        readable = request.encode("latin-1").decode()
+        if given == basic or is_digest_right(readable, user="顔", password="笑顔", nonce=NONCE):  # noqa: S106
+            return stream(*jpegs)(request)
+        return [f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\n\r\n".encode()]
+
+    assert first(open_http(serve(answer).url("顔:笑顔@"))) is not None
+
+
 def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve) -> None:
     server = serve(lambda request: [b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\n\r\n"])
     with pytest.raises(SourceAwayError, match=r"kind that is not supported \(ntlm\)"):
