@@ -166,7 +166,7 @@ def box_table(faces: Sequence[Source]) -> str:
     rows = []
     for source in faces:
         wide = _like(full.search(source.bgr, whole(source.bgr)), source.face)
-        near = _like(short.search(source.bgr, around(source.face, 3.0)), source.face)
+        near = _like(short.search(source.bgr, around(source.face, factor=3.0)), source.face)
         if wide and near:
             one, other = near[0].box, wide[0].box
             dx, dy = one.center.x - other.center.x, one.center.y - other.center.y

@@ -6,17 +6,20 @@ its labels are as steady as a camera's. In a still picture each face has its hig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import numpy as np
+
 from edge_daemon.batch.copies import VideoCopy, write_picture
 from edge_daemon.batch.files import Job, Unreadable
-from edge_daemon.capture.sources import SourceError
+from edge_daemon.capture.sources import SourceError, TimedImage
 from edge_daemon.core.picture import DecodedPicture, PictureRefused, decode_picture
 from edge_daemon.core.types import Box, Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate
+from edge_daemon.pipeline.hindsight import Hindsight
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.privacy import BlurAreas
 from edge_daemon.vision.still import StillReader
@@ -116,21 +119,38 @@ class FileReader:
         pipeline = self._build_pipeline()
         copy = None if job.copy is None else VideoCopy(job.copy, video.fps)
         try:
-            for number, image in enumerate(video.frames()):
-                time_s = image.time_s or 0.0
-                view = pipeline.process(_frame(number, image.bgr, time_s))
+            for view in _completed(pipeline, video.frames(), keep_pictures=copy is not None):
                 if copy is not None:
                     copy.put(view)
                 yield Record(
                     job.name,
-                    _size(image.bgr),
+                    _size(view.frame.bgr),
                     view.faces,
-                    frame=number,
-                    time_s=round(time_s, 3),
+                    frame=view.frame.id - 1,
+                    time_s=round(view.frame.captured_s, 3),
                 )
         finally:
             if copy is not None:
                 copy.close()
+
+
+def _completed(
+    pipeline: Pipeline, images: Iterable[TimedImage], *, keep_pictures: bool
+) -> Iterator[View]:
+    """Process `images`; yield their views, completed by what later ones show.
+
+    Without `keep_pictures`, the pictures of delayed views take no memory and are black.
+    """
+    hindsight = Hindsight()
+    try:
+        for number, image in enumerate(images):
+            view = pipeline.process(_frame(number, image.bgr, image.time_s or 0.0))
+            if not keep_pictures:
+                black = np.broadcast_to(np.uint8(0), image.bgr.shape)
+                view = replace(view, frame=replace(view.frame, bgr=black))
+            yield from hindsight.put(view)
+    finally:
+        yield from hindsight.flush()
 
 
 def _frame(number: int, bgr: ImageBgr, time_s: float) -> Frame:

@@ -24,10 +24,11 @@ from edge_daemon.vision.detector import (
     build_detector,
 )
 from edge_daemon.vision.model_file import ModelFile, read_model_file
+from edge_daemon.vision.scene import SceneCuts
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.still import BuildParts
-from edge_daemon.vision.tracker import Tracker
+from edge_daemon.vision.tracker import CONFIRM_HITS, Tracker
 
 STILL_FACES = 100  # classified in a single picture
 
@@ -55,15 +56,29 @@ def build_stages(
     return _stages(config, run_id, detector, classifier)
 
 
-def _stages(config: Config, run_id: str, detector: Detector, classifier: Classifier) -> Stages:
-    """Build new stages around `detector` and `classifier`."""
+def _stages(
+    config: Config,
+    run_id: str,
+    detector: Detector,
+    classifier: Classifier,
+    *,
+    hindsight: bool = False,
+) -> Stages:
+    """Build new stages around `detector` and `classifier`.
+
+    With `hindsight`, which `Hindsight` needs, every detection is a face with a label at once, and
+    every face is classified.
+    """
     model = classifier.model
     return Stages(
         schedule=_schedule(config),
+        cuts=SceneCuts(),
         detector=detector,
-        tracker=Tracker(max_age_s=config.tracker.max_age_s),
+        tracker=Tracker(
+            max_age_s=config.tracker.max_age_s, confirm_hits=1 if hindsight else CONFIRM_HITS
+        ),
         classifier=classifier,
-        smoother=_smoother(config, model.labels),
+        smoother=_smoother(config, model.labels, first_dwell_s=0.0 if hindsight else None),
         maker=EventMaker(
             labels=model.labels,
             common={
@@ -82,10 +97,11 @@ def _stages(config: Config, run_id: str, detector: Detector, classifier: Classif
             show=config.privacy.stream,
         ),
         min_score=config.detector.min_score,
-        max_faces=config.detector.max_faces,
+        max_faces=STILL_FACES if hindsight else config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
         paused=config.privacy.pause,
+        is_file=hindsight,
     )
 
 
@@ -104,7 +120,7 @@ def _schedule(config: Config) -> SearchSchedule:
     )
 
 
-def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
+def _smoother(config: Config, labels: Sequence[str], *, first_dwell_s: float | None) -> Smoother:
     unknown = sorted(set(config.smoothing.label_min_scores) - set(labels))
     if unknown:
         raise ConfigError(
@@ -119,6 +135,7 @@ def _smoother(config: Config, labels: Sequence[str]) -> Smoother:
         min_margin=config.smoothing.min_margin,
         hysteresis=config.smoothing.hysteresis,
         dwell_s=config.smoothing.dwell_s,
+        first_dwell_s=first_dwell_s,
     )
 
 
@@ -154,14 +171,15 @@ def still_parts(config: Config, stages: Stages) -> BuildParts:
 def build_file_pipeline(config: Config, stages: Stages) -> Pipeline:
     """Build a pipeline for the frames of one file, with the detector and model of `stages`.
 
-    It has no camera, logs no events and takes no snapshots; feed it with `Pipeline.process`.
+    It has no camera, logs no events and takes no snapshots; feed it with `Pipeline.process` and
+    complete its views by `Hindsight`.
     """
     return Pipeline(
         frames=Latest(),
         views=Latest(),
         events=EventFeed([]),
         shots=Backlog(1),
-        stages=_stages(config, "", stages.detector, stages.classifier),
+        stages=_stages(config, "", stages.detector, stages.classifier, hindsight=True),
         notice=lambda: "",
         blank_size=config.camera.picture_size,
         stop=threading.Event(),

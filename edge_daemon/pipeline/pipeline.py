@@ -26,6 +26,7 @@ from edge_daemon.vision.smoothing import SmoothedExpression
 
 IDLE_S = 0.25  # without a frame for this long, check why there is none
 PAUSED = "Paused"
+FILE_TURNS = 30  # searches of a file of which one is thorough
 RATE_WEIGHT = 0.05  # of the newest frame in the running averages
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,8 @@ class Pipeline:
         """Find, follow and classify faces; return all detections, weak ones too, and the tracks."""
         stages, started_s = self._stages, time.monotonic()
         with self._timed("detect"):
+            if stages.cuts.is_cut(frame.bgr):
+                stages.tracker.reset()
             detections = stages.detector.detect(frame.bgr, self._hint(frame))
         with self._timed("track"):
             strong = [each for each in detections if each.score >= stages.min_score]
@@ -157,11 +160,12 @@ class Pipeline:
 
     def _hint(self, frame: Frame) -> Hint:
         schedule, tracker = self._stages.schedule, self._stages.tracker
+        turn = schedule.searches
         return Hint(
-            turn=schedule.searches,
+            turn=turn,
             known=tracker.known(frame.captured_s),
             lost=tracker.has_lost,
-            thorough=schedule.sparse,
+            thorough=schedule.sparse or (self._stages.is_file and not turn % FILE_TURNS),
         )
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:

@@ -8,6 +8,7 @@ from edge_daemon.core.types import Drawing, Frame
 from edge_daemon.events.events import Event, EventMaker
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
+from edge_daemon.vision.scene import SceneCuts
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
@@ -20,9 +21,11 @@ class Stages:
     Detections scored below `min_score` are blurred but never become faces. At most `max_faces`
     faces are classified in a frame, and none whose longer side is below `min_face_px`. Events of
     `snapshot_types` get a picture. While `paused`, frames are discarded without a search.
+    The first frame of a file (`is_file`) and some later ones are searched like still pictures.
     """
 
     schedule: SearchSchedule
+    cuts: SceneCuts
     detector: Detector
     tracker: Tracker
     classifier: Classifier
@@ -34,6 +37,7 @@ class Stages:
     min_face_px: float
     snapshot_types: frozenset[str] = frozenset()
     paused: bool = False
+    is_file: bool = False
 
     def adopt(self, old: Stages, frame: Frame) -> list[Event]:
         """Take over the state of `old`, which must not be used again, as it is after `frame`.
@@ -42,6 +46,7 @@ class Stages:
         model has other labels, the announced expressions end; returns those events.
         """
         self.schedule.adopt(old.schedule)
+        self.cuts.adopt(old.cuts)
         self.tracker.adopt(old.tracker)
         self.smoother.adopt(old.smoother)
         events = self.maker.adopt(old.maker, frame)

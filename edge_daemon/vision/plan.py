@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from edge_daemon.core.types import Box, Point
+from edge_daemon.core.types import Box, Eyes, Point
 from edge_daemon.vision.blazeface import Region
 
 Network = Literal["full", "short"]
@@ -46,16 +46,23 @@ class Scan(NamedTuple):
     is_known: bool = False
 
 
+class Known(NamedTuple):
+    """Where a known face should be, and the tilt of its eyes in radians, clockwise."""
+
+    box: Box
+    tilt: float = 0.0
+
+
 class Hint(NamedTuple):
     """What a search of a video may know of the frames before.
 
-    `turn` counts the searches, `known` are the boxes in which faces should be now, `lost` is True
+    `turn` counts the searches, `known` are the faces that should be there, `lost` is True
     if the last search missed one of them, and with `thorough` the frame is searched like a still
     picture.
     """
 
     turn: int = 0
-    known: Sequence[Box] = ()
+    known: Sequence[Known] = ()
     lost: bool = False
     thorough: bool = False
 
@@ -116,19 +123,27 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
     """
     if hint.thorough:
         return still_plan(size)
-    follow = [Scan("short", around(box), is_known=True) for box in hint.known]
+    follow = [Scan("short", around(*each), is_known=True) for each in hint.known]
     if len(follow) > FEW:
-        small = [box for box in hint.known if not _fits_whole(box, size)]
-        follow = [Scan("short", around(box)) for box in _rotated(small, hint.turn)[:CROPS]]
+        others = [each for each in hint.known if not _fits_whole(each.box, size)]
+        follow = [Scan("short", around(*each)) for each in _rotated(others, hint.turn)[:CROPS]]
         follow.append(whole_picture(size)[0])
     if hint.lost or not hint.known:
         return follow + _alert_search(hint.turn, size, reach)
     return follow + _background(hint.turn, size, reach)
 
 
-def around(box: Box, factor: float = AROUND, angle: float = 0.0) -> Region:
+def around(box: Box, angle: float = 0.0, factor: float = AROUND) -> Region:
     """Return the region around a face, `factor` times as large as its box."""
     return Region(box.center, factor * max(box.w, box.h), angle)
+
+
+def tilt_of(eyes: Eyes | None) -> float:
+    """Return by how much the eyes are turned clockwise, in radians; 0 if they are unknown."""
+    if eyes is None:
+        return 0.0
+    (left_x, left_y), (right_x, right_y) = eyes
+    return math.atan2(right_y - left_y, right_x - left_x)
 
 
 def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:
@@ -171,10 +186,10 @@ def _portion(regions: Sequence[Region], turn: int, portions: int) -> list[Region
     return list(regions[turn % portions :: portions])
 
 
-def _rotated(boxes: Sequence[Box], turn: int) -> list[Box]:
-    """Start at another box each turn, so that none is left out for ever."""
-    first = turn % len(boxes) if boxes else 0
-    return [*boxes[first:], *boxes[:first]]
+def _rotated(faces: Sequence[Known], turn: int) -> list[Known]:
+    """Start at another face each turn, so that none is left out for ever."""
+    first = turn % len(faces) if faces else 0
+    return [*faces[first:], *faces[:first]]
 
 
 def _positions(length: float, side: float) -> list[float]:

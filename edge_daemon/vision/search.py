@@ -21,13 +21,14 @@ from edge_daemon.vision.plan import (
     around,
     live_plan,
     still_plan,
+    tilt_of,
     turned_plan,
 )
 
 # Short-range boxes in terms of full-range boxes: size, and downward shift of the center in sides,
-# medians over the clips (python -m benchmarks.detection boxes).
-SHORT_SIZE: Final = 0.955
-SHORT_SHIFT: Final = 0.036
+# medians over the clips (benchmarks/detection.md).
+SHORT_SIZE: Final = 0.97
+SHORT_SHIFT: Final = 0.038
 CUT: Final = 0.1  # of a box's side that may lie beyond the border of a tile
 NESTED: Final = 0.6  # share of the smaller box inside another from which the weaker one is dropped
 
@@ -36,7 +37,7 @@ NESTED: Final = 0.6  # share of the smaller box inside another from which the we
 SURE: Final = 0.85
 BAR: Final = 0.64
 LARGE_BAR: Final = 0.6
-LARGE: Final = 0.6
+LARGE: Final = 0.2
 SCALES: Final = (2.0, 1.6, 2.5)  # sides of the scanned regions, in sides of the box
 ALIKE: Final = 0.35  # IoU of the detection and what is found again
 DOUBT: Final = 0.5  # factor of the score of a detection that was not found again
@@ -102,8 +103,9 @@ class LiveSearch:
         """Find the faces of `bgr`, best score first."""
         pyramid = _Pyramid(bgr, levels=hint.thorough)
         found = self._scanner.scan(pyramid, live_plan(pyramid.size, hint, self._reach))
+        known = [each.box for each in hint.known]
         faces = [
-            each if _match(each.box, hint.known) else self._scanner.second_look(pyramid, each)
+            each if _match(each.box, known) else self._scanner.second_look(pyramid, each)
             for each in found
         ]
         return [each for each in faces if each.score >= self._min_score]
@@ -118,7 +120,7 @@ class _Pyramid:
     def __init__(self, bgr: ImageBgr, *, levels: bool = True) -> None:
         self.size = _size(bgr)
         self.gain = _gain(bgr)
-        self._has_levels = levels
+        self._has_levels = levels or self.gain > 1  # averaging halves the noise of a dark picture
         self._levels = [bgr]
 
     def search(
@@ -165,7 +167,8 @@ class _Scanner:
         found: list[Detection] = []
         for scan in scans:
             for each in pyramid.search(self._networks[scan.network], scan.region):
-                face = _full_range(each) if scan.network == "short" else each
+                angle = scan.region.angle
+                face = _full_range(each, angle) if scan.network == "short" else each
                 if not scan.is_tile or _within(face.box, scan.region, pyramid.size):
                     found.append(face)
         return _merged_scans(found)
@@ -182,27 +185,29 @@ class _Scanner:
 
     def best_orientation(self, pyramid: _Pyramid, detection: Detection) -> Detection:
         """Scan a doubtful or tilted detection again at four orientations; keep the best."""
-        is_tilted = abs(_tilt(detection)) > TILTED
+        is_tilted = abs(tilt_of(detection.eyes)) > TILTED
         if detection.score >= SURE and not is_tilted:
             return detection
         mean, level = self._rescan(pyramid, detection, 0.0)
         upright = level if is_tilted and level is not None else detection
         if mean >= TURNED_BAR or detection.score >= SURE:
-            return upright
+            return replace(upright, score=max(upright.score, mean))
         turned = [self._rescan(pyramid, detection, angle) for angle in TURNS[1:]]
         best, face = max(turned, key=lambda each: each[0])
         if face is not None and best >= TURNED_BAR:
             return face
-        return upright if mean >= _bar(detection, pyramid.size) else _doubted(detection)
+        if mean >= _bar(detection, pyramid.size):
+            return replace(upright, score=max(upright.score, mean))
+        return _doubted(detection)
 
     def _rescan(
         self, pyramid: _Pyramid, detection: Detection, angle: float
     ) -> tuple[float, Detection | None]:
         """Return the mean score over SCALES, and what the first of them found."""
-        angle += _tilt(detection)
+        angle += tilt_of(detection.eyes)
         scores, first = [], None
         for factor in SCALES:
-            region = around(detection.box, factor, angle)
+            region = around(detection.box, angle, factor)
             found = pyramid.search(self._networks["short"], region, min_score=0.02)
             same = (_full_range(each, angle) for each in found)
             best = next((each for each in same if each.box.iou(detection.box) > ALIKE), None)
@@ -279,14 +284,6 @@ def _bar(detection: Detection, size: Size) -> float:
 
 def _doubted(detection: Detection) -> Detection:
     return replace(detection, score=DOUBT * detection.score)
-
-
-def _tilt(detection: Detection) -> float:
-    """Return by how much the eyes are turned clockwise, in radians."""
-    if detection.eyes is None:
-        return 0.0
-    (left_x, left_y), (right_x, right_y) = detection.eyes
-    return math.atan2(right_y - left_y, right_x - left_x)
 
 
 def _gain(bgr: ImageBgr) -> float:

@@ -45,7 +45,8 @@ class Smoother:
     A frame's weight halves every `half_life_s`. The label is the class with the highest score, or
     "uncertain" if that score is below `min_score` (or the class's entry in `label_min_scores`) or
     leads by less than `min_margin`. For these comparisons the current label's score is raised by
-    `hysteresis`, and a new label is adopted only after it has lasted `dwell_s`.
+    `hysteresis`, and a new label is adopted only after it has lasted `dwell_s`, the first one after
+    `first_dwell_s` if that is given.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Smoother:
         min_margin: float,
         hysteresis: float,
         dwell_s: float,
+        first_dwell_s: float | None = None,
     ) -> None:
         self._labels = tuple(labels)
         self._half_life_s = half_life_s
         self._min_scores = [label_min_scores.get(label, min_score) for label in labels]
         self._min_margin = min_margin
         self._dwell_s = dwell_s
+        self._first_dwell_s = dwell_s if first_dwell_s is None else first_dwell_s
         self._hysteresis = hysteresis
         self._states: dict[int, _FaceState] = {}
 
@@ -124,7 +127,8 @@ class Smoother:
         """Make `name` the label once it has lasted the dwell time."""
         if name != state.candidate:
             state.candidate, state.candidate_since_s = name, now_s
-        if name != state.label and now_s - state.candidate_since_s >= self._dwell_s:
+        dwell_s = self._dwell_s if state.label else self._first_dwell_s
+        if name != state.label and now_s - state.candidate_since_s >= dwell_s:
             state.label, state.since_s = name, now_s
 
     def _smoothed(self, state: _FaceState) -> SmoothedExpression:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from edge_daemon.core.types import Box, Detection, Eyes, Point, Track
 from edge_daemon.vision.motion import Motion, initial_motion
+from edge_daemon.vision.plan import Known, tilt_of
 
 SPREADS = 2.0  # standard deviations of the prediction that a face may be off
+CONFIRM_HITS = 3
 AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
 MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
 RECENT = 9  # gaps whose median is the usual one
@@ -27,7 +29,7 @@ MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another f
 def hits_for(gap_s: float) -> int:
     """Return how many detections, `gap_s` apart, confirm a face: about 0.2 seconds of them."""
     if gap_s < 0.15:
-        return 3
+        return CONFIRM_HITS
     return 2 if gap_s < 0.5 else 1
 
 
@@ -57,7 +59,7 @@ class Tracker:
     """
 
     def __init__(
-        self, *, max_age_s: float = 1.0, confirm_hits: int = 3, max_shift: float = 0.3
+        self, *, max_age_s: float = 1.0, confirm_hits: int = CONFIRM_HITS, max_shift: float = 0.3
     ) -> None:
         self._max_age_s = max_age_s
         self._confirm_hits = confirm_hits
@@ -97,9 +99,10 @@ class Tracker:
         self._confirm(min(self._confirm_hits, hits_for(gap_s)))
         return self._tracks(now_s)
 
-    def known(self, now_s: float) -> list[Box]:
+    def known(self, now_s: float) -> list[Known]:
         """Return where the faces should be at `now_s`, those not yet confirmed included."""
-        return [_track(each, now_s).box for each in self._followed]
+        tracks = [_track(each, now_s) for each in self._followed]
+        return [Known(track.box, tilt_of(track.eyes)) for track in tracks]
 
     @property
     def has_lost(self) -> bool:

@@ -71,7 +71,6 @@ def test_a_photo_is_one_record_of_a_picture(records: Records, name: str) -> None
     assert all(face["label"] for face in record["faces"])
 
 
-@pytest.mark.xfail(reason="a file has no hindsight yet", strict=False)
 def test_a_video_of_one_frame_has_its_faces_with_labels(records: Records) -> None:
     (record,) = records["one-frame.mp4"]
     assert (record["frame"], record["time_s"]) == (0, 0.0)

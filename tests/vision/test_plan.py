@@ -12,6 +12,7 @@ from edge_daemon.vision.plan import (
     OVERLAP,
     SMALLEST,
     Hint,
+    Known,
     Scan,
     Size,
     live_plan,
@@ -78,14 +79,14 @@ def test_near_searches_no_tile() -> None:
 
 def test_a_known_face_is_found_again_in_every_search() -> None:
     for turn in range(16):
-        plan = live_plan(VGA, Hint(turn, [FACE]), "auto")
+        plan = live_plan(VGA, Hint(turn, [Known(FACE)]), "auto")
         assert any(scan.is_known and covers(scan.region, FACE) for scan in plan)
         assert len(plan) <= 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_others_are_looked_for_while_faces_are_known(count: int) -> None:
-    known = [FACE._replace(x=90.0 * number) for number in range(count)]
+    known = [Known(FACE._replace(x=90.0 * number)) for number in range(count)]
     scans = [scan for turn in range(48) for scan in live_plan(VGA, Hint(turn, known), "auto")]
     assert set(tiles(VGA, 1)) <= {scan.region for scan in scans}
     whole = [scan for scan in scans if scan.region.side == VGA.longer]
@@ -93,17 +94,19 @@ def test_others_are_looked_for_while_faces_are_known(count: int) -> None:
 
 
 def test_a_lost_face_brings_back_the_thorough_turns() -> None:
-    plans = [live_plan(VGA, Hint(turn, [FACE], lost=True), "auto") for turn in range(8)]
+    plans = [live_plan(VGA, Hint(turn, [Known(FACE)], lost=True), "auto") for turn in range(8)]
     assert set(tiles(VGA, 1)) <= {scan.region for plan in plans for scan in plan}
 
 
 def test_frames_far_apart_are_searched_like_stills() -> None:
-    assert live_plan(VGA, Hint(3, [FACE], thorough=True), "auto") == still_plan(VGA)
+    assert live_plan(VGA, Hint(3, [Known(FACE)], thorough=True), "auto") == still_plan(VGA)
 
 
 def test_many_small_faces_take_turns() -> None:
-    known = [Box(60.0 * number, 100, 30, 30) for number in range(10)]
+    known = [Known(Box(60.0 * number, 100, 30, 30)) for number in range(10)]
     plans = [live_plan(VGA, Hint(turn, known), "auto") for turn in range(10)]
     assert all(len(plan) <= 6 for plan in plans)
-    for box in known:
-        assert any(covers(scan.region, box) for plan in plans for scan in plan if not scan.is_tile)
+    for each in known:
+        assert any(
+            covers(scan.region, each.box) for plan in plans for scan in plan if not scan.is_tile
+        )

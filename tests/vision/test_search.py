@@ -148,7 +148,14 @@ def shown_after(live: Detector, bgr: ImageBgr, made_face: object, first_turn: in
 
 @pytest.mark.parametrize(
     ("setting", "searches"),
-    [(Setting(25), 15), (Setting(320), 7), (Setting(440), 8), (Setting(96, 1920, 1080), 15)],
+    [
+        (Setting(25), 15),
+        (Setting(320), 7),
+        (Setting(440), 8),
+        (Setting(96, 1920, 1080), 15),
+        (Setting(80, tilt=-60), 15),
+        (Setting(80, tilt=60), 15),
+    ],
 )
 def test_live_a_close_face_is_soon_shown_and_a_far_one_within_a_second(
     setting: Setting, searches: int, faces: list[Source], live: Detector
@@ -167,7 +174,7 @@ def test_both_networks_frame_a_face_alike(faces: list[Source], blazeface_dir: Pa
     for source in faces[::2]:
         found = full.search(source.bgr, whole(source.bgr))
         wide = [each for each in found if each.box.iou(source.face) > 0.3]
-        near = short.search(source.bgr, around(source.face, 3))
+        near = short.search(source.bgr, around(source.face, factor=3))
         if wide and near:
             one, other = near[0].box, wide[0].box
             rows.append(((one.center.y - other.center.y) / other.w, one.w / other.w))

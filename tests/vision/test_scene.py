@@ -1,0 +1,52 @@
+"""Scene cuts: between clips, and not where the light changes or somebody moves."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_daemon.core.types import ImageBgr
+from edge_daemon.vision.scene import SceneCuts
+
+CLIPS = ["signing-again.mkv", "signing-bird.mkv", "signing-book.mkv", "signing-eat.mkv"]
+
+
+def frames_of(clip: Path) -> list[ImageBgr]:
+    video = cv2.VideoCapture(str(clip))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(np.asarray(read[1], np.uint8))
+    return frames
+
+
+@pytest.fixture(scope="module")
+def clips(media_dir: Path) -> list[list[ImageBgr]]:
+    return [frames_of(media_dir / name) for name in CLIPS]
+
+
+def cuts_in(frames: list[ImageBgr]) -> list[int]:
+    cuts = SceneCuts()
+    return [number for number, bgr in enumerate(frames) if cuts.is_cut(bgr)]
+
+
+@pytest.mark.parametrize("step", [1, 2, 6])
+def test_a_clip_has_no_cut_at_any_rate(step: int, clips: list[list[ImageBgr]]) -> None:
+    assert [cuts_in(frames[::step]) for frames in clips] == [[]] * len(clips)
+
+
+def test_each_cut_to_another_person_is_found(clips: list[list[ImageBgr]]) -> None:
+    for one, other in permutations(clips, 2):
+        assert cuts_in(one[:20] + other[:20]) == [20]
+
+
+def test_light_that_goes_out_is_no_cut(clips: list[list[ImageBgr]]) -> None:
+    frames = clips[0][:10] + [(bgr * 0.4).astype(np.uint8) for bgr in clips[0][10:20]]
+    assert cuts_in(frames) == []
+
+
+def test_a_plain_picture_is_no_cut_to_itself() -> None:
+    assert cuts_in([np.full((48, 64, 3), value, np.uint8) for value in (0, 0, 90, 255)]) == []
