@@ -34,7 +34,7 @@ class Environment:
 
 
 ENVIRONMENTS = {
-    "edge": Environment("the daemon (about 300 MB)", (("--editable", ".[edge,mqtt,updates]"),)),
+    "edge": Environment("the daemon (about 400 MB)", (("--editable", ".[edge,mqtt,updates]"),)),
     "train": Environment("training and conversion (about 2 GB)", (("--editable", ".[train]"),)),
     "dev": Environment(
         "development and tests (about 3 GB)", (("--editable", ".[edge,train,dev]"),)
