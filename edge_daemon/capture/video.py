@@ -38,6 +38,9 @@ _LARGEST_SIDE_PX: Final = 16_384  # after pixels were made square; the ratio may
 # A decoder keeps up to 16 frames. Files are chosen by the user; what a camera sends is not.
 _MOST_FILE_PIXELS, _MOST_STREAM_PIXELS = 40_000_000, 12_500_000
 _JUMP_BACK_S: Final = 1.0  # time that goes back by more starts anew, as where files were joined
+_FORMATS_WITH_DURATION: Final = frozenset(
+    {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv", "asf"}
+)
 _SHORT_S, _SHORT_SHARE = 0.5, 0.05  # a file that ends sooner than its header says is cut off
 
 
@@ -78,7 +81,7 @@ class VideoFile:
 def frame_count(path: Path) -> int:
     """Return how many frames the header of a video file promises; 0 if it cannot be read."""
     try:
-        with av.open(path, metadata_errors="replace") as container:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
             stream = _video_stream(container, str(path))
             duration_s = (container.duration or 0) / av.time_base
             return stream.frames or round(duration_s * _nominal_fps(stream))
@@ -102,10 +105,14 @@ class _FileDecoder:
 
     def frames(self) -> Iterator[TimedImage]:
         for frame in self._decoded():
-            if frame.is_corrupt:  # as the first ones of a recording that begins between key frames
-                self._damaged += self._count > 0
+            if frame.is_corrupt:
+                self._note_damage()
                 continue
-            bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+            try:
+                bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+            except (av.FFmpegError, ValueError):
+                self._note_damage()
+                continue
             self._count += 1
             yield TimedImage(bgr, self._clock.time_s(frame.time))
         if not self._count:
@@ -116,6 +123,13 @@ class _FileDecoder:
                 f"{self._clock.last_s:.2f} s could be read"
             )
 
+    def _note_damage(self) -> None:
+        """Count what could not be decoded, but not before the first frame.
+
+        A recording may begin between key frames.
+        """
+        self._damaged += self._count > 0
+
     def _decoded(self) -> Iterator[VideoFrame]:
         try:
             for packet in self._container.demux():
@@ -125,12 +139,12 @@ class _FileDecoder:
                 if packet.stream is not self._stream:
                     continue
                 if packet.is_corrupt:  # cut short; half a picture is not shown
-                    self._damaged += 1
+                    self._note_damage()
                     continue
                 try:
                     decoded = packet.decode()
                 except av.FFmpegError:
-                    self._damaged += 1
+                    self._note_damage()
                     continue
                 yield from (frame for frame in decoded if isinstance(frame, VideoFrame))
         except av.FFmpegError:  # the container itself is damaged from here on
@@ -138,7 +152,7 @@ class _FileDecoder:
             yield from self._rest()
 
     def _rest(self) -> Iterator[VideoFrame]:
-        """The frames that the decoder still holds, in order to put them in their order."""
+        """Yield the frames that the decoder still holds to put them in their order."""
         try:
             yield from self._stream.decode(None)
         except av.FFmpegError:
@@ -148,12 +162,12 @@ class _FileDecoder:
         """Whether the header promises more than the file holds.
 
         Its duration may count from the first frame or from 0; `_end_s` is no less than either.
+        Other formats have no duration but what FFmpeg estimates.
         """
+        if self._container.format.name not in _FORMATS_WITH_DURATION:
+            return False
         duration_s = (self._container.duration or 0) / av.time_base
-        if duration_s - self._end_s > max(_SHORT_S, _SHORT_SHARE * duration_s):
-            return True
-        promised = self._stream.frames
-        return promised - self._count > max(2, _SHORT_SHARE * promised)
+        return duration_s - self._end_s > max(_SHORT_S, _SHORT_SHARE * duration_s)
 
 
 class _FileClock:
