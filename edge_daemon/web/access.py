@@ -7,7 +7,6 @@ the cookie, or the loopback address, to it; it may bring a token itself.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 import math
@@ -20,10 +19,14 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from flask import Request, Response, redirect, render_template
-from itsdangerous import BadSignature, TimestampSigner
 
 from edge_daemon.web.answers import sentence
-from edge_daemon.web.credentials import is_old_form, password_matches, token_matches
+from edge_daemon.web.credentials import (
+    Sessions,
+    is_old_form,
+    password_matches,
+    token_matches,
+)
 from edge_daemon.web.lockout import FREE, Lockout
 from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
@@ -31,7 +34,6 @@ from edge_daemon.web.server.loop import Loop
 LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
 FORM: Final = "application/x-www-form-urlencoded"
-ENDED_SESSIONS: Final = 10_000  # remembered; with more, all sessions end
 OTHER_SITE: Final = (
     "Another site asked for this: give it a ?token= of its own, or add it to web.cors_origins; "
     "behind a proxy, pass the Host header on."
@@ -60,42 +62,6 @@ class AccessPolicy:
     def is_guarded(self) -> bool:
         """Whether one has to sign in."""
         return bool(self.password or self.token)
-
-
-class Sessions:
-    """Signed cookies. They end after `session_s`, at log-out and with the process."""
-
-    def __init__(self) -> None:
-        self.end_all()
-
-    def end_all(self) -> None:
-        """Make every cookie worthless."""
-        key = secrets.token_bytes(32)
-        self._signer = TimestampSigner(key, salt="session", digest_method=hashlib.sha256)
-        self._ended: set[str] = set()
-
-    def new(self) -> str:
-        """Return the value of a new session's cookie."""
-        return self._signer.sign(secrets.token_urlsafe(16)).decode()
-
-    def is_valid(self, cookie: str, session_s: float) -> bool:
-        """Whether `cookie` is that of a session that has not ended."""
-        name = self._name(cookie, session_s)
-        return bool(name) and name not in self._ended
-
-    def end(self, cookie: str) -> None:
-        """End the session of `cookie`."""
-        if len(self._ended) >= ENDED_SESSIONS:
-            self.end_all()
-        self._ended.add(self._name(cookie))
-
-    def _name(self, cookie: str, session_s: float | None = None) -> str:
-        """Return the session's name; "" if the cookie is not ours, or older than `session_s`."""
-        max_age_s = None if session_s is None else int(session_s)
-        try:
-            return self._signer.unsign(cookie, max_age=max_age_s).decode()
-        except BadSignature:
-            return ""
 
 
 class Access:
@@ -172,6 +138,8 @@ class Access:
             return redirect("./", 303)  # type: ignore[return-value]
         if request.mimetype != FORM:
             return sentence(415, f"Send the password as {FORM}.")
+        if self._lockout.is_crowded(self._origins.client_address(request), time.monotonic()):
+            return self._locked(request)
         request.max_content_length = LOGIN_BYTES
         try:
             with self._loop.deadline(LOGIN_S):
@@ -218,7 +186,7 @@ class Access:
         if not self._fits_token(given):
             basic = request.authorization is not None and request.authorization.type == "basic"
             if not (basic and self._policy.password):
-                return self._failed(request)
+                return self._wrong_token(request)
             if not self._is_remembered(given):
                 refused = self._check(request, given)
                 if refused is not None:
@@ -269,10 +237,17 @@ class Access:
     def _digest(self, given: str) -> bytes:
         return hmac.digest(self._key, given.encode(), "sha256")
 
-    def _failed(self, request: Request) -> Response:
-        """Count a wrong password or token, unless another site made the browser send it."""
+    def _wrong_token(self, request: Request) -> Response:
+        """Count a wrong token, unless another site made the browser send it.
+
+        Who says so may lie, but a token cannot be guessed, unlike a password.
+        """
         if self._origins.is_other_site(request):
             return self._sign_in(request, 401, "That is not right.")
+        return self._failed(request)
+
+    def _failed(self, request: Request) -> Response:
+        """Count a wrong password or token."""
         address = self._origins.client_address(request)
         count = self._lockout.failed(address, time.monotonic())
         if count <= FREE or count & (count - 1) == 0:  # of many, only the 8th, 16th, 32nd…

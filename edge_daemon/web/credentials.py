@@ -1,4 +1,4 @@
-"""Passwords and tokens: how the configuration stores them, and checks against what is stored.
+"""Passwords, tokens and sessions: how they are stored, and checks against what is stored.
 
 A password is stored as scrypt (RFC 7914) with parameters of OWASP's password storage cheat sheet
 that take 16 MB. A token is 256 random bits, for which a plain SHA-256 is enough.
@@ -13,8 +13,10 @@ import re
 import secrets
 from typing import Final
 
+from itsdangerous import BadSignature, TimestampSigner
 from werkzeug.security import check_password_hash, generate_password_hash
 
+ENDED_SESSIONS: Final = 10_000  # remembered; with more, all sessions end
 MIN_PASSWORD: Final = 8  # characters
 
 _METHOD: Final = "scrypt:16384:8:5"
@@ -59,3 +61,39 @@ def hash_token(token: str) -> str:
 def token_matches(token: str, stored: str) -> bool:
     """Whether `stored` was made from `token`; takes the same time for every wrong one."""
     return hmac.compare_digest(hash_token(token), stored)
+
+
+class Sessions:
+    """Signed cookies. They end after `session_s`, at log-out and with the process."""
+
+    def __init__(self) -> None:
+        self.end_all()
+
+    def end_all(self) -> None:
+        """Make every cookie worthless."""
+        key = secrets.token_bytes(32)
+        self._signer = TimestampSigner(key, salt="session", digest_method=hashlib.sha256)
+        self._ended: set[str] = set()
+
+    def new(self) -> str:
+        """Return the value of a new session's cookie."""
+        return self._signer.sign(secrets.token_urlsafe(16)).decode()
+
+    def is_valid(self, cookie: str, session_s: float) -> bool:
+        """Whether `cookie` is that of a session that has not ended."""
+        name = self._name(cookie, session_s)
+        return bool(name) and name not in self._ended
+
+    def end(self, cookie: str) -> None:
+        """End the session of `cookie`."""
+        if len(self._ended) >= ENDED_SESSIONS:
+            self.end_all()
+        self._ended.add(self._name(cookie))
+
+    def _name(self, cookie: str, session_s: float | None = None) -> str:
+        """Return the session's name; "" if the cookie is not ours, or older than `session_s`."""
+        max_age_s = None if session_s is None else int(session_s)
+        try:
+            return self._signer.unsign(cookie, max_age=max_age_s).decode()
+        except BadSignature:
+            return ""

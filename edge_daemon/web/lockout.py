@@ -38,17 +38,23 @@ class Lockout:
         found = self._failures.get(_network(address))
         return max(0.0, found.locked_until_s - now_s) if found else 0.0
 
+    def is_crowded(self, address: str, now_s: float) -> bool:
+        """Whether too many passwords from `address` are waiting to be checked."""
+        if not self.locked_s(address, now_s):
+            return False
+        return self._failures[_network(address)].next_check_s - now_s > LONGEST_QUEUE_S
+
     def check_in_s(self, address: str, now_s: float) -> float | None:
         """Return how long a password from `address` has to wait until it is checked.
 
         None means that too many are waiting. A place in the queue is taken by the call.
         """
+        if self.is_crowded(address, now_s):
+            return None
         if not self.locked_s(address, now_s):
             return 0.0
         found = self._failures[_network(address)]
         check_s = max(now_s, found.next_check_s)
-        if check_s - now_s > LONGEST_QUEUE_S:
-            return None
         found.next_check_s = check_s + CHECK_S
         return check_s - now_s
 

@@ -13,8 +13,13 @@ from urllib.parse import urlencode
 import pytest
 from support.website import Site, view
 
-from edge_daemon.web.access import ENDED_SESSIONS, Sessions
-from edge_daemon.web.credentials import hash_password, hash_token, new_token
+from edge_daemon.web.credentials import (
+    ENDED_SESSIONS,
+    Sessions,
+    hash_password,
+    hash_token,
+    new_token,
+)
 from edge_daemon.web.lockout import CHECK_S, Lockout
 
 PASSWORD = "a long pass phrase"  # noqa: S105
@@ -97,6 +102,17 @@ def test_what_another_site_sends_does_not_count(site: Site) -> None:
     """A page with <img src="http://…/?token=x"> must not lock out who looks at it."""
     assert guess(site, 12, **OTHER_SITE) == [401] * 12
     assert guess(site, 1) == [401]
+
+
+def test_a_guess_counts_whatever_it_says_of_its_site(site: Site) -> None:
+    """A program that guesses passwords can send any header."""
+    body = urlencode({"password": "guess"}).encode()
+    basic = {"Authorization": "Basic " + b64encode(b"any:guess").decode()}
+    for _ in range(3):
+        site.send("/login?token=x", "POST", body, FORM | {"Sec-Fetch-Site": "cross-site"})
+    for _ in range(2):
+        site.get("/state", **basic, **OTHER_SITE)
+    assert guess(site, 1) == [429]
 
 
 def test_each_client_of_a_trusted_proxy_is_locked_out_alone(site: Site) -> None:
