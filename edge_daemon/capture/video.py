@@ -37,6 +37,8 @@ _ROTATIONS: Final = {
 _LARGEST_SIDE_PX: Final = 16_384  # after pixels were made square; the ratio may be nonsense
 # A decoder keeps up to 16 frames. Files are chosen by the user; what a camera sends is not.
 _MOST_FILE_PIXELS, _MOST_STREAM_PIXELS = 40_000_000, 12_500_000
+# Certificates that Debian and Fedora trust; FFmpeg does not find them by itself.
+_AUTHORITIES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _JUMP_BACK_S: Final = 1.0  # time that goes back by more starts anew, as where files were joined
 _FORMATS_WITH_DURATION: Final = frozenset(
     {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv", "asf"}
@@ -288,8 +290,8 @@ def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]
         options["rtsp_transport"] = "tcp"
     if address.is_secure:
         options["tls_verify"] = str(int(tls_verify))
-        if authorities := ssl.get_default_verify_paths().cafile:
-            options["ca_file"] = authorities
+        places = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
+        options["ca_file"] = next((place for place in places if place and Path(place).exists()), "")
     return options
 
 

@@ -18,9 +18,11 @@ from support.mjpeg_server import MjpegServer, Mode, demo_jpegs
 from support.pictures import decoded
 from support.wire_server import Answer, WireServer, header, is_digest_right
 
+from edge_daemon.capture.address import parse_address
 from edge_daemon.capture.http import cleaned, parse_challenges
 from edge_daemon.capture.opener import source_opener
 from edge_daemon.capture.sources import Source, SourceAwayError
+from edge_daemon.capture.video import NetworkVideo
 
 MULTIPART = b"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n"
 OK = b"HTTP/1.0 200 OK\r\n"
@@ -419,7 +421,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "cam.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     subprocess.run(
-        [*command, "-subj", "/CN=camera", "-keyout", f"{path}.key", "-out", path],
+        [
+            *command,
+            "-subj",
+            "/CN=camera",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            f"{path}.key",
+            "-out",
+            path,
+        ],
         check=True,
         capture_output=True,
     )
@@ -453,6 +465,21 @@ def test_other_video_over_http_goes_to_ffmpeg(serve: Serve, media_dir: Path) -> 
     assert image.time_s is not None
     assert camera.mode == "h264"
     camera.close()
+
+
+def test_the_certificate_of_other_video_is_checked(
+    serve: Serve, media_dir: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = (media_dir / "signing-bird.mkv").read_bytes()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, f"{certificate}.key")
+    head = OK + b"Content-Type: video/x-matroska\r\n\r\n"
+    address = parse_address(serve(lambda request: [head + clip], tls=context).url())
+    with pytest.raises(SourceAwayError, match="does not answer with a video stream"):
+        NetworkVideo(address, timeout_s=10, tls_verify=True)
+    NetworkVideo(address, timeout_s=10, tls_verify=False).close()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    NetworkVideo(address, timeout_s=10, tls_verify=True).close()
 
 
 def test_a_user_name_and_password_of_a_public_camera(server: MjpegServer) -> None:
