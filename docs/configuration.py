@@ -72,7 +72,8 @@ def _accepts(schema: dict[str, Any]) -> str:
     if schema["type"] == "object":
         return f"a {_accepts(schema['additionalProperties'])} for each name"
     if schema["type"] == "array":
-        return f"a list of {_accepts(schema['items'])}"
+        items = schema["items"]
+        return f"a list of {'sections' if '$ref' in items else _accepts(items)}"
     return WORDS[schema["type"]] + _range(schema)
 
 

@@ -20,6 +20,7 @@ from edge_daemon.status.report import DaemonReport
 from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.updates.part import UpdatesPart
 from edge_daemon.web.part import WebPart
+from edge_daemon.webhooks.part import WebhooksPart
 
 MAX_COMMANDS = 8  # waiting to be carried out
 
@@ -88,7 +89,8 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
     )
     updates = _updates(config, pipeline=pipeline, commands=commands, guard=guard, stop=stop)
     parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
-    parts += [web, mqtt, RunPart(pipeline.note), pipeline, camera, updates]
+    webhooks = WebhooksPart(config, feed=event_log.feed, on_failure=stop.fail)
+    parts += [web, mqtt, webhooks, RunPart(pipeline.note), pipeline, camera, updates]
     return Daemon(parts, report, commands, camera, pipeline, event_log, web)
 
 

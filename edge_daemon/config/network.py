@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from edge_daemon.config.sections import PATH, Section, restart
+from edge_daemon.config.sections import PATH, Fraction, Section, restart
 
 # What the commands hash-password and new-token print.
 # A password's second form is that of older versions.
@@ -149,6 +149,25 @@ class ModelsConfig(Section):
         if bool(self.url) != bool(self.key):
             raise ValueError("models.url and models.key are needed together")
         return self
+
+
+class WebhookConfig(Section):
+    """A program that events are posted to; see docs/webhooks.md."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")] = Field(
+        description="The address that events are posted to."
+    )
+    types: list[str] = Field([], description="Only events of these types; empty for all.")
+    labels: list[str] = Field([], description="Only events with these labels; empty for all.")
+    min_score: Fraction = Field(0.0, description="Only events scored at least this, if scored.")
+    secret_file: str = Field("", description="A file with the secret that signs requests.")
+    headers_file: str = Field("", description="A file with header lines to add to requests.")
+    template: str = Field(
+        "", description="The body, with {field} for a field of the event; empty for its JSON."
+    )
+    content_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+; =-]+$")] = Field(
+        "application/json", description="The type of the body."
+    )
 
 
 class MqttConfig(Section):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig
+from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig, WebhookConfig
 from edge_daemon.config.sections import (
     PATH,
     CameraConfig,
@@ -56,6 +56,9 @@ class Config(Section):
     web: WebConfig = WebConfig()
     mqtt: MqttConfig = MqttConfig()
     models: ModelsConfig = ModelsConfig()
+    webhooks: list[WebhookConfig] = Field(
+        [], description="Programs that events are posted to; docs/webhooks.md has their keys."
+    )
 
 
 class Key(NamedTuple):
@@ -159,6 +162,10 @@ def _mistake(error: dict[str, Any]) -> Mistake:
     known = Config.model_fields.get(loc[0])
     path = tuple(loc[:2] if known and isinstance(known.default, Section) else loc[:1])
     dotted = ".".join(path)
+    if len(loc) > 2 and loc[1].isdecimal() and path == (loc[0],):  # a key of a section in a list
+        dotted = f"{loc[0]}[{loc[1]}].{loc[2]}"
+        if error["type"] == "extra_forbidden":
+            return Mistake(path, f"{dotted} is an unknown key")
     if error["type"] in {"extra_forbidden", "invalid_key"}:
         return Mistake(path, "")
     if error["type"] == "value_error":  # from a section's own validator

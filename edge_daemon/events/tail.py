@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 
+from edge_daemon.core.files import replace_file
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import Entry, EventHistory, id_order
+
+log = logging.getLogger(__name__)
 
 
 class EventFollower:
@@ -57,3 +64,56 @@ class EventFollower:
                 return found
             self._logged = None
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The id of the last event that a receiver has acknowledged, and of the last one sent.
+
+    `sent` is "" if everything sent is acknowledged.
+    """
+
+    acknowledged: str
+    sent: str = ""
+
+
+class PositionFile:
+    """Keeps the position of a receiver over restarts; without a `path` it keeps none.
+
+    A process that is killed while it sends cannot save what it has sent: all events up to the next
+    start may then have been sent. The file is not synced: a power cut loses its last seconds, and
+    what was sent then is sent again, marked as redelivered.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._is_failing = False
+
+    def load(self, newest_id: str) -> Position:
+        """The saved position; at the first start `newest_id`, the last event of the log."""
+        try:
+            if self._path is None:
+                return Position(newest_id)
+            values = json.loads(self._path.read_bytes())
+            acknowledged, sent = str(values["acknowledged"]), values["sent"]
+        except FileNotFoundError:
+            return Position(newest_id)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            log.warning("%s: cannot be read; all events of the log are sent", self._path)
+            return Position("", newest_id)
+        return Position(acknowledged, newest_id if sent is None else str(sent))
+
+    def save(self, position: Position, *, is_sending: bool) -> None:
+        """Replace the saved position. A disk that fails costs repeated events, nothing else."""
+        if self._path is None:
+            return
+        values = asdict(position) | ({"sent": None} if is_sending else {})
+        try:
+            content = (json.dumps(values) + "\n").encode()
+            replace_file(self._path, content, mode=0o640, sync=False)
+        except OSError as error:
+            if not self._is_failing:
+                log.warning("%s: cannot be written: %s", self._path, error.strerror)
+            self._is_failing = True
+        else:
+            self._is_failing = False

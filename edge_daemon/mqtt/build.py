@@ -12,9 +12,9 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Command, View
 from edge_daemon.events.build import build_history, log_file
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.tail import EventFollower
+from edge_daemon.events.tail import EventFollower, PositionFile
 from edge_daemon.mqtt import home_assistant
-from edge_daemon.mqtt.delivery import EventDelivery, PositionFile
+from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.link import Connect, Discovery, MqttLink
 from edge_daemon.mqtt.messages import Topics
 from edge_daemon.mqtt.states import StatePublisher

@@ -6,78 +6,19 @@ nothing is lost as long as the log has it (docs/adr/0010-the-log-is-the-queue.md
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
-from edge_daemon.core.files import replace_file
 from edge_daemon.events.history import id_order
-from edge_daemon.events.tail import EventFollower
+from edge_daemon.events.tail import EventFollower, Position, PositionFile
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Message, Topics
 
 SAVE_S: Final = 10.0  # how often a position that moves is saved
 SKIPPED: Final = 0  # the number of a message that was not sent because it is too large
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The id of the last event the broker has acknowledged, and of the last one sent.
-
-    `sent` is "" if everything sent is acknowledged.
-    """
-
-    acknowledged: str
-    sent: str = ""
-
-
-class PositionFile:
-    """Keeps the position of a broker over restarts; without a `path` it keeps none.
-
-    A process that is killed while connected cannot save what it has sent: all events up to the next
-    start may then have been sent. The file is not synced: a power cut loses its last seconds, and
-    what was sent then is sent again, marked as redelivered.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._is_failing = False
-
-    def load(self, newest_id: str) -> Position:
-        """The saved position; at the first start `newest_id`, the last event of the log."""
-        try:
-            if self._path is None:
-                return Position(newest_id)
-            values = json.loads(self._path.read_bytes())
-            acknowledged, sent = str(values["acknowledged"]), values["sent"]
-        except FileNotFoundError:
-            return Position(newest_id)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            log.warning("%s: cannot be read; all events of the log are sent", self._path)
-            return Position("", newest_id)
-        return Position(acknowledged, newest_id if sent is None else str(sent))
-
-    def save(self, position: Position, *, connected: bool) -> None:
-        """Replace the saved position. A disk that fails costs repeated events, nothing else."""
-        if self._path is None:
-            return
-        values = asdict(position) | ({"sent": None} if connected else {})
-        try:
-            content = (json.dumps(values) + "\n").encode()
-            replace_file(self._path, content, mode=0o640, sync=False)
-        except OSError as error:
-            if not self._is_failing:
-                log.warning("%s: cannot be written: %s", self._path, error.strerror)
-            self._is_failing = True
-        else:
-            self._is_failing = False
 
 
 @dataclass(slots=True)
@@ -168,4 +109,5 @@ class EventDelivery:
 
     def _save(self, *, connected: bool) -> None:
         self._saved, self._saved_s = self._position, time.monotonic()
-        self._file.save(Position(self._position, self._doubtful), connected=connected)
+        position = Position(self._position, self._doubtful)
+        self._file.save(position, is_sending=connected)

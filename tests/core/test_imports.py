@@ -25,7 +25,7 @@ ADAPTERS = {
     "tqdm": {"edge_daemon": {"batch/output.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
-    "requests": {"edge_daemon": {"capture/http.py"}},
+    "requests": {"edge_daemon": {"capture/http.py", "webhooks/delivery.py"}},
     "av": {"edge_daemon": {"capture/video.py", "batch/copies.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
@@ -47,7 +47,7 @@ ADAPTERS = {
 # Which package of the daemon may import which; anything may import itself.
 EVERYTHING = {
     "core", "config", "capture", "vision", "draw", "events", "pipeline", "web", "mqtt", "updates",
-    "status", "batch", "doctor", "history",
+    "status", "batch", "doctor", "history", "webhooks",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "updates": {"core", "vision"},
     "status": {"core"},
     "history": {"core", "events"},
+    "webhooks": {"core", "events"},
     "batch": {"core", "config", "capture", "vision", "draw", "pipeline", "updates"},
     "doctor": EVERYTHING - {"batch"},
 }

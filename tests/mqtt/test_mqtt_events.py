@@ -15,8 +15,8 @@ from edge_daemon.events.events import Event
 from edge_daemon.events.feed import KEPT, EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.events.tail import EventFollower
-from edge_daemon.mqtt.delivery import EventDelivery, Position, PositionFile
+from edge_daemon.events.tail import EventFollower, Position, PositionFile
+from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.messages import Message, Topics
 
 WINDOW = 5
@@ -89,7 +89,7 @@ def new_site(tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def site(new_site: Site) -> Site:
     """One whose broker gets everything from the beginning."""
-    new_site.file.save(Position(""), connected=False)
+    new_site.file.save(Position(""), is_sending=False)
     new_site.start()
     new_site.delivery.connected()
     return new_site

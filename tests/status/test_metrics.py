@@ -114,7 +114,11 @@ def test_the_documentation_names_them_all(running: Daemon) -> None:
     table = "\n".join(row for row in text.splitlines() if row.startswith("| `"))
     optional = {"mien_board_limit", "mien_board_limit_since_start"}  # as the kernel tells
     optional.add("mien_update_state")  # where updates are asked for
-    named = {name for name in re.findall(r"`(mien_\w+)", table) if "_mqtt_" not in name}
+    named = {
+        name
+        for name in re.findall(r"`(mien_\w+)", table)
+        if not re.search("_mqtt_|_webhook_", name)
+    }
     assert named == ours | optional
 
 

@@ -15,10 +15,10 @@ from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.events.tail import EventFollower
+from edge_daemon.events.tail import EventFollower, PositionFile
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt.client import connector
-from edge_daemon.mqtt.delivery import EventDelivery, PositionFile
+from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.link import Discovery, MqttLink
 from edge_daemon.mqtt.messages import Topics
 from edge_daemon.mqtt.states import StatePublisher
