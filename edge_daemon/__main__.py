@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import NoReturn
 
+OLDEST = (3, 11)
+
 
 def main() -> int:
     """Run a command; return its exit code: 0, 1 after a failure, 2 if the user must fix something.
@@ -15,24 +17,34 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.version_info < OLDEST:
+        return _refuse(f"Python {sys.version.split()[0]} is too old; use 3.11, 3.12 or 3.13")
     try:
         from edge_daemon import commands  # noqa: PLC0415
 
         return commands.main()
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("edge_daemon"):
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "edge_daemon"}:
             raise
-        print(_missing(error.name), file=sys.stderr)
-        return 2
+        what = "is not installed for"
+        if not isinstance(error, ModuleNotFoundError):
+            what = f"is damaged ({str(error).strip().splitlines()[-1]}) in"
+        return _refuse(f"the package {package!r} {what} {sys.executable}; fix: {_installation()}")
 
 
-def _missing(package: str) -> str:
+def _refuse(sentence: str) -> int:
+    print(f"mien: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _installation() -> str:
+    """Return the command that installs the packages."""
     from pathlib import Path  # noqa: PLC0415
 
     checkout = Path(__file__).resolve().parents[1]
     mien = f"{checkout}[edge]" if (checkout / "pyproject.toml").exists() else "mien-….whl[edge]"
-    fix = f"{sys.executable} -m pip install '{mien}'"
-    return f"mien: the package {package!r} is not installed for {sys.executable}; fix: {fix}"
+    return f"{sys.executable} -m pip install --force-reinstall '{mien}'"
 
 
 def leave(code: int) -> NoReturn:

@@ -55,6 +55,26 @@ def test_the_version_names_model_and_runtime() -> None:
     assert python.startswith("Python 3.")
 
 
+def test_a_damaged_package_is_named_with_the_reason(tmp_path: Path) -> None:
+    script = WITHOUT_A_PACKAGE.replace(
+        'ModuleNotFoundError(f"No module named {name!r}"', 'ImportError("libGL.so.1 is missing"'
+    )
+    done = mien("cv2", "run", python=("-c", script), cwd=tmp_path)
+    assert done.returncode == 2
+    expected = f"the package 'cv2' is damaged (libGL.so.1 is missing) in {sys.executable}; fix: "
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_python_that_is_too_old_is_named() -> None:
+    script = "import sys; sys.version_info = (3, 10, 1); sys.version = '3.10.1 (main)'"
+    done = mien("run", python=("-c", f"{script}; from edge_daemon.__main__ import run; run()"))
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mien: Python 3.10.1 is too old; use 3.11, 3.12 or 3.13\n",
+    )
+
+
 @pytest.mark.parametrize("package", ["yaml", "pydantic", "numpy", "cv2", "flask", "gevent"])
 def test_a_missing_package_is_named_with_the_fix(package: str, tmp_path: Path) -> None:
     settings = ["--set", f"events.path={tmp_path / 'e.jsonl'}", "--set", "web.port=0"]
