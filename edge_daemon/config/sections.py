@@ -274,6 +274,25 @@ class PrivacyConfig(Section):
         False,
         description="Process and show nothing; the faces leave.",
     )
+    masks: list[list[Fraction]] = Field(
+        [],
+        description=(
+            "Parts of the camera's picture that are black before it is searched and wherever it is "
+            "shown, in shares of its width and height: [x, y, width, height] of a rectangle, or "
+            "[x1, y1, x2, y2, x3, y3, ...] of a polygon's corners."
+        ),
+    )
+
+    @field_validator("masks")
+    @classmethod
+    def _have_corners(cls, masks: list[list[float]]) -> list[list[float]]:
+        for mask in masks:
+            if len(mask) < 4 or len(mask) % 2:
+                raise ValueError(
+                    f"privacy.masks: {mask} has {len(mask)} numbers; a rectangle has 4, a polygon "
+                    "2 for each of its 3 or more corners"
+                )
+        return masks
 
 
 class SnapshotsConfig(Section):

@@ -11,6 +11,7 @@ from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Drawing
+from edge_daemon.draw.masks import Masks
 from edge_daemon.events.events import EventMaker
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.pipeline.pipeline import Pipeline
@@ -100,6 +101,7 @@ def _stages(
         max_faces=STILL_FACES if hindsight else config.detector.max_faces,
         min_face_px=config.detector.min_face_px,
         snapshot_types=frozenset(config.snapshots.types if config.snapshots.enabled else ()),
+        masks=Masks(() if hindsight else config.privacy.masks),
         paused=config.privacy.pause,
         is_file=hindsight,
     )

@@ -122,6 +122,7 @@ class Pipeline:
 
     def process(self, frame: Frame) -> View:
         """Take one frame through all stages, publish its view and return it."""
+        frame = replace(frame, bgr=self._stages.masks.applied(frame.bgr))
         detections: Sequence[Detection] = ()
         if self._stages.schedule.due(frame):
             detections, tracks = self._search(frame)

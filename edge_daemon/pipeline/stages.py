@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_daemon.core.types import Drawing, Frame
+from edge_daemon.draw.masks import Masks
 from edge_daemon.events.events import Event, EventMaker
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
@@ -20,8 +21,9 @@ class Stages:
 
     Detections scored below `min_score` are blurred but never become faces. At most `max_faces`
     faces are classified in a frame, and none whose longer side is below `min_face_px`. Events of
-    `snapshot_types` get a picture. While `paused`, frames are discarded without a search.
-    The first frame of a file (`is_file`) and some later ones are searched like still pictures.
+    `snapshot_types` get a picture. What `masks` cover is black before anything else is done. While
+    `paused`, frames are discarded without a search. The first frame of a file (`is_file`) and some
+    later ones are searched like still pictures.
     """
 
     schedule: SearchSchedule
@@ -36,6 +38,7 @@ class Stages:
     max_faces: int
     min_face_px: float
     snapshot_types: frozenset[str] = frozenset()
+    masks: Masks = field(default_factory=Masks)
     paused: bool = False
     is_file: bool = False
 
