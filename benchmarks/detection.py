@@ -32,7 +32,7 @@ from edge_daemon.vision.interpreter import Interpreter
 from edge_daemon.vision.plan import Hint, around
 from edge_daemon.vision.tracker import Tracker
 
-COUNT = 40  # faces for a figure
+COUNT = 20  # faces for a figure
 MEMORY_PX = 130_000_000  # of one figure's frames at once
 SEARCHES_HZ = 15
 VGA = [Setting(px) for px in (25, 30, 40, 60, 100, 200, 320, 400, 480)]
@@ -98,7 +98,7 @@ def rows_of(faces: Sequence[Source], settings: Sequence[Setting]) -> dict[str, l
 def fer2013_rows(path: Path) -> dict[str, list[Composite]]:
     """Return pictures of FER2013's PublicTest with and without borders."""
     rows: dict[str, list[Composite]] = {}
-    pictures = list(islice(_fer2013(path), 0, None, 18))
+    pictures = list(islice(_fer2013(path), 0, None, 36))
     for name, (border, value) in BORDERS.items():
         px = round(48 * border)
         rows[name] = [
@@ -218,7 +218,7 @@ def main() -> None:
     ]
     note = (
         f"{COUNT} faces of the clips a figure (10 in the largest frames), composed at that size,\n"
-        "and 199 pictures of FER2013's PublicTest. The single networks are MediaPipe's files,\n"
+        "and 100 pictures of FER2013's PublicTest. The single networks are MediaPipe's files,\n"
         "decoded as MediaPipe does. Made by `python -m benchmarks.detection FOLDER`; FOLDER held\n"
         "the sample pictures of scikit-image and scikit-learn without people, each whole,\n"
         "upside-down and in quarters."
