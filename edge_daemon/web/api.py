@@ -116,7 +116,9 @@ class ApiViews:
         limit = int(parameters.number("limit", 1, MAX_EVENTS) or PAGE)
         query, newest_first = _query()
         if CONTENT_TYPE in request.headers.get("Accept", ""):
-            return self._live_events(query.since)
+            header = request.headers.get("Last-Event-ID", "")
+            last_id = parameters.checked_event_id(header, "The header Last-Event-ID")
+            return self._live_events(last_id or parameters.event_id("last_event_id"), query.since)
         client: Client = request.environ[CLIENT]
 
         def page() -> str:
@@ -179,10 +181,9 @@ class ApiViews:
     def _state(self) -> dict[str, Any]:
         return self._report.state()
 
-    def _live_events(self, since: str) -> Response:
+    def _live_events(self, last_id: str, since: str) -> Response:
         if self._readers >= self._viewers.limit:
             return sentence(503, "All places for readers are taken; try later.", Retry_After="5")
-        last_id = request.headers.get("Last-Event-ID") or request.args.get("last_event_id", "")
         self._readers += 1
         stream = ServerSentEvents(
             feed=self._feed,
@@ -210,7 +211,7 @@ class ApiViews:
 def _query() -> tuple[Query, bool]:
     """Read which events are wanted, and whether the newest come first. Raises BadQuery."""
     newest_first = parameters.choice("order", ("asc", "desc")) == "desc"
-    after = request.args.get("after", "")
+    after = parameters.event_id("after")
     query = Query(
         since=parameters.time("since"),
         until=parameters.time("until"),

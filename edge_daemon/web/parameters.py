@@ -15,6 +15,7 @@ from edge_daemon.core.types import rfc3339
 # Valid everywhere: the token, and what clients add to get past caches, also a bare number.
 COMMON: Final = frozenset({"token", "t", "_", "cacheBust"})
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+EVENT_ID: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z(/\d{1,9})?", re.ASCII)
 DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
 
 
@@ -65,6 +66,21 @@ def names(name: str) -> frozenset[str]:
     """Return the values of a parameter that may be repeated, or hold several with commas."""
     values = ",".join(request.args.getlist(name)).split(",")
     return frozenset(value for value in values if value)
+
+
+def event_id(name: str) -> str:
+    """Return the parameter `name`, the id of an event; "" if it is missing. Raises BadQuery."""
+    return checked_event_id(request.args.get(name, ""), f"?{name}=")
+
+
+def checked_event_id(text: str, name: str) -> str:
+    """Return `text` if it is the id of an event or empty; `name` says where it is from.
+
+    Raises BadQuery.
+    """
+    if text and EVENT_ID.fullmatch(text) is None:
+        raise BadQuery(f"{name} should be the id of an event, as 2026-01-31T12:00:00.000Z/0.")
+    return text
 
 
 def time(name: str) -> str:

@@ -68,7 +68,18 @@ def test_pages_follow_one_another_without_gap_or_repeat(full: Site) -> None:
     assert after is None
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "until=1", "limit=0", "limit=x", "limit=1e9"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=yesterday",
+        "until=1",
+        "limit=0",
+        "limit=x",
+        "limit=1e9",
+        "after=5",
+        "after=2026-01-31",
+    ],
+)
 def test_a_wrong_question_is_named(site: Site, query: str) -> None:
     for path in ("/events", "/events.csv"):
         response = site.get(f"{path}?{query}")
@@ -242,6 +253,15 @@ def test_faces_and_state_come_with_the_page(site: Site) -> None:
         states = messages(live, 2, "state")
     assert faces["size"] == [160, 120]
     assert states[1]["camera"]["name"] == "Door"
+
+
+@pytest.mark.parametrize("wrong", ["5", "2026-01-31", "yesterday/1", "x" * 100])
+def test_a_wrong_id_is_named(site: Site, wrong: str) -> None:
+    """It would otherwise sort after every event, and the reader wait for ever."""
+    response = site.get("/events", **SSE, Last_Event_ID=wrong)
+    assert (response.status, b"Last-Event-ID should be the id" in response.body) == (400, True)
+    response = site.get(f"/events?last_event_id={wrong}", **SSE)
+    assert (response.status, b"?last_event_id= should be the id" in response.body) == (400, True)
 
 
 def test_readers_are_bounded(site: Site) -> None:

@@ -22,7 +22,13 @@ from support.waiting import until
 from support.website import Site, served, view
 
 from edge_daemon.web.credentials import hash_token
-from edge_daemon.web.server.listener import CertificateError, Tls, connection_limit, listen
+from edge_daemon.web.server.listener import (
+    CertificateError,
+    Tls,
+    address_to_open,
+    connection_limit,
+    listen,
+)
 
 TOKEN = "for the tests of the server"  # noqa: S105
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -131,6 +137,13 @@ def test_an_address_that_comes_later_is_waited_for(
     with listen(address, 0) as listener:
         assert listener.getsockname()[0] == address
     assert f"does not have the address {address} yet" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+def test_the_printed_address_is_one_of_this_machine(host: str) -> None:
+    with socket.create_server((address_to_open(host), 0)) as server:
+        assert server.getsockname()[0] != host
+    assert address_to_open("cam.example") == "cam.example"
 
 
 def test_an_address_that_came_later_is_served() -> None:

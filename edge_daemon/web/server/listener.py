@@ -7,6 +7,7 @@ import logging
 import resource
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -97,13 +98,13 @@ def address_to_open(host: str) -> str:
     """
     if host not in {"0.0.0.0", "::"}:  # noqa: S104
         return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; RFC 5737 keeps this address unused
-        except OSError:  # not connected to any network
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-        return address
+    # Addresses that RFC 5737 and RFC 3849 keep unused; connecting a UDP socket sends nothing.
+    for family, other in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((other, 9))
+            address: str = probe.getsockname()[0]
+            return address
+    return "127.0.0.1"  # not connected to any network
 
 
 def connection_limit(wanted: int) -> int:
