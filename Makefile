@@ -212,9 +212,10 @@ test-ray: dev $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and co
 test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a path
 	@MIEN_EXAMPLES="$${EXAMPLES:-300}" $(TEST) -o timeout=1200 tests/web/test_openapi.py
 
-fuzz: dev  ## feed the parsers of HTTP, forms, addresses, streams and YAML 20,000 inputs each (TESTS=)
+fuzz: dev  ## feed the parsers of HTTP, forms, addresses, streams, pictures and YAML 20,000 inputs each (TESTS=)
 	@$(TEST) -m hypothesis --hypothesis-profile=fuzz -o timeout=3600 $${TESTS:-tests/web/test_http_grammar.py \
-		tests/web/test_api.py tests/capture tests/config}
+		tests/web/test_api.py tests/capture tests/config \
+		tests/core/test_picture.py}
 
 bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 	@$(ENVIRONMENT) fer
