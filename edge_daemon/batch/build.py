@@ -10,6 +10,7 @@ from edge_daemon.pipeline.build import (
     build_stages,
     configured_detector,
 )
+from edge_daemon.vision.plan import Hint
 from edge_daemon.vision.still import StillReader
 
 
@@ -30,7 +31,7 @@ def build_reader(config: Config) -> FileReader:
 
     return FileReader(
         drawing=first.drawing,
-        detect=first.detector.detect,
+        detect=lambda bgr: first.detector.detect(bgr, Hint(thorough=True)),
         stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
         build_pipeline=lambda: build_file_pipeline(config, first),
         close=close,

@@ -50,7 +50,8 @@ Result = Record | Unreadable
 class FileReader:
     """Reads one file after the other; `build_pipeline` builds a new pipeline for each video.
 
-    Copies are drawn as `drawing` says; `detect` finds what is to be blurred in a picture. `close`
+    Copies are drawn as `drawing` says; `detect` finds what else is to be blurred in a picture, down
+    to doubtful faces. `close`
     frees the resources of all parts.
     """
 
@@ -108,8 +109,12 @@ class FileReader:
 
     def _drawn(self, view: View) -> View:
         """Return `view` with its drawing, and with the areas to blur if faces are to be blurred."""
-        found = self._detect(view.frame.bgr) if self._drawing.blur else ()
-        return replace(view, blur_areas=BlurAreas().update(found, (), 0.0), drawing=self._drawing)
+        if not self._drawing.blur:
+            return replace(view, drawing=self._drawing)
+        doubtful = self._detect(view.frame.bgr)
+        known = [Detection(face.box, face.detection_score) for face in view.faces]
+        areas = BlurAreas().update([*doubtful, *known], (), 0.0)
+        return replace(view, blur_areas=areas, drawing=self._drawing)
 
     def _video(self, job: Job) -> Iterator[Record]:
         job.path.open("rb").close()  # raises the OSError that says why it cannot be read
@@ -149,8 +154,10 @@ def _completed(
                 black = np.broadcast_to(np.uint8(0), image.bgr.shape)
                 view = replace(view, frame=replace(view.frame, bgr=black))
             yield from hindsight.put(view)
-    finally:
+    except Exception:  # what was processed before is shown all the same
         yield from hindsight.flush()
+        raise
+    yield from hindsight.flush()
 
 
 def _frame(number: int, bgr: ImageBgr, time_s: float) -> Frame:
