@@ -15,7 +15,14 @@ import numpy as np
 
 from edge_daemon.capture.freshness import Freshness
 from edge_daemon.capture.reader import Reader
-from edge_daemon.capture.sources import OpenSource, Source, SourceAwayError, SourceError, TimedImage
+from edge_daemon.capture.sources import (
+    OpenSource,
+    Source,
+    SourceAwayError,
+    SourceError,
+    SourceSilentError,
+    TimedImage,
+)
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.threads import RestartNeeded, Worker
@@ -190,7 +197,7 @@ class Camera:
             try:
                 image = reader.next(_POLL_S)
             except SourceAwayError as away:
-                return _loss("absent" if reader.source is None else "ended", str(away))
+                return _loss(_cause(away, reader), str(away))
             except SourceError as error:
                 self._set_state("ended", reason=str(error))
                 raise
@@ -266,6 +273,12 @@ class Camera:
         if is_new:
             level = logging.WARNING if state == "lost" else logging.INFO
             log.log(level, "camera %s: %s", state, reason or detail)
+
+
+def _cause(away: SourceAwayError, reader: Reader) -> Cause:
+    if reader.source is None:
+        return "absent"
+    return "silent" if isinstance(away, SourceSilentError) else "ended"
 
 
 def _loss(cause: Cause, reason: str) -> Loss:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.capture.sources import SourceAwayError, TimedImage
+from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
 from edge_daemon.capture.v4l2 import (
     MJPG,
     READABLE,
@@ -84,7 +84,7 @@ class V4l2Device:
                 continue
             if ok and picture is not None and picture.size:
                 return TimedImage(as_bgr(np.asarray(picture)))
-        raise SourceAwayError(
+        raise SourceSilentError(
             f"{self.name} sends only empty or damaged buffers: try another camera.pixel_format"
         )
 

@@ -8,7 +8,7 @@ from typing import Final
 from edge_daemon.capture.address import CameraAddress
 from edge_daemon.capture.http import HttpAnswer, HttpClient
 from edge_daemon.capture.jpeg_splitter import JpegSplitter
-from edge_daemon.capture.sources import SourceAwayError, TimedImage
+from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
 from edge_daemon.core.picture import PictureRefused, decode_picture
 from edge_daemon.core.picture_header import JPEG
 from edge_daemon.core.types import ImageBgr
@@ -94,7 +94,7 @@ class HttpCamera:
             else:
                 self._request(self._interval_s)
                 deadline_s = time.monotonic() + self._timeout_s
-        raise SourceAwayError(f"{self.name} sends no picture that can be decoded{refusal}")
+        raise SourceSilentError(f"{self.name} sends no picture that can be decoded{refusal}")
 
     def close(self) -> None:
         self._answer.close()
@@ -117,4 +117,4 @@ def _receive(answer: HttpAnswer, name: str, timeout_s: float) -> bytes:
     try:
         return answer.receive(timeout_s)
     except TimeoutError as error:
-        raise SourceAwayError(f"{name} sent nothing for {timeout_s:g} s") from error
+        raise SourceSilentError(f"{name} was silent for {timeout_s:g} s") from error

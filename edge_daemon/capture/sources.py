@@ -33,6 +33,10 @@ class SourceAwayError(OSError):
     """A source that does not answer now, and may later."""
 
 
+class SourceSilentError(SourceAwayError):
+    """A source that is open and sends nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimedImage:
     """A picture of a source; `time_s` is its time by the source's own clock, None without one."""

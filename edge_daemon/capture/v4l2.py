@@ -5,6 +5,7 @@ The structures are those of linux/videodev2.h.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -126,14 +127,12 @@ def set_controls(node: Path, values: Mapping[str, object]) -> None:
                 raise OSError(f"camera.controls names {name!r}, but the camera has {names}")
             if not isinstance(value, int):
                 raise OSError(f"camera.controls.{name} is {value!r}, but must be a whole number")
-            try:
-                fcntl.ioctl(handle, _SET_CONTROL, bytearray(_VALUE.pack(control.id, value)))
-            except (OSError, struct.error) as error:
+            reason = _set_control(handle, control, value)
+            if reason:
                 raise OSError(
-                    f"camera.controls.{name} cannot be set to {value}: "
-                    f"{getattr(error, 'strerror', None) or error} "
+                    f"camera.controls.{name} cannot be set to {value}: {reason} "
                     f"(its range is {control.minimum} to {control.maximum})"
-                ) from error
+                )
 
 
 def control_name(title: str) -> str:
@@ -192,6 +191,18 @@ def _controls(handle: int) -> Iterator[DeviceControl]:
         last, kind, title, minimum, maximum, _, default, flags = _QUERY.unpack(answer)
         if kind in _SETTABLE_TYPES and not flags & _DISABLED:
             yield DeviceControl(control_name(_text(title)), last, minimum, maximum, default)
+
+
+def _set_control(handle: int, control: DeviceControl, value: int) -> str:
+    """Set a control; return why that failed, or ""."""
+    # Most drivers would take the nearest value without a word. A bit mask has no range.
+    if control.minimum <= control.maximum and not control.minimum <= value <= control.maximum:
+        return os.strerror(errno.ERANGE)
+    try:
+        fcntl.ioctl(handle, _SET_CONTROL, bytearray(_VALUE.pack(control.id, value)))
+    except (OSError, struct.error) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def _text(raw: bytes) -> str:

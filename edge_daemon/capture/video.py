@@ -24,7 +24,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream as AvVideoStream
 
 from edge_daemon.capture.address import CameraAddress
-from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
+from edge_daemon.capture.sources import (
+    SourceAwayError,
+    SourceError,
+    SourceSilentError,
+    TimedImage,
+)
 from edge_daemon.core.types import ImageBgr
 
 _USUAL_FPS: Final = 25.0  # of a file that does not say
@@ -228,12 +233,15 @@ class NetworkVideo:
         deadline_s = time.monotonic() + self._timeout_s
         while not self._frames:
             if time.monotonic() > deadline_s:
-                raise SourceAwayError(f"{self.name} sends no picture that can be decoded")
+                raise SourceSilentError(f"{self.name} sends no picture that can be decoded")
             self._asked_s = time.monotonic()
             try:
                 packet = next(self._packets, None)
             except (av.FFmpegError, OSError) as error:
-                raise SourceAwayError(f"{self.name} broke off: {self._reason(error)}") from error
+                if self._is_late():
+                    sentence = f"was silent for {self._timeout_s:g} s"
+                    raise SourceSilentError(f"{self.name} {sentence}") from error
+                raise SourceAwayError(f"{self.name} broke off: {_reason(error)}") from error
             if packet is None:
                 return None
             self._decode(packet)
@@ -255,9 +263,12 @@ class NetworkVideo:
         except av.FFmpegError:
             return
 
+    def _is_late(self) -> bool:
+        """Whether our own time limit has ended what FFmpeg did; its error may be any."""
+        return time.monotonic() - self._asked_s >= self._timeout_s
+
     def _reason(self, error: Exception) -> str:
-        """Return why; after our own time limit FFmpeg reports this or that."""
-        if time.monotonic() - self._asked_s >= self._timeout_s:
+        if self._is_late():
             return f"no answer within {self._timeout_s:g} s"
         return _reason(error)
 

@@ -116,6 +116,29 @@ def test_yuyv(guest: Guest) -> None:
     assert np.ptp(bars, axis=0).min() > 100, "color bars, in all three colors"
 
 
+def test_16_bit_gray_is_stretched(guest: Guest) -> None:
+    configure(guest, pixel_format="Y16")
+    line = f"camera ok: {CAMERA}, 640x480 Y16 at 5 fps"
+    guest.until(lambda: logged(guest, line), "it delivers")
+    processes(guest)
+    assert np.ptp(snapshot(guest).mean(axis=0)) > 100, "bars from black to white"
+
+
+def test_controls_are_set(guest: Guest) -> None:
+    before = len(guest.journal())
+    configure(guest, pixel_format="YUYV", controls='{"brightness":200,"contrast":60}')
+    guest.until(lambda: logged(guest, "camera ok", before), "it delivers")
+    values = guest.run("v4l2-ctl", f"--device={CAMERA}", "--get-ctrl=brightness,contrast")
+    assert values.split() == ["brightness:", "200", "contrast:", "60"]
+    before = len(guest.journal())
+    configure(guest, controls='{"brightness":999}')
+    sentence = "camera.controls.brightness cannot be set to 999"
+    guest.until(lambda: logged(guest, sentence, before), "the log says what is wrong")
+    assert lost(guest)
+    configure(guest, controls='{"brightness":128}')
+    guest.until(guest.serving, "it delivers")
+
+
 def test_unplugged_and_plugged_in_again(guest: Guest) -> None:
     pid, before = guest.show("MainPID"), len(guest.events("camera_lost"))
     for count in (1, 2):
@@ -187,13 +210,26 @@ def test_a_camera_that_falls_silent_comes_back(guest: Guest) -> None:
     guest.until(guest.serving, "the camera is back")
 
 
-def start_writer(guest: Guest) -> None:
+def test_a_format_that_cannot_be_decoded_is_named(guest: Guest) -> None:
+    """As the raw data of a Pi's camera."""
+    guest.run("systemctl", "stop", UNIT, WRITER)
+    start_writer(guest, "RGGB")
+    before = len(guest.journal())
+    guest.run("systemctl", "start", UNIT)
+    sentence = f"{LOOPBACK} delivers only RGGB, which cannot be decoded"
+    guest.until(lambda: logged(guest, sentence, before), "the log names the format")
+    assert "camera.source: picamera" in guest.journal()[before:]
+    guest.run("systemctl", "stop", WRITER)
+
+
+def start_writer(guest: Guest, pixel_format: str = "MJPG") -> None:
     code = "/opt/mien/current"
     place = [f"--working-directory={code}", f"--setenv=PYTHONPATH={code}"]
     program = [f"{code}/venv/bin/python", "/root/loopback_writer.py", LOOPBACK, "640", "480"]
+    program.append(pixel_format)
     guest.run("systemd-run", f"--unit={WRITER}", *place, *program)
     formats = ["v4l2-ctl", f"--device={LOOPBACK}", "--list-formats"]
-    guest.until(lambda: "MJPG" in guest.attempt(*formats).stdout, "it shows pictures")
+    guest.until(lambda: pixel_format in guest.attempt(*formats).stdout, "it shows pictures")
 
 
 def test_it_never_failed_meanwhile(guest: Guest) -> None:

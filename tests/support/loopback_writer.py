@@ -1,6 +1,7 @@
-"""`python loopback_writer.py NODE WIDTH HEIGHT`: the demo as MJPG on a v4l2loopback device.
+"""`python loopback_writer.py NODE WIDTH HEIGHT [FORMAT]`: the demo on a v4l2loopback device.
 
-It runs in the guest, in the service's environment.
+It is written as MJPG, every third buffer empty or broken, as some cameras do. In another FORMAT,
+black is written. It runs in the guest, in the service's environment.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ def main() -> None:
     node, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     demo = Demo(width, height)
     pictures = [cv2.imencode(".jpg", demo.render(n / 5))[1].tobytes() for n in range(PICTURES)]
+    pictures[::3] = [b"\0", pictures[0][:500], b"\xff\xd8\xff", b"\0", pictures[0][:5000]]
+    code = sys.argv[4] if len(sys.argv) > 4 else "MJPG"
+    if code != "MJPG":
+        pictures = [bytes(width * height)]
     device = os.open(node, os.O_RDWR)
-    wanted = FORMAT.pack(OUTPUT, width, height, b"MJPG", NO_FIELD, 0, width * height * 2)
+    wanted = FORMAT.pack(OUTPUT, width, height, code.encode(), NO_FIELD, 0, width * height * 2)
     fcntl.ioctl(device, S_FMT, wanted)
-    for jpeg in itertools.cycle(pictures):
-        os.write(device, jpeg)
+    for picture in itertools.cycle(pictures):
+        os.write(device, picture)
         time.sleep(INTERVAL_S)
 
 
