@@ -10,7 +10,7 @@ from typing import NamedTuple
 # "  host: 127.0.0.1   # 0.0.0.0 for the network", or only a section's name.
 LINE = re.compile(
     r"(?P<indent> *)(?P<name>\w+):(?P<gap> *)"
-    r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|.*?)(?P<comment> +#.*| *)"""
+    r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|(?!#).*?)(?P<comment> +#.*| *)"""
 )
 RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 PLAIN = re.compile(r"[\w./][\w./ -]*")  # text that YAML reads as it is

@@ -32,6 +32,14 @@ def test_the_samples_keys_are_the_configurations() -> None:
     assert [setting.key for setting in settings(SAMPLE)] == [key.name for key in keys()]
 
 
+def test_a_section_with_a_comment_is_no_setting() -> None:
+    text = 'web:      # the page\n  port: 80   # not 8080\n  token: "a # b"\n'
+    assert [(each.key, each.value) for each in settings(text)] == [
+        ("web.port", "80"),
+        ("web.token", '"a # b"'),
+    ]
+
+
 def test_values_are_put_in_and_comments_stay() -> None:
     text = with_values(SAMPLE, {"events.path": "/var/log/e.jsonl", "web.port": "9000"})
     config = parse_config(text, "config.yaml")
