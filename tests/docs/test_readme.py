@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -48,14 +49,27 @@ def test_its_accuracy_is_the_model_cards() -> None:
     assert f"The shipped model {figures}" in " ".join(README.split()), "copy it from the card"
 
 
-def test_the_model_card_is_the_shipped_files() -> None:
-    """Else `make evaluate` is due."""
-    content = (ROOT / "models" / "expression.tflite").read_bytes()
-    report = json.loads((ROOT / "models" / "expression.report.json").read_text())
+@pytest.mark.parametrize("name", ["expression", "expression-fer2013"])
+def test_the_model_card_is_the_shipped_files(name: str) -> None:
+    """Otherwise run `make evaluate`."""
+    models = ROOT / "models"
+    content, card = (models / f"{name}.tflite").read_bytes(), (models / f"{name}.md").read_text()
+    report = json.loads((models / f"{name}.report.json").read_text())
     figures = report["variants"]["int8"]["trials"]["test images"]
-    assert hashlib.sha256(content).hexdigest() in CARD
-    assert f"{len(content):,} bytes" in CARD
-    assert f"| {report['samples']:,} | {100 * figures['accuracy']:.2f} % |" in CARD
+    assert hashlib.sha256(content).hexdigest() in card
+    assert f"{len(content):,} bytes" in card
+    assert f"| {report['samples']:,} | {100 * figures['accuracy']:.2f} % |" in card
+    assert len(content) <= 1_000_000
+
+
+def test_the_shipped_models_learned_what_their_cards_say() -> None:
+    for name, learned in (("expression", "FER+"), ("expression-fer2013", "FER2013")):
+        with zipfile.ZipFile(ROOT / "models" / f"{name}.tflite") as archive:
+            spec = json.loads(archive.read("spec.json"))
+        assert spec["dataset"]["annotations"] == learned
+        assert (
+            f"| dataset: annotations | {learned} |" in (ROOT / "models" / f"{name}.md").read_text()
+        )
 
 
 @pytest.mark.parametrize(
