@@ -19,6 +19,7 @@ from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
+from edge_daemon.events.events import TYPES
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query
 from edge_daemon.events.tail import EventFollower
@@ -184,6 +185,7 @@ class ApiViews:
     def _live_events(self, last_id: str, since: str) -> Response:
         if self._readers >= self._viewers.limit:
             return sentence(503, "All places for readers are taken; try later.", Retry_After="5")
+        with_views = parameters.choice("live", ("0", "1")) == "1"
         self._readers += 1
         stream = ServerSentEvents(
             feed=self._feed,
@@ -192,7 +194,7 @@ class ApiViews:
                 history=self._history,
                 last_id=last_id or since or self._feed.last_id,
             ),
-            views=self._views if request.args.get("live") == "1" else None,
+            views=self._views if with_views else None,
             faces=self._report.faces,
             state=self._state,
             loop=self._loop,
@@ -215,7 +217,7 @@ def _query() -> tuple[Query, bool]:
     query = Query(
         since=parameters.time("since"),
         until=parameters.time("until"),
-        types=parameters.names("type"),
+        types=parameters.names("type", TYPES),
         labels=parameters.names("label"),
         after="" if newest_first else after,
         before=after if newest_first else "",

@@ -62,10 +62,18 @@ def choice(name: str, values: Collection[str]) -> str:
     return given
 
 
-def names(name: str) -> frozenset[str]:
-    """Return the values of a parameter that may be repeated, or hold several with commas."""
+def names(name: str, known: Collection[str] | None = None) -> frozenset[str]:
+    """Return the values of a parameter that may be repeated, or hold several with commas.
+
+    Raises BadQuery for a value that is not among `known`, if that is given.
+    """
     values = ",".join(request.args.getlist(name)).split(",")
-    return frozenset(value for value in values if value)
+    found = frozenset(value for value in values if value)
+    for value in sorted(found - frozenset(known or found)):
+        close = difflib.get_close_matches(value, known or (), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known or ())}."
+        raise BadQuery(f"?{name}={value[:40]} is unknown; {hint}")
+    return found
 
 
 def event_id(name: str) -> str:

@@ -12,7 +12,7 @@ from edge_daemon.core.slots import Closed
 from edge_daemon.web.access import Access
 from edge_daemon.web.answers import sentence
 from edge_daemon.web.encoder import EncodedPicture, PictureEncoder, PictureOptions
-from edge_daemon.web.parameters import number
+from edge_daemon.web.parameters import choice, number
 from edge_daemon.web.server.handler import CLIENT
 from edge_daemon.web.stream import CONTENT_TYPE, StreamRefused, Viewers, timestamps
 
@@ -29,7 +29,7 @@ class PictureViews:
 
     def page(self) -> Response | str:
         """The page; with mjpg-streamer's `?action=` the stream or a still."""
-        action = request.args.get("action")
+        action = choice("action", ("page", "stream", "snapshot"))
         if action == "stream":
             return self.stream()
         if action == "snapshot":

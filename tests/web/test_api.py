@@ -169,6 +169,8 @@ def test_a_failure_is_told_as_json_too(site: Site) -> None:
         ("/events?x=1", "known here: ?after=, ?label=, ?last_event_id=, ?limit=, ?live=, "),
         ("/state?x", "?x= is not a parameter of /state; known here: none."),
         ("/?acton=stream", "did you mean ?action=?"),
+        ("/events?type=face_strat", "?type=face_strat is unknown; did you mean face_start?"),
+        ("/?action=take", "?action= should be page or stream or snapshot."),
         ("/events.csv?live=1", "?live= is not a parameter of /events.csv; "),
     ],
 )  # fmt: skip

@@ -72,6 +72,8 @@ def test_pages_follow_one_another_without_gap_or_repeat(full: Site) -> None:
     "query",
     [
         "since=yesterday",
+        "type=none",
+        "type=face_end,face_emd",
         "until=1",
         "limit=0",
         "limit=x",

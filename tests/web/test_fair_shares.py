@@ -27,7 +27,7 @@ def write_long_log(folder: Path) -> None:
     (folder / "events.jsonl.1").write_text(line * 200_000)
 
 
-SEARCH = b"GET /events?type=none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+SEARCH = b"GET /events?label=none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 def test_queries_do_not_hold_up_the_picture(tmp_path: Path) -> None:
