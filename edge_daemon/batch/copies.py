@@ -14,16 +14,16 @@ from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.pipeline.privacy import ViewDelay
 
-if TYPE_CHECKING:  # imported only where a video is written: pictures need no PyAV
+if TYPE_CHECKING:  # at run time, PyAV is imported only to write a video
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
 JPEG_QUALITY: Final = 95
 JPEG_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-TICKS_PER_S: Final = 90_000  # of a copy's clock, as usual in MPEG
-ENCODER: Final = {"preset": "veryfast", "crf": "20"}  # x264's scale: 18 is nearly without loss
-FRONT_INDEX: Final = {"movflags": "+faststart"}  # a browser may begin before it has the whole file
-BT601: Final = 6  # the colors that the conversion from BGR gives
+TICKS_PER_S: Final = 90_000  # the clock of a copy, the usual one in MPEG
+ENCODER: Final = {"preset": "veryfast", "crf": "20"}  # 18 would be visually lossless
+FRONT_INDEX: Final = {"movflags": "+faststart"}  # playback can start during the download
+BT601: Final = 6  # the color space that swscale converts BGR to
 
 
 def write_picture(path: Path, bgr: ImageBgr) -> None:
@@ -41,10 +41,11 @@ def write_picture(path: Path, bgr: ImageBgr) -> None:
 
 
 class VideoCopy:
-    """An MP4 of H.264 without sound, each frame drawn as in the stream and shown at its own time.
+    """Writes a silent H.264 video in MP4; every frame is annotated and keeps its time.
 
-    H.264 with the usual chroma has even sides only: an odd frame gets its last row or column twice,
-    so that none is lost. Later frames of another size are scaled to that of the first.
+    Browsers play H.264 with subsampled colors, whose width and height must be even. The last row or
+    column of a frame with odd sides is therefore repeated. Frames that differ in size from the
+    first one are scaled to its size.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -61,7 +62,7 @@ class VideoCopy:
             self._write(shown)
 
     def close(self) -> None:
-        """Write what is held back, and end the file."""
+        """Write the delayed frames and finish the file."""
         for shown in self._delay.flush():
             self._write(shown)
         if self._container is not None and self._stream is not None:

@@ -1,7 +1,7 @@
 """Finds the pictures and videos that the user named, and tells them apart by content.
 
-A file's name decides only where its content does not: a raw MJPEG video begins as a JPEG does, and
-a damaged file is worth a message if its name says picture or video.
+The file name decides in two cases only: a raw MJPEG video begins like a JPEG, and a damaged file is
+reported if its name says that it is a picture or a video.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ VIDEO_SIGNATURES: Final = (
     b"nut/multimedia container",
 )
 
-# What systems leave in folders: no file that a user has put there.
+# Names that operating systems create in folders.
 SYSTEM_NAMES: Final = frozenset({".ds_store", "__macosx", "thumbs.db", "desktop.ini"})
 
-# How a copy is encoded: by the picture's format, and with its own suffix if that is usual for it.
+# The suffixes of copies by the picture's format. A picture keeps a suffix that is listed here,
+# otherwise its copy has the first one. Formats that are not listed are copied as JPEG.
 COPY_SUFFIXES: Final = {
     JPEG: (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
@@ -90,7 +91,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that was skipped, or the rest of one; `reason` is a clause that names it."""
+    """A file that was skipped; `reason` names it and says why.
+
+    If `is_partly_read`, only the rest of the file was skipped.
+    """
 
     reason: str
     is_partly_read: bool = False
@@ -98,7 +102,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Search:
-    """What was found: the files to read, those that cannot be read, and counts of all others."""
+    """The files to read, those that cannot be read, and counts of all other files by kind."""
 
     jobs: list[Job] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -106,14 +110,14 @@ class Search:
 
 
 class _Copies:
-    """Gives every annotated copy a place of its own in the folder `out`."""
+    """Assigns a unique path in the folder `out` to every annotated copy."""
 
     def __init__(self, out: Path | None) -> None:
         self.out = None if out is None else out.resolve()
         self._taken: set[Path] = set()
 
     def place(self, relative: Path, kind: Kind, head: bytes) -> Path | None:
-        """Return where the copy goes, numbered if another has that name; None without `out`."""
+        """Return the path of a copy, numbered if the name is taken; None without `out`."""
         if self.out is None:
             return None
         name = _copy_name(relative, kind, picture_format(head))
@@ -126,10 +130,10 @@ class _Copies:
 
 
 def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
-    """Find the files that `paths` name; of folders, all pictures and videos below them, sorted.
+    """Find the files named in `paths`, and all pictures and videos in the folders named there.
 
-    Hidden files and folders inside a folder are not read, nor are copies in `out`. Raises
-    ClassifyError if a copy would overwrite a file that is to be read.
+    Files of a folder are sorted by path. Hidden files and folders are not read, nor is `out`.
+    Raises ClassifyError if a copy would overwrite a file that is to be read.
     """
     search = Search()
     copies = _Copies(out)
@@ -149,7 +153,7 @@ def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
 
 
 def kind_of(head: bytes, suffix: str) -> Kind | None:
-    """Tell a picture from a video by the first HEAD_BYTES of a file; None for anything else."""
+    """Return the kind of a file, given its first HEAD_BYTES and its suffix; None if unknown."""
     suffix = suffix.lower()
     found = picture_format(head)
     if found == JPEG and suffix in MJPEG_SUFFIXES:
@@ -183,9 +187,9 @@ def _is_video(head: bytes, suffix: str) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Three packets of 188 bytes begin with 0x47; in M2TS files four bytes come before each.
+    """Check for 0x47 at the start of three packets of 188 bytes, in M2TS files of 192.
 
-    0x47 is a letter too: text has no zeros.
+    0x47 is the letter G, so text is excluded by requiring a zero byte.
     """
     return b"\0" in head and any(
         len(head) > start + 2 * step and all(head[start + n * step] == 0x47 for n in range(3))
@@ -228,7 +232,7 @@ def _add_folder(search: Search, folder: Path, copies: _Copies) -> None:
 
 
 def _walk(search: Search, folder: Path, out: Path | None) -> Iterator[Path]:
-    """Yield the files below `folder` in order of their paths; count what is passed over."""
+    """Yield the files in `folder` and its subfolders sorted by path; count the ignored ones."""
 
     def locked(error: OSError) -> None:
         search.unreadable.append(Unreadable(f"the folder {error.filename}: {_reason(error)}"))
@@ -247,7 +251,7 @@ def _walk(search: Search, folder: Path, out: Path | None) -> Iterator[Path]:
 
 
 def _is_visible(search: Search, name: str, hidden: str) -> bool:
-    """Whether to read what is called so; a system's own files are not even counted."""
+    """Return whether `name` is not hidden; files that systems create are not counted either."""
     if name.lower() in SYSTEM_NAMES or name.startswith("._"):
         return False
     if name.startswith("."):
@@ -257,7 +261,7 @@ def _is_visible(search: Search, name: str, hidden: str) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """Read the first bytes of a file. Raises OSError, also for what is not a file."""
+    """Read the first HEAD_BYTES. Raises OSError, also for devices and pipes."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "this is a device or a pipe, not a file")
     with path.open("rb") as file:
@@ -270,7 +274,7 @@ def _reason(error: OSError) -> str:
 
 
 def _copy_name(relative: Path, kind: Kind, picture: str | None) -> Path:
-    """Return the copy's name, with a suffix that says how it is encoded."""
+    """Return the name of the copy, with the suffix of the format in which it is encoded."""
     if kind == "video":
         return relative.with_name(f"{relative.stem}.mp4")
     usual = COPY_SUFFIXES.get(picture or "", COPY_SUFFIXES[JPEG])

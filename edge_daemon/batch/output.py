@@ -1,4 +1,4 @@
-"""Prints records as JSON Lines or CSV, and what else the user wants to know on stderr."""
+"""Prints records as JSON Lines or CSV, and messages, progress and a summary on stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Output:
     """
 
     def __init__(self, kind: str, labels: Sequence[str], *, jobs: Sequence[Job]) -> None:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are written as they are
+        if isinstance(sys.stdout, io.TextIOWrapper):  # file names are written unchanged
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
         self._write = _writer(kind, sys.stdout, labels)
         self._shares_terminal = sys.stdout.isatty()
@@ -49,7 +49,7 @@ class Output:
         )
 
     def put(self, result: Result) -> None:
-        """Print a record, or name what was skipped."""
+        """Print a record, or a message about a skipped file."""
         if isinstance(result, Unreadable):
             self.skipped += 1
             what = "the rest is skipped" if result.is_partly_read else "skipped"
@@ -64,7 +64,7 @@ class Output:
         self._bar.update()
 
     def close(self, ignored: Counter[str]) -> None:
-        """Name what was found and not read, and sum up."""
+        """Print the numbers of ignored files and the summary."""
         self._bar.close()
         if sentence := ignored_sentence(ignored):
             self._before_stderr()
@@ -84,12 +84,12 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """Escape what a file name must not do to a terminal or to the lines of a log."""
+    """Escape control characters, with which a file name could write to the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def ignored_sentence(ignored: Counter[str]) -> str:
-    """Return one clause that counts what was not read, by kind; "" if there is nothing."""
+    """Return a sentence with the number of ignored files of each kind; "" if there are none."""
     counts = [(kind, count) for kind, count in sorted(ignored.items()) if count]
     if not counts:
         return ""
@@ -130,7 +130,7 @@ def csv_header(labels: Sequence[str]) -> list[str]:
 
 
 def csv_rows(record: Record, labels: Sequence[str]) -> list[list[object]]:
-    """Return a row for each face; without faces, one whose face cells are empty."""
+    """Return one row per face, or one row with empty cells if there is no face."""
     place = [record.file, record.frame, record.time_s, *record.size]
     rows = []
     for face in record.faces:
@@ -142,7 +142,7 @@ def csv_rows(record: Record, labels: Sequence[str]) -> list[list[object]]:
 
 
 def _pictures(job: Job) -> int:
-    """Return how many pictures the file holds, for the bar: a guess where it is a video."""
+    """Return the number of pictures in the file, for a video the number its header promises."""
     if job.kind == "picture":
         return 1
     from edge_daemon.capture.video import frame_count  # noqa: PLC0415 (pictures need no PyAV)

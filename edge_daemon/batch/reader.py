@@ -1,4 +1,4 @@
-"""Reads one picture or video and gives a record of the faces in each picture.
+"""Reads pictures and videos and returns a record of the faces in each picture.
 
 A video goes through the daemon's own pipeline frame by frame, so that its faces keep their ids and
 its labels are as steady as a camera's. In a still picture each face has its highest-scoring label.
@@ -71,9 +71,9 @@ class FileReader:
         self.close = close
 
     def read(self, job: Job) -> Iterator[Result]:
-        """Yield the file's records, and at the end what went wrong, if anything did.
+        """Yield the records of a file, then an Unreadable if it could not be read to its end.
 
-        No file raises: whatever is wrong with one must not end the batch.
+        Raises nothing, so that no file ends the batch.
         """
         count = 0
         try:
@@ -88,7 +88,7 @@ class FileReader:
             yield Unreadable(f"{error.filename or job.name}: {error.strerror or error}")
         except MemoryError:
             yield Unreadable(f"{job.name}: it needs more memory than is free")
-        except Exception as error:  # of any library that takes part
+        except Exception as error:  # decoders and runtimes raise anything on damaged files
             first_line = str(error).strip().partition("\n")[0]
             yield Unreadable(f"{job.name}: {type(error).__name__}: {first_line}")
 
@@ -154,7 +154,7 @@ def _completed(
                 black = np.broadcast_to(np.uint8(0), image.bgr.shape)
                 view = replace(view, frame=replace(view.frame, bgr=black))
             yield from hindsight.put(view)
-    except Exception:  # what was processed before is shown all the same
+    except Exception:  # the frames before the damage are still reported
         yield from hindsight.flush()
         raise
     yield from hindsight.flush()

@@ -1,4 +1,4 @@
-"""Reads files in several processes and gives the results in the order of the files."""
+"""Reads files in several processes and returns the results in the order of the files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class WorkerProcess:
 
     def __init__(self, settings: str) -> None:
         self._settings = settings
-        self._starting = threading.Lock()  # for a process that is half started cannot be ended
+        self._starting = threading.Lock()  # a process cannot be terminated before it has started
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._stopped = False
 
     def read(self, job: Job) -> list[Result]:
-        """Return the results of one file; whatever ends the process ends that file only."""
+        """Return the results of one file; if the process ends early, only this file is lost."""
         with self._starting:
             if self._stopped:
                 return []
@@ -57,20 +57,20 @@ class WorkerProcess:
         return results
 
     def stop(self) -> None:
-        """End the process at once, and start none again."""
+        """End the process immediately and start no other."""
         with self._starting:
             self._stopped = True
             if self._process is not None:
                 self._process.terminate()
 
     def _start(self) -> None:
-        spawn = multiprocessing.get_context("spawn")  # an interpreter's threads survive no fork
+        spawn = multiprocessing.get_context("spawn")  # the runtime's threads do not survive a fork
         self._connection, theirs = spawn.Pipe()
         self._process = spawn.Process(
             target=_serve, args=(self._settings, theirs), name="mien-classify", daemon=True
         )
         self._process.start()
-        theirs.close()  # the worker's alone, so that its end is noticed here
+        theirs.close()  # only the worker holds it, so that recv() fails when it ends
 
     def _lost(self, job: Job, process: SpawnProcess) -> Unreadable:
         process.join()
@@ -132,7 +132,7 @@ def in_order(
 
 
 def _end_with_parent() -> None:
-    """End this process with its parent, in the middle of a file too."""
+    """End this process when its parent ends, even in the middle of a file."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -142,7 +142,7 @@ def _end_with_parent() -> None:
 def _serve(settings: str, connection: Connection) -> None:
     """Read files until the other side closes the connection: the body of a worker process."""
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal sends it here too: no traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in a terminal reaches this process too
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)  # there is a process for every core
     with closing(build_reader(Config.model_validate_json(settings))) as reader:

@@ -1,8 +1,8 @@
-"""Decodes pictures that anybody may have made: the one guard before every picture decoder.
+"""Decodes untrusted pictures; every picture that the daemon decodes goes through here.
 
-Format, size and cost come from the header. What is too large is refused before it is decoded, and
-whatever the decoder does with a damaged picture ends that picture only. The second wall is
-`OPENCV_IO_MAX_IMAGE_PIXELS`, which every command sets before OpenCV is loaded.
+Format, size and cost are read from the header, and pictures that are too large are refused before
+they are decoded. Every failure of a decoder is turned into PictureRefused. In addition, OpenCV
+itself enforces `OPENCV_IO_MAX_IMAGE_PIXELS`, which every command sets before OpenCV is loaded.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS: Final = 40_000_000  # of an upload; decoding then takes 230 MB at most
-MAX_FRAME_PIXELS: Final = 16_000_000  # of a frame, of which the daemon holds several
 MAX_SCANS: Final = 32  # of a JPEG: each is a pass over all pixels
-MAX_SCANNED: Final = 10  # times the limit of pixels, for all scans together
-MAX_COEFFICIENT_BYTES: Final = 5  # for each pixel of the limit
-LONGEST_SIDE_PX: Final = 32_766  # OpenCV's warps count pixels in 16 bits
+MAX_SCANNED: Final = 10  # pixels of all scans together, in multiples of the pixel limit
+MAX_COEFFICIENT_BYTES: Final = 5  # per pixel of the pixel limit
+LONGEST_SIDE_PX: Final = 32_766  # OpenCV's warps use 16-bit coordinates
 
 _BY_OPENCV: Final = frozenset({JPEG, "PNG", "WebP", "BMP", TIFF, "PNM"})
-_BY_PILLOW: Final = {  # its name for each; TIFF where OpenCV cannot: with floats, Zstandard…
+_BY_PILLOW: Final = {  # with Pillow's names; TIFF only if OpenCV fails, as with floats
     "GIF": "GIF",
     AVIF: "AVIF",
     "JPEG 2000": "JPEG2000",
@@ -63,7 +62,7 @@ class RefusalKind(Enum):
 
 
 class PictureRefused(ValueError):
-    """A picture that is not decoded; the text is a clause that begins with "the picture" or so."""
+    """A picture cannot be decoded; the message is a clause such as "the picture is damaged"."""
 
     def __init__(self, kind: RefusalKind, sentence: str) -> None:
         super().__init__(sentence)
@@ -84,7 +83,7 @@ class DecodedPicture:
 
     @property
     def scale(self) -> float:
-        """How many of the file's pixels one pixel of `bgr` stands for."""
+        """The side of one pixel of `bgr` in pixels of the file."""
         height, width = self.bgr.shape[:2]
         scale: float = max(self.size) / max(height, width)
         return scale
@@ -150,12 +149,12 @@ def _decoded_by_opencv(
 def _decoded_by_pillow(
     content: bytes, kind: str, max_pixels: int, reduced_pixels: int
 ) -> DecodedPicture:
-    """Pillow reads what not every build of OpenCV can; imported where such a picture comes."""
+    """Decode formats that not every build of OpenCV reads; Pillow is imported only for these."""
     from PIL import Image, ImageOps  # noqa: PLC0415
 
     if kind == HEIC:
         _register_heif()
-    Image.MAX_IMAGE_PIXELS = None  # our limit counts
+    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is checked instead
     try:
         with Image.open(io.BytesIO(content), formats=[_BY_PILLOW[kind]]) as image:
             header = PictureHeader(*image.size)
@@ -163,7 +162,7 @@ def _decoded_by_pillow(
             bgr = _bgr(ImageOps.exif_transpose(image))
     except (PictureRefused, MemoryError):
         raise
-    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
+    except Exception as error:  # plugins raise almost anything on damaged files
         raise PictureRefused(
             RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded"
         ) from error
@@ -194,7 +193,7 @@ def _bgr(image: Image) -> ImageBgr:
 
 
 def _check_cost(header: PictureHeader, max_pixels: int) -> None:
-    """Raises PictureRefused where decoding would take too much memory or time."""
+    """Raise PictureRefused if decoding would take too much memory or time."""
     width, height = header.width, header.height
     if min(width, height) < 1:
         raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged: it has no pixels")
@@ -232,7 +231,7 @@ def _reduction(header: PictureHeader, reduced_pixels: int) -> int:
 def _picture(
     bgr: ImageBgr, header: PictureHeader, kind: str, factor: int, still_to_reduce: int
 ) -> DecodedPicture:
-    """Reduce `bgr` by what the decoder did not, and turn the header's size as EXIF did `bgr`."""
+    """Finish the reduction of `bgr`, and swap the header's sides if EXIF rotated the picture."""
     height, width = bgr.shape[:2]
     size = (header.width, header.height)
     expected = tuple(-(-side * still_to_reduce // factor) for side in size)

@@ -1,7 +1,7 @@
-"""Formats and sizes of pictures, read from their first bytes before anything is decoded.
+"""Reads the format and size of a picture from its header, before anything is decoded.
 
-The size found here is the one the decoder will use: a file of a few kilobytes may claim gigabytes
-of pixels, and a header that is parsed differently from the decoder hides that.
+The parsers find the same size as the decoders. Otherwise a file of a few kilobytes could hide that
+it decodes to gigabytes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ AVIF: Final = "AVIF"
 # stuffed zeros (FF00), and the markers without a length, TEM (FF01) and RSTn (FFD0 to FFD7).
 _JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # but DHT, JPG and DAC
+_FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # without DHT, JPG, DAC
 _ONE_SCAN_FRAMES: Final = frozenset({0xC0, 0xC1})  # baseline and extended: may need one scan only
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _STILL_BRANDS: Final = frozenset({b"mif1", b"msf1"})  # the other brands name the codec
 
-_TIFF_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}  # types of values that are one number
+_TIFF_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}  # value types of one number each
 _TIFF_SUBFILE_TYPE, _TIFF_WIDTH, _TIFF_HEIGHT = 254, 256, 257
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
 
@@ -39,7 +39,7 @@ class BadHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """What a picture's header claims, before EXIF rotation.
+    """The size and cost of a picture as its header states them, before EXIF rotation.
 
     A JPEG is decoded in `scans` passes over all pixels; more than one needs a buffer of
     `coefficient_bytes`. A TIFF may be stored in tiles of `tile_pixels`. `is_reduced` marks the
@@ -98,7 +98,7 @@ def read_header(content: bytes) -> PictureHeader:
 
 
 def _iso_format(content: bytes) -> str | None:
-    """Tell pictures from videos by the brands of ISO/IEC 14496-12's `ftyp` box."""
+    """Return AVIF or HEIC by the brands in the `ftyp` box (ISO/IEC 14496-12); None for videos."""
     length = min(int.from_bytes(content[:4], "big"), 256)
     major = content[8:12]
     brands = {major, *(content[at : at + 4] for at in range(16, length, 4))}
@@ -108,7 +108,11 @@ def _iso_format(content: bytes) -> str | None:
 
 
 def _jpeg(content: bytes) -> PictureHeader:
-    """Walk the markers as libjpeg does (ITU-T T.81, B.1 and B.2), up to EOI where it matters."""
+    """Read the markers in the way libjpeg does (ITU-T T.81, B.1 and B.2).
+
+    Scans are counted up to EOI, because other data may follow it. A JPEG of a single scan is read
+    only up to that scan.
+    """
     at, width, height, scans, coefficient_bytes = 2, 0, 0, 0, 0
     while found := _JPEG_MARKER.search(content, at):
         marker, at = found[1][0], found.end()
@@ -137,7 +141,7 @@ def _jpeg(content: bytes) -> PictureHeader:
 
 
 def _coefficient_bytes(content: bytes, at: int, components: int, pixels: int) -> int:
-    """Two bytes for each sample of each component, which may be subsampled."""
+    """Return the size of libjpeg's buffer: two bytes per sample of all components."""
     samplings = [divmod(content[at + 3 * n + 1], 16) for n in range(components)]
     largest = max((h for h, _ in samplings), default=0) * max((v for _, v in samplings), default=0)
     if not largest:
@@ -155,7 +159,7 @@ def _webp(content: bytes) -> PictureHeader:
     """Read the first chunk (RFC 9649, 2.5 to 2.7)."""
     kind = content[12:16]
     if kind == b"VP8X":
-        struct.unpack_from("10s", content, 20)  # raises where the chunk is cut off
+        struct.unpack_from("10s", content, 20)  # raises struct.error if the chunk is cut off
         width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (24, 27))
     elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", content, 21)
@@ -168,7 +172,7 @@ def _webp(content: bytes) -> PictureHeader:
 
 
 def _bmp(content: bytes) -> PictureHeader:
-    """Read the size, whose height is negative where rows go from top to bottom."""
+    """Read the size; a negative height means that the rows go from top to bottom."""
     if content[14] == 12:
         return PictureHeader(*struct.unpack_from("<HH", content, 18))
     width, height = struct.unpack_from("<ii", content, 18)

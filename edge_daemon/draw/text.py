@@ -1,7 +1,7 @@
 """Measures and writes lines of text.
 
-ASCII is written in OpenCV's own font. Anything else needs Pillow and the font file of this package,
-both of which are loaded when such text comes first.
+ASCII text is written in OpenCV's own font. Other text is written by Pillow with the font file of
+this package; both are loaded when they are first needed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ASCII_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 FONT_FILE: Final = Path(__file__).parent / "font" / "labels.ttf"
-FONT_PX: Final = 32  # of the font file for size 1, where its capitals are as high as OpenCV's
-ELLIPSIS: Final = ("…", "...")  # often the only other letter of an English text
+FONT_PX: Final = 32  # font height for size 1: its capitals are then as high as OpenCV's
+ELLIPSIS: Final = ("…", "...")  # often the only non-ASCII character of an English text
 INK_GAMMA: Final = 0.8  # strokes of one pixel look as bold as OpenCV's
 
 
@@ -34,7 +34,7 @@ def text_size(text: str, size: float) -> tuple[int, int]:
 
 
 def put_text(bgr: ImageBgr, text: str, at: Point, size: float, color: tuple[int, int, int]) -> None:
-    """Write `text` in `color` (blue first) from `at` on, the left end of its baseline."""
+    """Write `text` at `at`, the left end of its baseline, in `color` (blue first)."""
     text = text.replace(*ELLIPSIS)
     x, y = round(at.x), round(at.y)
     if text.isascii():
@@ -49,9 +49,9 @@ def put_text(bgr: ImageBgr, text: str, at: Point, size: float, color: tuple[int,
     part[:] = np.rint(part * (1 - ink) + np.array(color) * ink).astype(np.uint8)
 
 
-@lru_cache(maxsize=256)  # labels, and the same labels with a score of two digits
+@lru_cache(maxsize=256)  # labels alone, and with a score of two digits
 def _mask(text: str, size: float) -> tuple[NDArray[np.float32], int]:
-    """Return how much ink covers each pixel, 0 to 1, and how many rows are above the baseline."""
+    """Return the coverage of each pixel, 0 to 1, and the number of rows above the baseline."""
     from PIL import Image, ImageDraw  # noqa: PLC0415
 
     font = _font(max(round(FONT_PX * size), 1))

@@ -1,4 +1,4 @@
-"""Decodes uploaded pictures; what cannot be used is refused with an HTTP status."""
+"""Decodes uploaded pictures and maps refusals to HTTP statuses."""
 
 from __future__ import annotations
 
