@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_daemon.capture.build import configured_source
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
-from edge_daemon.events.build import check_log, log_file
+from edge_daemon.events.build import check_log, lock_log, log_file
 from edge_daemon.main_loop import MainLoop, catch_signals
 from edge_daemon.memory import settle_heap
 from edge_daemon.mqtt.build import build_connector
@@ -49,13 +49,15 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     the user fixes it.
     """
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
-    log_path = log_file(config)
-    guard = ModelGuard(log_path.with_suffix(".model") if log_path else None)
-    wanted = with_fetched_model(config, guard)
-    config = with_working_model(wanted, guard)
-    daemon = build(config, stop, run_id, guard)
-    settle_heap()
     with ExitStack() as running:
+        for lock in lock_log(config):
+            running.callback(lock.release)
+        log_path = log_file(config)
+        guard = ModelGuard(log_path.with_suffix(".model") if log_path else None)
+        wanted = with_fetched_model(config, guard)
+        config = with_working_model(wanted, guard)
+        daemon = build(config, stop, run_id, guard)
+        settle_heap()
         for part in daemon.parts:
             part.start()
             running.callback(part.stop)

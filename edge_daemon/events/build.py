@@ -16,7 +16,7 @@ from edge_daemon.events.ram import RamLog
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.snapshots import Shot, SnapshotPolicy, SnapshotWriter
 from edge_daemon.events.stream import StreamLog, is_stream
-from edge_daemon.events.writer import EventLog, EventLogError, LogStore
+from edge_daemon.events.writer import TRANSIENT, EventLog, EventLogError, LogStore
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ def log_file(config: Config) -> Path | None:
 def lock_log(config: Config) -> list[FileLock]:
     """Keep another daemon from writing to the same files. Raises EventLogError.
 
-    A folder that cannot be written is no reason to refuse here: opening the log decides that.
+    The locks hold until they are released, or the process ends. A disk that is full or read-only is
+    no reason to refuse: the log waits for it.
     """
     path = log_file(config)
     if path is None:
@@ -87,7 +88,12 @@ def lock_log(config: Config) -> list[FileLock]:
                 f"set {key} to another place."
             ) from None
         except OSError as error:
-            log.info("%s: no lock, so another daemon could write there: %s", name, error.strerror)
+            if error.errno not in TRANSIENT:
+                raise EventLogError(
+                    f"{name}: the event log cannot be written: {error.strerror}; set `{key}` to "
+                    "another place."
+                ) from error
+            log.warning("%s: not locked against other daemons: %s", name, error.strerror)
     return locks
 
 

@@ -18,7 +18,6 @@ from edge_daemon.events.build import (
     build_event_log,
     build_history,
     build_snapshot_writer,
-    lock_log,
     log_policy,
     snapshot_policy,
 )
@@ -39,7 +38,6 @@ class EventLogPart(Part[Config]):
 
     def __init__(self, config: Config, *, on_failure: Callable[[BaseException], None]) -> None:
         self._backlog: Backlog[Event] = Backlog(MAX_EVENTS)
-        self._locks = lock_log(config)
         self._log = build_event_log(config, self._backlog)
         self.history = build_history(config)
         self.feed = EventFeed([self._backlog], self.history.last_id())
@@ -55,9 +53,7 @@ class EventLogPart(Part[Config]):
 
     def stop(self) -> None:
         self._backlog.close()
-        if self._worker.join(JOIN_S):
-            for lock in self._locks:
-                lock.release()
+        self._worker.join(JOIN_S)
 
     def report(self) -> dict[str, Any]:
         status = self._log.status
