@@ -58,6 +58,7 @@ class RefusalKind(Enum):
 
     UNKNOWN_FORMAT = "unknown format"
     TOO_LARGE = "too large"
+    TOO_MANY_SCANS = "too many scans"
     DAMAGED = "damaged"
 
 
@@ -214,7 +215,7 @@ def _check_cost(header: PictureHeader, max_pixels: int) -> None:
         or header.coefficient_bytes > MAX_COEFFICIENT_BYTES * max_pixels
     ):
         raise PictureRefused(
-            RefusalKind.TOO_LARGE,
+            RefusalKind.TOO_MANY_SCANS,
             f"the picture is a JPEG of {width}×{height} pixels in {header.scans} scans, which "
             "takes too much memory or time; save it as a baseline JPEG",
         )

@@ -12,6 +12,7 @@ REDUCED_PIXELS: Final = 2048 * 2048  # larger pictures are reduced before they a
 STATUS: Final = {
     RefusalKind.UNKNOWN_FORMAT: 415,
     RefusalKind.TOO_LARGE: 413,
+    RefusalKind.TOO_MANY_SCANS: 422,
     RefusalKind.DAMAGED: 422,
 }
 

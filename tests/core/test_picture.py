@@ -294,7 +294,7 @@ def test_too_many_scans_are_refused() -> None:
     content = ENCODERS["JPEG progressive"](np.zeros((64, 64, 3), np.uint8))
     assert 1 < read_header(content).scans < 20
     scan = content[content.index(b"\xff\xda") : content.rindex(b"\xff\xd9")]
-    assert refusal_of(content[:-2] + scan * 20 + b"\xff\xd9") is RefusalKind.TOO_LARGE
+    assert refusal_of(content[:-2] + scan * 20 + b"\xff\xd9") is RefusalKind.TOO_MANY_SCANS
 
 
 def test_the_cost_of_scans_grows_with_the_pixels() -> None:
@@ -302,7 +302,7 @@ def test_the_cost_of_scans_grows_with_the_pixels() -> None:
     progressive = by_pillow("JPEG", progressive=True, subsampling=0)
     flat = np.zeros((6000, 6000, 3), np.uint8)
     assert flat[..., 0].size < MAX_PIXELS
-    assert refusal_of(progressive(flat)) is RefusalKind.TOO_LARGE
+    assert refusal_of(progressive(flat)) is RefusalKind.TOO_MANY_SCANS
     assert decode_picture(by_opencv(".jpg")(flat), reduced_pixels=2**22).size == (6000, 6000)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support.labels import LABELS
 from support.website import Site
 
@@ -39,6 +41,14 @@ def png_header(width: int, height: int) -> bytes:
     """The start of a PNG that claims this size."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def progressive_jpeg(scans: int) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(content, "JPEG", progressive=True)
+    whole = content.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * scans + whole[-2:]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +130,7 @@ def test_a_place_is_held_until_the_native_work_ends() -> None:
         (png_header(60_000, 60_000), 413, "40 megapixels"),
         (png_header(640, 480), 422, "damaged"),
         (png_header(65_500, 65_500), 413, "65500×65500"),
+        (progressive_jpeg(scans=60), 422, "scans"),
         (b"RIFF\x10\x00\x00\x00WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff", 413, "mega"),
     ],
 )
