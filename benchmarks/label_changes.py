@@ -10,6 +10,7 @@ followed by ten of another that shows something else. `MIEN_DATA` names the fold
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Iterator
@@ -140,12 +141,17 @@ def measure(faces: list[list[Shot]], labels: tuple[str, ...]) -> dict[str, dict[
 
 def table(result: dict[str, dict[str, float]]) -> str:
     rows = [
-        f"| {name} | {r['changes']:.1f} | {100 * r['uncertain']:.0f} % | {r['delay']:.2f} | "
-        f"{r['slowest']:.2f} | {r['pairs']:.0f} |"
+        f"| {name} | {r['changes']:.1f} | {100 * r['uncertain']:.0f} % | {_seconds(r['delay'])} | "
+        f"{_seconds(r['slowest'])} | {r['pairs']:.0f} |"
         for name, r in result.items()
     ]
     head = "| labels | changes a minute | uncertain | median delay s | slowest s | pairs |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def _seconds(delay: float) -> str:
+    """A delay, or a dash where no two faces settle on different expressions."""
+    return "–" if math.isnan(delay) else f"{delay:.2f}"
 
 
 def main() -> None:

@@ -105,10 +105,10 @@ class RuntimeProcess:
     def _error_output(self) -> str:
         self._process.wait(_TIMEOUT_S)
         self._stderr.seek(0)
-        said = self._stderr.read().decode(errors="replace").strip()
+        output = self._stderr.read().decode(errors="replace").strip()
         # A traceback ends with the exception, which may take several lines.
-        exception = re.findall(r"^\w+Error: .*", said, re.MULTILINE | re.DOTALL)
-        words = " ".join((exception[-1] if exception else said[-300:]).split())
+        exception = re.findall(r"^\w+Error: .*", output, re.MULTILINE | re.DOTALL)
+        words = " ".join((exception[-1] if exception else output[-300:]).split())
         return words or f"exit code {self._process.returncode}"
 
     def _end(self) -> None:

@@ -2,7 +2,7 @@
 
 Paths may be `train/angry/1.png` or just `angry/1.png`, with other folders around and below. In
 FER2013's uploads `test/` mixes PublicTest and PrivateTest; where the file names are the original
-ones (`PublicTest_123.jpg`), they tell the two apart.
+ones (`PublicTest_123.jpg`), they distinguish the two.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def validation_targets(
 ) -> NDArray[np.float32]:
     """The same columns as a TrainingSet's, for faces with labels `y` (n,).
 
-    `shares` (n, classes) are those of FER+'s votes; without them the labels stand in, as they do
-    for the answers of teachers, who are not asked about these faces.
+    `shares` (n, classes) are those of FER+'s votes; without them the labels are used instead. So
+    they are for the answers of teachers, who are not asked about these faces.
     """
     labels = smooth(y, classes, 0.0)
     parts = [labels]

@@ -23,7 +23,7 @@ ACCEPTED: dict[str, Callable[[dict[str, Any]], object]] = {
     "other labels": lambda spec: spec.update(labels=["ruhig", "笑", "böse", "d", "e", "f", "g"]),
     "no resize": lambda spec: spec.pop("resize"),
     "no metrics": lambda spec: spec.pop("metrics"),
-    "a wide crop": lambda spec: spec.update(crop={"side": 2, "eyes": [0.5, 0.3], "box": [0, 1]}),
+    "a wide crop": lambda spec: spec.update(crop={"side": 9, "eyes": [0.5, -0.3], "box": [0, 2]}),
 }
 REFUSED: dict[str, Callable[[dict[str, Any]], object]] = {
     "another schema": lambda spec: spec.update(schema=2),
@@ -31,6 +31,21 @@ REFUSED: dict[str, Callable[[dict[str, Any]], object]] = {
     "a crop of words": lambda spec: spec["crop"].update(side="wide"),
     "one number for a point": lambda spec: spec["crop"].update(box=[0.5]),
     "no width": lambda spec: spec["input"].pop("width"),
+    "a tiny input": lambda spec: spec["input"].update(width=7, height=7),
+    "a huge input": lambda spec: spec["input"].update(width=513, height=513),
+    "half a pixel": lambda spec: spec["input"].update(width=48.5),
+    "a crop of nothing": lambda spec: spec["crop"].update(side=0),
+    "a crop of everything": lambda spec: spec["crop"].update(side=11),
+    "eyes elsewhere": lambda spec: spec["crop"].update(eyes=[0.5, 3]),
+    "no name": lambda spec: spec.update(name=""),
+    "a long name": lambda spec: spec.update(name="n" * 101),
+    "a name of two lines": lambda spec: spec.update(name="a\nb"),
+    "one label": lambda spec: spec.update(labels=["a"]),
+    "a hundred and one labels": lambda spec: spec.update(labels=[str(n) for n in range(101)]),
+    "a label twice": lambda spec: spec.update(labels=["a", "b", "a"]),
+    "the label uncertain": lambda spec: spec.update(labels=["a", "uncertain"]),
+    "a number for a label": lambda spec: spec.update(labels=["a", 1]),
+    "an empty label": lambda spec: spec.update(labels=["a", ""]),
 }
 
 

@@ -65,7 +65,7 @@ def test_an_incomplete_spec_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\0\0\0\0TFL3")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("spec.json", '{"schema": 1, "name": "x"}')
-    with pytest.raises(ModelError, match="not complete"):
+    with pytest.raises(ModelError, match="has no 'crop'"):
         read_model_file(path)
 
 
