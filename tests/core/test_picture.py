@@ -10,6 +10,7 @@ import sys
 import textwrap
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -415,6 +416,38 @@ def test_no_memory_means_that_picture_only() -> None:
         "True the picture needs more memory than is free",
         "(20, 20)",
     ], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("side", "encode"),
+    [(6320, by_opencv(".png")), (6320, by_pillow("JPEG", progressive=True)),
+     (5700, by_pillow("JPEG", progressive=True, subsampling=0))],
+    ids=["png", "4:2:0", "4:4:4"],
+)  # fmt: skip
+def test_the_largest_upload_takes_bounded_memory(
+    side: int, encode: Encoder, tmp_path: Path
+) -> None:
+    """With a daemon of some 150 MB it stays below the service's MemoryMax of 512 MB."""
+    (tmp_path / "large").write_bytes(encode(np.full((side, side, 3), 90, np.uint8)))
+    program = """
+        import re, sys
+        from pathlib import Path
+        import cv2, numpy as np
+        from edge_daemon.web.photo import read_photo
+        def peak_mb():
+            status = Path("/proc/self/status").read_text()
+            return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024
+        read_photo(cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes())
+        content = Path(sys.argv[1]).read_bytes()
+        before_mb = peak_mb()
+        read_photo(content)
+        print(peak_mb() - before_mb)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), tmp_path / "large"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float(done.stdout) < 250
 
 
 def test_opencv_itself_refuses_what_the_header_hid() -> None:
