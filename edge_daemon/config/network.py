@@ -199,14 +199,14 @@ class MqttConfig(Section):
     tls_key: str = Field(
         "", description="PEM file of that certificate's key.", json_schema_extra=PATH
     )
-    topic: Annotated[str, Field(pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
+    topic: Annotated[str, Field(max_length=200, pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
         "mien/{host}/{camera}",
         description=(
             "What the daemon's topics begin with, unique for each daemon; {host} is the machine's "
             "name, {camera} is camera.name."
         ),
     )
-    discovery: Annotated[str, Field(pattern=r"^([^/#+]([^#+]*[^/#+])?)?$")] = Field(
+    discovery: Annotated[str, Field(max_length=200, pattern=r"^([^/#+]([^#+]*[^/#+])?)?$")] = Field(
         "homeassistant",
         description="Home Assistant's discovery prefix; empty does not announce the device.",
     )

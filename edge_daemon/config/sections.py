@@ -41,7 +41,7 @@ class Section(BaseModel):
 class CameraConfig(Section):
     """Where pictures come from. A change opens the camera again."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(
+    name: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         "camera", description="The camera's name in events and on the page."
     )
     source: str | Annotated[int, Field(ge=0)] = Field(
@@ -59,7 +59,7 @@ class CameraConfig(Section):
     height: Annotated[int, Field(ge=16, le=4320)] = Field(
         480, description="Picture height requested from a camera device, in pixels."
     )
-    fps: Annotated[float, Field(gt=0, le=240)] = Field(
+    fps: Annotated[float, Field(ge=0.01, le=240)] = Field(
         15.0,
         description=(
             "Frame rate requested from a camera device; also the demo's rate, and how often an "

@@ -61,9 +61,20 @@ def log_file(config: Config) -> Path | None:
     if is_stream(name):
         return None
     try:
-        return Path(name).resolve()
+        path = Path(name).resolve()
+        ram = Path(config.events.ram_dir).resolve() if config.events.ram_dir else None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         raise EventLogError(f"events.path: {name!r} cannot be resolved: {error}.") from error
+    if path.is_dir():
+        raise EventLogError(
+            f"events.path: {path} cannot be written: it is a folder; set a file in that folder."
+        )
+    if ram == path.parent:
+        raise EventLogError(
+            f"events.ram_dir: {ram} is the folder of events.path, where events in RAM would "
+            "replace the log; set another folder, such as /run/mien."
+        )
+    return path
 
 
 def lock_log(config: Config) -> list[FileLock]:

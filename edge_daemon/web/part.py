@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_daemon.config.network import WebConfig
 from edge_daemon.config.schema import Config
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.parts import Apply, Metric, Part, gauge
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
@@ -83,7 +83,7 @@ class WebPart(Part[Config]):
             self._server.start()
         except CertificateError as error:
             raise BindError(f"web: {error}") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot exist
             raise BindError(_cannot_listen(web, error)) from error
         if web.unguarded:
             log.warning(
@@ -135,11 +135,11 @@ def check_web(config: Config) -> None:
         tls_context(tls)
 
 
-def _cannot_listen(web: WebConfig, error: OSError) -> str:
-    reason = error.strerror or str(error)
+def _cannot_listen(web: WebConfig, error: OSError | UnicodeError) -> str:
+    reason = reason_of(error)
     fix = "set web.host and web.port to an address that is free."
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        fix = "ports below 1024 are reserved: set web.port to a higher one."
-    elif isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         fix = "set web.host to an address of this machine."
+    elif error.errno in {errno.EACCES, errno.EPERM}:
+        fix = "ports below 1024 are reserved: set web.port to a higher one."
     return f"web: cannot listen on {web.host}:{web.port}: {reason}; {fix}"

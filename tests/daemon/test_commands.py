@@ -149,6 +149,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("camera.source=nowhere.mp4", "nowhere.mp4 does not exist"),
         ("events.path=README.md/e.jsonl", "README.md is not a folder"),
         ("events.ram_dir=README.md", "README.md is not a folder"),
+        ("events.ram_dir=.", "is the folder of events.path"),
     ],
 )
 def test_a_check_finds_what_the_start_would(setting: str, expected: str) -> None:

@@ -217,6 +217,9 @@ def refusal(*words: str | Path) -> str:
         (["camera.source=README.md"], "README.md"),
         (["camera.source=ftp://x/y"], "ftp://"),
         (["events.path=README.md/events.jsonl", "web.port=0"], "the event log cannot be written"),
+        (["events.path=.", "web.port=0"], "it is a folder; set a file in that folder"),
+        (["events.path=/", "web.port=0"], "it is a folder; set a file in that folder"),
+        (["web.host=a..b", "web.auth=none", "camera.source=demo"], "web: cannot listen on a..b:"),
         (
             ["web.host=nowhere.invalid", "web.auth=none", "camera.source=demo"],
             "web: cannot listen on nowhere.invalid:8080: ",
