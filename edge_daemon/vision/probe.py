@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -50,14 +51,19 @@ def probe_model(
         stderr=subprocess.DEVNULL,
         env=environment,
     ) as child:
+        # A wait with a timeout sleeps, and misses its end where the clock is set (libfaketime).
+        timer = threading.Timer(timeout_s, child.kill)
+        timer.start()
         try:
-            output, _ = child.communicate(model.content, timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            raise ModelError(
-                f"{model.path}: the model did not answer within {timeout_s:g} s; "
-                "convert it again, or use another one."
-            ) from None
+            output, _ = child.communicate(model.content)
+        finally:
+            has_ended = timer.is_alive()
+            timer.cancel()
+    if not has_ended:
+        raise ModelError(
+            f"{model.path}: the model did not answer within {timeout_s:g} s; "
+            "convert it again, or use another one."
+        )
     if child.returncode == 0:
         return
     if child.returncode == REFUSED:
