@@ -240,7 +240,7 @@ class Access:
     def _wrong_token(self, request: Request) -> Response:
         """Count a wrong token, unless another site made the browser send it.
 
-        Who says so may lie, but a token cannot be guessed, unlike a password.
+        The headers that say so can be forged, but unlike a password a token cannot be guessed.
         """
         if self._origins.is_other_site(request):
             return self._sign_in(request, 401, "That is not right.")

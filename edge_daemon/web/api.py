@@ -57,7 +57,7 @@ class Report(Protocol):
         ...
 
     def faces(self, view: View) -> dict[str, Any]:
-        """Return what is to be drawn over `view`; values for JSON."""
+        """Return the faces to draw over `view`; values for JSON."""
         ...
 
     def healthy(self) -> tuple[bool, str]:

@@ -197,7 +197,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
     def _refuse(self) -> None:
         """Close a connection at the limit of open files, with the file kept for that.
 
-        It would otherwise stay in the kernel's queue, and wake the event loop for ever.
+        It would otherwise stay in the kernel's queue, and wake the event loop again and again.
         """
         if time.monotonic() >= self._warn_s:
             self._warn_s = time.monotonic() + WARN_S
