@@ -21,7 +21,7 @@ from edge_daemon.pipeline.build import STILL_FACES, build_stages, detector_folde
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
-from edge_daemon.vision.detector import BLAZEFACE_FILES, DetectorUnavailable
+from edge_daemon.vision.detector import DetectorUnavailable, blazeface_files
 from edge_daemon.vision.model_file import ModelFile
 from edge_daemon.vision.still import StillReader
 
@@ -163,9 +163,9 @@ class PipelinePart(Part[Config]):
         before, after = self._pipeline.stages.detector.name, stages.detector.name
         if config.detector.backend == "auto" and (before, after) == ("blazeface", "haar"):
             raise DetectorUnavailable(
-                f"detector: {detector_folder(config) / BLAZEFACE_FILES[config.detector.range]} is "
-                "missing, so only the Haar cascade could find faces; bring the file back, or set "
-                "detector.backend: haar."
+                f"detector: {' and '.join(blazeface_files(config.detector.range))} are not all in "
+                f"{detector_folder(config)}, so only the Haar cascade could find faces; bring them "
+                "back, or set detector.backend: haar."
             )
 
         def apply() -> None:
