@@ -21,7 +21,7 @@ KEPT: Final = 300  # how far a follower may lag before it has to read the log
 class EventFeed:
     """Gives every event its id, passes it to each sink and keeps the newest ones.
 
-    `last_id` is the id of the last event in the log, so that ids go on where it ends.
+    `last_id` is the id of the last event in the log, so that ids continue where it ends.
     """
 
     def __init__(self, sinks: Sequence[Backlog[Event]], last_id: str = "") -> None:

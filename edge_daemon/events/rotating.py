@@ -90,7 +90,7 @@ class LogFile:
             return True
 
     def append(self, lines: bytes) -> None:
-        """Write all of `lines`, or nothing: a partial write is taken back."""
+        """Write all of `lines`, or nothing: a partial write is removed again."""
         start = self.size
         if not start:
             self._age_s, self._opened_s = 0.0, time.monotonic()

@@ -109,7 +109,7 @@ class _Fold:
     def add(self, event: Mapping[str, Any]) -> None:
         state, kind = self.state, event["type"]
         at_ms, run = _milliseconds(event["time"]), event["run"]
-        if run != state.run:  # the daemon before was killed: nobody knows what came then
+        if run != state.run:  # the daemon before was killed; what happened then is unknown
             state.run, state.last_ms, state.is_recording = run, at_ms, True
             state.faces.clear()
         else:
@@ -144,8 +144,8 @@ class _Fold:
                 minute.face_ms += took_ms
                 minute.carried += begin_ms == number * MINUTE_MS and face.since_ms < begin_ms
                 if face.label:
-                    told = minute.expressions
-                    told[face.label] = told.get(face.label, 0) + took_ms
+                    sums = minute.expressions
+                    sums[face.label] = sums.get(face.label, 0) + took_ms
 
     def _end(self, event: Mapping[str, Any], at_ms: int) -> None:
         self.state.faces.pop(int(event["face"]), None)

@@ -27,7 +27,7 @@ class PeriodError(ValueError):
 class Period:
     """The totals from `start` to before `end`, in milliseconds; for a weekday, of all such days.
 
-    `is_hidden` if there were faces, but fewer than are to be told.
+    `is_hidden` if there were faces, but fewer than `least_faces`.
     """
 
     start: datetime
@@ -57,7 +57,7 @@ class Period:
             "recorded_s": self.recorded_ms / 1000,
             "hidden": self.is_hidden,
         }
-        told = {
+        details = {
             "faces": self.faces,
             "arrivals": self.arrivals,
             "face_s": self.face_ms / 1000,
@@ -67,7 +67,7 @@ class Period:
             "longest_stay_s": self.longest_ms / 1000 if self.departures else None,
             "expressions": {label: ms / 1000 for label, ms in sorted(self.expressions.items())},
         }
-        return values | (dict.fromkeys(told) if self.is_hidden else told)
+        return values | (dict.fromkeys(details) if self.is_hidden else details)
 
 
 class HistoryReport:
@@ -126,8 +126,8 @@ class HistoryReport:
                 period.departures += row[5]
                 period.stay_ms += row[6]
                 period.longest_ms = max(period.longest_ms, row[7])
-            told = self._store.expressions(size, start, end, offset=offset, step=length)
-            for number, label, ms in told:
+            sums = self._store.expressions(size, start, end, offset=offset, step=length)
+            for number, label, ms in sums:
                 if period := periods.get((number, key_offset)):
                     period.expressions[label] = period.expressions.get(label, 0) + ms
         if self._is_live:
@@ -202,9 +202,9 @@ def _segments(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, in
 
 
 def _key(minutes: int, step: Step, zone: tzinfo) -> tuple[int, int]:
-    """What tells periods apart: the number of the step in local time, and the offset of hours.
+    """A key that is different for every period: its number in local time, and the offset of hours.
 
-    An hour comes twice when clocks are put back; the offset tells which of the two it is.
+    An hour comes twice when clocks are set back; the offset distinguishes the two.
     """
     offset = _offset(minutes, zone)
     number = (minutes + offset) // STEP_MINUTES[step]

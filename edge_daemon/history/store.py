@@ -177,12 +177,12 @@ def _add(connection: sqlite3.Connection, minutes: dict[int, Minute]) -> None:
             for number, minute in minutes.items()
         ]
         connection.executemany(_ADD, rows)
-        told = [
+        expressions = [
             (size, number // size * size, ids[label], ms)
             for number, minute in minutes.items()
             for label, ms in minute.expressions.items()
         ]
-        connection.executemany(_ADD_EXPRESSION, told)
+        connection.executemany(_ADD_EXPRESSION, expressions)
 
 
 def _state(connection: sqlite3.Connection) -> AggregateState:

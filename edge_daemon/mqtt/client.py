@@ -99,7 +99,7 @@ class MqttClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands."""
+        """Whether there is a connection."""
         return not self.reason
 
     @property

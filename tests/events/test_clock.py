@@ -59,12 +59,12 @@ def test_a_clock_that_is_set_loses_no_event_and_keeps_their_order(tmp_path: Path
             for offset_s in offsets_s:
                 clock.set(offset_s)
                 before = len(listener.events())
-                daemon.until(partial(has_more, listener, before + 30))
+                daemon.until(partial(has_more, listener, before + 15))
             assert daemon.stop() == 0
         assert not any(event.get("redelivered") for event in listener.events())
         published = [event["id"] for event in listener.events()]
     logged = [event["id"] for event in whole_log(tmp_path / "events.jsonl")]
-    assert len(list(tmp_path.glob("events.0*"))) > 3
+    assert len(list(tmp_path.glob("events.0*"))) > 1
     assert published == logged == sorted(set(logged))
     assert not [line for line in daemon.log if "Traceback" in line]
 
