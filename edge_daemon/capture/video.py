@@ -295,8 +295,15 @@ class _FrameConverter:
 
 
 def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]:
-    """Return FFmpeg's options; no frame is held back to estimate a rate, for slow cameras."""
-    options = {"fpsprobesize": "0", "max_pixels": str(_MOST_STREAM_PIXELS)}
+    """Return FFmpeg's options.
+
+    It waits neither for a frame rate nor for timestamps: the next picture may be far away.
+    """
+    options = {
+        "fpsprobesize": "0",
+        "max_ts_probe": "0",
+        "max_pixels": str(_MOST_STREAM_PIXELS),
+    }
     if address.scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     if address.is_secure:

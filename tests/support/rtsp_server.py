@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -40,8 +41,8 @@ class RtspServer:
     """Sends `units` in a loop, `interval_s` apart.
 
     Where a `login` ("name:password") is set it has to be given, by Basic authentication. DESCRIBE
-    is answered after `delay_s`. With `frozen_clock` the timestamps stand still; once `silent` is
-    set nothing is sent any more.
+    is answered after `delay_s`. With `frozen_clock` the timestamps stand still. Nothing is sent
+    after `count` pictures, or once `silent` is set.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class RtspServer:
         delay_s: float = 0.0,
         login: str = "",
         frozen_clock: bool = False,
+        count: float = math.inf,
     ) -> None:
         self.units, self.interval_s, self.delay_s, self.login = units, interval_s, delay_s, login
-        self.frozen_clock = frozen_clock
+        self.frozen_clock, self.count = frozen_clock, count
         self.silent = threading.Event()
         self.closing = threading.Event()
         self.requests: list[str] = []
@@ -110,7 +112,7 @@ class RtspServer:
     def _stream(self, client: socket.socket) -> None:
         sequence = number = 0
         while not self.closing.wait(self.interval_s if number else 0.0):
-            if self.silent.is_set():
+            if self.silent.is_set() or number >= self.count:
                 continue
             ticks = (
                 0 if self.frozen_clock else round(number * max(self.interval_s, 0.04) * CLOCK_HZ)
