@@ -65,7 +65,7 @@ def runner(content: bytes, size: int) -> Callable[[], Any]:
 
 
 def resized(size: int) -> str:
-    """What the runtime says of resizing the shipped model's input."""
+    """Return how the runtime answers to resizing the shipped model's input."""
     content = (ROOT / "models" / "expression.tflite").read_bytes()
     interpreter: Any = Interpreter(model_content=content, num_threads=1)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [size, 48, 48, 1])

@@ -166,7 +166,7 @@ def _convolution(x: keras.KerasTensor, filters: int, stride: int, name: str) -> 
 
 
 def _add_up(trained: keras.Model, name: str, stride: int) -> list[NDArray[np.float64]]:
-    """Kernel (3, 3, in, out) and bias (out,) that do what the three branches `name` do."""
+    """Fold the three branches `name` into one kernel (3, 3, in, out) and bias (out,)."""
     (dense,) = trained.get_layer(f"{name}_dense").get_weights()
     (point,) = trained.get_layer(f"{name}_point").get_weights()
     gain, bias = _affine(trained.get_layer(f"{name}_dense_norm"))

@@ -1,4 +1,4 @@
-"""Pictures to measure on: the clips of $MIEN_DATA in, frames of 640×480 out, real or composed."""
+"""Reads the clips of $MIEN_DATA as frames of 640×480, and composes frames with several faces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CELLS = 4  # a composed frame has places for 4×4 faces
 
 
 def clips() -> list[Path]:
-    """The real clips; ends the program with one sentence where there are none."""
+    """Return the real clips; ends the program with one sentence if there are none."""
     media = Path(os.environ.get("MIEN_DATA", ROOT / "../shared/data")).resolve() / "media"
     found = sorted([*media.glob("*.mkv"), *media.glob("*.mp4")])
     if not found:
@@ -36,7 +36,7 @@ class Timed(NamedTuple):
 
 
 def timed_frames(paths: Sequence[Path]) -> Iterator[Timed]:
-    """The clips' frames one after the other, without end."""
+    """Yield the clips' frames one after the other, without end."""
     at_s = 0.0
     while True:
         for path in paths:
@@ -49,12 +49,12 @@ def timed_frames(paths: Sequence[Path]) -> Iterator[Timed]:
 
 
 def frames(paths: Sequence[Path]) -> Iterator[ImageBgr]:
-    """The pictures of `timed_frames` alone."""
+    """Yield the pictures of `timed_frames` alone."""
     return (timed.bgr for timed in timed_frames(paths))
 
 
 def fitted(bgr: ImageBgr) -> ImageBgr:
-    """`bgr` scaled to fill 640×480, black where its shape is another."""
+    """Scale `bgr` to fill 640×480, with black bars if its shape is another."""
     height, width = bgr.shape[:2]
     scale = min(WIDTH / width, HEIGHT / height)
     size = (round(width * scale), round(height * scale))
@@ -87,7 +87,7 @@ def composed(path: Path, count: int, detector: Detector) -> ImageBgr:
 
 
 def _patch(bgr: ImageBgr, detector: Detector) -> ImageBgr:
-    """The surroundings of the best face, as large as a cell."""
+    """Cut out the surroundings of the best face, as large as a cell."""
     center = detector.detect(bgr)[0].box.center
     width, height = WIDTH // CELLS, HEIGHT // CELLS
     x = min(max(round(center.x) - width // 2, 0), WIDTH - width)

@@ -1,4 +1,4 @@
-"""The daemon's way from a frame to a picture, next to others: real clips in, tables out.
+"""Compares the cost of a frame in Mien with other programs, on real clips.
 
     python -m benchmarks.compare [FRAMES]        (make bench, make bench FRAMES=48)
 
@@ -40,7 +40,7 @@ EDGE = VENVS / "edge" / "bin" / "python"
 
 
 class Way(NamedTuple):
-    """A contender: the module that is it, the Python it runs on, and what it is told."""
+    """A contender: its module, the Python that runs it, and its arguments."""
 
     name: str
     module: str
@@ -49,7 +49,7 @@ class Way(NamedTuple):
 
     @property
     def is_installed(self) -> bool:
-        """Whether the Makefile could make its environment."""
+        """Whether its environment is installed."""
         return (self.python.parents[1] / ".done").exists()
 
 
@@ -84,14 +84,14 @@ class Contender:
         self.start_s = float(self._answer()["first_s"]) - started_s
 
     def play(self, count: int) -> Report:
-        """Have it do so many frames."""
+        """Process `count` frames and return the report."""
         assert self._process.stdin is not None  # noqa: S101
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
         return self._answer()
 
     def close(self) -> None:
-        """Have it end, which it does when nothing more comes."""
+        """End the process by closing its input."""
         self._process.communicate()
 
     def _answer(self) -> Report:
@@ -104,7 +104,7 @@ class Contender:
 
 
 class Tally(NamedTuple):
-    """All that was seen of one contender."""
+    """All start-up times and reports of one contender."""
 
     starts_s: list[float]
     reports: list[Report]
@@ -117,7 +117,7 @@ class Tally(NamedTuple):
 
 
 def compete(ways: Sequence[Way], frames: int, log: TextIO) -> dict[str, Tally]:
-    """Start each of `ways` a few times, then have them take turns over `frames` frames."""
+    """Start each of `ways` several times, then let them process `frames` frames in turns."""
     tallies = {way.name: Tally([], []) for way in ways}
     with ExitStack() as running:
         contenders = {}
@@ -152,7 +152,7 @@ def figures(tally: Tally) -> dict[str, float]:
 
 
 def floor_ms(tally: Tally, faces: float) -> dict[str, float]:
-    """Processor time of the bare parts for a frame with so many faces."""
+    """Return the processor time of the bare parts for a frame with `faces` faces."""
     count = TURN * len(tally.reports)
     names = tally.reports[0]["parts"]
     once = {name: sum(r["parts"][name] for r in tally.reports) / count for name in names}
@@ -171,7 +171,7 @@ def published_ms(log: TextIO, frames: int) -> list[float]:
 
 
 def whole_daemon(folder: Path) -> dict[str, float]:
-    """The daemon itself on a clip at its own pace, with one viewer from the start."""
+    """Measure the daemon itself on a clip at its own rate, with one viewer from the start."""
     starts_s = []
     for _ in range(STARTS):
         with _watched(folder) as (running, stream):
@@ -194,7 +194,7 @@ def whole_daemon(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def _watched(folder: Path) -> Iterator[tuple[Running, Any]]:
-    """A daemon on a clip and its stream, of which the first picture has been read."""
+    """Run a daemon on a clip and read the first picture of its stream."""
     with (
         daemon({"camera.source": clips()[0]}, folder, EDGE) as running,
         urllib.request.urlopen(running.stream, timeout=30) as stream,  # noqa: S310
@@ -204,7 +204,7 @@ def _watched(folder: Path) -> Iterator[tuple[Running, Any]]:
 
 
 def measure(frames: int, folder: Path) -> dict[str, Any]:
-    """Everything; `left_out` names the ways whose environment is not there."""
+    """Measure everything; `left_out` names the ways whose environment is not installed."""
     here = [way for way in WAYS if way.is_installed]
     with (folder / "contenders.log").open("w") as log:
         tallies = compete(here, frames, log)

@@ -1,4 +1,4 @@
-"""What contenders share: frames a line in on standard input, a JSON report a line out.
+"""The part that all contenders share: reads counts of frames, writes JSON reports.
 
 `benchmarks.compare` starts them and lets them take turns. The first report comes with the first
 frame and tells when that was done (`time.monotonic`, which all processes share).
@@ -36,7 +36,7 @@ def serve(play: Callable[[int], Report]) -> None:
 
 
 def player(process: Callable[[T], int], source: Iterator[T]) -> Callable[[int], Report]:
-    """Times `process`, which takes a frame all the way to its JPEG and says how many faces it has.
+    """Times `process`, which turns a frame into its JPEG and returns the number of faces.
 
     Processor time is that of all threads; reading the frames from `source` is not counted.
     """

@@ -1,4 +1,4 @@
-"""Where the eyes and the detector's box lie in FER2013's 48×48 pictures: FER2013 in, medians out.
+"""Measures where the eyes and the detector's box lie in FER2013's 48×48 pictures.
 
     python -m benchmarks.face_geometry
 

@@ -1,4 +1,4 @@
-"""Ways to follow faces between searches of the whole frame: what each costs and what it loses.
+"""Measures what ways to follow faces between searches of the whole frame cost and lose.
 
     python -m benchmarks.following        (writes benchmarks/following.md)
 
@@ -44,7 +44,7 @@ class Way:
     def tracks(
         self, tracker: Tracker, full: Detector, short: Detector, bgr: ImageBgr, number: int
     ) -> list[Track]:
-        """The faces of frame `number`."""
+        """Return the faces of frame `number`."""
         now_s = number / 30
         if number % self.interval == 0:
             return tracker.update(full.detect(bgr), now_s)

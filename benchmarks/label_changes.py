@@ -103,7 +103,7 @@ def shown(shots: list[Shot], labels: tuple[str, ...], setting: SmoothingConfig) 
 
 
 def changes(labels: list[str]) -> int:
-    """How often the label changes, its first settling left out."""
+    """Count the changes of the label, without its first one."""
     return sum(a != b for a, b in pairwise(label for label in labels if label))
 
 

@@ -1,4 +1,4 @@
-"""How old a stream's pictures are: a running daemon's stream URL in, percentiles out.
+"""Measures how old the pictures of a running daemon's stream are.
 
     python -m benchmarks.latency http://127.0.0.1:8080/stream.mjpg
 

@@ -1,4 +1,4 @@
-"""What MediaPipe Tasks' FaceDetector finds in the sample clips: clips in, JSON out.
+"""Prints what MediaPipe Tasks' FaceDetector finds in the sample clips, as JSON.
 
     python -m benchmarks.mediapipe_boxes > tests/data/mediapipe_boxes.json
 

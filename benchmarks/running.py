@@ -1,4 +1,4 @@
-"""The daemon as a program to be measured: settings in, its process and port out."""
+"""Runs the daemon as a process to be measured."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def daemon(
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""How often to look for faces: what fewer searches a second save, and what they lose.
+"""Measures what fewer searches per second save, and what they lose.
 
     python -m benchmarks.search_rates        (writes benchmarks/search_rates.md)
 

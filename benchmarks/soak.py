@@ -1,4 +1,4 @@
-"""Whether the daemon's memory stays: a clip played as fast as it can for minutes, a table out.
+"""Measures whether the daemon's memory grows while it plays a clip as fast as it can.
 
     python -m benchmarks.soak MINUTES         (make bench-soak MINUTES=30)
 
@@ -77,7 +77,7 @@ def spread_mb(samples: Sequence[Sample], frames: int) -> float:
 
 
 def table(samples: Sequence[Sample]) -> str:
-    """What the samples after the first WARM_FRAMES frames say, as Markdown."""
+    """Summarize the samples after the first WARM_FRAMES frames, as Markdown."""
     warm = [sample for sample in samples if sample.frames >= WARM_FRAMES] or list(samples)
     first, last = warm[0], warm[-1]
     memory = [sample.memory_mb for sample in warm]

@@ -1,4 +1,4 @@
-"""One viewer and a hundred, of the daemon and of motion on the same clip: a table out.
+"""Compares the daemon with motion on the same clip, for one viewer and a hundred.
 
     python -m benchmarks.viewers CLIP [SECONDS] [ROUNDS]         (make bench-viewers CLIP=…)
 
@@ -82,7 +82,7 @@ def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
 
 
 class Probe(threading.Thread):
-    """A viewer that looks at its pictures' ages: milliseconds from capture until they are sent."""
+    """A viewer that measures its pictures' ages in milliseconds from capture to sending."""
 
     def __init__(self, port: int, path: str, duration_s: float) -> None:
         super().__init__()

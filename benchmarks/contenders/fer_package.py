@@ -16,7 +16,7 @@ from edge_daemon.core.types import ImageBgr
 
 
 class FerPackage:
-    """Callable: a frame in, how many faces were found in it out."""
+    """Processes a frame when called and returns the number of faces found in it."""
 
     def __init__(self) -> None:
         self._detector = FER()

@@ -17,7 +17,7 @@ from edge_daemon.vision.model_file import read_model_file
 
 
 class MediaPipeTasks:
-    """Callable: a frame in, how many faces were found in it out."""
+    """Processes a frame when called and returns the number of faces found in it."""
 
     def __init__(self) -> None:
         self._detector = build_detector("mediapipe", models_dir=ROOT / "models")

@@ -35,7 +35,7 @@ TIMEOUT_S = 10.0
 
 
 class Ours:
-    """Callable: a frame in, how many faces are shown in it out.
+    """Processes a frame when called and returns the number of faces shown in it.
 
     `published_ms` are the latencies from capture to published view, for the report.
     """

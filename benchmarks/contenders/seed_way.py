@@ -23,7 +23,7 @@ LABELS = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
 
 
 class SeedWay:
-    """Callable: a frame in, how many faces were found in it out."""
+    """Processes a frame when called and returns the number of faces found in it."""
 
     def __init__(self) -> None:
         folder = Path(cv2.__file__).parent / "data"

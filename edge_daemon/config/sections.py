@@ -152,6 +152,13 @@ class DetectorConfig(Section):
             "board can without losing frames."
         ),
     )
+    idle_hz: Annotated[float, Field(ge=0.5, le=60)] = Field(
+        5.0,
+        description=(
+            "Searches a second while nobody is there and nothing moves, if interval is auto; "
+            "motion or a face raises the rate at once."
+        ),
+    )
     max_faces: Annotated[int, Field(ge=1, le=64)] = Field(
         8, description="At most this many faces of a frame are classified, the largest first."
     )

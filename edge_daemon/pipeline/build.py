@@ -25,7 +25,7 @@ from edge_daemon.vision.detector import (
     build_detector,
 )
 from edge_daemon.vision.model_file import ModelFile, read_model_file
-from edge_daemon.vision.scene import SceneCuts
+from edge_daemon.vision.scene import MotionSensor, SceneCuts
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.still import BuildParts
@@ -74,6 +74,7 @@ def _stages(
     return Stages(
         schedule=_schedule(config),
         cuts=SceneCuts(),
+        motion=MotionSensor(),
         detector=detector,
         tracker=Tracker(
             max_age_s=config.tracker.max_age_s, confirm_hits=1 if hindsight else CONFIRM_HITS
@@ -119,6 +120,7 @@ def _schedule(config: Config) -> SearchSchedule:
     return SearchSchedule(
         interval=1 if config.privacy.blur_faces else interval,
         max_gap_s=config.tracker.max_age_s / 2,
+        idle_hz=config.detector.idle_hz,
     )
 
 

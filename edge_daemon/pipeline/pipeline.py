@@ -124,7 +124,7 @@ class Pipeline:
         """Take one frame through all stages, publish its view and return it."""
         frame = replace(frame, bgr=self._stages.masks.applied(frame.bgr))
         detections: Sequence[Detection] = ()
-        if self._stages.schedule.due(frame):
+        if self._stages.schedule.due(frame, idle=self._is_idle(frame)):
             detections, tracks = self._search(frame)
         else:
             tracks = self._stages.tracker.predict(frame.captured_s)
@@ -158,6 +158,13 @@ class Pipeline:
         stages.schedule.searched(frame, took_s)
         self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
         return detections, tracks
+
+    def _is_idle(self, frame: Frame) -> bool:
+        """Return whether no face is known and nothing has moved."""
+        stages = self._stages
+        if stages.schedule.chosen is not None or not stages.tracker.is_empty:
+            return False
+        return not stages.motion.has_moved(frame.bgr, frame.captured_s)
 
     def _hint(self, frame: Frame) -> Hint:
         schedule, tracker = self._stages.schedule, self._stages.tracker

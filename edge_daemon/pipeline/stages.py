@@ -9,7 +9,7 @@ from edge_daemon.draw.masks import Masks
 from edge_daemon.events.events import Event, EventMaker
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
-from edge_daemon.vision.scene import SceneCuts
+from edge_daemon.vision.scene import MotionSensor, SceneCuts
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
@@ -28,6 +28,7 @@ class Stages:
 
     schedule: SearchSchedule
     cuts: SceneCuts
+    motion: MotionSensor
     detector: Detector
     tracker: Tracker
     classifier: Classifier

@@ -1,4 +1,4 @@
-"""A TFLite file in, float32 arrays out: the one place that imports a TFLite runtime."""
+"""Runs TFLite files; the only module that imports a TFLite runtime."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_MODEL_BYTES = 50_000_000
 
 
 class RuntimeUnavailable(UserError):
-    """No TFLite runtime can be imported, or not the one that was asked for."""
+    """No TFLite runtime, or not the configured one, can be imported."""
 
 
 class ModelError(UserError):
-    """The model is missing, is no TFLite file, or the runtime refuses it."""
+    """The model is missing, is not a TFLite file, or is refused by the runtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Tensor:
 
 
 class _Runtime(NamedTuple):
-    """How to get one runtime's interpreter class: the package to install and its loader."""
+    """The package of a runtime and the loader of its interpreter class."""
 
     package: str
     load: Callable[[], tuple[Any, str]]
 
 
 class Interpreter:
-    """A TFLite model with one input, ready to run. Not for use by two threads at once.
+    """A TFLite model with one input, ready to run. One thread at a time may use it.
 
     `model` is a path or the file's bytes. `runtime` is "litert", "tflite-runtime" or
     "tensorflow", or "auto" for the first of these that is installed. Raises ModelError or
@@ -117,13 +117,13 @@ def _tensor(details: dict[str, Any]) -> Tensor:
 
 
 def _real(values: NDArray[Any], tensor: Tensor) -> FloatArray:
-    """`values` as float32; `get_tensor` gave a copy, so nothing is shared with the runtime."""
+    """Return `values` as float32; `get_tensor` copies, so nothing is shared with the runtime."""
     real = values.astype(np.float32, copy=False)
     return real if tensor.scale == 0 else (real - tensor.zero_point) * np.float32(tensor.scale)
 
 
 def _load(runtime: str) -> tuple[Any, str]:
-    """The interpreter class of the runtime asked for and its name with version."""
+    """Return the interpreter class of the configured runtime and its name with version."""
     if runtime != "auto" and runtime not in _RUNTIMES:
         known = ", ".join(_RUNTIMES)
         raise ValueError(f"unknown runtime {runtime!r}; known are auto, {known}")

@@ -1,7 +1,8 @@
-"""Detects cuts to another scene from coarse thumbnails of successive frames."""
+"""Detects cuts to another scene, and motion, from coarse thumbnails of the frames."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from typing import Final
@@ -17,6 +18,12 @@ SIDE: Final = 32  # of a thumbnail, in cells
 # clips successive frames correlate by at least 0.95, and cuts between them by at most 0.90.
 ALIKE: Final = 0.92
 SPIKE: Final = 4.0
+# Motion is a cell that became darker or brighter by more than MOTION_LEVEL, of 255.
+MOTION_COLUMNS: Final = 48
+MOTION_ROWS: Final = 36
+MOTION_LEVEL: Final = 10.0
+REFERENCE_S: Final = 0.5
+AWAKE_S: Final = 1.0  # after motion: all turns of a search take place
 RECENT: Final = 9  # frames whose median is the usual distance
 
 
@@ -41,6 +48,32 @@ class SceneCuts:
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
         return distance > max(1 - ALIKE, SPIKE * usual)
+
+
+class MotionSensor:
+    """Reports whether anything has moved within the last AWAKE_S seconds."""
+
+    def __init__(self) -> None:
+        self._reference: NDArray[np.float32] | None = None
+        self._reference_s = self._moved_s = -math.inf
+
+    def has_moved(self, bgr: ImageBgr, now_s: float) -> bool:
+        """Compare `bgr` (height, width, 3) with a frame of up to REFERENCE_S before."""
+        cells = cv2.resize(
+            cv2.cvtColor(np.ascontiguousarray(bgr[::2, ::2]), cv2.COLOR_BGR2GRAY),
+            (MOTION_COLUMNS, MOTION_ROWS),
+            interpolation=cv2.INTER_AREA,
+        ).astype(np.float32)
+        if self._reference is None:
+            self._moved_s = now_s
+        else:
+            change = cells - self._reference
+            change -= np.median(change)  # the light alone
+            if float(np.abs(change).max()) > MOTION_LEVEL:
+                self._moved_s = now_s
+        if now_s - self._reference_s >= REFERENCE_S:
+            self._reference, self._reference_s = cells, now_s
+        return now_s - self._moved_s <= AWAKE_S
 
 
 def _thumbnail(bgr: ImageBgr) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from edge_daemon.core.types import Frame
 SEARCHES_HZ = 15.0  # more find no more (docs/adr/0016-fifteen-searches-a-second.md)
 LOAD = 0.5  # of the frame period that a search may take; drawing and encoding need the rest
 SPARSE_S = 0.5  # between searches from which there is time for a thorough one each
+TOLERANCE = 0.1  # of the idle gap, because frames do not arrive to the millisecond
 RECENT = 15  # searches and frames over which medians are taken
 
 
@@ -32,11 +33,15 @@ class SearchSchedule:
 
     An `interval` of None adapts to camera and board by `search_interval`. `max_gap_s` after the
     last search the next frame is searched whatever the interval, because the tracker can bridge no
-    more.
+    more. An adaptive interval makes at most `idle_hz` searches a second while nobody is there and
+    nothing moves.
     """
 
-    def __init__(self, *, interval: int | None, max_gap_s: float) -> None:
+    def __init__(
+        self, *, interval: int | None, max_gap_s: float, idle_hz: float = math.inf
+    ) -> None:
         self.chosen = interval
+        self._idle_gap_s = (1 - TOLERANCE) / idle_hz
         self._max_gap_s = max_gap_s
         self._searches_s: deque[float] = deque(maxlen=RECENT)
         self._periods_s: deque[float] = deque(maxlen=RECENT)
@@ -67,13 +72,18 @@ class SearchSchedule:
             statistics.median(self._searches_s), statistics.median(self._periods_s)
         )
 
-    def due(self, frame: Frame) -> bool:
-        """Return whether to search `frame`; call it once for each frame, in order."""
+    def due(self, frame: Frame, *, idle: bool = False) -> bool:
+        """Return whether to search `frame`; call it once for each frame, in order.
+
+        `idle` is True while no face is known and nothing has moved.
+        """
         before, self._frame = self._frame, frame
         if before is not None and frame.id > before.id:
             elapsed_s = frame.captured_s - before.captured_s
             self._periods_s.append(elapsed_s / (frame.id - before.id))
         last = self._searched
+        if idle and self.chosen is None and last is not None:
+            return frame.captured_s - last.captured_s >= self._idle_gap_s
         return (
             last is None
             or frame.id - last.id >= self.interval

@@ -105,6 +105,11 @@ class Tracker:
         return [Known(track.box, tilt_of(track.eyes)) for track in tracks]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no face is followed, not even one that is not yet confirmed."""
+        return not self._followed
+
+    @property
     def has_lost(self) -> bool:
         """Whether the last update missed a face that is still followed."""
         return any(each.last_seen_s < self._updated_s for each in self._followed)

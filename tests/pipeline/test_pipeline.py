@@ -21,7 +21,7 @@ from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
 from edge_daemon.vision.plan import NO_HINT, Hint
-from edge_daemon.vision.scene import SceneCuts
+from edge_daemon.vision.scene import MotionSensor, SceneCuts
 from edge_daemon.vision.schedule import SearchSchedule
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
@@ -78,6 +78,7 @@ def stages(
     labels = classifier.model.labels
     return Stages(
         cuts=SceneCuts(),
+        motion=MotionSensor(),
         schedule=SearchSchedule(interval=interval, max_gap_s=0.5),
         detector=detector,
         tracker=Tracker(),

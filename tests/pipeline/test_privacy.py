@@ -1,4 +1,4 @@
-"""Blurring: where it lies, how long it stays, and that nothing in it can be made out."""
+"""Blurring: which areas, for how long, and that nothing in them is recognizable."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.core.types import ImageBgr
-from edge_daemon.vision.scene import SceneCuts
+from edge_daemon.vision.scene import MotionSensor, SceneCuts
 
 CLIPS = ["signing-again.mkv", "signing-bird.mkv", "signing-book.mkv", "signing-eat.mkv"]
 
@@ -50,3 +50,31 @@ def test_light_that_goes_out_is_no_cut(clips: list[list[ImageBgr]]) -> None:
 
 def test_a_plain_picture_is_no_cut_to_itself() -> None:
     assert cuts_in([np.full((48, 64, 3), value, np.uint8) for value in (0, 0, 90, 255)]) == []
+
+
+def moved(frames: list[ImageBgr], fps: float = 15) -> list[bool]:
+    sensor = MotionSensor()
+    return [sensor.has_moved(bgr, number / fps) for number, bgr in enumerate(frames)]
+
+
+def noisy(bgr: ImageBgr, seed: int, sigma: float = 4.0) -> ImageBgr:
+    noise = np.random.default_rng(seed).normal(0, sigma, bgr.shape)
+    return np.clip(bgr + noise, 0, 255).astype(np.uint8)
+
+
+def test_a_still_room_is_at_rest_in_spite_of_noise_and_changing_light(
+    clips: list[list[ImageBgr]],
+) -> None:
+    frames = [noisy(np.asarray(clips[2][0] * (1 - n / 300), np.uint8), n) for n in range(45)]
+    assert not any(moved(frames)[20:])
+
+
+def test_somebody_far_off_wakes_it_at_once_and_for_a_while(clips: list[list[ImageBgr]]) -> None:
+    room = clips[2][0]
+    frames = [noisy(room, number) for number in range(60)]
+    frames[30] = frames[30].copy()
+    frames[30][200:225, 300:325] = 60  # 25 pixels, for one frame
+    states = moved(frames)
+    assert not states[29]
+    assert all(states[30:45])
+    assert not states[-1]

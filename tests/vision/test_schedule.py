@@ -128,3 +128,20 @@ def test_it_recovers_when_the_board_does() -> None:
         if schedule.due(each):
             schedule.searched(each, 0.01)
     assert schedule.interval == 1
+
+
+def test_an_empty_room_is_searched_less_often_until_it_is_no_longer_idle() -> None:
+    schedule = SearchSchedule(interval=None, max_gap_s=0.5, idle_hz=5)
+    numbers = []
+    for number in range(1, 61):
+        each = frame(number, number / 15)
+        if schedule.due(each, idle=number < 46):
+            schedule.searched(each, 0.005)
+            numbers.append(number)
+    assert np.diff([each for each in numbers if each < 46]).tolist() == [3] * 14
+    assert numbers[-15:] == list(range(46, 61))
+
+
+def test_a_chosen_interval_knows_no_idling() -> None:
+    schedule = SearchSchedule(interval=1, max_gap_s=0.5, idle_hz=5)
+    assert all(schedule.due(frame(n, n / 15), idle=True) for n in range(5))
