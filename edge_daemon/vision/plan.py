@@ -27,7 +27,7 @@ STILL_FACE_PX: Final = 24  # the smallest face searched for in a still picture,
 STILL_FACE: Final = 0.02  # or this share of its longer side where that is more; of a panorama,
 PANORAMA: Final = 2.0  # more than so many times as long as wide, only so much of it counts
 
-AROUND: Final = 2.8  # side of the region around a known face, in sides of its box
+AROUND: Final = 2.0  # side of the region around a known face, in sides of its box
 CROPS: Final = 4  # regions around small or large faces in one search, while there are more
 FEW: Final = 2  # faces up to this many are followed in the regions around them
 
