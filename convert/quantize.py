@@ -128,11 +128,11 @@ def _configure(converter: tf.lite.TFLiteConverter, calibration: Images, variant:
 
 def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
     """Quantize a float model after setting the range of each tensor to the best one."""
-    learnt = ranges.learn(calibrated, calibration)
+    learned = ranges.learn(calibrated, calibration)
     model = tflite.unpack(calibrated)
     (pixels,), tensors = model.subgraphs[0].inputs, model.subgraphs[0].tensors
     for i, tensor in enumerate(tensors):
-        ends = PIXEL_RANGE if i == pixels else learnt.get(tensor.name.decode())
+        ends = PIXEL_RANGE if i == pixels else learned.get(tensor.name.decode())
         if ends is not None:
             low, high = ends
             tensor.quantization.min = np.array([low], np.float32)

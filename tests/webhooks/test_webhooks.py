@@ -285,7 +285,7 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         ("[{url: ftp://x/}]", r"webhooks\[0\].url"),
-        ("[{url: http://x/, colour: 1}]", r"webhooks\[0\].colour is an unknown key"),
+        ("[{url: http://x/, color: 1}]", r"webhooks\[0\].color is an unknown key"),
         ("[{types: [a]}]", r"webhooks\[0\].url"),
         ("{}", "webhooks"),
     ],
