@@ -31,10 +31,11 @@ def main() -> None:
     pictures = [cv2.imencode(".jpg", demo.render(n / 5))[1].tobytes() for n in range(PICTURES)]
     pictures[::3] = [b"\0", pictures[0][:500], b"\xff\xd8\xff", b"\0", pictures[0][:5000]]
     code = sys.argv[4] if len(sys.argv) > 4 else "MJPG"
+    most_bytes = width * height * (2 if code == "MJPG" else 1)
     if code != "MJPG":
-        pictures = [bytes(width * height)]
+        pictures = [bytes(most_bytes)]
     device = os.open(node, os.O_RDWR)
-    wanted = FORMAT.pack(OUTPUT, width, height, code.encode(), NO_FIELD, 0, width * height * 2)
+    wanted = FORMAT.pack(OUTPUT, width, height, code.encode(), NO_FIELD, 0, most_bytes)
     fcntl.ioctl(device, S_FMT, wanted)
     for picture in itertools.cycle(pictures):
         os.write(device, picture)
