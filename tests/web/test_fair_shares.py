@@ -97,6 +97,7 @@ def test_a_daemon_with_few_files_goes_on_among_strangers(tmp_path: Path) -> None
         Daemon(tmp_path, "camera.source=demo", interpreter=few_files) as daemon,
         ExitStack() as all_,
     ):
+        daemon.until(lambda: daemon.state()["faces"])
         port = int(daemon.url.rpartition(":")[2])
         for _ in range(300):
             stranger = all_.enter_context(socket.create_connection(("127.0.0.1", port), 20))

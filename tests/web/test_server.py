@@ -88,7 +88,7 @@ def test_connections_leave_files_to_the_rest_of_the_daemon() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-        assert connection_limit(264) == 100
+        assert connection_limit(264) == 72
         assert connection_limit(50) == 50
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -18,6 +18,7 @@ from edge_daemon.core.errors import UserError
 
 BACKLOG: Final = 128  # connections the kernel holds until they are accepted
 MIN_CONNECTIONS: Final = 8
+RESERVED_FILES: Final = 128  # for cameras, models, the log, snapshots and the broker
 IP_FREEBIND: Final = 15  # ip(7)
 IPV6_FREEBIND: Final = 78  # linux/in6.h
 
@@ -110,9 +111,9 @@ def address_to_open(host: str) -> str:
 def connection_limit(wanted: int) -> int:
     """Return `wanted`, or fewer where the process may not have that many open files.
 
-    Half of them are left for cameras, the log, snapshots and the broker.
+    RESERVED_FILES are left for the rest of the daemon.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
-    return min(wanted, max(MIN_CONNECTIONS, soft // 2))
+    return min(wanted, max(MIN_CONNECTIONS, soft - RESERVED_FILES))

@@ -131,6 +131,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
     """Knows its connections by their file numbers, and which of them wait for their clients."""
 
     handler_class = RequestHandler
+    max_accept = 20  # in a row; the connections they replace are closed only afterwards
 
     def __init__(
         self,
