@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Literal
 
 from edge_daemon.history.aggregate import Minute, until
-from edge_daemon.history.store import MINUTE, QUARTER, HistoryStore
+from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 
 Step = Literal["minute", "hour", "day", "weekday"]
 
@@ -109,11 +109,11 @@ class HistoryReport:
             at = following
 
     def _fill(self, periods: dict[tuple[int, int], Period], step: Step) -> None:
-        size = MINUTE if step == "minute" else QUARTER
         length = STEP_MINUTES[step]
         found = list(periods.values())
         first, last = _minutes(found[0].start), _minutes(found[-1].end)
         for start, end, offset in _segments(first, last, self.zone):
+            size = MINUTE if step == "minute" else _largest_size(start, end, offset)
             key_offset = offset if step in ("minute", "hour") else 0
             for row in self._store.totals(size, start, end, offset=offset, step=length):
                 period = periods.get((row[0], key_offset))
@@ -199,6 +199,11 @@ def _segments(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, in
                 stop -= 1
         yield start, stop, offset
         start = stop
+
+
+def _largest_size(start: int, end: int, offset: int) -> int:
+    """Return the size of the largest rows that begin where the hours of a stretch do."""
+    return HOUR if not any(each % HOUR for each in (start, end, offset)) else QUARTER
 
 
 def _key(minutes: int, step: Step, zone: tzinfo) -> tuple[int, int]:

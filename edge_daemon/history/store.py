@@ -1,7 +1,7 @@
-"""Keeps totals in SQLite, by minute and by quarter of an hour, with the position in the log.
+"""Keeps totals in SQLite, by minute, quarter of an hour and hour, with the position in the log.
 
-A quarter of an hour divides the hours of every time zone. The position and the totals up to it are
-written in one transaction: after `kill -9` they are as exact as before.
+Quarters are for time zones whose hours do not begin with those of UTC. The position and the totals
+up to it are written in one transaction: after `kill -9` they are as exact as before.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any, Final
 from edge_daemon.events.history import Entry
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 
-VERSION: Final = 1
-MINUTE, QUARTER = 1, 15  # in minutes
-KEPT: Final = {MINUTE: 30 * 24 * 60, QUARTER: 2 * 366 * 24 * 4}  # rows: 30 days, two years
+VERSION: Final = 2
+MINUTE, QUARTER, HOUR = 1, 15, 60  # in minutes
+# Rows: 30 days of minutes, and two years.
+KEPT: Final = {MINUTE: 30 * 24 * 60, QUARTER: 2 * 366 * 24 * 4, HOUR: 2 * 366 * 24}
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS totals (
@@ -138,14 +139,15 @@ class HistoryStore:
     ) -> list[tuple[int, str, int]]:
         """Sum the expressions as `totals` does: the step's number, the label and its ms."""
         with self._connection() as connection:
-            return connection.execute(
+            names = dict(connection.execute("SELECT id, name FROM labels"))
+            sums = connection.execute(
                 """
-                SELECT (start + ?1) / ?2, name, sum(ms) FROM expressions
-                JOIN labels ON labels.id = label
-                WHERE size = ?3 AND start >= ?4 AND start < ?5 GROUP BY 1, 2 ORDER BY 1, 2
+                SELECT (start + ?1) / ?2 AS number, label, sum(ms) FROM expressions
+                WHERE size = ?3 AND start >= ?4 AND start < ?5 GROUP BY number, label
                 """,
                 (offset, step, size, start, end),
-            ).fetchall()
+            )
+            return [(number, names[label], ms) for number, label, ms in sums]
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -161,7 +163,7 @@ def _add(connection: sqlite3.Connection, minutes: dict[int, Minute]) -> None:
         "INSERT OR IGNORE INTO labels (name) VALUES (?)", [(label,) for label in sorted(labels)]
     )
     ids = dict(connection.execute("SELECT name, id FROM labels"))
-    for size in (MINUTE, QUARTER):
+    for size in KEPT:
         rows = [
             (
                 size,
