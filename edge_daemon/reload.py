@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_daemon.config.schema import Config, changed, needs_restart, overridden, reloadable
 from edge_daemon.core.errors import UserError, reason_of
-from edge_daemon.core.parts import Part
+from edge_daemon.core.parts import Apply, Part
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Command
 
@@ -71,11 +71,11 @@ class Reloader:
         try:
             wanted = overridden(self._load(), self._commanded)
             config = reloadable(self._running, wanted)
-            before = self._running
-            self._switch(config)
+            before, switch = self._running, self._prepared(config)
         except Exception as error:  # whatever a file may hold
             _refuse(error)
             return
+        switch()
         names = ", ".join(changed(before, config)) or "nothing but what files hold"
         log.info("reloaded; changed: %s", names)
         for name in changed(config, wanted):
@@ -91,10 +91,11 @@ class Reloader:
                 config = overridden(self._running, {key: value})
                 if config == self._running:
                     continue
-                self._switch(config)
+                switch = self._prepared(config)
             except Exception as error:  # a model may be anything
                 log.warning("command refused: %s", _sentence(error))
                 continue
+            switch()
             log.info("commanded: %s is %s", key, value)
             self._commanded[key] = value
 
@@ -103,18 +104,25 @@ class Reloader:
         if not self._model.changed():
             return
         try:
-            self._switch(overridden(self._running, {"model": str(self._model_path)}))
+            config = overridden(self._running, {"model": str(self._model_path)})
+            switch = self._prepared(config)
         except Exception as error:  # a model may be anything
             _refuse(error)
+            return
+        switch()
 
-    def _switch(self, config: Config) -> None:
-        """Have every part prepare for `config`, and only then switch all of them."""
+    def _prepared(self, config: Config) -> Apply:
+        """Have every part prepare for `config`; return what then switches all of them."""
         switches = [part.adopt(config) for part in self._parts]
-        for switch in switches:
-            switch()
-        if config.model not in {self._running.model, str(self._model_path)}:
-            self._model_path, self._model = Path(config.model), FileWatch(Path(config.model))
-        self._running = config
+
+        def switch_all() -> None:
+            for switch in switches:
+                switch()
+            if config.model not in {self._running.model, str(self._model_path)}:
+                self._model_path, self._model = Path(config.model), FileWatch(Path(config.model))
+            self._running = config
+
+        return switch_all
 
 
 def _refuse(error: Exception) -> None:
