@@ -19,7 +19,8 @@ from support.pictures import decoded
 from support.wire_server import Answer, WireServer, header, is_digest_right
 
 from edge_daemon.capture.address import parse_address
-from edge_daemon.capture.http import cleaned, parse_challenges
+from edge_daemon.capture.http import cleaned
+from edge_daemon.capture.login import parse_challenges
 from edge_daemon.capture.opener import source_opener
 from edge_daemon.capture.sources import Source, SourceAwayError
 from edge_daemon.capture.video import NetworkVideo

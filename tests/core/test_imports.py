@@ -25,7 +25,7 @@ ADAPTERS = {
     "tqdm": {"edge_daemon": {"batch/output.py"}},
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
-    "requests": {"edge_daemon": {"capture/http.py", "webhooks/delivery.py"}},
+    "requests": {"edge_daemon": {"capture/login.py", "webhooks/delivery.py"}},
     "av": {"edge_daemon": {"capture/video.py", "batch/copies.py"}},
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
