@@ -80,9 +80,9 @@ def probe_model(
 
 def main(runtime: str, memory_bytes: int) -> int:
     """Try the model from standard input; print the reason and return REFUSED if it fails."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     content = sys.stdin.buffer.read()
     with suppress(OSError, ValueError):  # the unit's filter of system calls may forbid it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit = _data_bytes() + len(content) + memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
