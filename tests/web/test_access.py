@@ -115,7 +115,7 @@ def test_players_may_give_the_token_as_a_password(guarded: Site) -> None:
         assert answer.headers["Content-Type"] == "image/jpeg"
 
 
-@pytest.mark.parametrize("secret", [TOKEN, PASSWORD])
+@pytest.mark.parametrize("secret", [TOKEN, PASSWORD], ids=["token", "password"])
 def test_players_may_wait_for_a_challenge(guarded: Site, secret: str) -> None:
     """The address has name and password, as in http://any:secret@camera/; here by urllib."""
     manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
