@@ -18,6 +18,7 @@ import numpy as np
 from edge_daemon.core.types import Box, ImageBgr
 from edge_daemon.pipeline.privacy import HINDSIGHT_S, WEAK_SCORE, BlurAreas
 from edge_daemon.vision.detector import Detector, build_detector
+from edge_daemon.vision.plan import Hint
 from edge_daemon.vision.tracker import Tracker
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -67,7 +68,8 @@ def _shown(entrance: list[tuple[ImageBgr, Box]], detector: Detector, late: int) 
     memory, tracker, shown = BlurAreas(), Tracker(), 0
     for number, (bgr, _) in enumerate(entrance):
         now_s = number / FPS
-        found = detector.detect(bgr)
+        hint = Hint(number, tracker.known(now_s), tracker.has_lost)
+        found = detector.detect(bgr, hint)
         sure = [each for each in found if each.score >= MIN_SCORE]
         areas = memory.update(found, tracker.update(sure, now_s), now_s)
         if number >= late:

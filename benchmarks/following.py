@@ -74,7 +74,7 @@ class Trial:
     def __init__(self, ways: list[Way]) -> None:
         models = REPO / "models"
         self._ways = ways
-        self._full = build_detector("blazeface", models_dir=models)
+        self._full = build_detector("blazeface", models_dir=models, face_range="full")
         self._short = build_detector("blazeface", models_dir=models, face_range="short")
         self._classifier = Classifier(read_model_file(models / "expression.tflite"))
 

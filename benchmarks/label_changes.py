@@ -28,6 +28,7 @@ from edge_daemon.pipeline.pipeline import side_of
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
+from edge_daemon.vision.plan import Hint
 from edge_daemon.vision.quality import weight_of
 from edge_daemon.vision.smoothing import Smoother
 from edge_daemon.vision.tracker import Tracker
@@ -68,7 +69,9 @@ def faces_of(clip: Path, detector: Detector, classifier: Classifier) -> list[lis
     tracker = Tracker()
     shots: dict[int, list[Shot]] = {}
     for number, bgr in enumerate(_frames(clip)):
-        for track in tracker.update(detector.detect(bgr), number / FPS):
+        now_s = number / FPS
+        hint = Hint(number, tracker.known(now_s), tracker.has_lost)
+        for track in tracker.update(detector.detect(bgr, hint), now_s):
             if track.seen:
                 face = classifier.crop(bgr, track.box, track.eyes)
                 weight = weight_of(face, side_of(track) * classifier.model.crop.side)

@@ -49,6 +49,16 @@ def test_its_accuracy_is_the_model_cards() -> None:
     assert f"The shipped model {figures}" in " ".join(README.split()), "copy it from the card"
 
 
+def test_its_smallest_face_is_the_benchmarks() -> None:
+    report = (ROOT / "benchmarks" / "detection.md").read_text()
+    still, live = re.findall(r"^\| 25 px in 640×480 \| (\d+) \| (\d+) \|", report, re.M)[0]
+    sentence = (
+        f"Of those 25 pixels wide in 640×480, {still} % are found in a still picture and "
+        f"{live} % are shown within a second live"
+    )
+    assert sentence in " ".join(README.split()), "copy it from benchmarks/detection.md"
+
+
 @pytest.mark.parametrize("name", ["expression", "expression-fer2013"])
 def test_the_model_card_is_the_shipped_files(name: str) -> None:
     """Otherwise run `make evaluate`."""

@@ -228,7 +228,7 @@ def test_auto_is_blazeface_where_its_file_is(
 
 @pytest.mark.parametrize("backend", ["blazeface", "mediapipe"])
 def test_a_missing_blazeface_file_is_an_error_when_asked_for(backend: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is missing; to get it: python models/fetch_bl"):
+    with pytest.raises(ModelError, match=r"is missing; fix: python models/fetch_bl"):
         build_detector(backend, models_dir=tmp_path)
 
 
