@@ -98,7 +98,8 @@ def test_who_is_there_is_retained(daemon: Daemon, broker: Mosquitto) -> None:
     assert faces["count"] == len(faces["faces"]) == sum(faces["labels"].values())
     assert faces["expression"] in {*labels, "uncertain", "no_face"}
     assert set(faces["faces"][0]) >= {"id", "label", "score", "scores", "box", "since_s"}
-    assert set(faces["faces"][0]) == set(daemon.state()["faces"][0])
+    reported = daemon.until(lambda: daemon.state()["faces"])
+    assert set(faces["faces"][0]) == set(reported[0])
     assert (state["camera"], state["pause"], state["interval"]) == ("ok", "OFF", "auto")
 
 
