@@ -76,7 +76,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "training on 105 faces, 42 of PublicTest choose the epoch" in text
     assert "1 batches an epoch; faces (64, 48, 48, 1), targets (64, 7)" in text
     assert "best epoch: 1, validation accuracy " in text
-    assert "PublicTest: accuracy " in text
+    assert "PublicTest: FER2013 accuracy " in text
     assert "the same answers: True" in text
     assert "model.weights.h5: " in text
     assert pictures(notebook) >= len(LABELS) + 7, "samples, batches, curves and confusion"

@@ -1,4 +1,4 @@
-"""`python -m train` on a small drawn dataset: what it writes and says, stopped and gone on."""
+"""`python -m train` on a small drawn dataset: files and messages, interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def logged(work: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Story:
-    """A training that Ctrl-C stopped, a kill ended, and that a third start brought to its end."""
+    """A training stopped by Ctrl-C, ended by a kill, and finished by a third start."""
 
     command: tuple[object, ...]
     folder: Path
@@ -457,11 +457,13 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(
 def test_a_disk_that_fills_up_in_training_is_said_and_nothing_is_lost(
     story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the state one epoch before the end; the best weights are there, the backup is not."""
+    """From the state one epoch before the end; only the latest state is to be written."""
     work = tmp_path / "stripes" / "work"
     shutil.copytree(story.work, work)
     with h5py.File(work / LATEST, "a") as weights:
         weights[ITERATIONS][()] = EPOCHS - 1
+    # No epoch can be better, so that only the latest state has to be written.
+    (work / "best.weights.json").write_text('{"epoch": 0, "val_accuracy": 1.1}')
     was = (work / LATEST).read_bytes()
     with files_up_to(len(was) - 1):
         status, _ = run(*story.command[:-1], tmp_path)
