@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from edge_daemon.core.types import ImageBgr
 
 SIDE: Final = 32  # of a thumbnail, in cells
-# A cut is a correlation below ALIKE whose distance from 1 is SPIKE times the usual one. In the
-# clips successive frames correlate by at least 0.95, and cuts between them by at most 0.90.
+# At a cut the thumbnails correlate by less than ALIKE, SPIKE times as far from 1 as usual, and more
+# than CHANGED of the cells differ by more than LEVEL of 255. Between the clips it is at least 0.25
+# of the cells, within them and where people cross a plain wall at most 0.14.
 ALIKE: Final = 0.92
-SPIKE: Final = 4.0
+SPIKE: Final = 8.0
+CHANGED: Final = 0.2
+LEVEL: Final = 20.0
 # Motion is a cell that became darker or brighter by more than MOTION_LEVEL, of 255.
 MOTION_COLUMNS: Final = 48
 MOTION_ROWS: Final = 36
@@ -31,7 +34,7 @@ class SceneCuts:
     """Compares each frame with the one before; a change of brightness alone is no cut."""
 
     def __init__(self) -> None:
-        self._last: NDArray[np.float32] | None = None
+        self._last: NDArray[np.float32] | None = None  # a thumbnail
         self._distances: deque[float] = deque(maxlen=RECENT)
 
     def adopt(self, old: SceneCuts) -> None:
@@ -44,10 +47,11 @@ class SceneCuts:
         last, self._last = self._last, thumbnail
         if last is None:
             return False
-        distance = 1 - float((last * thumbnail).mean()) if last.any() and thumbnail.any() else 0.0
+        distance = 1 - float((_normalized(last) * _normalized(thumbnail)).mean())
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
-        return distance > max(1 - ALIKE, SPIKE * usual)
+        changed = float((np.abs(thumbnail - last) > LEVEL).mean())
+        return distance > max(1 - ALIKE, SPIKE * usual) and changed > CHANGED
 
 
 class MotionSensor:
@@ -77,13 +81,17 @@ class MotionSensor:
 
 
 def _thumbnail(bgr: ImageBgr) -> NDArray[np.float32]:
-    """Return SIDE×SIDE smoothed gray values with mean 0 and variance 1."""
+    """Return SIDE×SIDE smoothed gray values with median 0."""
     height, width = bgr.shape[:2]
     rows = np.linspace(0, height - 1, 2 * SIDE).astype(int)
     columns = np.linspace(0, width - 1, 2 * SIDE).astype(int)
     gray = cv2.cvtColor(bgr[rows[:, None], columns], cv2.COLOR_BGR2GRAY)
     small = cv2.resize(cv2.blur(gray, (3, 3)), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     values = small.astype(np.float32)
-    values -= values.mean()
-    deviation = float(values.std())
-    return values / deviation if deviation > 1 else np.zeros_like(values)
+    return np.asarray(values - np.median(values), np.float32)
+
+
+def _normalized(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values with mean 0 and variance 1."""
+    values = thumbnail - thumbnail.mean()
+    return np.asarray(values / max(float(values.std()), 1.0), np.float32)

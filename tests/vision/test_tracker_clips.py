@@ -16,6 +16,8 @@ import pytest
 
 from edge_daemon.core.types import Box, ImageBgr, Point, Track
 from edge_daemon.vision.detector import Detector, build_detector
+from edge_daemon.vision.plan import Hint
+from edge_daemon.vision.scene import SceneCuts
 from edge_daemon.vision.tracker import Tracker
 
 PEOPLE = {
@@ -162,15 +164,18 @@ def whose(tracks: list[Track], places: tuple[Point, Point]) -> list[int]:
 def test_two_people_who_pass_keep_their_ids(
     far: str, near: str, seconds: float, media_dir: Path, detector: Detector
 ) -> None:
-    tracker = Tracker()
+    tracker, cuts = Tracker(), SceneCuts()
     found: list[list[Box]] = []
     owners = []
     for number, (bgr, places) in enumerate(
         passing(Person(media_dir / far, detector), Person(media_dir / near, detector), seconds)
     ):
-        faces = detector.detect(bgr)
+        assert not cuts.is_cut(bgr)
+        now_s = number / FPS
+        hint = Hint(number, tracker.known(now_s), tracker.has_lost)
+        faces = detector.detect(bgr, hint)
         found.append([face.box for face in faces])
-        tracks = tracker.update(faces, number / FPS)
+        tracks = tracker.update(faces, now_s)
         if len([track for track in tracks if track.seen]) == 2:
             owners.append(whose(tracks, places))
     assert min(len(boxes) for boxes in found) == 1, "nobody was ever hidden"
