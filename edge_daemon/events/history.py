@@ -192,6 +192,8 @@ class EventHistory:
                 if head is not None and id_order(head.id) <= start:
                     files = files[place:]
                     break
+        if not query.until and not query.before:
+            return files
         heads = [(path, self._first_head(path)) for path in files]
         end = _later(query.until, MARGIN) if query.until else ""
         before = id_order(query.before)
