@@ -1,3 +1,3 @@
-"""Mien's headless daemon: camera in, annotated stream, event log and state out."""
+"""Mien's headless daemon: finds and classifies faces, logs events, serves an annotated stream."""
 
 __version__ = "0.1.0"
