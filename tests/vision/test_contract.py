@@ -171,7 +171,11 @@ class TestGoldens:
         assert sentence in said
         words = ["-m", "edge_daemon", "run", "--config", str(path.with_suffix(".yaml"))]
         daemon = subprocess.run(
-            [sys.executable, *words, "--set", "camera.source=demo"],
+            # With a log of its own there is no model of an earlier run to go on with.
+            [
+                *(sys.executable, *words, "--set", "camera.source=demo"),
+                *("--set", f"events.path={tmp_path / 'events.jsonl'}"),
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,
