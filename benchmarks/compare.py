@@ -50,7 +50,7 @@ class Way(NamedTuple):
     @property
     def is_installed(self) -> bool:
         """Whether its environment is installed."""
-        return (self.python.parents[1] / ".done").exists()
+        return (self.python.parents[1] / ".installed").exists()
 
 
 SEED, FLOOR = "the seed's way", "the bare parts"

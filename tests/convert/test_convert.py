@@ -106,7 +106,7 @@ class TestConvertedFile:
     def test_metadata_is_read_by_mediapipe(self, converted: Path) -> None:
         python = ROOT / ".venv" / "metadata-reader" / "bin" / "python"
         if not python.exists():
-            pytest.skip(f"{python} is missing; `make {python.parents[1].relative_to(ROOT)}/.done`")
+            pytest.skip(f"{python} is missing; `make other-runtimes`")
         command = [str(python), "-c", SHOW_METADATA, str(converted)]
         run = subprocess.run(command, capture_output=True, text=True, check=True)
         shown, files = json.loads(run.stdout)
