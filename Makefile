@@ -67,7 +67,7 @@ TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RAT
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api fuzz check format picture docs lock bench bench-soak bench-servers bench-viewers \
+        test-ray test-api fuzz check format picture docs site lock bench bench-soak bench-servers bench-viewers \
         bench-architectures clean python edge dev training other-runtimes
 
 help:
@@ -161,11 +161,12 @@ try-training: training other-runtimes  ## train and convert a small trial model,
 setup: edge $(BLAZEFACE)  ## install what the daemon needs, and no more
 	@if [ "$$DETECTOR" = mediapipe ]; then $(ENVIRONMENT) edge mediapipe; fi
 
-check: dev  ## lint, check the formatting and the types
+check: dev  ## lint, check the formatting, the types and the links of the documentation
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/hadolint Dockerfile
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+	$(SITE)
 
 format: dev  ## format the code
 	$(DEV)/bin/ruff check --fix .
@@ -173,6 +174,10 @@ format: dev  ## format the code
 
 docs: dev  ## write docs/configuration.md from the schema
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
+
+SITE = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet
+site: dev  ## write the documentation as a site to build/site; fails at a broken link
+	$(SITE)
 
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
