@@ -126,7 +126,7 @@ def as_json(record: Record, labels: Sequence[str]) -> str:
 def csv_header(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns."""
     names = ["file", "frame", "time_s", "width", "height", "face", "label", "score", *labels]
-    return [*names, "box_x", "box_y", "box_w", "box_h"]
+    return [*names, "box_x", "box_y", "box_w", "box_h", "detection_score"]
 
 
 def csv_rows(record: Record, labels: Sequence[str]) -> list[list[object]]:
@@ -136,8 +136,8 @@ def csv_rows(record: Record, labels: Sequence[str]) -> list[list[object]]:
     for face in record.faces:
         values = _face(face, labels)
         scores = [values["scores"].get(label) for label in labels]
-        label, score = values["label"], values["score"]
-        rows.append([*place, face.id, label, score, *scores, *values["box"]])
+        label, score, box = values["label"], values["score"], values["box"]
+        rows.append([*place, face.id, label, score, *scores, *box, values["detection_score"]])
     return rows or [place + [None] * (len(csv_header(labels)) - len(place))]
 
 

@@ -24,6 +24,7 @@ class Masks:
     """
 
     def __init__(self, shapes: Sequence[Shape] = ()) -> None:
+        self.shapes = tuple(shapes)
         self._outlines = [_outline(shape) for shape in shapes]
         self._size = (0, 0)
         self._mask = np.zeros((0, 0), np.uint8)

@@ -128,6 +128,7 @@ class PipelinePart(Part[Config]):
                 "interval": stages.schedule.chosen or "auto",
             },
             "board": {"slowed_down": self._throttle.active},
+            "masks": [list(shape) for shape in stages.masks.shapes],
             "faces": view.as_dict()["faces"] if view else [],
         }
 

@@ -46,6 +46,7 @@ HOW_TO_CLASSIFY: Final = (
 )
 COLUMNS: Final = (
     "id", "time", "type", "camera", "face", "label", "previous", "score", "duration_s", "reason",
+    "detection_score",
 )  # fmt: skip
 
 

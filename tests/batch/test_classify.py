@@ -152,6 +152,7 @@ def test_csv_has_a_row_for_each_face(album: Path) -> None:
         scores = [float(row[name]) for name in ("angry", "happy", "neutral")]
         assert float(row["score"]) >= max(scores)
         assert int(row["box_w"]) > 20
+        assert 0.5 <= float(row["detection_score"]) <= 1
 
 
 def test_annotated_copies_are_written(album: Path, tmp_path: Path) -> None:

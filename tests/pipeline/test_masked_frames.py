@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.daemon import Daemon, jpegs
+from support.mjpeg_server import MjpegServer
+from support.pictures import decoded
 
 from edge_daemon.config.file import ConfigError, load_config
 from edge_daemon.config.schema import validated
@@ -71,6 +75,42 @@ def test_nothing_shown_depends_on_what_is_masked(
         )
         assert np.array_equal(shown.frame.bgr, same.frame.bgr)
         assert [face.box for face in shown.faces] == [face.box for face in same.faces]
+
+
+def test_no_masked_pixel_leaves_the_daemon(
+    tmp_path: Path, media_dir: Path, blazeface_dir: Path
+) -> None:
+    """The stream, stills and pictures of events, in every form that they can be asked for."""
+    assert blazeface_dir
+    bgr = picture(media_dir)
+    covered = np.zeros(bgr.shape[:2], np.uint8)
+    covered[:, :128] = 1
+    cv2.fillPoly(covered, [np.array([(640, 288), (640, 480), (448, 480)])], 1)
+    masks = [[0, 0, 0.2, 1], [1, 0.6, 1, 1, 0.7, 1]]
+    white = np.where(covered[:, :, None] == 1, np.uint8(255), bgr)
+    camera = MjpegServer([encode_jpeg(white, quality=95)])
+    settings = [
+        f"camera.source={camera.url}", f"privacy.masks={masks}", "camera.check_frozen=false",
+        "snapshots.enabled=true", f"snapshots.path={tmp_path / 'kept'}",
+        "snapshots.types=[face_start]", "events.dwell_s=0",
+    ]  # fmt: skip
+    shown: dict[str, bytes] = {}
+    try:
+        with Daemon(tmp_path, *settings) as daemon:
+            kept = daemon.until(lambda: list((tmp_path / "kept").glob("*.jpg")))
+            shown |= {file.name: file.read_bytes() for file in kept}
+            for query in ("", "?overlay=0", "?overlay=0&width=320", "?quality=100&overlay=0"):
+                shown[f"snapshot{query}"] = daemon.get(f"/snapshot.jpg{query}")
+                with urllib.request.urlopen(f"{daemon.url}/stream.mjpg{query}") as stream:
+                    shown[f"stream{query}"] = next(jpegs(stream))
+            assert daemon.state()["masks"] == masks
+    finally:
+        camera.stop()
+    for name, jpeg in shown.items():
+        drawn = decoded(jpeg)
+        inside = cv2.resize(covered, drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST) == 1
+        assert drawn[inside].max() < 60, name  # JPEG spreads a bright edge by less
+        assert drawn[~inside].mean() > 30, name
 
 
 def test_a_masked_face_is_not_found(media_dir: Path, blazeface_dir: Path) -> None:

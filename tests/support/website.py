@@ -63,6 +63,7 @@ def face(number: int, label: str, score: float) -> dict[str, Any]:
     box = [40, 30, 60, 60]
     return {
         "id": number, "label": label, "score": score, "scores": scores, "box": box, "since_s": 75.0,
+        "detection_score": 0.914,
     }  # fmt: skip
 
 
@@ -205,6 +206,7 @@ class Site:
                 "scores": dict(zip(LABELS, face.scores, strict=False)),
                 "box": list(face.box),
                 "since_s": 0.0,
+                "detection_score": face.detection_score,
             }
             for face in shown.faces
         ]

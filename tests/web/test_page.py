@@ -134,7 +134,8 @@ def test_cards_follow_the_faces(page: Any, daemon: Daemon) -> None:
     assert card.locator(".hint").is_hidden()
     assert card.locator(".name").all_inner_texts() == list(LABELS)
     assert card.locator(".top-score").inner_text().split() == ["happy", "82%"]
-    assert card.locator(".meta").inner_text() == "Face 3 · for 1\u00a0min\u00a015\u00a0s"
+    meta = "Face 3 · for 1\u00a0min\u00a015\u00a0s · detection 91%"
+    assert card.locator(".meta").inner_text() == meta
     assert page.is_hidden("#no-faces")
     daemon.seen = [{**face(4, "sad", 0.4), "label": "uncertain"}]
     page.wait_for_selector(".card[data-face='3']", state="detached")
@@ -153,6 +154,21 @@ def test_boxes_can_be_drawn_in_the_browser(page: Any, daemon: Daemon) -> None:
     assert page.locator("#boxes text").text_content() == "#3 happy 82%"
     page.uncheck("#bare")
     page.wait_for_selector("#boxes", state="hidden")
+
+
+def test_privacy_masks_are_drawn_and_explained(page: Any, daemon: Daemon) -> None:
+    assert page.is_hidden("#masks-note")
+    daemon.facts = {"masks": [[0.5, 0, 0.5, 0.25], [0, 0, 1, 0, 0, 1]]}
+    page.wait_for_selector("#masks-note", state="visible")
+    page.wait_for_selector("#masks[viewBox='0 0 160 120']")
+    drawn = page.locator("#masks .mask").evaluate_all("all => all.map(one => one.outerHTML)")
+    assert 'points="80,0 160,0 160,30 80,30"' in drawn[0]
+    assert 'points="0,0 160,0 0,120"' in drawn[1]
+    picture, masks = (page.locator(name).bounding_box() for name in ("#picture", "#masks"))
+    assert picture == masks
+    daemon.facts = {"masks": []}
+    page.wait_for_selector("#masks-note", state="hidden")
+    assert page.locator("#masks .mask").count() == 0
 
 
 def test_events_are_told_and_never_become_markup(page: Any, daemon: Daemon) -> None:

@@ -5,6 +5,7 @@ import { byId, duration, make, setText } from "./dom.js";
 import { Boxes } from "./boxes.js";
 import { EventList } from "./events.js";
 import { FaceCards } from "./faces.js";
+import { Masks } from "./masks.js";
 import { Picture } from "./picture.js";
 import { Timeline } from "./timeline.js";
 import { offerTrial } from "./trial.js";
@@ -15,6 +16,7 @@ const SILENCE_MS = 5000; // the state is sent every second
 const PAST_MS = 10 * 60 * 1000;
 
 const boxes = new Boxes(byId("boxes"));
+const masks = new Masks(byId("masks"), byId("masks-note"));
 const picture = new Picture(byId("picture"));
 const cards = new FaceCards(byId("faces"));
 const timeline = new Timeline(byId("lanes"), PAST_MS);
@@ -133,6 +135,7 @@ function onState(state) {
   showCamera(state);
   showNotices(state);
   showFacts(state);
+  masks.show(state.masks ?? []);
   byId("no-past").hidden = timeline.draw(Date.now() + ahead_ms) > 0;
   if (state.camera.state === "ok") picture.check();
 }
@@ -140,6 +143,7 @@ function onState(state) {
 function onFaces(view) {
   cards.show(view.faces, labels);
   boxes.draw(view);
+  masks.fit(view.size);
   setText(byId("face-count"), view.faces.length ? String(view.faces.length) : "");
   byId("no-faces").hidden = view.faces.length > 0;
 }

@@ -17,8 +17,7 @@ export class FaceCards {
         this.cards.set(face.id, card);
         this.list.append(card);
       }
-      const since = face.label ? ` · for ${duration(face.since_s)}` : "";
-      fillCard(this.cards.get(face.id), face, labels, `Face ${face.id}${since}`);
+      fillCard(this.cards.get(face.id), face, labels, face.label ? ` · for ${duration(face.since_s)}` : "");
     }
     for (const id of gone) {
       this.cards.get(id).remove();
@@ -27,13 +26,13 @@ export class FaceCards {
   }
 }
 
-export function fillCard(card, face, labels, meta) {
+export function fillCard(card, face, labels, since = "") {
   const known = face.label !== "";
   if (card.dataset.face !== String(face.id)) card.dataset.face = face.id;
   if (card.dataset.label !== face.label) card.dataset.label = face.label;
   setText(card.querySelector(".label"), known ? face.label : "analyzing…");
   setText(card.querySelector("h3 .percent"), known ? percent(face.score) : "");
-  setText(card.querySelector(".meta"), meta);
+  setText(card.querySelector(".meta"), `Face ${face.id}${since} · detection ${percent(face.detection_score)}`);
   card.querySelector(".hint").hidden = face.label !== "uncertain";
   const bars = card.querySelector(".bars");
   while (bars.children.length > labels.length) bars.lastElementChild.remove();

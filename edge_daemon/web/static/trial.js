@@ -86,7 +86,7 @@ function show(result, labels) {
   byId("try-picture").hidden = false;
   byId("try-faces").replaceChildren(...result.faces.map((face) => {
     const card = fromTemplate("face-card");
-    fillCard(card, face, labels, `Face ${face.id}`);
+    fillCard(card, face, labels);
     return card;
   }));
 }
