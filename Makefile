@@ -204,6 +204,10 @@ test-fleet: dev  ## run 200 devices at 5 events a second on one broker
 	@MIEN_DEVICES="$${FLEET:-200}" MIEN_SECONDS="$${DURATION_S:-60}" \
 	    $(TEST) tests/mqtt/test_fleet.py -m long -s -o timeout=1200
 
+test-home-assistant: dev $(BLAZEFACE)  ## show the daemon in a real Home Assistant (needs Python 3.13, chromium, mosquitto)
+	@$(ENVIRONMENT) home-assistant
+	$(TEST) tests/mqtt/test_home_assistant_server.py -m long -s -o timeout=600
+
 test-train: dev  ## train on several devices and hosts, and compare with one
 	$(TEST) tests/train/test_train_devices.py -m long
 

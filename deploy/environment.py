@@ -70,6 +70,22 @@ ENVIRONMENTS = {
         ),
         optional=True,
     ),
+    # The newest that Python 3.13.0 runs, with what its integrations would install at their first use.
+    "home-assistant": Environment(
+        "showing the daemon in Home Assistant",
+        (
+            (
+                *("homeassistant==2025.4.4", "home-assistant-frontend==20250411.0"),
+                *("paho-mqtt==2.1.0", "SQLAlchemy==2.0.39", "fnv-hash-fast==1.4.0"),
+                *("psutil-home-assistant==0.0.1", "Pillow==11.1.0", "hassil==2.2.3"),
+                *("home-assistant-intents==2025.3.28", "aiousbwatcher==1.1.1", "pyserial==3.5"),
+                *("ifaddr==0.2.0", "zeroconf==0.146.0", "async-upnp-client==0.44.0"),
+                *("PyTurboJPEG==1.7.5", "cronsim==2.6", "securetar==2025.2.1"),
+                *("pymicro-vad==1.0.1", "pyspeex-noise==1.0.2"),
+            ),
+        ),
+        python="3.13",
+    ),
     "mediapipe": Environment(
         "comparing with MediaPipe",
         (("--editable", ".[edge,mediapipe]"), MEDIAPIPE),

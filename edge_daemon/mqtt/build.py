@@ -46,6 +46,7 @@ def build_mqtt(
             labels=labels(),
             has_commands=mqtt.commands,
             has_snapshots=mqtt.snapshots,
+            has_thermometer=bool(state()["board"]["temperatures_c"]),
         ),
     )
     path = log_file(config)

@@ -18,11 +18,16 @@ EVENT_TYPES: Final = (
     "expression_end", "camera_lost", "camera_restored",
 )  # fmt: skip
 # An event entity fires when a message arrives, whenever the event happened: late events are left
-# out, so that yesterday's visitor is not announced today. Unknown types would be errors there.
+# out, so that yesterday's visitor is not announced today. Unknown types would be errors there, and
+# a field that is not in the message a warning in Home Assistant's log.
 EVENT_TEMPLATE: Final = (
-    "{% if not value_json.late and value_json.type in " + json.dumps(EVENT_TYPES) + " %}"
+    "{% if not value_json.late | default(false) and value_json.type in "
+    + json.dumps(EVENT_TYPES)
+    + " %}"
     "{{ dict(value_json, event_type=value_json.type) | tojson }}{% endif %}"
 )
+# Home Assistant's recorder stores the attributes at each change: boxes and times are left out.
+ATTRIBUTES_TEMPLATE: Final = "{{ dict(count=value_json.count, labels=value_json.labels) | tojson }}"
 INTERVALS: Final = ("auto", *map(str, range(1, 61)))
 
 
@@ -39,10 +44,13 @@ def discovery_message(
     labels: Sequence[str],
     has_commands: bool,
     has_snapshots: bool,
+    has_thermometer: bool,
 ) -> Message:
     """Announce the device and its entities; entities without function are removed."""
     components = {**_readings(topics, labels), "events": _events(topics)}
     components["camera"] = _camera(topics) if has_snapshots else {"platform": "camera"}
+    if not has_thermometer:
+        components["temperature"] = {"platform": "sensor"}
     for key, control in _controls(topics).items():
         components[key] = control if has_commands else {"platform": control["platform"]}
     for key, component in components.items():
@@ -75,6 +83,7 @@ def _readings(topics: Topics, labels: Sequence[str]) -> dict[str, dict[str, Any]
             "state_topic": topics.faces,
             "value_template": "{{ value_json.expression }}",
             "json_attributes_topic": topics.faces,
+            "json_attributes_template": ATTRIBUTES_TEMPLATE,
         },
         "faces": {
             "platform": "sensor",

@@ -21,7 +21,9 @@ TOPICS = Topics("mien/{host}/{camera}", host="pi.home.lan", camera="Front door â
 LABELS = ("happy", "sad")
 
 
-def announced(*, has_commands: bool = True, has_snapshots: bool = True) -> dict[str, Any]:
+def announced(
+    *, has_commands: bool = True, has_snapshots: bool = True, has_thermometer: bool = True
+) -> dict[str, Any]:
     message = home_assistant.discovery_message(
         "homeassistant",
         TOPICS,
@@ -29,6 +31,7 @@ def announced(*, has_commands: bool = True, has_snapshots: bool = True) -> dict[
         labels=LABELS,
         has_commands=has_commands,
         has_snapshots=has_snapshots,
+        has_thermometer=has_thermometer,
     )
     assert message.retain
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", message.topic)
@@ -37,14 +40,20 @@ def announced(*, has_commands: bool = True, has_snapshots: bool = True) -> dict[
 
 @pytest.mark.parametrize("has_commands", [True, False])
 @pytest.mark.parametrize("has_snapshots", [True, False])
-def test_it_has_the_documented_form(has_commands: bool, has_snapshots: bool) -> None:
-    payload = announced(has_commands=has_commands, has_snapshots=has_snapshots)
+@pytest.mark.parametrize("has_thermometer", [True, False])
+def test_it_has_the_documented_form(
+    has_commands: bool, has_snapshots: bool, has_thermometer: bool
+) -> None:
+    payload = announced(
+        has_commands=has_commands, has_snapshots=has_snapshots, has_thermometer=has_thermometer
+    )
     by_its_documentation.check(payload)
     components = payload["components"]
     ids = [c["unique_id"] for c in components.values() if "unique_id" in c]
     assert len(set(ids)) == len(ids)
     assert ("topic" in components["camera"]) == has_snapshots
     assert ("command_topic" in components["pause"]) == has_commands
+    assert ("state_topic" in components["temperature"]) == has_thermometer
 
 
 def test_names_become_topics_and_ids() -> None:

@@ -126,4 +126,5 @@ class MqttSite:
             labels=("happy", "sad"),
             has_commands=True,
             has_snapshots=True,
+            has_thermometer=True,
         )
