@@ -70,7 +70,7 @@ ENVIRONMENTS = {
         ),
         optional=True,
     ),
-    # The newest that Python 3.13.0 runs, with what its integrations would install at their first use.
+    # The newest that Python 3.13.0 runs, with what its integrations install at their first use.
     "home-assistant": Environment(
         "showing the daemon in Home Assistant",
         (
