@@ -172,8 +172,9 @@ format: dev  ## format the code
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-docs: dev  ## write docs/configuration.md from the schema
+docs: dev  ## write docs/configuration.md, the man page and the completions of shells
 	$(DEV)/bin/python docs/configuration.py > docs/configuration.md
+	$(DEV)/bin/python docs/manual.py
 
 SITE = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet
 site: dev  ## write the documentation as a site to build/site; fails at a broken link

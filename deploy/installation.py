@@ -95,12 +95,21 @@ def uninstall(layout: Layout) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for folder in {place.parent for place in layout.system_files.values() if place.suffix}:
-        with suppress(OSError):  # it still holds files of others
-            folder.rmdir()
+    for place in layout.system_files.values():
+        _remove_empty(place.parent)
     service.forget_user(layout)
     service.reload_after_removal(layout)
     print("removed Mien, its configuration, events and account.")
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that is empty and, below share, the one around it."""
+    if folder.name == "bin":
+        return
+    with suppress(OSError):  # it still holds files of others
+        folder.rmdir()
+        if folder.parent.parent.name == "share" and folder.parent.name != "man":
+            folder.parent.rmdir()
 
 
 def _switch(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:

@@ -65,7 +65,7 @@ class Layout:
     def system_files(self) -> dict[str, Path]:
         """The files outside /opt/mien: path in a release, and path on the machine."""
         folder = self.root / ("usr/lib" if self.packaged else "etc")
-        commands = self.root / ("usr/bin" if self.packaged else "usr/local/bin")
+        local = self.root / ("usr" if self.packaged else "usr/local")
         return {
             "systemd/edge-daemon.service": folder / "systemd/system/edge-daemon.service",
             "systemd/edge-daemon@.service": folder / "systemd/system/edge-daemon@.service",
@@ -73,7 +73,11 @@ class Layout:
             "systemd/mien.sysusers": folder / "sysusers.d/mien.conf",
             "systemd/mien.tmpfiles": folder / "tmpfiles.d/mien.conf",
             "systemd/mien.rules": folder / "udev/rules.d/70-mien.rules",
-            "deploy/mien.sh": commands / "mien",
+            "deploy/mien.sh": local / "bin/mien",
+            "edge_daemon/share/man/mien.1": local / "share/man/man1/mien.1",
+            "edge_daemon/share/bash/mien": local / "share/bash-completion/completions/mien",
+            "edge_daemon/share/zsh/_mien": local / "share/zsh/site-functions/_mien",
+            "edge_daemon/share/fish/mien.fish": local / "share/fish/vendor_completions.d/mien.fish",
         }
 
     def running_release(self) -> Path | None:

@@ -89,7 +89,10 @@ def switch(release: Path, layout: Layout) -> None:
     """Make `release` the one that starts next, and install its system files."""
     for name, place in ({} if layout.packaged else layout.system_files).items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(release / name, place)
+        if (release / name).exists():
+            shutil.copy(release / name, place)
+        else:  # an older release, to which an upgrade goes back
+            place.unlink(missing_ok=True)
     link(release, layout)
 
 

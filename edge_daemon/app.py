@@ -20,6 +20,7 @@ from edge_daemon.reload import Reloader
 from edge_daemon.systemd import Supervisor
 from edge_daemon.updates.build import with_fetched_model, with_working_model
 from edge_daemon.updates.guard import ModelGuard
+from edge_daemon.web.browser import open_in_browser
 from edge_daemon.web.part import check_web
 from edge_daemon.wiring import build
 
@@ -42,10 +43,11 @@ def check(config: Config) -> None:
         build_connector(config, client_id="")
 
 
-def run(config: Config, load: Callable[[], Config]) -> int:
+def run(config: Config, load: Callable[[], Config], *, open_page: bool = False) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; return the exit code.
 
-    `load` reads the configuration again, for SIGHUP. Raises UserError for what can never work until
+    `load` reads the configuration again, for SIGHUP; `open_page` opens the page in the browser.
+    Raises UserError for what can never work until
     the user fixes it.
     """
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
@@ -62,6 +64,8 @@ def run(config: Config, load: Callable[[], Config]) -> int:
             part.start()
             running.callback(part.stop)
         log.info("watch: %s", daemon.web.url)
+        if open_page:
+            open_in_browser(daemon.web.url)
         reloader = Reloader(
             running=config,
             load=lambda: with_fetched_model(load(), guard),

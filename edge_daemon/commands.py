@@ -17,7 +17,7 @@ from edge_daemon import __version__
 from edge_daemon.config.file import load_config
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
-from edge_daemon.core.output import complain, log_format
+from edge_daemon.core.output import complain, log_formatter
 
 # Read by libraries when they are imported. OpenCV is quiet and waits 3 s instead of 10 for a silent
 # V4L2 device. Large matrices, for which OpenBLAS would start threads, do not occur.
@@ -29,11 +29,13 @@ LIBRARY_ENVIRONMENT: Final = {
 MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
 PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take
 DEFAULT_CONFIG: Final = Path("config.yaml")
+SHARE: Final = Path(__file__).parent / "share"
+COMPLETIONS: Final = {"bash": "bash/mien", "zsh": "zsh/_mien", "fish": "fish/mien.fish"}  # in SHARE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv`; return 0, 1 after a failure, 2 if the user must fix something."""
-    options = _parser().parse_args(argv)
+    options = command_parser().parse_args(argv)
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", options.max_pixels)
@@ -52,17 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     config = _config(options)
-    _log(logging.INFO)
+    _log(logging.INFO, config)
     from edge_daemon import app  # noqa: PLC0415
     from edge_daemon.memory import share_heap  # noqa: PLC0415
 
     share_heap()
-    return app.run(config, lambda: _config(options))
+    return app.run(config, lambda: _config(options), open_page=options.open)
 
 
 def _check_config(options: argparse.Namespace) -> int:
     config = _config(options)
-    _log(logging.ERROR)
+    _log(logging.ERROR, config)
     from edge_daemon import app  # noqa: PLC0415
 
     app.check(config)
@@ -72,7 +74,7 @@ def _check_config(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     config = _config(options)
-    _log(logging.ERROR)  # warnings are among the findings
+    _log(logging.ERROR, config)  # warnings are among the findings
     from edge_daemon.doctor import command as doctor  # noqa: PLC0415
 
     _interrupt_by_exception()
@@ -81,7 +83,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _classify(options: argparse.Namespace) -> int:
     config = _config(options)
-    _log(logging.WARNING)
+    _log(logging.WARNING, config)
     from edge_daemon.batch import command as classify  # noqa: PLC0415
 
     _interrupt_by_exception()
@@ -145,12 +147,19 @@ def _sign(options: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(options: argparse.Namespace) -> int:
+    print((SHARE / COMPLETIONS[options.shell]).read_text(encoding="utf-8"), end="")
+    return 0
+
+
 def _config(options: argparse.Namespace) -> Config:
     return load_config(options.config, options.set, os.environ)
 
 
-def _log(level: int) -> None:
-    logging.basicConfig(level=level, format=log_format(sys.stderr), stream=sys.stderr)
+def _log(level: int, config: Config) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(log_formatter(sys.stderr, config.log_format))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _interrupt_by_exception() -> None:
@@ -177,13 +186,14 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; the man page and the completions are made from it."""
     parser = argparse.ArgumentParser(prog="mien", description="Facial expressions from a camera.")
     parser.set_defaults(max_pixels=MAX_PIXELS)
     parser.add_argument(
         "--version", action=_Version, nargs=0, help="print the versions of Mien, model and runtime"
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(
         name: str, function: Callable[[argparse.Namespace], int], text: str
@@ -207,14 +217,22 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, check, doctor, classify, history):
         _add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    run.add_argument("--open", action="store_true", help="open the page in the browser")
     _add_files(classify)
     add("hash-password", _hash_password, "print the hash of a password, for web.password")
     add("new-token", _new_token, "print a new token, and its hash for web.token")
     sign = add("sign", _sign, "write the signed manifest of a model for devices to download")
-    sign.add_argument("model", type=Path)
+    sign.add_argument("model", type=Path, metavar="MODEL", help="the .tflite file")
     sign.add_argument("--version", type=_positive, required=True, help="larger than any before")
     sign.add_argument(
-        "--key", type=Path, default=Path("models.key"), help="created if it is missing"
+        "--key",
+        type=Path,
+        default=Path("models.key"),
+        help="file of the private key, created if it is missing (default: %(default)s)",
+    )
+    completion = add("completion", _completion, "print the completion of a shell")
+    completion.add_argument(
+        "shell", choices=list(COMPLETIONS), help='bash: eval "$(mien completion bash)"'
     )
     return parser
 
@@ -238,7 +256,12 @@ def _add_configuration(command: argparse.ArgumentParser) -> None:
 def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a video or a folder")
     command.add_argument("--out", type=Path, metavar="DIR", help="write annotated copies to DIR")
-    command.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    command.add_argument(
+        "--format",
+        choices=("jsonl", "csv"),
+        default="jsonl",
+        help="of the lines that are printed (default: %(default)s)",
+    )
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=_positive, metavar="N", help="processes; by default one per core"

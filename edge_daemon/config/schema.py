@@ -26,6 +26,7 @@ from edge_daemon.config.sections import (
     SnapshotsConfig,
     StreamConfig,
     TrackerConfig,
+    restart,
 )
 from edge_daemon.core.errors import UserError
 
@@ -43,6 +44,11 @@ class Config(Section):
     )
     runtime: Literal["auto", "litert", "tflite-runtime", "tensorflow"] = Field(
         "auto", description="The runtime of the models; auto uses the first that is installed."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="The form of log lines; text has the time, and color on a terminal.",
+        json_schema_extra=restart("lines are formatted from the start"),
     )
     camera: CameraConfig = CameraConfig()
     detector: DetectorConfig = DetectorConfig()

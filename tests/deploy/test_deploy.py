@@ -128,12 +128,16 @@ def test_a_bundle_for_another_machine_is_refused(tmp_path: Path) -> None:
 def test_going_over_is_one_step_and_can_be_taken_back(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     for name in ("1", "2"):
-        for folder in ("systemd", "deploy"):
+        for folder in ("systemd", "deploy", "edge_daemon/share"):
             shutil.copytree(ROOT / folder, layout.releases / name / folder)
         (layout.releases / name / "systemd/edge-daemon.service").write_text(name)
         release.switch(layout.releases / name, layout)
         assert layout.running_release() == layout.releases / name
+    shutil.rmtree(layout.releases / "1/edge_daemon")  # as in 0.1
+    page = tmp_path / "usr/local/share/man/man1/mien.1"
+    assert page.exists()
     release.switch(layout.releases / "1", layout)
+    assert not page.exists()
     assert layout.system_files["systemd/edge-daemon.service"].read_text() == "1"
     release.prune(layout, layout.releases / "1")
     assert [path.name for path in layout.releases.iterdir()] == ["1"]
@@ -142,7 +146,7 @@ def test_going_over_is_one_step_and_can_be_taken_back(tmp_path: Path) -> None:
 def test_the_command_is_installed_and_can_be_run(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     made = layout.releases / "1"
-    for folder in ("systemd", "deploy"):
+    for folder in ("systemd", "deploy", "edge_daemon/share"):
         shutil.copytree(ROOT / folder, made / folder)
     release.switch(made, layout)
     command = tmp_path / "usr/local/bin/mien"
@@ -260,7 +264,7 @@ def test_a_further_camera_has_what_is_the_same_for_all(tmp_path: Path) -> None:
     made = layout.releases / "1.0.0-abc"
     made.mkdir(parents=True)
     shutil.copy(ROOT / "config.yaml", made)
-    for folder in ("systemd", "deploy"):
+    for folder in ("systemd", "deploy", "edge_daemon/share"):
         shutil.copytree(ROOT / folder, made / folder)
     release.switch(made, layout)
     key = "A" * 43 + "="

@@ -33,10 +33,11 @@ class Daemon:
         python: tuple[str, ...] = (),
         config: Path = ROOT / "config.yaml",
         interpreter: Sequence[str] = (sys.executable,),
+        options: Sequence[str] = (),
     ) -> None:
         self.events_path = folder / "events.jsonl"
         words = [f"events.path={self.events_path}", "web.port=0", *settings]
-        options = [word for setting in words for word in ("--set", setting)]
+        options = [*options, *(word for setting in words for word in ("--set", setting))]
         start = python or ("-m", "edge_daemon")
         self.process = subprocess.Popen(
             [*interpreter, *start, "run", "--config", str(config), *options],
