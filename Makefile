@@ -13,7 +13,7 @@ TAKES_classify := PYTHON FILE OUT CONFIG
 TAKES_doctor := PYTHON CONFIG
 TAKES_explore := PYTHON DATA
 TAKES_train := PYTHON DATA NAME NETWORK EPOCHS RATE PRECISION DEVICES START
-TAKES_distil := PYTHON DATA NAME EPOCHS RATE PRECISION DEVICES TEACHER TEACHERS
+TAKES_distil := PYTHON DATA NAME EPOCHS RATE PRECISION DEVICES START TEACHER TEACHERS
 TAKES_convert := PYTHON NAME VARIANTS
 TAKES_try-training := PYTHON DATA
 TAKES_evaluate := PYTHON DATA NAME
@@ -144,7 +144,7 @@ explore: training  ## write a page about a dataset and its problems
 	@exec $(TRAIN)/bin/python -m train explore -- "$${DATA:-data/fer2013}"
 
 distil: training  ## train teachers, then the compact network from their answers
-	@exec $(TRAIN)/bin/python -m train distil $(TRAINING) $${TEACHER:+--teacher "$$TEACHER"} \
+	@exec $(TRAIN)/bin/python -m train distil $(TRAINING) $${START:+--start "$$START"} $${TEACHER:+--teacher "$$TEACHER"} \
 	    $${TEACHERS:+--teachers "$$TEACHERS"} -- "$${DATA:-data/fer2013}"
 
 evaluate: training  ## write every figure of models/NAME.tflite to its card, models/NAME.md

@@ -87,12 +87,16 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     if options.devices == "all":
         hosts = options.coordinator, options.processes, options.process
         use_all_devices(Cluster(*hosts) if options.coordinator else None)
+    changes = {name: getattr(options, name, None) for name in RECIPE_OPTIONS}
+    if options.teacher_files:
+        changes |= {"teachers": len(options.teacher_files), "teacher": ""}
     run(
         splits,
         votes,
         architecture=options.arch,
-        changes={name: getattr(options, name, None) for name in RECIPE_OPTIONS},
+        changes=changes,
         start=options.start,
+        teacher_files=options.teacher_files,
         teacher_epochs=options.teacher_epochs,
         name=options.name,
         folder=folder,
@@ -158,24 +162,25 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a network and export it")
     _add_training(fit)
     fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
-    fit.add_argument(
-        "--start", type=Path, metavar="FILE", help="an export or .tflite file to start from"
-    )
     fit.add_argument("--coordinator", help="host:port of the first of several hosts")
     fit.add_argument("--processes", type=_positive, help="how many hosts there are")
     fit.add_argument("--process", type=int, help="which of them this is, from 0")
-    fit.set_defaults(teacher_epochs=0)
+    fit.set_defaults(teacher_epochs=0, teacher_files=[])
 
     distil = commands.add_parser("distil", help="train teachers, then a student from their answers")
     _add_training(distil)
     distil.add_argument("--teacher", choices=ARCHITECTURES, default="resnet18")
     distil.add_argument("--teachers", type=_positive, default=3, help="how many of them")
+    distil.add_argument(
+        "--teacher-files", type=Path, nargs="+", default=[], metavar="FILE",
+        help="exports or .tflite files to learn from, instead of training teachers",
+    )  # fmt: skip
     distil.add_argument("--teacher-epochs", type=_positive, default=120)
     distil.add_argument("--teacher-temperature", type=_temperature, default=3.0)
     distil.add_argument(
         "--teacher-share", type=_share, default=0.7, help="share of the loss of their answers"
     )
-    distil.set_defaults(arch="compact", coordinator=None, start=None)
+    distil.set_defaults(arch="compact", coordinator=None)
 
     explore = commands.add_parser("explore", help="write a report on a dataset")
     explore.set_defaults(action=run_explore)
@@ -243,6 +248,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
         "--average", type=_share, help=f"momentum of the weights' moving average; {own}"
     )
     command.add_argument("--precision", choices=("float32", "mixed_bfloat16"), help=own)
+    command.add_argument(
+        "--start", type=Path, metavar="FILE", help="an export or .tflite file to start from"
+    )
     command.add_argument("--devices", choices=("one", "all"), default="one")
 
 

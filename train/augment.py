@@ -10,7 +10,20 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
+
+LUMINANCE = (
+    16, 11, 10, 16, 24, 40, 51, 61,
+    12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77,
+    24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
 
 Tensor = Any  # a tensor of whichever backend Keras runs on
 
@@ -21,8 +34,9 @@ def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
     Parameters are drawn for each image. The ranges are those of small errors of a face crop (±8 %
     shift and size, ±10° rotation), of a camera's light (±20 % contrast, ±25 levels, gamma
     0.8–1.25; one picture in five dark or of low contrast), and of small cameras: one picture in
-    seven out of focus, one in five noisy. `strength` multiplies all of them, and how often a
-    picture is changed, except the size of the erased patch and the darkest light.
+    seven out of focus, one in seven blurred by motion, one in five noisy, one in seven compressed
+    too much. `strength` multiplies all of them, and how often a picture is changed, except the
+    size of the erased patch, the darkest light, the longest motion and the lowest quality.
     """
     return keras.Sequential(
         [
@@ -38,7 +52,9 @@ def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
             ),
             RandomDark(probability=0.2 * strength, darkest=0.12, seed=seed + 5),
             RandomBlur(probability=0.15 * strength, seed=seed + 2),
+            RandomMotion(probability=0.15 * strength, reach=4, seed=seed + 6),
             RandomNoise(probability=0.2 * strength, largest=6.0 * strength, seed=seed + 3),
+            RandomJpeg(probability=0.15 * strength, lowest=7.0, seed=seed + 7),
             RandomErase(probability=0.25 * strength, largest=0.4, seed=seed + 4),
         ],
         name="augment",
@@ -154,6 +170,32 @@ class RandomBlur(_RandomLayer):
         return x + share * (blurred - x)
 
 
+class RandomMotion(_RandomLayer):
+    """Blurs some pictures along rows or columns, as a moving face.
+
+    A picture is changed with `probability`, over a length of 1 to 2 × `reach` + 1 pixels. Beyond
+    the edge the picture is mirrored.
+    """
+
+    def __init__(self, *, probability: float, reach: int, seed: int) -> None:
+        super().__init__(seed)
+        self._probability, self._reach = probability, reach
+
+    def transform(self, x: Tensor) -> Tensor:
+        reach, width = self._reach, x.shape[2]
+        chosen = self._uniform(x, 0.0, 1.0, (1, 1, 1)) < self._probability
+        upright = self._uniform(x, 0.0, 1.0, (1, 1, 1)) < 0.5
+        half = self._uniform(x, 0.5, reach + 0.5, (1, 1, 1))
+        along = ops.where(upright, ops.transpose(x, (0, 2, 1, 3)), x)
+        padded = ops.pad(along, ((0, 0), (0, 0), (reach, reach), (0, 0)), mode="reflect")
+        blurred = ops.zeros_like(x)
+        for step in range(2 * reach + 1):
+            weight = ops.clip(half + 0.5 - abs(step - reach), 0.0, 1.0) / (2 * half)
+            blurred = blurred + weight * padded[:, :, step : step + width]
+        blurred = ops.where(upright, ops.transpose(blurred, (0, 2, 1, 3)), blurred)
+        return ops.where(chosen, blurred, x)
+
+
 class RandomNoise(_RandomLayer):
     """Adds Gaussian noise to some pictures, with a standard deviation up to `largest` levels."""
 
@@ -166,6 +208,39 @@ class RandomNoise(_RandomLayer):
         deviation = ops.where(chosen, self._uniform(x, 0.0, self._largest, (1, 1, 1)), 0.0)
         noise = keras.random.normal(ops.shape(x), seed=self._generator)
         return ops.clip(x + deviation * noise, 0.0, 255.0)
+
+
+class RandomJpeg(_RandomLayer):
+    """Compresses some pictures as JPEG does, blocks of 8×8 pixels from the upper left corner.
+
+    A picture is changed with `probability`; its quality is between `lowest` and 50, uniform in its
+    logarithm. Table and scale are those of the standard (ITU-T T.81, table K.1) and of libjpeg.
+    """
+
+    def __init__(self, *, probability: float, lowest: float, seed: int) -> None:
+        super().__init__(seed)
+        self._probability, self._lowest = probability, math.log(lowest)
+        self._cosines = ops.convert_to_tensor(_cosines(), "float32")
+        self._steps = ops.convert_to_tensor(LUMINANCE, "float32")
+
+    def transform(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape[1] // 8, x.shape[2] // 8
+        chosen = self._uniform(x, 0.0, 1.0, (1, 1, 1)) < self._probability
+        quality = ops.exp(self._uniform(x, self._lowest, math.log(50.0), (1, 1)))
+        steps = ops.clip(self._steps * 50.0 / quality, 1.0, 255.0)
+        blocks = ops.reshape(x - 128.0, (-1, rows, 8, columns, 8))
+        blocks = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4)), (-1, rows * columns, 64))
+        waves = ops.round(ops.matmul(blocks, ops.transpose(self._cosines)) / steps) * steps
+        blocks = ops.reshape(ops.matmul(waves, self._cosines), (-1, rows, columns, 8, 8))
+        packed = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4)), ops.shape(x))
+        return ops.where(chosen, ops.clip(packed + 128.0, 0.0, 255.0), x)
+
+
+def _cosines() -> NDArray[np.float64]:
+    """The orthonormal discrete cosine transform of 8×8 pixels, as rows of (64, 64)."""
+    wave, at = np.mgrid[0:8, 0:8]
+    one = np.cos((2 * at + 1) * wave * np.pi / 16) * np.where(wave == 0, 0.125**0.5, 0.5)
+    return np.kron(one, one)
 
 
 class RandomErase(_RandomLayer):

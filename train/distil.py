@@ -1,7 +1,8 @@
-"""Trains teachers and adds their mean answers to a student's training set."""
+"""Adds the answers of teachers to a student's training set: trained here, or read from files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,21 @@ from numpy.typing import NDArray
 from train.checkpoints import save_array
 from train.dataset import Split
 from train.devices import one_device
+from train.errors import ModelFileError
 from train.fit import fit
+from train.label_sets import FERPLUS
+from train.loading import keras_classifier, load_model
 from train.losses import soften
 from train.networks import build, heads_in_float32
 from train.recipe import Recipe
-from train.targets import TrainingSet
+from train.scores import Classify, Faces
+from train.targets import TrainingSet, labels_by_votes
+from train.warm_start import sha256_of
 
 ANSWERS = "answers.npy"
+MIN_PROBABILITY = 1e-6  # of a class, so that one teacher alone cannot rule it out
+
+Answers = NDArray[np.float32]  # probabilities (n, classes) of all training faces
 
 
 def add_teachers(
@@ -28,21 +37,68 @@ def add_teachers(
     epochs: int,
     folder: Path,
     *,
+    files: Sequence[Path],
     shares: NDArray[np.float32] | None,
 ) -> TrainingSet:
     """`training` with the softened answers of the teachers of `recipe` added to its targets.
 
-    The teachers train one after another with seeds of their own, `epochs` each, in `folder`/1, 2
-    and so on. Each continues after its last epoch when called again; one that is done only gives
-    its answers. `shares` are those of FER+'s votes on `validation`.
+    The teachers are `files`, exports or TFLite files, of which each teaches the head of the labels
+    that it learned. Without files they train one after another with seeds of their own, `epochs`
+    each, in `folder`/1, 2 and so on. Each continues after its last epoch when called again; one
+    that is done only gives its answers. `shares` are those of FER+'s votes on `validation`.
+
+    The answers to a head are the geometric mean of its teachers'. With a votes head, FER+'s votes
+    on a face are one more teacher of the labels: they know of the face what no network sees
+    (Lopez-Paz et al., Unifying distillation and privileged information, arXiv:1511.03643).
+    Raises ModelFileError where a file cannot be read, or a head has no teacher.
     """
-    answers = [
-        _answers(training, validation, _recipe(recipe, n, epochs), folder / str(n), shares)
-        for n in range(1, recipe.teachers + 1)
-    ]
-    heads = np.split(np.mean(answers, axis=0), 2 if recipe.votes_head else 1, axis=1)
-    softened = [soften(head, recipe.teacher_temperature) for head in heads]
+    heads: list[list[Answers]] = [[] for _ in range(2 if recipe.votes_head else 1)]
+    for path in files:
+        head, answers = _of_file(path, training.x, recipe, folder)
+        heads[head].append(answers)
+    for number in range(1, recipe.teachers + 1 if not files else 0):
+        own = _recipe(recipe, number, epochs)
+        both = _answers(training, validation, own, folder / str(number), shares)
+        for head, answers in zip(heads, np.split(both, len(heads), axis=1), strict=True):
+            head.append(answers)
+    if not all(heads):
+        missing = "FER+'s votes" if heads[0] else "the dataset's labels"
+        raise ModelFileError(
+            f"{files[0]}: none of the teachers learned {missing}; add one that did, "
+            "or train with --votes-head 0."
+        )
+    if recipe.votes_head:
+        labels, votes, *_ = np.split(training.targets, len(heads), axis=1)
+        heads[0].append(labels_by_votes(labels.argmax(axis=1), votes))
+    softened = [soften(_mean(head), recipe.teacher_temperature) for head in heads]
     return replace(training, targets=np.hstack([training.targets, *softened]))
+
+
+def _mean(answers: list[Answers]) -> Answers:
+    """The geometric mean of the `answers`, with rows that sum to 1."""
+    logs = np.mean([np.log(np.maximum(each, MIN_PROBABILITY)) for each in answers], axis=0)
+    powers = np.exp(logs)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _of_file(path: Path, x: Faces, recipe: Recipe, folder: Path) -> tuple[int, Answers]:
+    """The number of the head that the model in `path` teaches, and its answers.
+
+    They are kept in `folder`, so that a resumed training has the same ones bit for bit.
+    """
+    teacher = load_model(path, recipe.labels)
+    head = int(recipe.votes_head > 0 and teacher.annotations == FERPLUS)
+    kept = folder / f"{sha256_of(path)}.npy"
+    if not kept.exists():
+        print(f"asking {path} about {len(x)} faces and their mirror images …", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_array(kept, _of_both_sides(teacher.classify, x))
+    return head, np.asarray(np.load(kept), dtype=np.float32)
+
+
+def _of_both_sides(classify: Classify, x: Faces) -> Answers:
+    """The mean of the probabilities of each face and of its mirror image."""
+    return np.asarray((classify(x) + classify(x[:, :, ::-1])) / 2, dtype=np.float32)
 
 
 def _recipe(student: Recipe, number: int, epochs: int) -> Recipe:
@@ -63,20 +119,15 @@ def _answers(
     recipe: Recipe,
     folder: Path,
     shares: NDArray[np.float32] | None,
-) -> NDArray[np.float32]:
+) -> Answers:
     """Probabilities (n, classes × heads) of a trained teacher, averaged over mirrored faces."""
     keras.config.set_dtype_policy(recipe.precision)
     network = build(recipe)
     print(f"teacher in {folder}: {recipe.architecture}, {network.count_params():,} parameters")
     fit(network, training, validation, recipe, folder, shares=shares)
-    if (folder / ANSWERS).exists():
-        return np.asarray(np.load(folder / ANSWERS), dtype=np.float32)
-    views = training.x, training.x[:, :, ::-1]
-    with one_device():
-        heads = heads_in_float32(network, recipe).values()
-        answers = np.hstack(
-            [np.mean([head.predict(x, batch_size=256, verbose=0) for x in views], axis=0)
-             for head in heads]
-        )  # fmt: skip
-    save_array(folder / ANSWERS, answers)
-    return np.asarray(answers, dtype=np.float32)
+    if not (folder / ANSWERS).exists():
+        with one_device():
+            heads = heads_in_float32(network, recipe).values()
+            answers = [_of_both_sides(keras_classifier(head), training.x) for head in heads]
+        save_array(folder / ANSWERS, np.hstack(answers))
+    return np.asarray(np.load(folder / ANSWERS), dtype=np.float32)

@@ -18,9 +18,9 @@ class Recipe:
     moving average of the weights, which is validated and kept (0 for the weights themselves).
     `hardening` is the strength of the augmentation in the last third of the epochs. `start` is
     the sha256 of the weights that the training starts from ("" for random ones). A student learns
-    from the mean answers of `teachers` networks of the architecture `teacher`, softened by
-    `teacher_temperature`, with the share `teacher_share` of the loss; without teachers these are
-    0 and "".
+    from the mean answers of `teachers` networks of the architecture `teacher`, or of the models
+    with the sha256 `teacher_files`, softened by `teacher_temperature`, with the share
+    `teacher_share` of the loss; without teachers these are 0 and empty.
     """
 
     architecture: str
@@ -40,6 +40,7 @@ class Recipe:
     start: str = ""
     teachers: int = 0
     teacher: str = ""
+    teacher_files: tuple[str, ...] = ()
     teacher_temperature: float = 0.0
     teacher_share: float = 0.0
     labels: tuple[str, ...] = LABELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,18 +39,21 @@ def run(
     architecture: str,
     changes: dict[str, Any],
     start: Path | None,
+    teacher_files: Sequence[Path],
     teacher_epochs: int,
     name: str,
     folder: Path,
 ) -> None:
     """Train `architecture` with its recipe and `changes`, evaluate it, and export it to `folder`.
 
-    The teachers of the recipe, if any, are trained first, `teacher_epochs` each. With `start` the
-    network begins with the weights of that model file or export. With a votes head there are two
-    exports: `folder` has the head of FER+'s votes, `folder`-fer2013 that of FER2013's labels.
+    The teachers of the recipe, if any, are `teacher_files`; without these they are trained first,
+    `teacher_epochs` each. With `start` the network begins with the weights of that model file or
+    export. With a votes head there are two exports: `folder` has the head of FER+'s votes,
+    `folder`-fer2013 that of FER2013's labels.
     """
     changes = changes | {
         "start": sha256_of(start) if start else None,
+        "teacher_files": tuple(map(sha256_of, teacher_files)),
         "labels": splits["Training"].labels,
     }
     recipe = _without_missing_votes(Recipe.of(architecture, **changes), changes, votes)
@@ -69,7 +73,7 @@ def run(
     if recipe.teachers:
         training = add_teachers(
             training, selection.validation, recipe, teacher_epochs, folder / "teachers",
-            shares=shares,
+            files=teacher_files, shares=shares,
         )  # fmt: skip
     keras.config.set_dtype_policy(recipe.precision)
     seconds = expected_s(training, recipe)

@@ -72,6 +72,20 @@ def smooth(y: ClassIds, classes: int, smoothing: float) -> NDArray[np.float32]:
     return np.asarray(rows, dtype=np.float32)
 
 
+def labels_by_votes(y: ClassIds, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of the labels, as the voters' answers to a face predict them.
+
+    Each voter predicts what the faces with that answer are labeled on the whole: `y` (n,) are
+    their labels, `shares` (n, classes) those of the votes. A face without votes has no prediction:
+    all classes alike.
+    """
+    classes = shares.shape[1]
+    counts = shares.T @ np.eye(classes, dtype=np.float32)[y]
+    answers = shares @ (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-6))
+    silent = shares.sum(axis=1, keepdims=True) == 0
+    return np.asarray(np.where(silent, 1 / classes, answers), dtype=np.float32)
+
+
 def class_weights(y: ClassIds, balance: float) -> NDArray[np.float32]:
     """A weight (n,) for each face, of mean 1: its class's share of `y` to the power -`balance`.
 

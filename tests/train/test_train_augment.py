@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
@@ -18,7 +20,9 @@ from train.augment import (
     RandomBlur,
     RandomCrop,
     RandomErase,
+    RandomJpeg,
     RandomLight,
+    RandomMotion,
     RandomNoise,
     augmenter,
 )
@@ -59,6 +63,8 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "light": lambda seed: RandomLight(contrast=0.25, brightness=30, gamma=1.2, seed=seed),
     "blur": lambda seed: RandomBlur(probability=0.5, seed=seed),
     "noise": lambda seed: RandomNoise(probability=0.5, largest=10.0, seed=seed),
+    "motion": lambda seed: RandomMotion(probability=0.5, reach=4, seed=seed),
+    "JPEG": lambda seed: RandomJpeg(probability=0.5, lowest=10.0, seed=seed),
     "erase": lambda seed: RandomErase(probability=0.5, largest=0.5, seed=seed),
 }
 
@@ -77,7 +83,7 @@ def test_training_keeps_shape_type_and_range_and_changes_images(name: str) -> No
     assert changed.min() >= 0
     assert changed.max() <= 255
     share = (abs(changed - images).max(axis=(1, 2, 3)) > 1).mean()
-    half = name in {"blur", "noise", "erase"}
+    half = name in {"blur", "motion", "noise", "JPEG", "erase"}
     assert share == pytest.approx(0.5, abs=0.2) if half else share > 0.95
 
 
@@ -200,7 +206,35 @@ def test_noise_has_no_drift_and_no_more_than_its_largest_deviation() -> None:
     assert abs(neighbors.mean()) < 0.02 * deviation.mean() ** 2 + 0.05, "not white"
 
 
-@pytest.mark.parametrize("name", ["blur", "noise"])
+def test_motion_smears_a_dot_along_one_axis() -> None:
+    dot = np.zeros((1, 48, 48, 1), np.float32)
+    dot[0, 24, 24] = 180.0
+    moved = run(RandomMotion(probability=1.0, reach=4, seed=1), dot.repeat(300, axis=0))[..., 0]
+    np.testing.assert_allclose(moved.sum(axis=(1, 2)), 180.0, rtol=1e-4)
+    along_row = (moved[:, 24] > 0).sum(axis=1)
+    along_column = (moved[:, :, 24] > 0).sum(axis=1)
+    assert (np.minimum(along_row, along_column) == 1).all()
+    longest = np.maximum(along_row, along_column)
+    assert longest.max() == 9
+    assert longest.min() <= 3
+    assert 0.35 < (along_row > along_column).mean() < 0.65
+    even = moved[longest == 9].max(axis=(1, 2))
+    np.testing.assert_allclose(even.min(), 180 / 9, rtol=0.05)
+
+
+def test_compression_is_that_of_jpeg() -> None:
+    """At the lowest quality as Pillow's, up to the rounding of its table and pixels."""
+    images = faces(20).round()
+    packed = run(RandomJpeg(probability=1.0, lowest=50.0, seed=1), images)
+    for image, ours in zip(images, packed, strict=True):
+        stream = io.BytesIO()
+        Image.fromarray(image[..., 0].astype(np.uint8)).save(stream, "JPEG", quality=50)
+        theirs = np.asarray(Image.open(stream), np.float32)
+        assert abs(ours[..., 0] - theirs).mean() < 0.5
+        assert abs(ours[..., 0] - image[..., 0]).mean() > 1
+
+
+@pytest.mark.parametrize("name", ["blur", "motion", "noise", "JPEG"])
 def test_what_is_not_chosen_stays_as_it_is(name: str) -> None:
     images = faces(100)
     changed = run(LAYERS[name](1), images)

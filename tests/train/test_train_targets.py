@@ -11,7 +11,7 @@ from train.dataset import Split
 from train.ferplus import Votes, vote_shares
 from train.recipe import SGD_RECIPE
 from train.selection import Selection
-from train.targets import make_training_set, smooth, validation_targets
+from train.targets import labels_by_votes, make_training_set, smooth, validation_targets
 
 CLASSES = 7
 ONE_HEAD = replace(SGD_RECIPE, votes_head=0.0)
@@ -87,3 +87,16 @@ def test_validation_targets_have_the_same_columns() -> None:
     np.testing.assert_array_equal(
         validation_targets(y, CLASSES, shares, SGD_RECIPE)[:, CLASSES:], shares
     )
+
+
+def test_votes_predict_the_label_that_such_faces_have() -> None:
+    """Who sees fear looks at faces labeled 2 and 5; where nobody voted, nothing is known."""
+    shares = np.zeros((5, CLASSES), np.float32)
+    shares[[0, 1, 2], 2] = 1
+    shares[3, [2, 6]] = 0.5
+    answers = labels_by_votes(np.array([2, 5, 5, 6, 0]), shares)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(answers[4], 1 / CLASSES)
+    assert answers[0].argmax() == 5
+    assert answers[0, 5] == pytest.approx(2 / 3.5)
+    assert answers[3, 6] > answers[0, 6]
