@@ -54,13 +54,13 @@ def add_teachers(
     """
     heads: list[list[Answers]] = [[] for _ in range(2 if recipe.votes_head else 1)]
     for path in files:
-        head, answers = _of_file(path, training.x, recipe, folder)
-        heads[head].append(answers)
+        number, answers = _of_file(path, training.x, recipe, folder)
+        heads[number].append(answers)
     for number in range(1, recipe.teachers + 1 if not files else 0):
         own = _recipe(recipe, number, epochs)
         both = _answers(training, validation, own, folder / str(number), shares)
-        for head, answers in zip(heads, np.split(both, len(heads), axis=1), strict=True):
-            head.append(answers)
+        for taught, answers in zip(heads, np.split(both, len(heads), axis=1), strict=True):
+            taught.append(answers)
     if not all(heads):
         missing = "FER+'s votes" if heads[0] else "the dataset's labels"
         raise ModelFileError(
@@ -70,7 +70,7 @@ def add_teachers(
     if recipe.votes_head:
         labels, votes, *_ = np.split(training.targets, len(heads), axis=1)
         heads[0].append(labels_by_votes(labels.argmax(axis=1), votes))
-    softened = [soften(_mean(head), recipe.teacher_temperature) for head in heads]
+    softened = [soften(_mean(each), recipe.teacher_temperature) for each in heads]
     return replace(training, targets=np.hstack([training.targets, *softened]))
 
 
