@@ -19,7 +19,7 @@ from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
 from train.loading import load_model
 from train.report import write_report
 from train.robustness import measure_robustness
-from train.scores import Classify, accuracy_by_coverage, score
+from train.scores import Classify, accuracy_by_coverage, answers_by_score, score
 
 MISTAKES = 24  # shown as pictures
 
@@ -60,6 +60,9 @@ def evaluate(
                     probabilities[sets[name].rows], sets[name].y, sets[name].shares
                 ),
                 "coverage": accuracy_by_coverage(probabilities[sets[name].rows], sets[name].y),
+                "answers": answers_by_score(
+                    probabilities[sets[name].rows], sets[name].y, split.labels
+                ),
             }
             for name in names
         },

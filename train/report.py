@@ -81,6 +81,7 @@ def sections(metrics: Json) -> Iterator[Section]:
     if metrics["votes"]:
         yield _votes(metrics["votes"])
     yield _coverage(metrics["sets"])
+    yield _answers(_name(metrics), _own(metrics)["answers"])
     yield _calibration(metrics)
     yield from _robustness(metrics)
 
@@ -195,6 +196,28 @@ def _coverage(sets: dict[str, Json]) -> Section:
     ]
     head = ("labels", *(f"{100 * each:.0f} % named" for each in coverages))
     return Section("Accuracy by coverage", text, head, rows, "coverage.png")
+
+
+def _answers(name: str, answers: dict[str, list[Json]]) -> Section:
+    text = (
+        "How often an answer is right if it is only given from a lowest score on, and in brackets "
+        "how many faces keep it; `smoothing.label_min_scores` sets such a score for each label."
+    )
+    scores = [each["score"] for each in next(iter(answers.values()))]
+    rows = [
+        (
+            label,
+            *(
+                f"{percent(each['right'] / each['named'])} ({each['named']:,})"
+                if each["named"]
+                else "– (0)"
+                for each in found
+            ),
+        )
+        for label, found in answers.items()
+    ]
+    head = ("answer", "any score", *(f"from {each:g}" for each in scores[1:]))
+    return Section(f"Answers by lowest score: {title_of(name)}", text, head, rows)
 
 
 def _calibration(metrics: Json) -> Section:

@@ -15,6 +15,7 @@ Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Classify = Callable[[Faces], Probabilities]
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+LOWEST_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def score(true: ClassIds, predicted: ClassIds, labels: Sequence[str]) -> dict[str, Any]:
@@ -71,6 +72,25 @@ def accuracy_by_coverage(probabilities: Probabilities, true: ClassIds) -> list[d
             }
         )
     return rows
+
+
+def answers_by_score(
+    probabilities: Probabilities, true: ClassIds, labels: Sequence[str]
+) -> dict[str, list[dict[str, float]]]:
+    """For each class how many faces are named so with at least each score, and how many rightly."""
+    predicted, top = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    return {
+        label: [
+            {
+                "score": lowest,
+                "named": int(named.sum()),
+                "right": int((named & (true == number)).sum()),
+            }
+            for lowest in LOWEST_SCORES
+            for named in [(predicted == number) & (top >= lowest)]
+        ]
+        for number, label in enumerate(labels)
+    }
 
 
 def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

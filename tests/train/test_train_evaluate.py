@@ -97,6 +97,9 @@ def test_the_report_adds_up_and_the_card_tells_it_all(
         assert found["accuracy"] == pytest.approx(np.trace(matrix) / TEST)
         assert sum(each["faces"] for each in found["calibration"]["reliability"]) == TEST
         assert found["coverage"][0]["accuracy"] == found["accuracy"]
+        for number, answers in enumerate(found["answers"].values()):
+            assert answers[0]["named"] == matrix[:, number].sum()
+            assert answers[0]["right"] == matrix[number, number]
     assert metrics["sets"]["FER+"]["confusion"] == metrics["sets"]["FER2013"]["confusion"]
     assert metrics["votes"]["fer2013_agrees"] == 1
     own = metrics["sets"]["FER2013"]

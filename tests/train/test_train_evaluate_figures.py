@@ -27,7 +27,7 @@ from train.errors import TrainError
 from train.ferplus import Votes, read_votes
 from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
 from train.robustness import CORRUPTIONS, measure_robustness, occlude, rotate, shift
-from train.scores import accuracy_by_coverage, score, wilson_interval
+from train.scores import accuracy_by_coverage, answers_by_score, score, wilson_interval
 
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -156,6 +156,19 @@ def test_accuracy_by_coverage_worked_by_hand() -> None:
     found = [each["accuracy"] for each in rows]
     assert found == pytest.approx([0.6, 6 / 9, 5 / 8, 5 / 7, 5 / 6, 4 / 5])
     assert rows[-1]["score"] == pytest.approx(0.75)
+
+
+def test_answers_by_lowest_score_worked_by_hand() -> None:
+    answers = np.full((5, 7), 0.01, np.float32)
+    answers[[0, 1, 2], 3] = 0.9, 0.65, 0.45
+    answers[[3, 4], 1] = 0.5, 0.3
+    found = answers_by_score(answers, np.array([3, 6, 3, 1, 1]), LABELS)
+    assert list(found) == list(LABELS)
+    assert [each["score"] for each in found["happy"]] == [0, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert [each["named"] for each in found["happy"]] == [3, 3, 2, 2, 1, 1]
+    assert [each["right"] for each in found["happy"]] == [2, 2, 1, 1, 1, 1]
+    assert [each["named"] for each in found["disgust"]] == [2, 1, 1, 0, 0, 0]
+    assert not any(each["named"] for each in found["fear"])
 
 
 # --- FER+ ---
