@@ -29,6 +29,8 @@ TAKES_test-fleet := PYTHON FLEET DURATION_S
 TAKES_test-kill := PYTHON KILLS
 TAKES_test-api := PYTHON EXAMPLES
 TAKES_bench := PYTHON FRAMES
+TAKES_bench-day := PYTHON WINDOW BESIDE
+TAKES_bench-detection := PYTHON FACELESS
 TAKES_bench-soak := PYTHON MINUTES
 TAKES_bench-viewers := PYTHON CLIP
 TAKES_bench-architectures := PYTHON DATA EPOCHS
@@ -67,8 +69,8 @@ TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RAT
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api fuzz check format picture docs site lock bench bench-soak bench-servers bench-viewers \
-        bench-architectures clean python edge dev training other-runtimes
+        test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection \
+        bench-soak bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
 
 help:
 	@awk -F ' *## ' ' \
@@ -231,6 +233,13 @@ bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 	@$(ENVIRONMENT) fer
 	@$(ENVIRONMENT) mediapipe
 	@$(DEV)/bin/python -m benchmarks.compare $${FRAMES:+"$$FRAMES"}
+
+bench-day: dev edge $(BLAZEFACE)  ## compare whole programs on a camera (needs motion, ustreamer and gcc; 8 minutes)
+	@$(DEV)/bin/python -m benchmarks.day
+
+bench-detection: edge $(BLAZEFACE)  ## which faces are found; FACELESS is a folder of pictures without any
+	@$(ENVIRONMENT) mediapipe
+	@.venv/mediapipe/bin/python -m benchmarks.detection $${FACELESS:+"$$FACELESS"}
 
 bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
 	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"

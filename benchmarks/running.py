@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -36,7 +37,10 @@ class Running(NamedTuple):
 
 @contextmanager
 def daemon(
-    settings: Mapping[str, object], folder: Path, python: Path = Path(sys.executable)
+    settings: Mapping[str, object],
+    folder: Path,
+    python: Path = Path(sys.executable),
+    checkout: Path = ROOT,
 ) -> Iterator[Running]:
     """A daemon that listens already; its events and its log go to `folder`."""
     port = free_port()
@@ -45,7 +49,10 @@ def daemon(
     with (folder / "daemon.log").open("w") as log:
         started_s = time.monotonic()
         child = subprocess.Popen(  # noqa: S603
-            [str(python), "-m", "edge_daemon", "run", *options], cwd=ROOT, stderr=log
+            [str(python), "-m", "edge_daemon", "run", *options],
+            cwd=checkout,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": str(checkout)},
         )
     try:
         wait_for(port)

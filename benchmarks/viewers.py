@@ -12,8 +12,6 @@ costs is the processor time beyond that of one viewer's frames.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,32 +23,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks import running
+from benchmarks import peers, running
 from benchmarks.latency import ages, percentiles
 from benchmarks.load import close, connect, cpu_s, memory_mb, read_all, threads
+from benchmarks.scenes import Mode
 
 VIEWERS = 100
 Server = Callable[[Path, Path], AbstractContextManager[tuple[int, int, str]]]
 WARM_S = 3.0
 SETTLING = 30  # of a probe's pictures, while the others connect
 CLIP_S = 90
-MOTION = """
-daemon off
-log_level 4
-target_dir {folder}
-netcam_url file://{clip}
-width 640
-height 480
-framerate 15
-picture_output off
-movie_output off
-stream_port {port}
-stream_localhost on
-stream_quality 80
-stream_maxrate 15
-stream_motion off
-webcontrol_port 0
-"""
 
 
 @contextmanager
@@ -64,21 +46,8 @@ def daemon(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
 @contextmanager
 def motion(clip: Path, folder: Path) -> Iterator[tuple[int, int, str]]:
     """The same of motion."""
-    port = running.free_port()
-    config = folder / "motion.conf"
-    config.write_text(MOTION.format(folder=folder, clip=clip, port=port))
-    program = shutil.which("motion", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        raise SystemExit("motion is not installed: apt install motion")
-    child = subprocess.Popen(  # noqa: S603
-        [program, "-n", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        running.wait_for(port)
-        yield child.pid, port, "/"
-    finally:
-        child.terminate()
-        child.wait()
+    with peers.motion(peers.Camera(f"file://{clip}", clip, Mode(640, 480, 15)), folder) as found:
+        yield found.pid, found.port, found.paths[peers.DRAWN]
 
 
 class Probe(threading.Thread):
