@@ -274,8 +274,8 @@ def main() -> None:
         f"pictures of FER2013's PublicTest. {OLD} and short-range alone are MediaPipe's files,\n"
         "decoded as MediaPipe does; MediaPipe's columns are its own FaceDetector with each file.\n"
         "Live figures are of the daemon's frame path at 15 frames a second: after an empty scene\n"
-        "the frame with the face comes again and again. Pictures without a face are the samples of\n"
-        "scikit-image and scikit-learn without people, each whole, upside-down and in quarters.\n"
+        "the frame with the face comes again and again. Pictures without a face are the samples\n"
+        "of scikit-image and scikit-learn without people: whole, upside-down and in quarters.\n"
         "Made by `make bench-detection`."
     )
     text = [note, *(markdown(title, rows) for title, rows in result.items())]
