@@ -185,8 +185,9 @@ site: dev  ## write the documentation as a site to build/site; fails at a broken
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
 
-picture: dev $(BLAZEFACE)  ## take the README's picture of the page, docs/page.webp
-	MIEN_PICTURE=docs/page.webp $(TEST) tests/web/test_page_picture.py
+picture: dev $(BLAZEFACE)  ## take the pictures of the pages, docs/page.webp and docs/history.webp
+	MIEN_PICTURE=docs/page.webp MIEN_HISTORY_PICTURE=docs/history.webp $(TEST) \
+	    tests/web/test_page_picture.py tests/history/test_history_page.py -k picture
 
 test-newcomer: dev  ## run the README's commands in a fresh clone, with nothing cached
 	$(TEST) tests/docs/test_newcomer.py -m "long or not long" -x -s -o timeout=1800

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Literal
 
 from edge_daemon.history.aggregate import Minute, until
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 
-Step = Literal["minute", "hour", "day", "weekday"]
+Step = Literal["minute", "quarter", "hour", "day", "weekday"]
 
-STEP_MINUTES: Final[dict[Step, int]] = {"minute": 1, "hour": 60, "day": 1440, "weekday": 1440}
+STEP_MINUTES: Final[dict[Step, int]] = {
+    "minute": 1, "quarter": 15, "hour": 60, "day": 1440, "weekday": 1440,
+}  # fmt: skip
+CLOCK_STEPS: Final = frozenset(("minute", "quarter", "hour"))  # of a fixed length
 MAX_ROWS: Final = 10_000
 WEEKDAYS: Final = (
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
 )  # fmt: skip
+_Key = tuple[int, int]  # of a period: see _key
 
 
 class PeriodError(ValueError):
@@ -61,6 +65,8 @@ class Period:
             "faces": self.faces,
             "arrivals": self.arrivals,
             "face_s": self.face_ms / 1000,
+            "departures": self.departures,
+            "stay_s": self.stay_ms / 1000,
             "mean_stay_s": round(self.stay_ms / self.departures / 1000, 3)
             if self.departures
             else None,
@@ -91,7 +97,8 @@ class HistoryReport:
             raise PeriodError("the end is not after the start")
         if (end - start) / timedelta(minutes=STEP_MINUTES[step]) > MAX_ROWS:
             raise PeriodError(f"these are more than {MAX_ROWS:,} rows; ask for a shorter time")
-        periods = {_key(at, step, self.zone): each for at, each in self._empty(start, end, step)}
+        minutes = _minutes(start), -(-round(end.timestamp()) // 60)
+        periods = self._by_clock(*minutes, step) if step in CLOCK_STEPS else self._by_day(*minutes)
         self._fill(periods, step)
         found = list(periods.values())
         if step == "weekday":
@@ -100,21 +107,38 @@ class HistoryReport:
             period.is_hidden = 0 < period.faces < self._least_faces
         return found
 
-    def _empty(self, start: datetime, end: datetime, step: Step) -> Iterator[tuple[int, Period]]:
-        """The periods without totals, with the minutes at which they start."""
-        at = _begin(start.astimezone(self.zone), step)
-        while at < end:
-            following = _next(at, step)
-            yield _minutes(at), Period(at, following)
-            at = following
+    def _by_clock(self, start: int, end: int, step: Step) -> dict[_Key, Period]:
+        """Return the empty periods of a fixed length; a change of the clock may cut one short."""
+        length, periods = STEP_MINUTES[step], dict[_Key, Period]()
+        start -= (start + _offset(start, self.zone)) % length
+        for first, last, offset in _segments(start, end, self.zone):
+            local = timezone(timedelta(minutes=offset))
+            numbers = range((first + offset) // length, -(-(last + offset) // length) + 1)
+            edges = [datetime.fromtimestamp((n * length - offset) * 60, local) for n in numbers]
+            edges[0] = max(edges[0], datetime.fromtimestamp(first * 60, local))
+            if last < end:
+                edges[-1] = min(edges[-1], datetime.fromtimestamp(last * 60, local))
+            for number, begin, following in zip(numbers, edges, edges[1:], strict=False):
+                periods[number, offset] = Period(begin, following)
+        return periods
 
-    def _fill(self, periods: dict[tuple[int, int], Period], step: Step) -> None:
+    def _by_day(self, start: int, end: int) -> dict[_Key, Period]:
+        """Return empty days; they have 23 or 25 hours when the clock is changed."""
+        at, periods = datetime.fromtimestamp(start * 60, self.zone), dict[_Key, Period]()
+        at = at.replace(hour=0, minute=0, fold=0)
+        while _minutes(at) < end:
+            following = (at + timedelta(days=1)).replace(fold=0)
+            periods[_key(_minutes(at), "day", self.zone)] = Period(at, following)
+            at = following
+        return periods
+
+    def _fill(self, periods: dict[_Key, Period], step: Step) -> None:
         length = STEP_MINUTES[step]
         found = list(periods.values())
         first, last = _minutes(found[0].start), _minutes(found[-1].end)
         for start, end, offset in _segments(first, last, self.zone):
-            size = MINUTE if step == "minute" else _largest_size(start, end, offset)
-            key_offset = offset if step in ("minute", "hour") else 0
+            size = _largest_size(start, end, offset, length)
+            key_offset = offset if step in CLOCK_STEPS else 0
             for row in self._store.totals(size, start, end, offset=offset, step=length):
                 period = periods.get((row[0], key_offset))
                 if period is None:
@@ -133,9 +157,7 @@ class HistoryReport:
         if self._is_live:
             self._add_time_since_last_event(periods, step)
 
-    def _add_time_since_last_event(
-        self, periods: dict[tuple[int, int], Period], step: Step
-    ) -> None:
+    def _add_time_since_last_event(self, periods: dict[_Key, Period], step: Step) -> None:
         now_ms = round(datetime.now(UTC).timestamp() * 1000)
         for number, minute in until(self._store.state(), now_ms).items():
             if period := periods.get(_key(number, step, self.zone)):
@@ -168,23 +190,6 @@ def _by_weekday(days: list[Period]) -> list[Period]:
     return [found[number] for number in sorted(found)]
 
 
-def _begin(local: datetime, step: Step) -> datetime:
-    """The beginning of the period of `step` in which a local time lies."""
-    if step == "minute":
-        return local.replace(second=0, microsecond=0)
-    if step == "hour":
-        return local.replace(minute=0, second=0, microsecond=0)
-    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-
-
-def _next(start: datetime, step: Step) -> datetime:
-    """The beginning of the next period; days have 23 or 25 hours when clocks are changed."""
-    if step in ("minute", "hour"):
-        following = start.astimezone(UTC) + timedelta(minutes=STEP_MINUTES[step])
-        return following.astimezone(start.tzinfo)
-    return (start + timedelta(days=1)).replace(fold=0)
-
-
 def _segments(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, int]]:
     """The stretches of minutes in which local time has one offset from UTC, with the offset."""
     while start < end:
@@ -201,19 +206,22 @@ def _segments(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, in
         start = stop
 
 
-def _largest_size(start: int, end: int, offset: int) -> int:
-    """Return the size of the largest rows that begin where the hours of a stretch do."""
-    return HOUR if not any(each % HOUR for each in (start, end, offset)) else QUARTER
+def _largest_size(start: int, end: int, offset: int, length: int) -> int:
+    """Return the size of the largest rows that periods of `length` minutes consist of."""
+    for size in (HOUR, QUARTER):
+        if not any(each % size for each in (start, end, offset, length)):
+            return size
+    return MINUTE
 
 
-def _key(minutes: int, step: Step, zone: tzinfo) -> tuple[int, int]:
+def _key(minutes: int, step: Step, zone: tzinfo) -> _Key:
     """A key that is different for every period: its number in local time, and the offset of hours.
 
     An hour comes twice when clocks are set back; the offset distinguishes the two.
     """
     offset = _offset(minutes, zone)
     number = (minutes + offset) // STEP_MINUTES[step]
-    return number, offset if step in ("minute", "hour") else 0
+    return number, offset if step in CLOCK_STEPS else 0
 
 
 def _offset(minutes: int, zone: tzinfo) -> int:

@@ -31,6 +31,7 @@ from edge_daemon.web.lockout import FREE, Lockout
 from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
 
+PAGES: Final = frozenset(("/", "/history.html"))  # for people, who are shown the sign-in form
 LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
 FORM: Final = "application/x-www-form-urlencoded"
@@ -272,7 +273,7 @@ class Access:
     def _sign_in(self, request: Request, status: int, text: str) -> Response:
         """Answer people with the sign-in page, programs with the sentence and a challenge."""
         wants_page = "text/html" in request.headers.get("Accept", "")
-        if wants_page and request.path in {"/", "/login"}:
+        if wants_page and request.path in PAGES | {"/login"}:
             first = status == 401 and request.method in SAFE_METHODS and not _credential(request)
             page = render_template("sign-in.html", problem="" if first else text)
             return Response(page, status, mimetype="text/html")

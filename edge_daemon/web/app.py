@@ -93,8 +93,9 @@ class WebServer:
             metrics=metrics,
             loop=loop,
         )
+        days = HistoryViews(totals, access=self._access, loop=loop)
         self._http = HttpServer(
-            app=create_app(self._access, pictures, api, HistoryViews(totals, loop=loop)),
+            app=create_app(self._access, pictures, api, days),
             loop=loop,
             host=host,
             port=port,
@@ -191,6 +192,7 @@ def _routes(
         Route("/events", api.events, _LOG | {"live", "last_event_id"}),
         Route("/events.csv", api.events_csv, _LOG),
         Route("/history", history.history, {"from", "to", "by", "format"}),
+        Route("/history.html", history.page),
         Route("/api/classify", api.classify, methods=("GET", "POST")),
         Route("/openapi.yaml", api.openapi),
         Route("/login", lambda: access.login(request), methods=("POST",)),

@@ -1,4 +1,4 @@
-"""Answers /history: totals of the event log by minute, hour, day or weekday."""
+"""Answers /history and its page: totals of the event log by minute, hour, day or weekday."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from flask import Response, request
+from flask import Response, render_template, request
 
 from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Period, PeriodError, Step
 from edge_daemon.web import parameters
+from edge_daemon.web.access import Access
 from edge_daemon.web.answers import sentence
 from edge_daemon.web.api import table_cell
 from edge_daemon.web.server.loop import Loop
 
-STEPS: Final[tuple[Step, ...]] = ("hour", "minute", "day", "weekday")
+STEPS: Final[tuple[Step, ...]] = ("hour", "minute", "quarter", "day", "weekday")
 FORMATS: Final = ("json", "csv")
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 
@@ -26,9 +27,15 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 class HistoryViews:
     """Answers from what `answers` returns, which is None while there is no history."""
 
-    def __init__(self, answers: Callable[[], HistoryReport | None], *, loop: Loop) -> None:
-        self._answers = answers
+    def __init__(
+        self, answers: Callable[[], HistoryReport | None], *, access: Access, loop: Loop
+    ) -> None:
+        self._answers, self._access = answers, access
         self._queries = loop.threads(1)
+
+    def page(self) -> str:
+        """The page, which asks for `history`."""
+        return render_template("history.html", is_guarded=self._access.is_guarded, is_live=True)
 
     def history(self) -> Response:
         """The totals of a period; without parameters, the hours of today."""

@@ -16,20 +16,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.daemon import Daemon
-from support.made_up_days import MadeUpDays, Totals, portions, week
+from support.made_up_days import MadeUpDays, Totals, entries, portions, stored, week
 
 from edge_daemon.commands import main
-from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.events.history import EventIds
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 from edge_daemon.history.report import HistoryReport, Period, PeriodError, Step
 from edge_daemon.history.store import HistoryStore
 
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def entries(events: Iterable[dict[str, Any]]) -> list[Entry]:
-    ids = EventIds()
-    return [Entry(ids.next(event["time"]), event) for event in events]
 
 
 def summed(minutes: Iterable[Minute | Period]) -> Totals:
@@ -50,12 +45,6 @@ def assert_equal(found: Totals, expected: Totals) -> None:
     assert found.arrivals == expected.arrivals
     assert found.expressions == expected.expressions
     assert sum(found.stays_ms) == sum(expected.stays_ms)
-
-
-def stored(path: Path, events: list[dict[str, Any]]) -> HistoryStore:
-    store = HistoryStore(path / "events.history")
-    assert store.add(entries(events), after="")
-    return store
 
 
 def test_the_totals_are_those_of_the_days() -> None:
@@ -83,7 +72,7 @@ def test_minutes_hours_and_days_add_up(tmp_path: Path) -> None:
     days = week(seed=4)
     report = HistoryReport(stored(tmp_path, days.events), zone=BERLIN)
     start, end = datetime(2026, 3, 25, tzinfo=BERLIN), datetime(2026, 4, 8, tzinfo=BERLIN)
-    steps: list[Step] = ["hour", "day", "weekday"]
+    steps: list[Step] = ["quarter", "hour", "day", "weekday"]
     for step in steps:
         assert_equal(summed(report.periods(start, end, step)), days.totals)
     minutes = [
@@ -112,7 +101,7 @@ def test_local_days_begin_at_local_midnight_and_clocks_are_changed(tmp_path: Pat
     assert len(hours) == 24 + 23 + 24
     assert len({hour.start for hour in hours}) == len(hours)
     assert hours[23].recorded_ms == 30 * 60_000
-    steps: list[Step] = ["hour", "day"]
+    steps: list[Step] = ["quarter", "hour", "day"]
     for zone in (ZoneInfo("Asia/Kathmandu"), ZoneInfo("Australia/Lord_Howe"), BERLIN):
         other = HistoryReport(report._store, zone=zone)
         for step in steps:

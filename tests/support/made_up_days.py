@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from edge_daemon.core.types import rfc3339
+from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.history.store import HistoryStore
 
 LABELS = ("happy", "neutral", "sad")
+FACE, RECORDING = "face", "recording"  # names of spans, besides labels
 MODEL = {"name": "made up", "sha256": "0" * 64}
 
 
@@ -21,6 +25,7 @@ class Totals:
 
     recorded_ms: int = 0
     face_ms: int = 0
+    faces: int = 0
     arrivals: int = 0
     stays_ms: list[int] = field(default_factory=list)
     expressions: Counter[str] = field(default_factory=Counter)
@@ -32,13 +37,15 @@ class MadeUpDays:
     def __init__(self, start: datetime, *, seed: int = 1) -> None:
         self.events: list[dict[str, Any]] = []
         self.totals = Totals()
+        self.at = start
+        self._spans: list[tuple[str, datetime, datetime]] = []  # what lasted from when to when
         self._random = random.Random(seed)
-        self._at, self._face, self._run = start, 0, 0
+        self._face, self._run = 0, 0
 
     def run(self, faces: int, *, gap_s: float = 120.0, is_killed: bool = False) -> None:
         """One run of the daemon: `faces` visitors one after another, then a stop or a kill."""
         self._run += 1
-        begun = self._at
+        begun = self.at
         self._happens("daemon_start", version="0")
         for _ in range(faces):
             self._pass(self._random.uniform(0.001, 2 * gap_s))
@@ -46,12 +53,37 @@ class MadeUpDays:
         if not is_killed:
             self._pass(self._random.uniform(0.001, gap_s))
             self._happens("daemon_stop", duration_s=0.0)
-        self.totals.recorded_ms += _ms(self._at - begun)
+        self._lasted(RECORDING, begun)
+        self.totals.recorded_ms += _ms(self.at - begun)
         self._pass(3600.0)
+
+    def rest(self, *, hours: float) -> None:
+        """Let time pass without a daemon."""
+        self._pass(hours * 3600)
+
+    def between(self, start: datetime, end: datetime) -> Totals:
+        """What is known of the time from `start` to before `end`; stays that ended in it."""
+        found = Totals()
+        for name, begun, ended in self._spans:
+            took_ms = _ms(min(ended, end) - max(begun, start))
+            if name == FACE and start <= ended < end:
+                found.stays_ms.append(_ms(ended - begun))
+            if name == FACE and start <= begun < end:
+                found.arrivals += 1
+            if took_ms <= 0:
+                continue
+            if name == RECORDING:
+                found.recorded_ms += took_ms
+            elif name == FACE:
+                found.face_ms += took_ms
+                found.faces += 1
+            else:
+                found.expressions[name] += took_ms
+        return found
 
     def _visit(self) -> None:
         self._face += 1
-        face, begun = self._face, self._at
+        face, begun = self._face, self.at
         self._happens("face_start", face=face)
         self.totals.arrivals += 1
         label = ""
@@ -64,25 +96,30 @@ class MadeUpDays:
         self._wait(label)
         if label:
             self._happens("expression_end", face=face, label=label)
-        stay_ms = _ms(self._at - begun)
+        stay_ms = _ms(self.at - begun)
         self._happens("face_end", face=face, duration_s=stay_ms / 1000)
+        self._lasted(FACE, begun)
         self.totals.stays_ms.append(stay_ms)
 
     def _wait(self, label: str) -> None:
-        before = self._at
+        before = self.at
         self._pass(self._random.uniform(0.001, 90.0))
-        took_ms = _ms(self._at - before)
+        took_ms = _ms(self.at - before)
         self.totals.face_ms += took_ms
         if label:
+            self._lasted(label, before)
             self.totals.expressions[label] += took_ms
 
+    def _lasted(self, name: str, begun: datetime) -> None:
+        self._spans.append((name, begun, self.at))
+
     def _pass(self, seconds: float) -> None:
-        self._at += timedelta(milliseconds=round(seconds * 1000))
+        self.at += timedelta(milliseconds=round(seconds * 1000))
 
     def _happens(self, kind: str, **fields: Any) -> None:
         common = {"camera": "made up", "run": f"{self._run:08x}", "model": MODEL}
         self.events.append(
-            {"schema": 1, "time": rfc3339(self._at), "type": kind, **common, **fields}
+            {"schema": 1, "time": rfc3339(self.at), "type": kind, **common, **fields}
         )
 
 
@@ -105,3 +142,16 @@ def portions(events: list[dict[str, Any]], seed: int) -> Iterator[list[dict[str,
 
 def _ms(time: timedelta) -> int:
     return round(time.total_seconds() * 1000)
+
+
+def entries(events: Iterable[dict[str, Any]]) -> list[Entry]:
+    """The events with ids, as the log has them."""
+    ids = EventIds()
+    return [Entry(ids.next(event["time"]), event) for event in events]
+
+
+def stored(folder: Path, events: list[dict[str, Any]]) -> HistoryStore:
+    """The events' totals in a database in `folder`."""
+    store = HistoryStore(folder / "events.history")
+    assert store.add(entries(events), after="")
+    return store

@@ -22,6 +22,7 @@ from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.writer import EventLog
+from edge_daemon.history.report import HistoryReport
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
@@ -128,6 +129,7 @@ class Site:
         }
         self.seen: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
+        self.totals: HistoryReport | None = None
         self.health = (True, "frames arrive")
         self.failures: list[BaseException] = []
         self.encoded: list[str] = []
@@ -155,7 +157,7 @@ class Site:
             views=self.views,
             feed=self.feed,
             history=self.history,
-            totals=lambda: None,
+            totals=lambda: self.totals,
             report=self,
             stills=StillReader(_stills, max_faces=32),
             metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),

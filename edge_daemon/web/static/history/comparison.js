@@ -1,0 +1,53 @@
+// Two days: faces by hour, and the totals side by side.
+
+import { byId, percent } from "../dom.js";
+import { Chart, cssColor, known, steps } from "./chart.js";
+import { added, dateName, exact, isShown, labelsOf, seconds, stay } from "./figures.js";
+import { fillTable } from "./table.js";
+
+const NOTHING = { recorded_s: 0 }; // an hour that the other day does not have
+
+export class ComparisonPanel {
+  constructor() {
+    this.chart = new Chart(byId("comparison"), { height: 200 });
+  }
+
+  show([date, hours], [otherDate, otherHours], now) {
+    const days = [hours, otherHours].map((each) => (each.some(isShown) ? added(each) : null));
+    byId("comparison-charts").hidden = !days[0] || !days[1];
+    byId("comparison-empty").hidden = Boolean(days[0] && days[1]);
+    if (!days[0] || !days[1]) return;
+    const faces = (each) => known(hours.map((_, index) => each[index] ?? NOTHING), (hour) => hour.faces);
+    this.chart.show(hours, [
+      { label: date, values: faces(hours), color: cssColor("--accent"), width: 3, paths: steps() },
+      {
+        label: otherDate, values: faces(otherHours), color: cssColor("--ink"), width: 2, dash: [6, 4],
+        paths: steps(),
+      },
+    ], {
+      now,
+      name: `Faces by hour: ${days[0].faces} on ${dateName(date)}, ${days[1].faces} on ${dateName(otherDate)}`,
+    });
+    byId("comparison-this").textContent = dateName(date);
+    byId("comparison-missing").textContent = `not recorded on ${dateName(date)}`;
+    byId("comparison-that").textContent = dateName(otherDate);
+    fillTotals(days, [date, otherDate]);
+  }
+}
+
+function fillTotals(days, dates) {
+  const share = (label) => (day) => percent(seconds(day, label) / (day.face_s || 1));
+  const rows = [
+    ["Recorded", (day) => exact(day.recorded_s)],
+    ["Faces", (day) => String(day.faces)],
+    ["Arrived", (day) => String(day.arrivals)],
+    ["Time of faces", (day) => exact(day.face_s)],
+    ["Mean stay", (day) => stay(day.mean_stay_s)],
+    ["Longest stay", (day) => stay(day.longest_stay_s)],
+    ...labelsOf(days).map((label) => [label, share(label)]),
+  ];
+  fillTable(
+    byId("comparison-table"), "Totals of both days; expressions as shares of the time of faces",
+    ["Total", ...dates], rows.map(([name, cell]) => [name, ...days.map(cell)]),
+  );
+}

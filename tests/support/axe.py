@@ -1,0 +1,17 @@
+"""Accessibility of pages, by axe-core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def axe_finds(page: Any) -> str:
+    """Run axe-core with all its rules up to WCAG 2.2 AA, and return its report of violations."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="NOT TESTED: pip install axe-playwright-python",
+    )
+    found = axe.Axe().run(page)
+    return str(found.generate_report()) if found.violations_count else ""
