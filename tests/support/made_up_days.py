@@ -14,7 +14,10 @@ from edge_daemon.core.types import rfc3339
 from edge_daemon.events.history import Entry, EventIds
 from edge_daemon.history.store import HistoryStore
 
-LABELS = ("happy", "neutral", "sad")
+LABELS = {
+    "neutral": 40, "happy": 30, "sad": 10, "surprise": 8, "angry": 6, "fear": 3, "disgust": 3,
+}  # fmt: skip
+BUSY = (1, 1, 1, 1, 1, 2, 5, 12, 20, 24, 28, 34, 40, 32, 24, 22, 26, 36, 44, 30, 16, 8, 4, 2)
 FACE, RECORDING = "face", "recording"  # names of spans, besides labels
 MODEL = {"name": "made up", "sha256": "0" * 64}
 
@@ -57,6 +60,25 @@ class MadeUpDays:
         self.totals.recorded_ms += _ms(self.at - begun)
         self._pass(3600.0)
 
+    def run_shop(self, hours: float) -> None:
+        """One run of the daemon in a shop, whose visitors come by the hour and the weekday.
+
+        The last hour is a camera's that is lost.
+        """
+        self._run += 1
+        begun, end = self.at, self.at + timedelta(hours=hours)
+        self._happens("daemon_start", version="0")
+        while self.at < end:
+            share = 0.3 if self.at.weekday() == 6 else 1.4 if self.at.weekday() == 5 else 1.0
+            self._pass(self._random.expovariate(BUSY[self.at.hour] * share / 3600) + 0.001)
+            if self.at < end:
+                self._visit()
+        self._happens("camera_lost", cause="gone", reason="unplugged")
+        self._lasted(RECORDING, begun)
+        self.totals.recorded_ms += _ms(self.at - begun)
+        self._pass(3600.0)
+        self._happens("daemon_stop", duration_s=0.0)
+
     def rest(self, *, hours: float) -> None:
         """Let time pass without a daemon."""
         self._pass(hours * 3600)
@@ -89,7 +111,8 @@ class MadeUpDays:
         label = ""
         for _ in range(self._random.randrange(4)):
             self._wait(label)
-            following = self._random.choice([each for each in LABELS if each != label])
+            others = {each: weight for each, weight in LABELS.items() if each != label}
+            (following,) = self._random.choices(list(others), list(others.values()))
             kind = "expression_change" if label else "expression_start"
             self._happens(kind, face=face, label=following)
             label = following
