@@ -21,6 +21,7 @@ TAKES_install := PYTHON DESTDIR
 TAKES_upgrade := PYTHON DESTDIR
 TAKES_uninstall := PYTHON DESTDIR
 TAKES_camera := PYTHON NAME SOURCE PORT
+TAKES_wheel :=
 TAKES_bundle := ARCH PYTHON
 TAKES_deb := ARCH PYTHON
 TAKES_test := PYTHON COVERAGE
@@ -67,7 +68,7 @@ BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detectio
 TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RATE:+--learning-rate "$$RATE"} \
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
-.PHONY: help setup run classify doctor install upgrade uninstall camera bundle deb explore train distil \
+.PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
         test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection \
         bench-soak bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
@@ -141,6 +142,15 @@ bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz, to install without a networ
 deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package
 	@python3 -B -m deploy.deb --arch "$${ARCH:-aarch64}" --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
 
+wheel: $(BLAZEFACE)  ## write dist/mien-….whl, for pip; it requires what the daemon needs
+	@python3 -B -m deploy.wheel
+
+release: dev $(BLAZEFACE)  ## build every file of a release, try them in clean containers and print what to publish, as root
+	@python3 -B -m deploy.publish check
+	@python3 -B -m deploy.publish build
+	$(TEST) tests/deploy/test_clean_machine.py -m long -x -s -o timeout=3600
+	@python3 -B -m deploy.publish show
+
 ##@ More about training
 explore: training  ## write a page about a dataset and its problems
 	@exec $(TRAIN)/bin/python -m train explore -- "$${DATA:-data/fer2013}"
@@ -182,6 +192,10 @@ SITE = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet
 site: dev  ## write the documentation as a site to build/site; fails at a broken link
 	$(SITE)
 
+audit: dev  ## look for known vulnerabilities in the packages of the locks
+	@for lock in deploy/locks/*.txt; do echo "$$lock"; \
+	    $(DEV)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --requirement "$$lock" || exit; done
+
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
 
@@ -194,6 +208,12 @@ test-newcomer: dev  ## run the README's commands in a fresh clone, with nothing 
 
 test-systemd: dev $(BLAZEFACE)  ## install, break, upgrade and uninstall in a booted container, as root
 	$(TEST) tests/deploy/test_installed.py -m long -x -s -o timeout=1800
+
+test-clean: dev $(BLAZEFACE)  ## time the README's commands and each way to install, in a clean Debian 12 and 13, as root
+	$(TEST) tests/deploy/test_clean_machine.py -m long -x -s -o timeout=3600
+
+test-reproducible: dev $(BLAZEFACE)  ## build wheel, bundle, package and model twice, and compare
+	$(TEST) tests/deploy/test_reproducible.py -m long -x -s -o timeout=3600
 
 test-v4l2: dev $(BLAZEFACE)  ## use real V4L2 devices in a QEMU guest, as root (20 minutes)
 	$(TEST) tests/capture/test_v4l2_guest.py -m long -x -s -o timeout=3600

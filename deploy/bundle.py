@@ -10,6 +10,7 @@ import argparse
 import gzip
 import hashlib
 import importlib.util
+import os
 import shutil
 import sys
 import tarfile
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deploy import sbom
 from deploy.layout import DeployError, run
 from deploy.release import LOCKS, contents, version
 
@@ -81,6 +83,7 @@ def fill(folder: Path, arch: str, python: str) -> None:
     lock = SOURCE / LOCKS / f"{arch}-{python}.txt"
     download_wheels(folder / "wheels", arch, python, ["--require-hashes", "-r", str(lock)])
     (folder / "wheels/platform").write_text(f"{arch} {python}\n", encoding="utf-8")
+    sbom.write(folder, version(SOURCE))
 
 
 def download_wheels(folder: Path, arch: str, python: str, wanted: Sequence[str]) -> None:
@@ -109,7 +112,7 @@ def _pack(folder: Path, target: Path) -> None:
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
-    member.mtime = 0
+    member.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member
 

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,21 @@ class Layout:
         return self.current.resolve() if self.current.exists() else None
 
 
-def run(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
+def run(
+    words: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run a command and return what it prints; raises DeployError with its error output."""
     try:
         done = subprocess.run(  # noqa: S603
-            [str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False
+            [str(word) for word in words],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise DeployError(f"{words[0]} is not installed on this machine.") from error

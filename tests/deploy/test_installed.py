@@ -16,8 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.container import HOST, CannotBoot, Container, debian, why_not
+from support.container import HOST
 from support.daemon import jpegs
+from support.device import (
+    BUNDLE,
+    CHECKOUT,
+    CONFIG,
+    Device,
+    booted,
+    bring_bundle,
+    bring_checkout,
+    made,
+)
 from support.machine import UNIT, timed
 from support.mjpeg_server import MjpegServer, demo_jpegs
 from support.paths import ROOT
@@ -25,92 +35,17 @@ from support.publisher import Publisher
 
 pytestmark = pytest.mark.long
 
-CONFIG = "/etc/mien/config.yaml"
 CAMERA_PORT = 8090
-CHECKOUT, BUNDLE = "/root/checkout", "/root/bundle"
-PASSING = (
-    *("/proc", "/sys", "/run", "/tmp", "/root"),  # noqa: S108
-    *("/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log/journal", "/var/tmp"),  # noqa: S108
-)
 README = (ROOT / "README.md").read_text()
-
-
-class Device(Container):
-    """The container as a device with the service."""
-
-    before: frozenset[str] = frozenset()  # the files before the installation
-
-    def files(self) -> frozenset[str]:
-        """Return every file except those that the system's own services write."""
-        words = [word for folder in PASSING for word in ("-not", "-path", f"{folder}/*")]
-        return frozenset(self.run("find", "/", "-xdev", *words).splitlines())
-
-    def edit(self, pattern: str, by: str) -> None:
-        """Change one place in the configuration."""
-        path = self.root / CONFIG[1:]
-        text, count = re.subn(pattern, by, path.read_text(), count=1, flags=re.M)
-        assert count == 1, pattern
-        path.write_text(text)
 
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    if reason := why_not():
-        pytest.skip(f"NOT TESTED: {reason}")
-    try:
-        base = debian(ROOT / "build" / "containers")
-        container = Device(base, tmp_path_factory.mktemp("device"))
-    except CannotBoot as error:
-        pytest.skip(f"NOT TESTED: no container boots here: {error}")
-    with container as booted:
-        try:
-            print(f"\n  booted: {booted.until_booted():.1f} s", end="")
-        except CannotBoot as error:
-            pytest.skip(f"NOT TESTED: no container boots here: {error}")
-        _bring_checkout(booted)
-        _bring_bundle(booted, tmp_path_factory.mktemp("bundle"))
-        booted.before = booted.files()
-        yield booted
-
-
-def _bring_checkout(device: Device) -> None:
-    """Copy the tracked files and BlazeFace, as in a clone after `make setup`."""
-    listing = [
-        "git",
-        "-C",
-        str(ROOT),
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
-    ]
-    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
-    models = [str(path.relative_to(ROOT)) for path in ROOT.glob("models/face_*.tflite")]
-    for name in filter(None, [*names, *models]):
-        if (ROOT / name).is_file():
-            target = device.root / CHECKOUT[1:] / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target)
-
-
-def made(target: str) -> Path:
-    """Run `make bundle` or `make deb` for the container's machine; return the file."""
-    make = ["make", "--silent", target, "ARCH=x86_64", "PYTHON=3.11"]
-    with timed(f"make {target}"):
-        done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ROOT / done.stdout.splitlines()[-1]
-
-
-def _bring_bundle(device: Device, folder: Path) -> None:
-    """Copy the bundle; its wheels are all that pip can find."""
-    packed = made("bundle")
-    (device.root / BUNDLE[1:]).mkdir()
-    subprocess.run(["tar", "xf", packed, "-C", device.root / BUNDLE[1:]], check=True)
-    (unpacked,) = (device.root / BUNDLE[1:]).iterdir()
-    wheels = f"{BUNDLE}/{unpacked.name}/wheels"
-    (device.root / "etc/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+    with booted(tmp_path_factory.mktemp("device")) as container:
+        bring_checkout(container)
+        bring_bundle(container)
+        container.before = container.files()
+        yield container
 
 
 def commands_of_readme() -> str:
