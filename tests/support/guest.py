@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 from support.machine import PATH, Machine
 
@@ -100,7 +100,7 @@ class Guest(Machine):
     Everything takes about twenty times longer than on this machine.
     """
 
-    deadline_s: ClassVar[float] = 300.0
+    deadline_s = 300.0
 
     def __init__(self, image: Path, *, memory_mb: int = 1024) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="guest-"))  # short, for the socket in it

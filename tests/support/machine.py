@@ -12,7 +12,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from support.waiting import until
 
@@ -23,7 +23,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 class Machine(ABC):
     """Runs commands as root; `deadline_s` is the longest wait."""
 
-    deadline_s: ClassVar[float] = 120.0
+    deadline_s: float = 120.0
     token = ""  # for its web server
 
     @abstractmethod
