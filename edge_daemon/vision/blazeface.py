@@ -8,8 +8,8 @@ Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import compress
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from operator import mul
 from typing import Final, NamedTuple
 
@@ -29,6 +29,7 @@ GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     128: ((16, 2), (8, 6)),  # short-range
 }
 VALUES = 16  # an anchor's center, size and six keypoints, as x, y pairs
+USED = 8  # of these: center, size and the two eyes
 OVERLAP = 0.3  # IoU above which detections are the same face
 
 
@@ -62,8 +63,10 @@ class BlazeFace:
 
     def __init__(self, interpreter: Interpreter, *, min_score: float = 0.5) -> None:
         self._input_px = interpreter.input.shape[1]
-        self._anchors = _anchors(GRIDS.get(self._input_px, ())) * self._input_px
-        count = len(self._anchors)
+        anchors = _anchors(GRIDS.get(self._input_px, ())) * self._input_px
+        count = len(anchors)
+        # The network gives the center and the eyes relative to the anchor, but not the size.
+        self._anchors = np.hstack([anchors, np.zeros_like(anchors), anchors, anchors])
         shapes = [output.shape for output in interpreter.outputs]
         try:
             self._values_at = shapes.index((1, count, VALUES))
@@ -83,9 +86,15 @@ class BlazeFace:
         return self.search(bgr, whole(bgr))
 
     def search(
-        self, bgr: ImageBgr, region: Region, *, min_score: float | None = None, gain: float = 1.0
+        self,
+        bgr: ImageBgr,
+        region: Region,
+        *,
+        min_score: float | None = None,
+        most: int | None = None,
+        gain: float = 1.0,
     ) -> list[Detection]:
-        """Find faces in `region` of `bgr`, best score first.
+        """Find faces in `region` of `bgr`, best score first, at most `most`.
 
         `min_score` replaces the one of the constructor. `gain` brightens a dark picture. Boxes may
         reach beyond the picture.
@@ -97,38 +106,64 @@ class BlazeFace:
         found = np.flatnonzero(logits >= limit)
         if not len(found):
             return []
-        order = found[np.argsort(-logits[found], kind="stable")]
-        scores = [_sigmoid(logit) for logit in logits[order].tolist()]
-        values = outputs[self._values_at][0, order, :8].copy()
-        values[:, 0:2] += self._anchors[order]
-        values[:, 4:6] += self._anchors[order]
-        values[:, 6:8] += self._anchors[order]
-        to_picture = cv2.invertAffineTransform(matrix)
-        zoom = region.side / self._input_px
-        return merged(
-            [
-                _detection(score, row, to_picture.tolist(), zoom)
-                for score, row in zip(scores, values.tolist(), strict=True)
-            ]
+        values = outputs[self._values_at][0, found, :USED] + self._anchors[found]
+        ranked = sorted(
+            zip(logits[found].tolist(), values.tolist(), strict=True),
+            key=lambda each: each[0],
+            reverse=True,
         )
+        to_picture = cv2.invertAffineTransform(matrix).tolist()
+        zoom = region.side / self._input_px
+        return [
+            _detection(score, row, to_picture, zoom)
+            for score, row in islice(_merged([_candidate(*each) for each in ranked]), most)
+        ]
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-def merged(detections: Sequence[Detection]) -> list[Detection]:
-    """Merge overlapping `detections`, which are sorted by score, best first.
+class _Candidate(NamedTuple):
+    """What one anchor found: its score, its USED values, and the corners of its box."""
 
-    This is MediaPipe's weighted suppression: the best detection is averaged with all that overlap
+    score: float
+    values: Sequence[float]
+    left: float
+    top: float
+    right: float
+    bottom: float
+    area: float
+
+
+def _candidate(logit: float, values: Sequence[float]) -> _Candidate:
+    x, y, w, h, *eyes = values
+    if eyes[0] > eyes[2]:  # the eye on the left of the upright face comes first
+        values = (x, y, w, h, *eyes[2:], *eyes[:2])
+    half_w, half_h = max(w, 0.0) / 2, max(h, 0.0) / 2
+    return _Candidate(
+        _sigmoid(logit), values, x - half_w, y - half_h, x + half_w, y + half_h, 4 * half_w * half_h
+    )
+
+
+def _merged(ranked: Sequence[_Candidate]) -> Iterator[tuple[float, Sequence[float]]]:
+    """Merge overlapping candidates, best score first; yield the score and the values of each face.
+
+    This is MediaPipe's weighted suppression: the best candidate is averaged with all that overlap
     it, weighted by their scores, and keeps its own score.
     """
-    faces = []
-    while detections:
-        best, *others = detections
-        same = [best.box.iou(other.box) > OVERLAP for other in others]
-        faces.append(weighted_mean([best, *compress(others, same)]))
-        detections = [other for other, is_same in zip(others, same, strict=True) if not is_same]
-    return faces
+    while ranked:
+        (score, values, left, top, right, bottom, area), *others = ranked
+        total, sums, ranked = score, [score * value for value in values], []
+        for each in others:
+            w = min(right, each.right) - max(left, each.left)
+            h = min(bottom, each.bottom) - max(top, each.top)
+            shared = w * h if w > 0 and h > 0 else 0.0
+            if shared > OVERLAP * (area + each.area - shared):
+                total += each.score
+                sums = [a + each.score * b for a, b in zip(sums, each.values, strict=True)]
+            else:
+                ranked.append(each)
+        yield score, [value / total for value in sums]
 
 
 def weighted_mean(detections: Sequence[Detection]) -> Detection:
@@ -204,7 +239,5 @@ def _detection(
     x, y, w, h, *eyes = values
     center = in_picture(x, y)
     w, h = w * zoom, h * zoom
-    # The eye on the left of the upright face comes first.
-    left, right = sorted((Point(*eyes[:2]), Point(*eyes[2:])))
     box = Box(center.x - w / 2, center.y - h / 2, w, h)
-    return Detection(box, score, Eyes(in_picture(*left), in_picture(*right)))
+    return Detection(box, score, Eyes(in_picture(*eyes[:2]), in_picture(*eyes[2:])))

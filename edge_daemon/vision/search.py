@@ -39,6 +39,8 @@ BAR: Final = 0.64
 LARGE_BAR: Final = 0.6
 LARGE: Final = 0.2
 SCALES: Final = (2.0, 1.6, 2.5)  # sides of the scanned regions, in sides of the box
+RESCAN_SCORE: Final = 0.02  # of the weakest that counts as found again, among so many of the best
+RESCAN_MOST: Final = 8
 ALIKE: Final = 0.35  # IoU of the detection and what is found again
 DOUBT: Final = 0.5  # factor of the score of a detection that was not found again
 TURNED_BAR: Final = 0.75  # for faces found in another orientation than the search's
@@ -124,7 +126,12 @@ class _Pyramid:
         self._levels = [bgr]
 
     def search(
-        self, network: BlazeFace, region: Region, min_score: float | None = None
+        self,
+        network: BlazeFace,
+        region: Region,
+        *,
+        min_score: float | None = None,
+        most: int | None = None,
     ) -> list[Detection]:
         """Search `region`, given in pixels of the picture, at a fitting level."""
         level = 0
@@ -135,7 +142,7 @@ class _Pyramid:
         y_scale = self.size.height / bgr.shape[0]
         center = region.center._replace(x=region.center.x / x_scale, y=region.center.y / y_scale)
         small = region._replace(center=center, side=region.side / max(x_scale, y_scale))
-        found = network.search(bgr, small, min_score=min_score, gain=self.gain)
+        found = network.search(bgr, small, min_score=min_score, most=most, gain=self.gain)
         return [_scaled(each, x_scale, y_scale) for each in found] if level else found
 
     def _level(self, level: int) -> ImageBgr:
@@ -208,7 +215,9 @@ class _Scanner:
         scores, first = [], None
         for factor in SCALES:
             region = around(detection.box, angle, factor)
-            found = pyramid.search(self._networks["short"], region, min_score=0.02)
+            found = pyramid.search(
+                self._networks["short"], region, min_score=RESCAN_SCORE, most=RESCAN_MOST
+            )
             same = (_full_range(each, angle) for each in found)
             best = next((each for each in same if each.box.iou(detection.box) > ALIKE), None)
             scores.append(best.score if best else 0.0)
