@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from edge_daemon.core.picture_header import JPEG, picture_format
 
 Kind = Literal["picture", "video"]
 
-HEAD_BYTES: Final = 4096  # enough for three packets of an MPEG transport stream
+HEAD_BYTES: Final = 4096
+TRANSPORT_STREAM: Final = re.compile(rb"(?s)(?:G.{187}){4}G|(?:G.{191}){4}G")
 
 PICTURE_SUFFIXES: Final = frozenset(
     {
@@ -187,14 +189,12 @@ def _is_video(head: bytes, suffix: str) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Check for 0x47 at the start of three packets of 188 bytes, in M2TS files of 192.
+    """Search for the byte 0x47 in five packets in a row, of 188 bytes or, in M2TS files, 192.
 
-    0x47 is the letter G, so text is excluded by requiring a zero byte.
+    Recordings that were cut begin within a packet. 0x47 is the letter G, so text is excluded by
+    requiring a zero byte.
     """
-    return b"\0" in head and any(
-        len(head) > start + 2 * step and all(head[start + n * step] == 0x47 for n in range(3))
-        for start, step in ((0, 188), (4, 192))
-    )
+    return b"\0" in head and TRANSPORT_STREAM.search(head) is not None
 
 
 def _add_named_file(search: Search, path: Path, copies: _Copies) -> None:

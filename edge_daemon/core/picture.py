@@ -164,9 +164,12 @@ def _decoded_by_pillow(
     except (PictureRefused, MemoryError):
         raise
     except Exception as error:  # plugins raise almost anything on damaged files
-        raise PictureRefused(
-            RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded"
-        ) from error
+        sentence = "the picture is damaged and cannot be decoded"
+        if kind == TIFF:
+            sentence = (
+                "the TIFF is damaged or of a kind that cannot be decoded; export it as PNG or JPEG"
+            )
+        raise PictureRefused(RefusalKind.DAMAGED, sentence) from error
     factor = _reduction(header, reduced_pixels)
     return _picture(bgr, header, kind, factor, factor)
 

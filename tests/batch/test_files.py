@@ -77,6 +77,14 @@ def test_m2ts_is_a_video(tmp_path: Path) -> None:
     assert kind_of(content[:HEAD_BYTES], "") == "video"
 
 
+def test_a_transport_stream_may_begin_within_a_packet(tmp_path: Path) -> None:
+    pictures = [np.random.default_rng(n).integers(0, 255, GRAY.shape, np.uint8) for n in range(12)]
+    clip = write_clip(
+        tmp_path / "clip.ts", pictures, codec="mpeg2video", fps=25, container_format="mpegts"
+    )
+    assert kind_of(clip.read_bytes()[100 : 100 + HEAD_BYTES], ".ts") == "video"
+
+
 def test_a_raw_mjpeg_video_is_told_by_its_name() -> None:
     jpeg = cv2.imencode(".jpg", GRAY)[1].tobytes()
     assert kind_of(jpeg, ".mjpeg") == "video"

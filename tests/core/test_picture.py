@@ -161,6 +161,12 @@ def test_every_compression_of_tiff_is_read(compression: str, scene: np.ndarray) 
     assert np.abs(decode_picture(content).bgr.astype(int) - scene).mean() < 3
 
 
+def test_a_tiff_of_a_kind_that_nobody_decodes_is_not_called_damaged_alone() -> None:
+    floats = cv2.imencode(".tif", np.zeros((8, 8, 3), np.float32))[1].tobytes()
+    with pytest.raises(PictureRefused, match="of a kind that cannot be decoded; export it as PNG"):
+        decode_picture(floats)
+
+
 def test_of_an_animation_the_first_frame_is_read() -> None:
     frames = [Image.new("RGB", (64, 48), (value, value, value)) for value in (40, 120, 200)]
     for kind in ("GIF", "WEBP", "PNG", "AVIF"):
