@@ -53,12 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edge_daemon.memory import prepare_heap  # noqa: PLC0415
+
+    prepare_heap()
     config = _config(options)
     _log(logging.INFO, config)
     from edge_daemon import app  # noqa: PLC0415
-    from edge_daemon.memory import share_heap  # noqa: PLC0415
 
-    share_heap()
     return app.run(config, lambda: _config(options), open_page=options.open)
 
 

@@ -13,13 +13,17 @@ M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 
 
-def share_heap() -> None:
-    """Make all threads share one heap; call it while there is only one thread.
+def prepare_heap() -> None:
+    """Make all threads share one heap, and start without garbage collection.
+
+    Call it while there is only one thread, before the modules are imported: collecting while they
+    are takes a tenth of the start. `settle_heap` turns the collection on again.
 
     glibc gives each thread a heap of its own. A frame is allocated by the thread that reads it and
     freed by another, so each heap keeps room that another could use. One heap saves 3 to 5 MB.
     Other C libraries have no such heaps.
     """
+    gc.disable()
     _mallopt(M_ARENA_MAX, 1)
 
 
@@ -33,6 +37,7 @@ def settle_heap() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
