@@ -26,7 +26,7 @@ from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.memory import settle_heap, prepare_heap
+from edge_daemon.memory import prepare_heap, settle_heap
 from edge_daemon.pipeline.build import build_stages
 from edge_daemon.pipeline.pipeline import Pipeline
 
