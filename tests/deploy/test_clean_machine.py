@@ -14,7 +14,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from support.device import BUNDLE, CHECKOUT, Device, booted, bring_bundle, bring_checkout, made
+from support.device import (
+    BUNDLE,
+    CHECKOUT,
+    CONFIG,
+    Device,
+    booted,
+    bring_bundle,
+    bring_checkout,
+    made,
+)
 from support.machine import timed
 from support.paths import ROOT
 
@@ -57,12 +66,10 @@ def device(debian: Debian, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield container
 
 
-def command(heading: str) -> str:
-    """Return the first command of a section of the README."""
-    section = README.partition(f"## {heading}\n")[2]
-    found = re.search(r"^ {4}(.+)$", section, re.M)
-    assert found
-    return found[1]
+def commands(heading: str) -> list[str]:
+    """Return the commands of a section of the README, without comments."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [line.partition("  #")[0].strip() for line in re.findall(r"^ {4}(.+)$", section, re.M)]
 
 
 def until_it_answers(device: Device, start: str, cwd: str, port: int = 8080) -> None:
@@ -86,7 +93,7 @@ def until_it_answers(device: Device, start: str, cwd: str, port: int = 8080) -> 
 
 
 def test_the_readmes_first_command(device: Device) -> None:
-    assert command("Try it in a minute") == "make run"
+    assert commands("Try it in a minute")[0] == "make run"
     with timed("make run until the page answers"):
         until_it_answers(device, "make run", CHECKOUT)
     with timed("make run again"):
@@ -94,13 +101,22 @@ def test_the_readmes_first_command(device: Device) -> None:
 
 
 def test_the_readmes_installation(device: Device) -> None:
-    line = command("On a Raspberry Pi")
-    with timed(line):
-        said = device.shell(line, cwd=CHECKOUT)
+    install, doctor, status, edit, upgrade = commands("On a Raspberry Pi")
+    with timed(install):
+        said = device.shell(install, cwd=CHECKOUT)
     device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
     device.until(lambda: device.state()["faces"], "it has faces")
-    doctor = device.attempt("sudo", "mien", "doctor")
-    assert doctor.returncode in {0, 1}, doctor.stdout  # nothing sets the clock here
+    examined = device.attempt("sh", "-c", doctor)
+    assert examined.returncode in {0, 1}, examined.stdout  # nothing sets the clock here
+    assert "active (running)" in device.shell(status)
+    assert edit == f"sudo nano {CONFIG}"
+    device.edit(r"^  quality: 80", "  quality: 70")
+    device.shell("sudo systemctl reload edge-daemon")
+    device.until(lambda: "changed: stream.quality" in device.journal(), "it reloads")
+    pull, _, make = upgrade.partition(" && ")
+    assert pull == "git pull"
+    with timed(make):
+        device.shell(make, cwd=CHECKOUT)
     for path in ("man/man1/mien.1", "bash-completion/completions/mien"):
         assert device.run("cat", f"/usr/local/share/{path}")
     device.shell("sudo make uninstall", cwd=CHECKOUT)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from support.drawn_faces import write_table
 from support.paths import ROOT
 from support.waiting import until
 
@@ -48,9 +49,8 @@ class Clone:
             k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or "PIP_" in k
         }
         cold = {"HOME": str(folder), "PIP_CACHE_DIR": str(folder / "pip"), "PIP_CONFIG_FILE": ""}
-        if configured := Path("/etc/pip.conf").exists() or "PIP_CONFIG_FILE" in os.environ:
+        if Path("/etc/pip.conf").exists() or "PIP_CONFIG_FILE" in os.environ:
             cold.pop("PIP_CONFIG_FILE")
-        del configured
         self.environment = kept | proxies | cold | {"PYTHON": sys.executable}
 
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
@@ -192,6 +192,20 @@ class TestFreshClone:
         done = clone.shell("make doctor CONFIG=config.yaml")
         assert "error " not in done.stdout, done.stdout
         assert "packages:    " in done.stdout
+
+    def test_a_network_is_trained_converted_and_run(self, clone: Clone) -> None:
+        """The README's commands on a drawn dataset, which a network learns in seconds."""
+        write_table(clone.folder / "fer2013.csv")
+        *steps, last = commands("Train your own")
+        assert [line.split()[1] for line in steps] == ["explore", "train", "convert", "evaluate"]
+        for line in steps:
+            typed = line.replace("path/to/fer2013", "fer2013.csv")
+            done = clone.shell(f"{typed} EPOCHS=8" if "make train" in line else typed)
+            assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        with clone.start(f"{last} SOURCE=demo PORT={free_port()}") as running:
+            with urllib.request.urlopen(f"{running.url()}/state", timeout=30) as answer:
+                assert b'"name": "expression"' in answer.read().replace(b'":"', b'": "')
+            assert running.interrupt() in STOPPED
 
 
 # What is typed wrong, and a part of the one sentence that answers it.

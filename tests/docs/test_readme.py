@@ -15,6 +15,41 @@ README = (ROOT / "README.md").read_text()
 CARD = (ROOT / "models" / "expression.md").read_text()
 
 
+NEWCOMER, INSTALLED = "tests/docs/test_newcomer.py", "tests/deploy/test_clean_machine.py"
+# The start of each command of the README, and the file and name of the test that runs it.
+RUN_BY = {
+    "make run": (NEWCOMER, "test_the_first_command_gives_a_page"),
+    "make run SOURCE=": (NEWCOMER, "test_a_source_is_used"),
+    "make run HOST=": (NEWCOMER, "test_the_network_can_watch_with_the_token"),
+    "make classify FILE=": (NEWCOMER, "test_a_picture_is_classified"),
+    "make doctor": (NEWCOMER, "test_the_doctor_finds_no_error"),
+    "curl -s": (NEWCOMER, "test_the_first_command_gives_a_page"),
+    "make explore DATA=": (NEWCOMER, "test_a_network_is_trained_converted_and_run"),
+    "make train DATA=": (NEWCOMER, "test_a_network_is_trained_converted_and_run"),
+    "make convert": (NEWCOMER, "test_a_network_is_trained_converted_and_run"),
+    "make evaluate DATA=": (NEWCOMER, "test_a_network_is_trained_converted_and_run"),
+    "make run MODEL=": (NEWCOMER, "test_a_network_is_trained_converted_and_run"),
+    "sudo make install": (INSTALLED, "test_the_readmes_installation"),
+    "sudo mien doctor": (INSTALLED, "test_the_readmes_installation"),
+    "systemctl status edge-daemon": (INSTALLED, "test_the_readmes_installation"),
+    "sudo nano /etc/mien/config.yaml": (INSTALLED, "test_the_readmes_installation"),
+    "git pull && sudo make upgrade": (INSTALLED, "test_the_readmes_installation"),
+    "make test": (".ci/run", "make test"),
+    "make check": (".ci/run", "make check"),
+}
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    used = set()
+    for line in re.findall(r"^ {4}(\S.*)$", README, re.M):
+        start = max((each for each in RUN_BY if line.startswith(each)), key=len, default="")
+        assert start, f"no test runs: {line}"
+        path, name = RUN_BY[start]
+        assert name in (ROOT / path).read_text(), start
+        used.add(start)
+    assert used == set(RUN_BY)
+
+
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"make ([a-z][a-z-]*)", README))
