@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy import sbom
-from deploy.layout import DeployError, run
+from deploy.layout import DeployError, run_pip
 from deploy.release import LOCKS, contents, version
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -92,9 +92,9 @@ def download_wheels(folder: Path, arch: str, python: str, wanted: Sequence[str])
     platforms.append(f"--platform=manylinux2014_{arch}")
     if importlib.util.find_spec("pip") is None:
         raise DeployError(f"{sys.executable} has no pip; fix: sudo apt install python3-pip")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "download"]
     target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
-    run([*pip, *target, *platforms, f"--dest={folder}", *wanted])
+    run_pip([*pip, *target, *platforms, f"--dest={folder}", *wanted])
 
 
 def _pack(folder: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MAIN = "edge-daemon.service"
 USER = "mien"
@@ -90,23 +91,37 @@ def run(
     *,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    shown: bool = False,
 ) -> str:
-    """Run a command and return what it prints; raises DeployError with its error output."""
+    """Run a command and return what it prints; raises DeployError with its error output.
+
+    With `shown` it prints to our standard output instead, and "" is returned.
+    """
     try:
         done = subprocess.run(  # noqa: S603
             [str(word) for word in words],
             cwd=cwd,
             env=environment,
-            capture_output=True,
+            stdout=None if shown else subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
     except FileNotFoundError as error:
         raise DeployError(f"{words[0]} is not installed on this machine.") from error
     if done.returncode:
-        reason = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        reason = (
+            done.stderr.strip() or (done.stdout or "").strip() or f"exit code {done.returncode}"
+        )
         raise DeployError(f"`{' '.join(map(str, words))}` failed: {reason}")
-    return done.stdout
+    return done.stdout or ""
+
+
+def run_pip(words: Sequence[str | Path], **options: Any) -> None:
+    """Run pip; its progress is shown on a terminal, and nothing elsewhere. Raises DeployError."""
+    shown = sys.stdout.isatty()
+    quiet = [] if shown else ["--quiet"]
+    run([*words, "--disable-pip-version-check", *quiet], shown=shown, **options)
 
 
 def check_machine(layout: Layout) -> None:

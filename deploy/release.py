@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.layout import DeployError, Layout, run
+from deploy.layout import DeployError, Layout, run, run_pip
 
 CONTENT = (
     "edge_daemon/**/*",
@@ -144,9 +144,9 @@ def _make_environment(release: Path, wheels: Path) -> None:
     except DeployError as error:
         raise DeployError(f"{error}\nOn Debian: sudo apt install python3-venv") from error
     offline = ["--no-index", f"--find-links={wheels}"] if wheels.is_dir() else []
-    pip = ["-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check"]
+    pip = ["-m", "pip", "install", "--no-cache-dir"]
     pinned = ["--only-binary=:all:", "--require-hashes", "--no-deps", "-r", str(lock)]
-    run([python, *pip, *offline, *pinned])
+    run_pip([python, *pip, *offline, *pinned])
     (packages,) = (release / "venv/lib").glob("python3.*/site-packages")
     # Puts the release itself on the path, relative to this folder.
     (packages / "mien.pth").write_text("../../../..\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.bundle import SOURCE
-from deploy.layout import DeployError, run
+from deploy.layout import DeployError, run_pip
 from deploy.release import contents, requirements
 
 # Pinned, because the wheel names it, and another version may order the files differently.
@@ -38,10 +38,10 @@ def wheel(output: Path) -> Path:
             target.chmod(0o644)
         pyproject = folder / "pyproject.toml"
         pyproject.write_text(_complete(pyproject), encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "wheel"]
         pip += ["--no-build-isolation"] if _has_setuptools() else []
         dated = {"SOURCE_DATE_EPOCH": str(EPOCH)} | os.environ | {"PYTHONPATH": ""}
-        run([*pip, "--no-deps", f"--wheel-dir={made}", "."], cwd=folder, environment=dated)
+        run_pip([*pip, "--no-deps", f"--wheel-dir={made}", "."], cwd=folder, environment=dated)
         (built,) = made.iterdir()
         return built.replace(output / built.name)
 

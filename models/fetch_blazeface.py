@@ -29,7 +29,7 @@ SHA256 = {
 DOWNLOAD = [
     *("download", "mediapipe==0.10.21", "--no-deps", "--only-binary=:all:"),
     *("--implementation=cp", "--python-version=3.11", "--abi=cp311"),
-    *("--platform=manylinux_2_28_x86_64", "--disable-pip-version-check", "--quiet"),
+    *("--platform=manylinux_2_28_x86_64", "--disable-pip-version-check"),
 ]
 
 
@@ -50,13 +50,23 @@ def is_right(path: Path) -> bool:
 
 
 def download_to(folder: Path) -> Path:
-    """Let pip put the wheel into `folder`; exits with the reason where it cannot."""
+    """Let pip put the wheel into `folder`; exits with the reason where it cannot.
+
+    A terminal shows pip's progress.
+    """
     python = sys.executable
     if importlib.util.find_spec("pip") is None:  # Debian's own Python has only venv
         venv.create(folder / "venv", with_pip=True)
         python = str(folder / "venv/bin/python")
     pip = [python, "-m", "pip", *DOWNLOAD, "--dest", str(folder)]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)  # noqa: S603
+    shown = sys.stdout.isatty()
+    done = subprocess.run(  # noqa: S603
+        [*pip, *([] if shown else ["--quiet"])],
+        stdout=None if shown else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         sys.exit(

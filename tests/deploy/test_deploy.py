@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 import subprocess
@@ -278,3 +279,18 @@ def test_a_further_camera_has_what_is_the_same_for_all(tmp_path: Path) -> None:
     assert (config.mqtt.host, config.models.url) == ("broker", "https://models.example/m.json")
     assert (config.models.key, config.models.folder) == (key, "/var/lib/mien/door/models")
     assert (config.web.port, config.camera.source) == (8081, "/dev/video2")
+
+
+def test_a_terminal_shows_pips_progress_and_a_file_does_not() -> None:
+    script = (
+        "import sys; from deploy.layout import run_pip;"
+        "run_pip([sys.executable, '-m', 'pip', '--version'])"
+    )
+    words = [sys.executable, "-c", script]
+    piped = subprocess.run(words, cwd=ROOT, capture_output=True, check=True)
+    assert piped.stdout == b""
+    outer, inner = os.openpty()
+    with os.fdopen(outer, "rb", buffering=0) as terminal:
+        subprocess.run(words, cwd=ROOT, stdout=inner, check=True)
+        os.close(inner)
+        assert terminal.read(1000).startswith(b"pip ")
