@@ -74,6 +74,13 @@ def test_the_index_lists_every_page() -> None:
         assert page.name == "README.md" or f"]({page.name})" in index, page.name
 
 
+def test_every_decision_is_indexed_by_its_title() -> None:
+    index = (ROOT / "docs/adr/README.md").read_text()
+    for page in sorted((ROOT / "docs/adr").glob("0*.md")):
+        number, _, title = page.read_text().splitlines()[0].removeprefix("# ").partition(". ")
+        assert f"\n{number}. [{title}]({page.name})" in index, page.name
+
+
 def test_the_events_shown_are_ones_by_the_schema() -> None:
     schema = json.loads((ROOT / "docs/events.schema.json").read_text())
     lines = re.findall(r'^\{"schema".*\}$', (ROOT / "docs/events.md").read_text(), re.M)
