@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_daemon.config.file import variable_of
+from edge_daemon.config.form import accepted
 from edge_daemon.config.schema import Config, needs_restart
 
 INTRODUCTION = """\
@@ -33,8 +34,6 @@ nothing changes. A model file that is replaced is loaded by itself once it has n
 second.
 """
 
-WORDS = {"boolean": "on or off", "integer": "whole number", "number": "number", "string": "text"}
-
 
 def page() -> str:
     """Return the page in Markdown."""
@@ -53,37 +52,13 @@ def _section(title: str, what: str, name: str, properties: dict[str, Any]) -> It
     for key, each in properties.items():
         dotted = f"{name}.{key}" if name else key
         reason = needs_restart(dotted)
+        accepts = accepted(each).replace("|", "\\|")
         mark, why = ("; *restart*", f" It needs a restart: {reason}.") if reason else ("", "")
         yield (
-            f"- **`{key}`** = `{json.dumps(each['default'])}` ({_accepts(each)}{mark}; "
+            f"- **`{key}`** = `{json.dumps(each['default'])}` ({accepts}{mark}; "
             f"`{variable_of(dotted)}`)  \n  {each['description']}{why}"
         )
     yield ""
-
-
-def _accepts(schema: dict[str, Any]) -> str:
-    """Describe the values that a key accepts."""
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return " \\| ".join(map(str, schema["enum"]))
-    if "anyOf" in schema:
-        return " or ".join(_accepts(each) for each in schema["anyOf"])
-    if schema["type"] == "object":
-        return f"a {_accepts(schema['additionalProperties'])} for each name"
-    if schema["type"] == "array":
-        items = schema["items"]
-        return f"a list of {'sections' if '$ref' in items else _accepts(items)}"
-    return WORDS[schema["type"]] + _range(schema)
-
-
-def _range(schema: dict[str, Any]) -> str:
-    low, above, high = (schema.get(k) for k in ("minimum", "exclusiveMinimum", "maximum"))
-    if above is not None:
-        return f" above {above:g}, to {high:g}"
-    if high is not None:
-        return f" {low:g} to {high:g}"
-    return f" from {low:g}" if low is not None else ""
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 
 from edge_daemon.capture.build import configured_source
+from edge_daemon.config.file import ConfigSource
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
 from edge_daemon.events.build import check_log, lock_log, log_file
@@ -16,7 +17,8 @@ from edge_daemon.main_loop import MainLoop, catch_signals
 from edge_daemon.memory import settle_heap
 from edge_daemon.mqtt.build import build_connector
 from edge_daemon.pipeline.build import build_stages
-from edge_daemon.reload import Reloader
+from edge_daemon.reload import ConfigChange, Reloader
+from edge_daemon.settings import SettingsEditor
 from edge_daemon.systemd import Supervisor
 from edge_daemon.updates.build import with_fetched_model, with_working_model
 from edge_daemon.updates.guard import ModelGuard
@@ -43,13 +45,13 @@ def check(config: Config) -> None:
         build_connector(config, client_id="")
 
 
-def run(config: Config, load: Callable[[], Config], *, open_page: bool = False) -> int:
+def run(source: ConfigSource, *, open_page: bool = False) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; return the exit code.
 
-    `load` reads the configuration again, for SIGHUP; `open_page` opens the page in the browser.
-    Raises UserError for what can never work until
-    the user fixes it.
+    The configuration of `source` is read now, and again at SIGHUP; `open_page` opens the page in
+    the browser. Raises UserError for what can never work until the user fixes it.
     """
+    config = source.load()
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)
     with ExitStack() as running:
         for lock in lock_log(config):
@@ -58,7 +60,9 @@ def run(config: Config, load: Callable[[], Config], *, open_page: bool = False) 
         guard = ModelGuard(log_path.with_suffix(".model") if log_path else None)
         wanted = with_fetched_model(config, guard)
         config = with_working_model(wanted, guard)
-        daemon = build(config, stop, run_id, guard)
+        changes: SimpleQueue[ConfigChange] = SimpleQueue()
+        settings = SettingsEditor(source, changes, stop.event)
+        daemon = build(config, stop, run_id, guard, settings)
         settle_heap()
         for part in daemon.parts:
             part.start()
@@ -68,9 +72,10 @@ def run(config: Config, load: Callable[[], Config], *, open_page: bool = False) 
             open_in_browser(daemon.web.url)
         reloader = Reloader(
             running=config,
-            load=lambda: with_fetched_model(load(), guard),
+            load=lambda: with_fetched_model(source.load(), guard),
             parts=daemon.parts,
             commands=daemon.commands,
+            changes=changes,
             model=Path(wanted.model),
         )
         loop = MainLoop(

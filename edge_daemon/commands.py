@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
-from edge_daemon.config.file import load_config
+from edge_daemon.config.file import DEFAULT_NAME, ConfigSource, load_config
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.output import complain, log_formatter
@@ -28,7 +28,7 @@ LIBRARY_ENVIRONMENT: Final = {
 }
 MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
 PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take
-DEFAULT_CONFIG: Final = Path("config.yaml")
+DEFAULT_CONFIG: Final = Path(DEFAULT_NAME)
 SHARE: Final = Path(__file__).parent / "share"
 COMPLETIONS: Final = {"bash": "bash/mien", "zsh": "zsh/_mien", "fish": "fish/mien.fish"}  # in SHARE
 
@@ -56,11 +56,11 @@ def _run(options: argparse.Namespace) -> int:
     from edge_daemon.memory import prepare_heap  # noqa: PLC0415
 
     prepare_heap()
-    config = _config(options)
-    _log(logging.INFO, config)
+    source = _source(options)
+    _log(logging.INFO, source.load())
     from edge_daemon import app  # noqa: PLC0415
 
-    return app.run(config, lambda: _config(options), open_page=options.open)
+    return app.run(source, open_page=options.open)
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -153,8 +153,12 @@ def _completion(options: argparse.Namespace) -> int:
     return 0
 
 
+def _source(options: argparse.Namespace) -> ConfigSource:
+    return ConfigSource(options.config, options.set, os.environ)
+
+
 def _config(options: argparse.Namespace) -> Config:
-    return load_config(options.config, options.set, os.environ)
+    return _source(options).load()
 
 
 def _log(level: int, config: Config) -> None:

@@ -61,6 +61,7 @@ class MainLoop:
             if signal.SIGHUP in arrived:
                 self._reload()
             self._reloader.run_commands()
+            self._reloader.run_changes()
             self._reloader.check_model()
             self._feed_watchdog()
             if self._has_ended():

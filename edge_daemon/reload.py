@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from edge_daemon.config.schema import Config, changed, needs_restart, overridden, reloadable
 from edge_daemon.core.errors import UserError, reason_of
@@ -42,13 +46,26 @@ def _signature(path: Path) -> Signature | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """Other values for keys of the running configuration, which the main thread switches to.
+
+    `store` is called when every part is prepared; the change is refused if it raises an exception.
+    `done` then has that exception, as it has any other reason to refuse the change.
+    """
+
+    values: Mapping[str, object]
+    store: Callable[[], None]
+    done: Future[None] = field(default_factory=Future)
+
+
 class Reloader:
     """Switches `parts` from `running` to another configuration.
 
     `load` reads the configuration. `model` is the file that is loaded again when it changes; it is
     that of `running` unless a copy runs in its place. What `commands` request holds over reloads,
-    whatever the file says. Whatever goes wrong while loading and preparing is logged, and changes
-    nothing.
+    whatever the file says, until one of `changes` sets the same key. Whatever goes wrong while
+    loading and preparing is logged, and changes nothing.
     """
 
     def __init__(
@@ -58,11 +75,12 @@ class Reloader:
         load: Callable[[], Config],
         parts: Sequence[Part[Config]],
         commands: Backlog[Command],
+        changes: SimpleQueue[ConfigChange],
         model: Path,
     ) -> None:
         self._running = running
         self._load, self._parts = load, parts
-        self._commands = commands
+        self._commands, self._changes = commands, changes
         self._commanded: dict[str, object] = {}
         self._model_path, self._model = model, FileWatch(model)
 
@@ -98,6 +116,28 @@ class Reloader:
             switch()
             log.info("commanded: %s is %s", key, value)
             self._commanded[key] = value
+
+    def run_changes(self) -> None:
+        """Switch to the changes that came since, and report to each whether it was accepted."""
+        with suppress(Empty):
+            while True:
+                self._change(self._changes.get_nowait())
+
+    def _change(self, change: ConfigChange) -> None:
+        if not change.done.set_running_or_notify_cancel():
+            return
+        try:
+            config = overridden(self._running, change.values)
+            before, switch = self._running, self._prepared(config)
+            change.store()
+        except Exception as error:  # whatever a part, the disk or a library may raise
+            change.done.set_exception(error)
+            return
+        switch()
+        for key in change.values:
+            self._commanded.pop(key, None)
+        log.info("settings: changed: %s", ", ".join(changed(before, config)) or "nothing")
+        change.done.set_result(None)
 
     def check_model(self) -> None:
         """Load the model again if its file has changed."""

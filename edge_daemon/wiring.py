@@ -19,7 +19,9 @@ from edge_daemon.status.metrics import PrometheusMetrics, StageTimes
 from edge_daemon.status.report import DaemonReport
 from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.updates.part import UpdatesPart
+from edge_daemon.web.app import WebSources
 from edge_daemon.web.part import WebPart
+from edge_daemon.web.settings import Settings
 from edge_daemon.webhooks.part import WebhooksPart
 
 MAX_COMMANDS = 8  # waiting to be carried out
@@ -38,7 +40,7 @@ class Daemon:
     web: WebPart
 
 
-def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
+def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard, settings: Settings) -> Daemon:
     """Build every part; `stop` hears of failures in their threads. Raises UserError."""
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
@@ -65,18 +67,18 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard) -> Daemon:
     history = HistoryPart(
         config, feed=event_log.feed, events=event_log.history, on_failure=stop.fail
     )
-    web = WebPart(
-        config,
+    sources = WebSources(
         views=views,
         feed=event_log.feed,
         history=event_log.history,
         totals=history.answers,
         report=report,
         stills=pipeline.stills,
+        settings=settings,
         metrics=PrometheusMetrics(parts, times).text,
         observe=times.observe,
-        on_failure=stop.fail,
     )
+    web = WebPart(config, sources, on_failure=stop.fail)
     mqtt = MqttPart(
         config,
         feed=event_log.feed,

@@ -9,7 +9,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.files import INSTALLATION, read_file
 
 PREFIX: Final = "MIEN_"
+DEFAULT_NAME: Final = "config.yaml"
 MAX_BYTES: Final = 1_000_000
 NO_VARIABLES: Final[Mapping[str, str]] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
@@ -52,6 +53,32 @@ class _Override:
     path: tuple[str, ...]
     value: object
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """Where the configuration comes from; see `load_config`."""
+
+    path: Path | None
+    words: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self) -> Config:
+        """Read the configuration. Raises ConfigError."""
+        return load_config(self.path, self.words, self.environment)
+
+    def parse(self, text: str) -> Config:
+        """Return what `load` would if the file held `text`. Raises ConfigError."""
+        path = self.path or Path(DEFAULT_NAME)
+        folder = path.absolute().parent
+        return parse_config(text, str(path), self.words, self.environment, folder=folder)
+
+    def origin(self, key: str) -> str:
+        """Return the variable or option that sets `key` whatever the file says; "" if none does."""
+        option = any(word.partition("=")[0].strip() == key for word in self.words)
+        if option:
+            return f"--set {key}"
+        return variable_of(key) if variable_of(key) in self.environment else ""
 
 
 def load_config(
@@ -101,10 +128,17 @@ def parse_config(
 
 def _read(path: Path) -> str:
     try:
-        return read_file(path, max_bytes=MAX_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}.") from error
+        return decoded_file(read_file(path, max_bytes=MAX_BYTES), path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def decoded_file(content: bytes, path: Path) -> str:
+    """Return the text in the file `path`. Raises ConfigError."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text.") from error
 
 
 def _parse_yaml(text: str, name: str) -> tuple[yaml.Node | None, dict[Any, object]]:
@@ -201,14 +235,28 @@ def _from_word(word: str) -> _Override:
 
 
 def _override(name: str, raw: str, origin: str) -> _Override:
-    """Parse `raw` as YAML, except for keys whose values are always text."""
-    path = tuple(name.split("."))
+    return _Override(tuple(name.split(".")), typed_value(name, raw, origin), origin)
+
+
+def typed_value(name: str, raw: str, origin: str) -> object:
+    """Return the value that `raw` stands for: YAML, except for keys whose values are always text.
+
+    `origin` is how the user wrote it. Raises ConfigError.
+    """
     if any(key.name == name and key.is_text for key in keys()):
-        return _Override(path, raw, origin)
+        return raw
     try:
-        return _Override(path, yaml.safe_load(raw), origin)
+        return yaml.safe_load(raw)
     except Exception as error:  # not YAML, nested too deeply, or a number with too many digits
         raise ConfigError(f"{origin}: {reprlib.repr(raw)} is not a YAML value.") from error
+
+
+def is_plain_text(value: str) -> bool:
+    """Whether YAML reads the text `value` as that text when it is written without quotes."""
+    try:
+        return bool(yaml.safe_load(f"[{value}]") == [value] and yaml.safe_load(value) == value)
+    except yaml.YAMLError:
+        return False
 
 
 def _apply(values: dict[str, object], override: _Override) -> None:

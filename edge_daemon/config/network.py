@@ -92,6 +92,19 @@ class WebConfig(Section):
         ),
     )
 
+    settings: Literal["auto"] | bool = Field(
+        "auto",
+        description=(
+            "Whether those who are signed in may change settings on the page; auto says yes where "
+            "a password or a token is set."
+        ),
+    )
+
+    @property
+    def offers_settings(self) -> bool:
+        """Whether those who may watch may also change settings."""
+        return bool(self.password or self.token) if self.settings == "auto" else self.settings
+
     @property
     def unguarded(self) -> bool:
         """Whether others on the network may watch without a password."""
@@ -106,6 +119,11 @@ class WebConfig(Section):
                 f"web.host: {self.host} lets the network watch; set web.password "
                 "(`mien hash-password`) or web.token (`mien new-token`), "
                 "or web.auth: none"
+            )
+        if self.unguarded and self.settings is True:
+            raise ValueError(
+                "web.settings lets everybody on the network change settings; set web.password or "
+                "web.token, or web.settings: false"
             )
         _need_both("web", self.tls_certificate, self.tls_key)
         for proxy in self.trusted_proxies:

@@ -31,7 +31,7 @@ from edge_daemon.web.lockout import FREE, Lockout
 from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
 
-PAGES: Final = frozenset(("/", "/history.html"))  # for people, who are shown the sign-in form
+PAGES: Final = frozenset(("/", "/history.html", "/settings.html"))  # for people, who are shown the sign-in form
 LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
 FORM: Final = "application/x-www-form-urlencoded"
@@ -49,7 +49,7 @@ class AccessPolicy:
     """Who may watch; see the `web` section of the configuration.
 
     `password` and `token` are stored hashes (`credentials`), "" for none; without both, everybody
-    who reaches the port may watch.
+    who reaches the port may watch. With `settings`, those who may watch may also change settings.
     """
 
     password: str = ""
@@ -58,6 +58,7 @@ class AccessPolicy:
     hosts: Sequence[str] = ()
     cors_origins: Sequence[str] = ()
     trusted_proxies: Sequence[str] = ()
+    settings: bool = False
 
     @property
     def is_guarded(self) -> bool:
@@ -104,6 +105,15 @@ class Access:
         """Whether one has to sign in."""
         return self._policy.is_guarded
 
+    @property
+    def offers_settings(self) -> bool:
+        """Whether those who may watch may also change settings."""
+        return self._policy.settings
+
+    def client_address(self, request: Request) -> str:
+        """Return the address of the client, behind trusted proxies too."""
+        return self._origins.client_address(request)
+
     def refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that is not served; None for one that is."""
         if request.path == "/healthz":
@@ -139,7 +149,7 @@ class Access:
             return redirect("./", 303)  # type: ignore[return-value]
         if request.mimetype != FORM:
             return sentence(415, f"Send the password as {FORM}.")
-        if self._lockout.is_crowded(self._origins.client_address(request), time.monotonic()):
+        if self._lockout.is_crowded(self.client_address(request), time.monotonic()):
             return self._locked(request)
         request.max_content_length = LOGIN_BYTES
         try:
@@ -208,7 +218,7 @@ class Access:
             return None
         if not self._policy.password:
             return self._failed(request)
-        address = self._origins.client_address(request)
+        address = self.client_address(request)
         was_locked = self._is_locked(address)
         wait_s = self._lockout.check_in_s(address, time.monotonic())
         if wait_s is None:
@@ -249,7 +259,7 @@ class Access:
 
     def _failed(self, request: Request) -> Response:
         """Count a wrong password or token."""
-        address = self._origins.client_address(request)
+        address = self.client_address(request)
         count = self._lockout.failed(address, time.monotonic())
         if count <= FREE or count & (count - 1) == 0:  # of many, only the 8th, 16th, 32nd…
             log.warning("web: a wrong password or token from %s (%d)", address, count)
@@ -261,7 +271,7 @@ class Access:
         return self._lockout.locked_s(address, time.monotonic()) > 0
 
     def _locked(self, request: Request) -> Response:
-        address = self._origins.client_address(request)
+        address = self.client_address(request)
         seconds = max(1, math.ceil(self._lockout.locked_s(address, time.monotonic())))
         answer = self._sign_in(request, 429, f"Too many wrong tries: wait {seconds} s.")
         answer.headers["Retry-After"] = str(seconds)

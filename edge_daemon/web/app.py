@@ -28,6 +28,7 @@ from edge_daemon.web.photo import MAX_BYTES
 from edge_daemon.web.server.listener import Tls
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.server.server import HttpServer
+from edge_daemon.web.settings import Settings, SettingsViews
 from edge_daemon.web.stream import Viewers
 from edge_daemon.web.views import PictureViews
 
@@ -50,12 +51,30 @@ class Route:
     methods: Collection[str] = ("GET",)
 
 
+@dataclass(frozen=True, slots=True)
+class WebSources:
+    """What the answers are made from.
+
+    `totals` are the history's, None while there is none. `metrics` returns what /metrics answers,
+    and its content type. `observe` is called with the seconds each ENCODE took.
+    """
+
+    views: Latest[View]
+    feed: EventFeed
+    history: EventHistory
+    totals: Callable[[], HistoryReport | None]
+    report: Report
+    stills: StillReader
+    settings: Settings
+    metrics: Callable[[], tuple[bytes, str]]
+    observe: Callable[[str, float], None]
+
+
 class WebServer:
-    """Serves the page and the stream of `views` on `host`:`port`; port 0 takes any free one.
+    """Serves the page, the stream and the API on `host`:`port`; port 0 takes any free one.
 
     At most `max_viewers` streams are served at once, and as many readers of live events.
-    `metrics` returns what /metrics answers, and its content type. `observe` is called with the
-    seconds each ENCODE took, `on_failure` with the exception that ends the server's thread.
+    `on_failure` is called with the exception that ends the server's thread.
     """
 
     def __init__(
@@ -66,36 +85,34 @@ class WebServer:
         tls: Tls | None,
         policy: AccessPolicy,
         max_viewers: int,
-        views: Latest[View],
-        feed: EventFeed,
-        history: EventHistory,
-        totals: Callable[[], HistoryReport | None],
-        report: Report,
-        stills: StillReader,
-        metrics: Callable[[], tuple[bytes, str]],
-        observe: Callable[[str, float], None],
+        sources: WebSources,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         loop = Loop()
-        encoder = PictureEncoder(views=views, loop=loop, observe=observe)
+        encoder = PictureEncoder(views=sources.views, loop=loop, observe=sources.observe)
         self._viewers = Viewers(encoder=encoder, loop=loop, limit=max_viewers)
-        feed.listen(loop.ring)
+        sources.feed.listen(loop.ring)
         self._access = Access(policy, loop=loop)
         pictures = PictureViews(access=self._access, encoder=encoder, viewers=self._viewers)
         api = ApiViews(
             access=self._access,
-            views=views,
-            feed=feed,
-            history=history,
-            report=report,
+            views=sources.views,
+            feed=sources.feed,
+            history=sources.history,
+            report=sources.report,
             viewers=self._viewers,
-            stills=stills,
-            metrics=metrics,
+            stills=sources.stills,
+            metrics=sources.metrics,
             loop=loop,
         )
-        days = HistoryViews(totals, access=self._access, loop=loop)
         self._http = HttpServer(
-            app=create_app(self._access, pictures, api, days),
+            app=create_app(
+                self._access,
+                pictures,
+                api,
+                HistoryViews(sources.totals, loop=loop),
+                SettingsViews(sources.settings, access=self._access, loop=loop),
+            ),
             loop=loop,
             host=host,
             port=port,
@@ -149,11 +166,15 @@ def _connections(max_viewers: int) -> int:
 
 
 def create_app(
-    access: Access, pictures: PictureViews, api: ApiViews, history: HistoryViews
+    access: Access,
+    pictures: PictureViews,
+    api: ApiViews,
+    history: HistoryViews,
+    settings: SettingsViews,
 ) -> Flask:
     """Build the WSGI application of `WebServer`."""
     app = Flask(__name__)
-    routes = {route.path: route for route in _routes(access, pictures, api, history)}
+    routes = {route.path: route for route in _routes(access, pictures, api, history, settings)}
     for route in routes.values():
         app.add_url_rule(
             route.path, endpoint=route.path, view_func=route.view, methods=list(route.methods)
@@ -163,6 +184,9 @@ def create_app(
         if request.endpoint in routes:
             check_names(routes[request.endpoint].parameters)
 
+    app.context_processor(
+        lambda: {"is_guarded": access.is_guarded, "has_settings": access.offers_settings}
+    )
     app.before_request(_server_options)
     app.before_request(lambda: access.refusal(request))
     app.before_request(check_parameters)
@@ -178,7 +202,11 @@ def create_app(
 
 
 def _routes(
-    access: Access, pictures: PictureViews, api: ApiViews, history: HistoryViews
+    access: Access,
+    pictures: PictureViews,
+    api: ApiViews,
+    history: HistoryViews,
+    settings: SettingsViews,
 ) -> list[Route]:
     return [
         Route("/", pictures.page, _STREAM | _STILL | {"action"}),
@@ -194,6 +222,8 @@ def _routes(
         Route("/history", history.history, {"from", "to", "by", "format"}),
         Route("/history.html", history.page),
         Route("/api/classify", api.classify, methods=("GET", "POST")),
+        Route("/settings.html", settings.page),
+        Route("/api/settings", settings.api, methods=("GET", "POST")),
         Route("/openapi.yaml", api.openapi),
         Route("/login", lambda: access.login(request), methods=("POST",)),
         Route("/logout", lambda: access.logout(request), methods=("POST",)),

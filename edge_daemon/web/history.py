@@ -14,7 +14,6 @@ from flask import Response, render_template, request
 
 from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Period, PeriodError, Step
 from edge_daemon.web import parameters
-from edge_daemon.web.access import Access
 from edge_daemon.web.answers import sentence
 from edge_daemon.web.api import table_cell
 from edge_daemon.web.server.loop import Loop
@@ -27,15 +26,13 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 class HistoryViews:
     """Answers from what `answers` returns, which is None while there is no history."""
 
-    def __init__(
-        self, answers: Callable[[], HistoryReport | None], *, access: Access, loop: Loop
-    ) -> None:
-        self._answers, self._access = answers, access
+    def __init__(self, answers: Callable[[], HistoryReport | None], *, loop: Loop) -> None:
+        self._answers = answers
         self._queries = loop.threads(1)
 
     def page(self) -> str:
         """The page, which asks for `history`."""
-        return render_template("history.html", is_guarded=self._access.is_guarded, is_live=True)
+        return render_template("history.html", is_live=True)
 
     def history(self) -> Response:
         """The totals of a period; without parameters, the hours of today."""

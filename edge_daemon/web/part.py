@@ -13,15 +13,8 @@ from edge_daemon.config.network import WebConfig
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.parts import Apply, Metric, Part, gauge
-from edge_daemon.core.slots import Latest
-from edge_daemon.core.types import View
-from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory
-from edge_daemon.history.report import HistoryReport
-from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import AccessPolicy
-from edge_daemon.web.api import Report
-from edge_daemon.web.app import WebServer
+from edge_daemon.web.app import WebServer, WebSources
 from edge_daemon.web.server.listener import CertificateError, Tls, address_to_open, tls_context
 
 log = logging.getLogger(__name__)
@@ -37,18 +30,7 @@ class WebPart(Part[Config]):
     name = "web"
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        views: Latest[View],
-        feed: EventFeed,
-        history: EventHistory,
-        totals: Callable[[], HistoryReport | None],
-        report: Report,
-        stills: StillReader,
-        metrics: Callable[[], tuple[bytes, str]],
-        observe: Callable[[str, float], None],
-        on_failure: Callable[[BaseException], None],
+        self, config: Config, sources: WebSources, *, on_failure: Callable[[BaseException], None]
     ) -> None:
         self._web = web = config.web
         self._server = WebServer(
@@ -57,14 +39,7 @@ class WebPart(Part[Config]):
             tls=_tls(web),
             policy=_policy(web),
             max_viewers=web.max_viewers,
-            views=views,
-            feed=feed,
-            history=history,
-            totals=totals,
-            report=report,
-            stills=stills,
-            metrics=metrics,
-            observe=observe,
+            sources=sources,
             on_failure=on_failure,
         )
 
@@ -126,6 +101,7 @@ def _policy(web: WebConfig) -> AccessPolicy:
         hosts=web.hosts,
         cors_origins=web.cors_origins,
         trusted_proxies=web.trusted_proxies,
+        settings=web.offers_settings,
     )
 
 

@@ -34,7 +34,7 @@ class PictureViews:
             return self.stream()
         if action == "snapshot":
             return self.snapshot()
-        return render_template("index.html", is_guarded=self._access.is_guarded)
+        return render_template("index.html")
 
     def stream(self) -> Response:
         """The pictures as multipart/x-mixed-replace, until the viewer leaves."""

@@ -38,6 +38,7 @@ ADAPTERS = {
         }
     },
     "yaml": {"edge_daemon": {"config/file.py"}},
+    "ruamel": {"edge_daemon": {"config/edit.py"}},
     "cryptography": {"edge_daemon": {"updates/manifest.py"}},
     "paho": {"edge_daemon": {"mqtt/client.py"}},
     "pydantic": {"edge_daemon": {"config/schema.py", "config/network.py", "config/sections.py"}},

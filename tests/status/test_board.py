@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 from support.board import pi, write
 
+from edge_daemon.config.file import ConfigSource
 from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Frame
 from edge_daemon.pipeline.throttle import HOLD_S, Throttle, min_gap_s, throttled_until_s
+from edge_daemon.settings import SettingsEditor
 from edge_daemon.status.board import Board
 from edge_daemon.updates.guard import ModelGuard
 from edge_daemon.wiring import build
@@ -102,7 +105,8 @@ def test_the_pipeline_drops_frames_while_the_board_is_throttled(
         "events": {"path": str(tmp_path / "events.jsonl")},
     }
     stop = Stop()
-    daemon = build(Config.model_validate(settings), stop, "test", ModelGuard(None))
+    editor = SettingsEditor(ConfigSource(None), SimpleQueue(), stop.event)
+    daemon = build(Config.model_validate(settings), stop, "test", ModelGuard(None), editor)
     daemon.pipeline.limit(("throttled",))
     parts = (daemon.event_log, daemon.pipeline, daemon.camera)
     for part in parts:

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from email.message import Message
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from edge_daemon.config.file import ConfigSource
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Face, Frame, View
 from edge_daemon.events.events import Event
@@ -23,12 +25,13 @@ from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.writer import EventLog
 from edge_daemon.history.report import HistoryReport
+from edge_daemon.settings import SettingsEditor
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.model_file import read_model_file
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import AccessPolicy
-from edge_daemon.web.app import WebServer
+from edge_daemon.web.app import WebServer, WebSources
 from edge_daemon.web.server.listener import Tls
 from edge_daemon.web.stream import BOUNDARY
 from support.labels import LABELS
@@ -154,14 +157,17 @@ class Site:
             tls=tls,
             policy=self.policy,
             max_viewers=max_viewers,
-            views=self.views,
-            feed=self.feed,
-            history=self.history,
-            totals=lambda: self.totals,
-            report=self,
-            stills=StillReader(_stills, max_faces=32),
-            metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),
-            observe=lambda stage, took_s: self.encoded.append(stage),
+            sources=WebSources(
+                views=self.views,
+                feed=self.feed,
+                history=self.history,
+                totals=lambda: self.totals,
+                report=self,
+                stills=StillReader(_stills, max_faces=32),
+                settings=SettingsEditor(ConfigSource(None), SimpleQueue(), threading.Event()),
+                metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),
+                observe=lambda stage, took_s: self.encoded.append(stage),
+            ),
             on_failure=self.failures.append,
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +36,10 @@ def test_every_path_is_described_and_every_description_is_served() -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("api"), "camera.source=demo") as daemon:
+    folder = tmp_path_factory.mktemp("api")
+    config = Path(shutil.copy(ROOT / "config.yaml", folder))  # which requests may change
+    settings = ("camera.source=demo", "web.settings=true", f"model={ROOT}/models/expression.tflite")
+    with Daemon(folder, *settings, config=config) as daemon:
         daemon.until(lambda: daemon.state()["faces"])
         yield daemon
 
