@@ -155,7 +155,8 @@ REFUSED = {
 @pytest.mark.parametrize("key", REFUSED)
 def test_a_bad_value_is_refused_with_its_place_and_reason(running: Owner, key: str) -> None:
     value, reason = REFUSED[key]
-    status, sentence = running.change(**{key.replace(".", "__"): value}, camera__mirror=True)
+    changes: dict[str, Any] = {key.replace(".", "__"): value}
+    status, sentence = running.change(**changes, camera__mirror=True)
     assert status == 422
     assert reason in sentence
     assert running.file.read_text() == CONFIG
