@@ -31,7 +31,8 @@ from edge_daemon.web.lockout import FREE, Lockout
 from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
 
-PAGES: Final = frozenset(("/", "/history.html", "/settings.html"))  # for people, who are shown the sign-in form
+# For people, who are shown the sign-in form.
+PAGES: Final = frozenset(("/", "/history.html", "/settings.html"))
 LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
 FORM: Final = "application/x-www-form-urlencoded"
