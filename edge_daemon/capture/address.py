@@ -7,6 +7,7 @@ possible, the most plausible one is used, and nothing of the address is shown.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)(?::(\d*))?(?
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PATH_SAFE, _QUERY_SAFE = "/!$&'()*+,;=:@~%", "/?!$&'()*+,;=:@~%"
 _LONGEST_SHOWN: Final = 200
+_SHORTEST_SECRET: Final = 3  # shorter ones are in many words
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,19 @@ class CameraAddress:
         """Host and port, as in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def without_secrets(self, text: str) -> str:
+        """Replace in `text` what `shown` leaves out: user name, password and query."""
+        login = f"{self.user}:{self.password}"
+        query = self.path.partition("?")[2]
+        secrets = {base64.b64encode(login.encode(errors="replace")).decode(), login}
+        secrets |= {self.user or "", self.password, query, self.path}
+        secrets |= set(re.split("[&;=/?]", self.path))
+        secrets |= {quote(each, safe="") for each in secrets} | {unquote(each) for each in secrets}
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET and secret not in self.shown:
+                text = text.replace(secret, "…")
+        return text
 
     def redirected(self, location: str) -> CameraAddress:
         """Return the address that a redirect leads to.

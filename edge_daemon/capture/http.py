@@ -68,7 +68,7 @@ class HttpClient:
                     f"{address.scheme}://USER:PASSWORD@HOST/…"
                 )
             else:
-                words = f"{status} {cleaned(answer.reason)}".rstrip()
+                words = f"{status} {self._shown(answer.reason)}".rstrip()
                 raise SourceAwayError(f"{self.name} answers {words}")
 
     def _request(self, address: CameraAddress, deadline: _Deadline) -> HttpAnswer:
@@ -81,16 +81,16 @@ class HttpClient:
             except ssl.SSLCertVerificationError as error:
                 raise SourceAwayError(
                     f"{self.name} has a certificate that is not trusted "
-                    f"({cleaned(error.verify_message)}): set camera.tls_verify to its SHA-256 "
+                    f"({self._shown(error.verify_message)}): set camera.tls_verify to its SHA-256 "
                     f"fingerprint, {_fingerprint_of(address, self._timeout_s)}"
                 ) from error
             except (http.client.HTTPException, ValueError) as error:
-                sentence = f"does not answer as HTTP does: {cleaned(reason_of(error))}"
+                sentence = f"does not answer as HTTP does: {self._shown(reason_of(error))}"
                 raise SourceAwayError(f"{self.name} {sentence}") from error
             except SourceAwayError:
                 raise
             except OSError as error:
-                sentence = f"does not answer: {cleaned(reason_of(error))}"
+                sentence = f"does not answer: {self._shown(reason_of(error))}"
                 raise SourceAwayError(f"{self.name} {sentence}") from error
             opened.pop_all()
         return answer
@@ -143,8 +143,12 @@ class HttpClient:
     def _refusal(self, answer: HttpAnswer, has_retried: bool) -> str:
         if has_retried:
             return "refuses the user name or the password"
-        schemes = ", ".join(sorted({cleaned(scheme) for scheme, _ in answer.challenges}))
+        schemes = ", ".join(sorted({self._shown(scheme) for scheme, _ in answer.challenges}))
         return f"asks for a log-in of a kind that is not supported ({schemes or 'not named'})"
+
+    def _shown(self, words: str) -> str:
+        """What may be shown of the camera's `words`, which may repeat what it was sent."""
+        return cleaned(self._address.without_secrets(words))
 
 
 class HttpAnswer:

@@ -46,6 +46,7 @@ def guest() -> Iterator[Guest]:
         # What an emulated processor can do, and patience for when it has to wait for ours.
         configure(booted, fps="5.0", timeout_s="15.0")
         yield booted
+        (ROOT / "build" / "guest-journal.txt").write_text(booted.journal())
 
 
 def install(guest: Guest) -> None:

@@ -290,10 +290,10 @@ class Site:
 
 
 @contextmanager
-def served(folder: Path, first: View) -> Iterator[Site]:
+def served(folder: Path, first: View, *, max_viewers: int = 3) -> Iterator[Site]:
     """A site that shows `first`; fails if a thread or viewer remains afterwards."""
     threads = set(threading.enumerate())
-    site = Site(folder)
+    site = Site(folder, max_viewers=max_viewers)
     site.start()
     site.views.put(first)
     yield site
