@@ -1,7 +1,10 @@
 # The daemon without systemd: the release that `sudo make install` makes, in /opt/mien.
 #   docker build --tag mien .
-# For amd64 and arm64. BASE can be any image with Python 3.11 to 3.13, pip and venv.
-ARG BASE=python:3.13-slim-bookworm
+# For amd64 and arm64. BASE can be any image with Python 3.11 to 3.13, pip and venv. The first FROM
+# names the default; a release pins it by digest (`make pin`), and dependabot keeps the digest new.
+ARG BASE=python
+
+FROM python:3.13-slim-bookworm AS python
 
 FROM ${BASE} AS build
 WORKDIR /source

@@ -22,8 +22,8 @@ TAKES_upgrade := PYTHON DESTDIR
 TAKES_uninstall := PYTHON DESTDIR
 TAKES_camera := PYTHON NAME SOURCE PORT
 TAKES_wheel :=
-TAKES_bundle := ARCH PYTHON
-TAKES_deb := ARCH PYTHON
+TAKES_bundle := ARCH PYTHON KEY
+TAKES_deb := ARCH PYTHON KEY
 TAKES_test := PYTHON COVERAGE
 TAKES_test-faults := PYTHON CYCLES
 TAKES_test-fleet := PYTHON FLEET DURATION_S
@@ -137,10 +137,10 @@ camera: python  ## add a camera with a service of its own, with sudo
 	$(DEPLOY) camera --source "$${SOURCE:-auto}" --port "$$PORT" -- "$$NAME"
 
 bundle: $(BLAZEFACE)  ## write dist/mien-….tar.gz, to install without a network
-	@python3 -B -m deploy.bundle --arch "$${ARCH:-aarch64}" --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
+	@python3 -B -m deploy.bundle --arch "$${ARCH:-aarch64}" $${KEY:+--key "$$KEY"} --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
 
 deb: $(BLAZEFACE)  ## write dist/mien_….deb, the same as a Debian package
-	@python3 -B -m deploy.deb --arch "$${ARCH:-aarch64}" --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
+	@python3 -B -m deploy.deb --arch "$${ARCH:-aarch64}" $${KEY:+--key "$$KEY"} --python "$$(echo "$$PYTHON" | sed 's/.*python//; s/^3*$$/3.13/')"
 
 wheel: $(BLAZEFACE)  ## write dist/mien-….whl, for pip; it requires what the daemon needs
 	@python3 -B -m deploy.wheel
@@ -198,6 +198,9 @@ audit: dev  ## look for known vulnerabilities in the packages of the locks
 
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
+
+pin:  ## name the container's base image by its digest, in the Dockerfile
+	@python3 -B -m deploy.pin
 
 picture: dev $(BLAZEFACE)  ## take the pictures of the pages, docs/page.webp and docs/history.webp
 	MIEN_PICTURE=docs/page.webp MIEN_HISTORY_PICTURE=docs/history.webp $(TEST) \

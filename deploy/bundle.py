@@ -1,14 +1,14 @@
 """`python3 -m deploy.bundle`: everything a machine without a network needs, in one .tar.gz.
 
-It holds the files of a release, the wheels for one architecture and Python, and `install`. The
-same content always gives the same file, byte for byte; its SHA-256 is written next to it.
+It holds the files of a release, the wheels for one architecture and Python, and `install`, which
+checks all of them first. The same content always gives the same file, byte for byte. Its SHA-256 is
+written next to it. With a key, both the bundle and this file are signed (`deploy/seal.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -21,55 +21,47 @@ from pathlib import Path
 from deploy import sbom
 from deploy.layout import DeployError, run_pip
 from deploy.release import LOCKS, contents, version
+from deploy.seal import list_files, public_key, seal
 
 SOURCE = Path(__file__).resolve().parent.parent
+INSTALL = SOURCE / "deploy/install.sh"
 ARCHITECTURES = ("aarch64", "x86_64")
 PYTHONS = ("3.11", "3.12", "3.13")
 GLIBC = range(36, 16, -1)  # versions that wheels are built for, newest first; Debian 12 has 2.36
-INSTALL = """\
-#!/bin/sh
-# Installs the service on this machine, without a network: sudo ./install
-# PYTHON=python3.11 names another Python; DESTDIR=folder installs into a folder.
-for word in "$@"; do
-    case "$word" in
-        PYTHON=*) PYTHON=${word#*=} ;;
-        DESTDIR=*) DESTDIR=${word#*=} ;;
-        *) echo "install: unknown argument $word; it takes PYTHON= and DESTDIR=" >&2; exit 2 ;;
-    esac
-done
-PYTHON=${PYTHON:-python3}
-if ! command -v "$PYTHON" >/dev/null; then
-    echo "install: PYTHON=$PYTHON cannot be run; name the Python that this bundle is for" >&2
-    exit 2
-fi
-cd "$(dirname "$0")" && exec "$PYTHON" -B -m deploy --destdir "${DESTDIR:-/}" install
-"""
 
 
-def pack(name: str, description: str | None, make: Callable[[Path, str, str], Path]) -> int:
-    """Run the command `name`, whose `make` takes a folder, an architecture and a Python version."""
+def pack(
+    name: str, description: str | None, make: Callable[[Path, str, str, Path | None], Path]
+) -> int:
+    """Run the command `name`, and write the SHA-256 of what it made next to it, signed with a key.
+
+    `make` takes a folder, an architecture, a Python version and the file of the key, or None.
+    """
     wanted = _options(description)
     try:
-        print(make(wanted.output, wanted.arch, wanted.python))
-    except DeployError as error:
+        made = make(wanted.output, wanted.arch, wanted.python, wanted.key)
+        print(made)
+        list_files([made], wanted.output / f"{made.name}.sha256", made.name, wanted.key)
+        if wanted.key:
+            print(f"signed; its public key is {public_key(wanted.key)}", file=sys.stderr)
+    except (DeployError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def bundle(output: Path, arch: str, python: str) -> Path:
+def bundle(output: Path, arch: str, python: str, key: Path | None = None) -> Path:
     """Write the bundle for machines of architecture `arch` and Python `python`."""
     name = f"mien-{version(SOURCE)}-{arch}-py{python}"
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output) as scratch:
         folder = Path(scratch) / name
         fill(folder, arch, python)
+        shutil.copy(INSTALL, folder / "install")
+        seal(folder, name, key)
         packed = folder.with_suffix(".partial")
         _pack(folder, packed)
-        made = packed.replace(output / f"{name}.tar.gz")
-    digest = hashlib.sha256(made.read_bytes()).hexdigest()
-    (output / f"{made.name}.sha256").write_text(f"{digest}  {made.name}\n", encoding="utf-8")
-    return made
+        return packed.replace(output / f"{name}.tar.gz")
 
 
 def fill(folder: Path, arch: str, python: str) -> None:
@@ -78,8 +70,6 @@ def fill(folder: Path, arch: str, python: str) -> None:
         target = folder / file.relative_to(SOURCE)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    (folder / "install").write_text(INSTALL, encoding="utf-8")
-    (folder / "install").chmod(0o755)
     lock = SOURCE / LOCKS / f"{arch}-{python}.txt"
     download_wheels(folder / "wheels", arch, python, ["--require-hashes", "-r", str(lock)])
     (folder / "wheels/platform").write_text(f"{arch} {python}\n", encoding="utf-8")
@@ -122,6 +112,8 @@ def _options(what: str | None) -> argparse.Namespace:
     what = "of the machine to install on (default: %(default)s)"
     parser.add_argument("--arch", choices=ARCHITECTURES, default="aarch64", help=what)
     parser.add_argument("--python", choices=PYTHONS, default="3.13", help=what)
+    key = "the file with the private key to sign with, as `mien sign` makes it"
+    parser.add_argument("--key", type=Path, help=key)
     parser.add_argument("--output", type=Path, default=Path("dist"))
     return parser.parse_args()
 

@@ -19,7 +19,7 @@ TOOLS = ("dpkg-buildpackage", "dh")
 DEBIAN_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 
-def package(output: Path, arch: str, python: str) -> Path:
+def package(output: Path, arch: str, python: str, _: Path | None = None) -> Path:
     """Write the .deb for machines of architecture `arch` with Python `python`; return its path."""
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         raise DeployError(

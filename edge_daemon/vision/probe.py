@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +22,13 @@ import numpy as np
 
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.vision.classifier import Classifier, check_goldens
-from edge_daemon.vision.interpreter import ModelError
+from edge_daemon.vision.interpreter import ModelError, runtime_name
 from edge_daemon.vision.model_file import ModelFile, parse_model
 
 TIMEOUT_S: Final = 20.0  # systemd's watchdog waits for 30 s
+START_S: Final = (
+    60.0  # for the child's Python and libraries, whatever the model: a board may be busy
+)
 MEMORY_BYTES: Final = 150_000_000  # that the model may take; a large one takes 20 MB
 REFUSED: Final = 3  # exit code
 
@@ -41,7 +45,8 @@ def probe_model(
     """Load `model` on `runtime` and compare its golden answers, in a child process.
 
     Raises ModelError if the model cannot be used, crashes the child, or takes longer than
-    `timeout_s` or more than `memory_bytes`.
+    `timeout_s` or more than `memory_bytes`. The time counts from when the child has loaded its
+    libraries.
     """
     environment = {k: v for k, v in os.environ.items() if k not in {"NOTIFY_SOCKET"}}
     with subprocess.Popen(  # noqa: S603 - our own module
@@ -51,14 +56,12 @@ def probe_model(
         stderr=subprocess.DEVNULL,
         env=environment,
     ) as child:
-        # A wait with a timeout sleeps, and misses its end where the clock is set (libfaketime).
-        timer = threading.Timer(timeout_s, child.kill)
-        timer.start()
-        try:
+        assert child.stdout is not None  # noqa: S101 - for mypy
+        with _killed_after(START_S, child):
+            os.read(child.stdout.fileno(), 1)
+        with _killed_after(timeout_s, child) as timer:
             output, _ = child.communicate(model.content)
-        finally:
             has_ended = timer.is_alive()
-            timer.cancel()
     if not has_ended:
         raise ModelError(
             f"{model.path}: the model did not answer within {timeout_s:g} s; "
@@ -78,8 +81,25 @@ def probe_model(
     )
 
 
+@contextmanager
+def _killed_after(limit_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Timer]:
+    """Kill the child if the block takes longer.
+
+    A wait with a timeout sleeps, and misses its end where the clock is set (libfaketime).
+    """
+    timer = threading.Timer(limit_s, child.kill)
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.cancel()
+
+
 def main(runtime: str, memory_bytes: int) -> int:
     """Try the model from standard input; print the reason and return REFUSED if it fails."""
+    with suppress(UserError, ValueError):  # named below
+        runtime_name(runtime)
+    print(flush=True)  # the libraries are loaded
     content = sys.stdin.buffer.read()
     with suppress(OSError, ValueError):  # the unit's filter of system calls may forbid it
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

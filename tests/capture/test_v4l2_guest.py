@@ -24,6 +24,7 @@ from edge_daemon.capture.demo.scene import Demo
 pytestmark = pytest.mark.long
 
 CONFIG = "/etc/mien/config.yaml"
+DROP_IN = "/etc/systemd/system/edge-daemon.service.d"
 CAMERA, LOOPBACK = "/dev/video0", "/dev/video9"
 HOG, WRITER = "camera-hog", "loopback-writer"
 
@@ -44,6 +45,10 @@ def guest() -> Iterator[Guest]:
             pytest.skip(f"NOT TESTED: no guest boots here: {error}")
         install(booted)
         # What an emulated processor can do, and patience for when it has to wait for ours.
+        booted.shell(
+            f"mkdir {DROP_IN}; printf '[Service]\\nWatchdogSec=300\\n' > {DROP_IN}/slow.conf"
+        )
+        booted.run("systemctl", "daemon-reload")
         configure(booted, fps="5.0", timeout_s="15.0")
         yield booted
         (ROOT / "build" / "guest-journal.txt").write_text(booted.journal())

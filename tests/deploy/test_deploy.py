@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from support.paths import ROOT
 
 from deploy import release
-from deploy.bundle import ARCHITECTURES, INSTALL, PYTHONS
+from deploy.bundle import ARCHITECTURES, PYTHONS
 from deploy.health import address
 from deploy.installation import add_camera, upgrade
 from deploy.layout import DeployError, Layout
@@ -227,29 +227,6 @@ def test_a_package_without_debhelper_says_what_to_install(tmp_path: Path) -> Non
         "deb: dpkg-buildpackage and dh not found; fix: sudo apt install dpkg-dev debhelper\n"
     )
     assert not (tmp_path / "dist").exists()
-
-
-def test_the_bundles_installer_takes_a_python_and_refuses_the_rest(tmp_path: Path) -> None:
-    bundle = tmp_path / "my bundle"
-    bundle.mkdir()
-    (bundle / "install").write_text(INSTALL)
-    (bundle / "install").chmod(0o755)
-    python = tmp_path / "python 3"
-    python.write_text('#!/bin/sh\nfor word; do echo "<$word>"; done\n')
-    python.chmod(0o755)
-
-    def install(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [bundle / "install", *words], capture_output=True, text=True, check=False
-        )
-
-    done = install(f"PYTHON={python}", "DESTDIR=/a b")
-    assert done.stdout.split("\n")[:-1] == [
-        *("<-B>", "<-m>", "<deploy>", "<--destdir>", "</a b>", "<install>")
-    ]
-    for word in ("python=x", "PYTHON=/nowhere/python"):
-        assert install(word).returncode == 2
-        assert word.partition("=")[2] in install(word).stderr
 
 
 def test_what_is_not_installed_is_not_upgraded_nor_given_a_camera(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Seals a folder: SHA256SUMS lists every file in it, and SHA256SUMS.sig is its Ed25519 signature.
+
+    python3 -m deploy.seal --key release.key dist
+
+`sha256sum --check` reads the list. Its first line is a comment that says what is signed, so that
+the signature of one bundle is none of another, nor of a model. The key file is one that
+`mien sign` makes; a missing one is created. Signing takes openssl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.layout import DeployError, run
+
+SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
+PURPOSE = "# mien release 1:"
+# PKCS #8 and SubjectPublicKeyInfo in DER (RFC 8410), up to the key's 32 bytes.
+PRIVATE = bytes.fromhex("302e020100300506032b657004220420")
+PUBLIC = bytes.fromhex("302a300506032b6570032100")
+
+
+def seal(folder: Path, name: str, key_file: Path | None) -> None:
+    """Write the list of the files in `folder`, called `name`, and sign it if there is a key.
+
+    Raises DeployError where the key cannot be read or openssl fails.
+    """
+    own = (folder / SUMS, folder / SIGNATURE)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
+    list_files(files, folder / SUMS, name, key_file)
+
+
+def list_files(files: Sequence[Path], sums: Path, name: str, key_file: Path | None) -> None:
+    """Write the list `sums` of `files`, beside or below it, and its signature if there is a key.
+
+    Raises DeployError as `seal` does.
+    """
+    lines = [f"{_digest(path)}  {path.relative_to(sums.parent)}" for path in files]
+    sums.write_text("\n".join([f"{PURPOSE} {name}", *lines, ""]), encoding="utf-8")
+    signature = sums.with_name(f"{sums.name}.sig")
+    signature.unlink(missing_ok=True)
+    if key_file is not None:
+        _sign(sums, signature, key_file)
+
+
+def _sign(file: Path, signature: Path, key_file: Path) -> None:
+    private = _private_key(key_file)
+    with tempfile.TemporaryDirectory() as scratch:
+        key = Path(scratch) / "key"
+        key.touch(0o600)
+        key.write_bytes(PRIVATE + private)
+        made: list[str | Path] = [
+            "openssl",
+            "pkeyutl",
+            "-sign",
+            "-rawin",
+            "-keyform",
+            "DER",
+            "-inkey",
+            key,
+        ]
+        run([*made, "-in", file, "-out", signature])
+
+
+def public_key(key_file: Path) -> str:
+    """Return what `./install KEY=` takes; raises DeployError."""
+    private = _private_key(key_file)
+    with tempfile.TemporaryDirectory() as scratch:
+        key, public = Path(scratch) / "key", Path(scratch) / "public"
+        key.touch(0o600)
+        key.write_bytes(PRIVATE + private)
+        form = ["-inform", "DER", "-outform", "DER"]
+        run(["openssl", "pkey", *form, "-in", key, "-pubout", "-out", public])
+        return base64.b64encode(public.read_bytes().removeprefix(PUBLIC)).decode()
+
+
+def _private_key(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(os.urandom(32)) + b"\n")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DeployError(f"the key {path} cannot be read: {error}") from error
+    with suppress(ValueError):
+        private = base64.b64decode(content)
+        if len(private) == 32:
+            return private
+    raise DeployError(f"{path} holds no key; name one that `mien sign` has made, or a new file.")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> int:
+    """Seal a folder; the exit code is 0, or 1 after a sentence that says why it failed."""
+    parser = argparse.ArgumentParser(prog="python3 -m deploy.seal", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--key", type=Path, required=True, help="the file with the private key")
+    wanted = parser.parse_args()
+    try:
+        seal(wanted.folder, wanted.folder.resolve().name, wanted.key)
+        print(f"sealed; its public key is {public_key(wanted.key)}")
+    except (DeployError, OSError) as error:
+        print(f"seal: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
