@@ -1,12 +1,14 @@
 """`python3 -m deploy.publish check|build|show`: the steps of `make release`.
 
 `check` compares version, changelog and upgrade notes, `build` writes every file of the release to
-dist/ with SHA256SUMS, and `show` prints what to publish. Nothing is published by itself.
+dist/ with SHA256SUMS, signed with the key in the file KEY (an environment variable), and `show`
+prints what to publish. Nothing is published by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -16,12 +18,14 @@ from pathlib import Path
 from deploy.bundle import ARCHITECTURES, PYTHONS, SOURCE, bundle
 from deploy.deb import package
 from deploy.layout import DeployError, run
+from deploy.pin import is_pinned
 from deploy.release import version
-from deploy.sbom import sha256
+from deploy.seal import SUMS as LIST
+from deploy.seal import public_key, seal
 from deploy.wheel import wheel
 
 OUTPUT = SOURCE / "dist"
-SUMS = OUTPUT / "SHA256SUMS"
+SUMS = OUTPUT / LIST
 DEBIAN_PYTHONS = ("3.11", "3.13")  # of Debian 12 and 13, and of Raspberry Pi OS
 SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.M)
 
@@ -34,30 +38,30 @@ def check() -> None:
 
 def build() -> None:
     """Write the files of the release to an empty dist/."""
+    key = _key()
     shutil.rmtree(OUTPUT, ignore_errors=True)
     print(wheel(OUTPUT), flush=True)
     print(_source_archive(), flush=True)
     for arch in ARCHITECTURES:
         for python in PYTHONS:
-            print(bundle(OUTPUT, arch, python), flush=True)
+            print(bundle(OUTPUT, arch, python, key), flush=True)
         for python in DEBIAN_PYTHONS:
             print(package(OUTPUT, arch, python), flush=True)
-    made = sorted(path for path in OUTPUT.iterdir() if path.suffix != ".sha256")
-    lines = [f"{sha256(path)}  {path.name}\n" for path in made]
-    SUMS.write_text("".join(lines), encoding="utf-8")
+    seal(OUTPUT, f"mien-{version(SOURCE)}", key)
 
 
 def show() -> None:
     """Print the files and the commands that publish them."""
     tag = f"v{version(SOURCE)}"
     print(f"\nReady to be published as {tag}:\n")
-    for line in SUMS.read_text(encoding="utf-8").splitlines():
+    for line in SUMS.read_text(encoding="utf-8").splitlines()[1:]:
         digest, name = line.split("  ")
         print(f"  {(OUTPUT / name).stat().st_size / 1e6:7.1f} MB  {digest[:16]}…  dist/{name}")
     print(
         f"\nNext:\n  git tag --annotate {tag} --message 'Mien {version(SOURCE)}'\n"
         f"  git push origin {tag}\n"
-        f"  publish the files above and dist/SHA256SUMS, with {tag}'s section of CHANGELOG.md"
+        f"  publish the files above, dist/{SUMS.name} and its .sig, with {tag}'s section of "
+        "CHANGELOG.md"
     )
 
 
@@ -72,11 +76,23 @@ def _problems() -> Iterator[str]:
         yield f"CHANGELOG.md has entries under Unreleased; move them to the section of {number}."
     if f"## To {number}" not in (SOURCE / "docs/upgrading.md").read_text(encoding="utf-8"):
         yield f"docs/upgrading.md has no section `## To {number}`."
+    if not is_pinned((SOURCE / "Dockerfile").read_text(encoding="utf-8")):
+        yield "the Dockerfile names its base image by tag alone; fix: make pin"
+    try:
+        public_key(_key())
+    except DeployError as error:
+        yield str(error)
     if changes := _git("status", "--porcelain"):
         yield f"there are changes that are not committed:\n{changes}"
     tagged = _git("tag", "--list", f"v{number}")
     if tagged and _git("rev-list", "-1", tagged) != _git("rev-parse", "HEAD"):
         yield f"{tagged} is the tag of another commit; raise edge_daemon/__init__.py's __version__."
+
+
+def _key() -> Path:
+    if not os.environ.get("KEY"):
+        raise DeployError("a release is signed; name the key's file: make release KEY=release.key")
+    return Path(os.environ["KEY"])
 
 
 def _source_archive() -> Path:

@@ -1,7 +1,5 @@
 """Seals a folder: SHA256SUMS lists every file in it, and SHA256SUMS.sig is its Ed25519 signature.
 
-    python3 -m deploy.seal --key release.key dist
-
 `sha256sum --check` reads the list. Its first line is a comment that says what is signed, so that
 the signature of one bundle is none of another, nor of a model. The key file is one that
 `mien sign` makes; a missing one is created. Signing takes openssl.
@@ -9,17 +7,15 @@ the signature of one bundle is none of another, nor of a model. The key file is 
 
 from __future__ import annotations
 
-import argparse
 import base64
-import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from deploy.layout import DeployError, run
+from deploy.sbom import sha256
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 PURPOSE = "# mien release 1:"
@@ -43,7 +39,7 @@ def list_files(files: Sequence[Path], sums: Path, name: str, key_file: Path | No
 
     Raises DeployError as `seal` does.
     """
-    lines = [f"{_digest(path)}  {path.relative_to(sums.parent)}" for path in files]
+    lines = [f"{sha256(path)}  {path.relative_to(sums.parent)}" for path in files]
     sums.write_text("\n".join([f"{PURPOSE} {name}", *lines, ""]), encoding="utf-8")
     signature = sums.with_name(f"{sums.name}.sig")
     signature.unlink(missing_ok=True)
@@ -96,27 +92,3 @@ def _private_key(path: Path) -> bytes:
         if len(private) == 32:
             return private
     raise DeployError(f"{path} holds no key; name one that `mien sign` has made, or a new file.")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def main() -> int:
-    """Seal a folder; the exit code is 0, or 1 after a sentence that says why it failed."""
-    parser = argparse.ArgumentParser(prog="python3 -m deploy.seal", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--key", type=Path, required=True, help="the file with the private key")
-    wanted = parser.parse_args()
-    try:
-        seal(wanted.folder, wanted.folder.resolve().name, wanted.key)
-        print(f"sealed; its public key is {public_key(wanted.key)}")
-    except (DeployError, OSError) as error:
-        print(f"seal: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

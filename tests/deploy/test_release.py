@@ -121,7 +121,9 @@ def test_a_release_that_is_not_ready_is_refused_with_every_reason(
         subprocess.run(["git", "-C", checkout, *identity, *words], check=True, capture_output=True)
 
     git("init", "--quiet")
+    (checkout / "Dockerfile").write_text("FROM python:3 AS python\n")
     monkeypatch.setattr(publish, "SOURCE", checkout)
+    monkeypatch.delenv("KEY", raising=False)
     with pytest.raises(DeployError) as refused:
         publish.check()
     for part in (
@@ -129,10 +131,14 @@ def test_a_release_that_is_not_ready_is_refused_with_every_reason(
         "entries under Unreleased",
         "no section `## To 3.0.0`",
         "changes that are not committed",
+        "names its base image by tag alone; fix: make pin",
+        "name the key's file: make release KEY=release.key",
     ):
         assert part in str(refused.value)
     changelog.write_text("# Changelog\n\n## Unreleased\n\n## 3.0.0 - 2026-12-01\n\n- A thing.\n")
     (checkout / "docs/upgrading.md").write_text("# Upgrading\n\n## To 3.0.0\n")
+    (checkout / "Dockerfile").write_text(f"FROM python:3@sha256:{'0' * 64} AS python\n")
+    monkeypatch.setenv("KEY", str(tmp_path / "release.key"))
     git("add", ".")
     git("commit", "--quiet", "--message", "one")
     publish.check()
