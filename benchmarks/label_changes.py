@@ -52,6 +52,9 @@ VARIANTS: dict[str, SmoothingConfig] = {
     "twice the half-life": DEFAULT.model_copy(update={"half_life_s": DEFAULT.half_life_s * 2}),
     "half the dwell": DEFAULT.model_copy(update={"dwell_s": DEFAULT.dwell_s / 2}),
     "twice the dwell": DEFAULT.model_copy(update={"dwell_s": DEFAULT.dwell_s * 2}),
+    "min_score 0.3": DEFAULT.model_copy(update={"min_score": 0.3}),
+    "min_score 0.5": DEFAULT.model_copy(update={"min_score": 0.5}),
+    "min_score 0.6": DEFAULT.model_copy(update={"min_score": 0.6}),
     "twice the hysteresis": DEFAULT.model_copy(update={"hysteresis": DEFAULT.hysteresis * 2}),
 }
 

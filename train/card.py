@@ -58,6 +58,9 @@ They are for the faces of one dataset. A camera's faces are smaller, darker, tur
 table of robustness imitates that, one corruption at a time. Resting faces of different people look
 different, and the network knows none of them."""
 
+_AUGMENTED = """Training faces were blurred, darkened, turned and compressed in similar ways, so
+that disturbances of other kinds may cost more than the table says."""
+
 _FER2013_LIMITS = """FER2013's faces are what a web search found: people posed, or photographers
 chose the moment. Faces without a majority among the voters, about one in nine, are not in the
 figures for FER+; people do not agree on them either. Disgust and fear have few faces there (24 and
@@ -87,7 +90,8 @@ def make_card(spec: Json, metrics: Json) -> str:
     for each in sections(metrics):
         texts = [each.text] if each.text else []
         parts += [f"### {each.title}", *texts, _table(each.head, each.rows)]
-    parts += [_LIMITS, *([_FER2013_LIMITS] if fer2013 else [])]
+    parts += [_LIMITS, *([_AUGMENTED] if "training" in spec else [])]
+    parts += [_FER2013_LIMITS] if fer2013 else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -142,8 +146,10 @@ def _leaks(spec: Json, metrics: Json) -> str:
         "its own; the last row of the table of accuracy counts each of them once."
     )
     if spec["dataset"].get("validation") == split:
+        teachers = ", of its teachers too" if spec.get("training", {}).get("teachers") else ""
         text += (
-            f" {split} chose the epoch and the temperature, so its figures are slightly optimistic."
+            f" {split} chose the epoch and the temperature{teachers}, so its figures are slightly "
+            "optimistic."
         )
     return textwrap.fill(text, 100)
 

@@ -124,6 +124,7 @@ def test_the_report_adds_up_and_the_card_tells_it_all(
     assert "1 of PublicTest's 70 faces are also in Training, pixel for pixel" in one_line
     assert "FER2013 has no demographic labels" in text
     assert "| training: seed | 1 |" in text
+    assert "disturbances of other kinds may cost more" in text
     for corruption in metrics["robustness"]["corruptions"].values():
         for accuracy in corruption["accuracy"].values():
             assert f"{100 * accuracy[2]:.2f} % ({corruption['levels'][2]:g})" in text
