@@ -11,11 +11,11 @@ TAKES_setup := PYTHON DETECTOR
 TAKES_run := PYTHON SOURCE MODEL DETECTOR HOST PORT PASSWORD CONFIG
 TAKES_classify := PYTHON FILE OUT CONFIG
 TAKES_doctor := PYTHON CONFIG
-TAKES_explore := PYTHON DATA
-TAKES_train := PYTHON DATA NAME NETWORK EPOCHS RATE PRECISION DEVICES START
-TAKES_distil := PYTHON DATA NAME EPOCHS RATE PRECISION DEVICES START TEACHER TEACHERS
+TAKES_explore := PYTHON DATA LABELS CONTEMPT
+TAKES_train := PYTHON DATA LABELS CONTEMPT NAME NETWORK EPOCHS RATE PRECISION DEVICES START
+TAKES_distil := PYTHON DATA LABELS CONTEMPT NAME EPOCHS RATE PRECISION DEVICES START TEACHER TEACHERS
 TAKES_convert := PYTHON NAME VARIANTS
-TAKES_try-training := PYTHON DATA
+TAKES_try-training := PYTHON DATA LABELS CONTEMPT
 TAKES_evaluate := PYTHON DATA NAME
 TAKES_install := PYTHON DESTDIR
 TAKES_upgrade := PYTHON DESTDIR
@@ -65,8 +65,10 @@ DEV   := .venv/dev
 MIEN  := $(EDGE)/bin/python -m edge_daemon
 TEST  := $(DEV)/bin/python -m pytest
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
+# How to read a dataset: LABELS=calm,smile,frown or CONTEMPT=yes.
+CLASSES := $${LABELS:+--labels "$$LABELS"} $${CONTEMPT:+--contempt}
 # The options common to both ways to train.
-TRAINING := --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RATE:+--learning-rate "$$RATE"} \
+TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RATE:+--learning-rate "$$RATE"} \
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
@@ -154,7 +156,7 @@ release: dev $(BLAZEFACE)  ## build every file of a release, try them in clean c
 
 ##@ More about training
 explore: training  ## write a page about a dataset and its problems
-	@exec $(TRAIN)/bin/python -m train explore -- "$${DATA:-data/fer2013}"
+	@exec $(TRAIN)/bin/python -m train explore $(CLASSES) -- "$${DATA:-data/fer2013}"
 
 distil: training  ## train teachers, then the compact network from their answers
 	@exec $(TRAIN)/bin/python -m train distil $(TRAINING) $${START:+--start "$$START"} $${TEACHER:+--teacher "$$TEACHER"} \
@@ -166,7 +168,7 @@ evaluate: training  ## write every figure of models/NAME.tflite to its card, mod
 	    $(TRAIN)/bin/python -m train evaluate --card "$$name.md" -- "$$name.tflite" "$${DATA:-data/fer2013}" || exit; done
 
 try-training: training other-runtimes  ## train and convert a small trial model, in about 10 minutes on two cores
-	@$(TRAIN)/bin/python -m train fit --name trial --faces-per-class 500 --epochs 20 -- "$${DATA:-data/fer2013}"
+	@$(TRAIN)/bin/python -m train fit $(CLASSES) --name trial --faces-per-class 500 --epochs 20 -- "$${DATA:-data/fer2013}"
 	@$(TRAIN)/bin/python -m convert --output models/trial.tflite -- exports/trial
 	@echo 'See it at work: make run MODEL=models/trial.tflite'
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from train.dataset import (
     FER2013,
     LABELS,
+    WITH_CONTEMPT,
     Split,
     describe,
     first_of_each_class,
@@ -22,6 +22,8 @@ from train.dataset import (
 )
 from train.errors import TrainError
 from train.ferplus import Votes, read_votes_beside
+from train.quiet import configure_tensorflow, quiet_stderr
+from train.spec_file import labels_of
 
 DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip], or a folder or .zip of class folders"
 # The options that change a recipe, by the names of its fields.
@@ -35,11 +37,12 @@ ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0 when everything is written, 2 where the user has to fix something."""
     options = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    configure_tensorflow()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # so that a log file is up to date
     try:
-        splits = read_dataset(options.dataset, options.labels, strict=options.strict)
+        labels = options.labels or labels_of(options.network)
+        splits = read_dataset(options.dataset, labels, strict=options.strict)
         for split in splits.values():
             print(describe(split))
         options.action(splits, options)
@@ -61,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Write the report on the dataset."""
-    from train.explore import explore  # noqa: PLC0415
+    with quiet_stderr():
+        from train.explore import explore  # noqa: PLC0415
 
     summary = explore(splits, _votes(splits, options.dataset), options.output)
     for name, copies in summary["copies"].items():
@@ -78,8 +82,9 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
     folder = options.output / options.name
     _check_writable(folder)
     # Keras is imported only here, so that a wrong dataset is reported at once.
-    from train.devices import Cluster, use_all_devices  # noqa: PLC0415
-    from train.run import run  # noqa: PLC0415
+    with quiet_stderr():
+        from train.devices import Cluster, use_all_devices  # noqa: PLC0415
+        from train.run import run  # noqa: PLC0415
 
     votes = _votes(splits, options.dataset)
     if options.faces_per_class:
@@ -105,7 +110,8 @@ def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
 
 def _votes(splits: dict[str, Split], dataset: Path) -> dict[str, Votes]:
     """FER+'s votes beside the dataset, if it is FER2013."""
-    return read_votes_beside(dataset) if splits["Training"].dataset == FER2013 else {}
+    training = splits["Training"]
+    return read_votes_beside(dataset, len(training.labels)) if training.dataset == FER2013 else {}
 
 
 def _reduced(
@@ -129,7 +135,8 @@ def _check_writable(folder: Path) -> None:
 
 def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Write the report on a network, and its model card if asked."""
-    from train.evaluate import evaluate_file  # noqa: PLC0415
+    with quiet_stderr():
+        from train.evaluate import evaluate_file  # noqa: PLC0415
 
     folder = evaluate_file(
         options.network,
@@ -146,7 +153,8 @@ def run_import(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Export a network from outside."""
     folder = options.output / options.name
     _check_writable(folder)
-    from train.external import import_network  # noqa: PLC0415
+    with quiet_stderr():
+        from train.external import import_network  # noqa: PLC0415
 
     scores = import_network(
         options.network, splits, pixels=options.pixels, name=options.name, folder=folder
@@ -190,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="write a report on a trained network")
     evaluate.set_defaults(action=run_evaluate)
     evaluate.add_argument("network", type=Path, help="a folder that fit wrote, or a .tflite file")
-    _add_dataset(evaluate)
+    _add_dataset(evaluate, labels=None)
     evaluate.add_argument("--split", help="default: PublicTest, or what there is instead")
     evaluate.add_argument("--card", type=Path, help="write a .tflite file's model card here")
     evaluate.add_argument("--output", type=Path, default=Path("exports/evaluate"))
@@ -210,15 +218,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_dataset(command: argparse.ArgumentParser) -> None:
+def _add_dataset(command: argparse.ArgumentParser, labels: tuple[str, ...] | None = LABELS) -> None:
+    """Add the dataset and how to read it; without `labels` they are those of the network."""
     command.add_argument("dataset", type=Path, help=DATASET_HELP)
-    command.add_argument(
+    classes = command.add_mutually_exclusive_group()
+    classes.add_argument(
         "--labels",
         type=_labels,
-        default=LABELS,
+        default=labels,
         metavar="A,B,…",
-        help=f"the classes, in order (default: {','.join(LABELS)})",
+        help=f"the classes, in order (default: {','.join(labels or ()) or 'the network’s'})",
     )
+    if labels:
+        classes.add_argument(
+            "--contempt",
+            dest="labels",
+            action="store_const",
+            const=WITH_CONTEMPT,
+            default=labels,
+            help="add the class contempt, which FER+'s voters have and FER2013's labels do not",
+        )
     command.add_argument(
         "--strict", action="store_true", help="refuse pictures in color or not of 48×48 pixels"
     )

@@ -139,11 +139,18 @@ def _leaks(spec: Json, metrics: Json) -> str:
     left_out = ""
     if "training" in spec:  # not a network from outside
         left_out = f" The copies in Training were left out of training; {split} is complete."
-    text = (
-        f"Its splits leak: {metrics['also_in_training']:,} of {split}'s {metrics['faces']:,} faces "
-        "are also in Training, pixel for pixel."
-        f"{left_out} {repeated:,} of its faces repeat, exactly or nearly, another one of "
-        "its own; the last row of the table of accuracy counts each of them once."
+    if split == "Training":
+        text = "These are the faces it was trained on, so the figures say little of other faces."
+    elif shared := metrics["also_in_training"]:
+        text = (
+            f"Its splits leak: {shared:,} of {split}'s {metrics['faces']:,} faces are also in "
+            f"Training, pixel for pixel.{left_out}"
+        )
+    else:
+        text = f"No face of {split} is also in Training, pixel for pixel."
+    text += (
+        f" {repeated:,} of its faces repeat, exactly or nearly, another one of its own; the last "
+        "row of the table of accuracy counts each of them once."
     )
     if spec["dataset"].get("validation") == split:
         teachers = ", of its teachers too" if spec.get("training", {}).get("teachers") else ""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from train.errors import DatasetError
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+WITH_CONTEMPT = (*LABELS, "contempt")  # FER+'s voters have an eighth class
 SIZE_PX = 48
 FER2013 = "FER2013"
 
@@ -34,8 +35,9 @@ OFFICIAL_COUNTS[BOTH_TESTS] = tuple(
     a + b
     for a, b in zip(OFFICIAL_COUNTS["PublicTest"], OFFICIAL_COUNTS["PrivateTest"], strict=True)
 )
+HELD_OUT = "HeldOut"  # the part of Training that chooses the epoch where no other split does
 # The splits for evaluation, the preferred one first.
-EVALUATION = ("PublicTest", "Validation", "PrivateTest", BOTH_TESTS, "Test", "Training")
+EVALUATION = ("PublicTest", "Validation", "PrivateTest", BOTH_TESTS, "Test", HELD_OUT, "Training")
 
 WHERE = (
     "FER2013 is a free download at kaggle.com/datasets/msambare/fer2013 (class folders) or "
@@ -98,13 +100,13 @@ def describe(split: Split) -> str:
     """One line: the split's name, size and class counts, and whether it is an official one."""
     classes = ", ".join(f"{n} {c}" for n, c in zip(split.labels, split.counts, strict=True))
     line = f"{split.name}: {len(split.y)} faces ({classes})"
-    if split.labels != LABELS:
+    if split.labels != LABELS and split.dataset != FER2013:
         return f"{line} of {split.dataset}"
     name, official = min(OFFICIAL_COUNTS.items(), key=lambda item: _distance(split, item[1]))
     total = sum(official)
     wrong = [
         f"{label} {have} instead of {want}"
-        for label, have, want in zip(LABELS, split.counts, official, strict=True)
+        for label, have, want in zip(LABELS, split.counts, official, strict=False)
         if have != want
     ]
     verdict = f"the official FER2013 {name}"
@@ -147,7 +149,7 @@ def first_of_each_class(y: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 
 
 def _distance(split: Split, counts: tuple[int, ...]) -> int:
-    return sum(abs(a - b) for a, b in zip(split.counts, counts, strict=True))
+    return sum(abs(a - b) for a, b in zip(split.counts, counts, strict=False))
 
 
 def _find_csv(folder: Path) -> Path | None:

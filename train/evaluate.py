@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from train.calibration import measure_calibration
 from train.card import make_card
 from train.checkpoints import write_text
-from train.dataset import EVALUATION, FER2013, Split, duplicates_of
+from train.dataset import EVALUATION, FER2013, HELD_OUT, Split, duplicates_of
 from train.duplicates import near_pairs
 from train.errors import DatasetError, ModelFileError
 from train.ferplus import FILE, Votes
 from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
-from train.loading import load_model
+from train.loading import LoadedModel, load_model
 from train.report import write_report
 from train.robustness import measure_robustness
 from train.scores import Classify, accuracy_by_coverage, answers_by_score, score
+from train.selection import hold_out
 
 MISTAKES = 24  # shown as pictures
 
@@ -84,18 +86,22 @@ def evaluate_file(
 ) -> Path:
     """Evaluate an export folder or a `.tflite` file on one split; returns the report's folder.
 
-    Without `split_name` it is PublicTest, or what the dataset has instead. Writes the report under
-    `output`, and the model card of a `.tflite` file to `card`, if given.
+    Without `split_name` it is PublicTest, or what the dataset has instead; where that is Training
+    alone, the part of it that was held out of the training. Writes the report under `output`, and
+    the model card of a `.tflite` file to `card`, if given.
     """
-    split_name = split_name or next(name for name in EVALUATION if name in splits)
-    folder = output / network.name / split_name
-    if (split := splits.get(split_name)) is None:
-        raise DatasetError(f"the dataset has no split {split_name} (found: {', '.join(splits)}).")
     if card and network.is_dir():
         raise ModelFileError(
             f"{network}: a model card describes a .tflite file; name one, or omit --card."
         )
-    model = load_model(network, split.labels)
+    model = load_model(network, splits["Training"].labels)
+    splits, votes = _with_held_out(splits, votes, model)
+    if split_name is None and HELD_OUT not in splits and not set(EVALUATION[:-1]) & set(splits):
+        print("the dataset has no split but Training: the network may have been trained on it")
+    split_name = split_name or next(name for name in EVALUATION if name in splits)
+    folder = output / network.name / split_name
+    if (split := splits.get(split_name)) is None:
+        raise DatasetError(f"the dataset has no split {split_name} (found: {', '.join(splits)}).")
     print(f"evaluating on {len(split.y)} faces, plain and with 27 corruptions …", flush=True)
     metrics = evaluate(
         model.classify,
@@ -113,6 +119,22 @@ def evaluate_file(
         write_text(card, make_card(model.spec, metrics))
     print(headline(metrics))
     return folder
+
+
+def _with_held_out(
+    splits: dict[str, Split], votes: dict[str, Votes], model: LoadedModel
+) -> tuple[dict[str, Split], dict[str, Votes]]:
+    """Divide Training as for the training of `model`, if that held out a part of this dataset."""
+    training, spec = splits["Training"], model.spec
+    dataset = spec.get("dataset", {})
+    if (dataset.get("validation"), dataset.get("name")) != (HELD_OUT, training.dataset):
+        return splits, votes
+    rest, held = hold_out(training, spec["training"]["seed"])
+    parts = {"Training": rest, HELD_OUT: held}
+    divided = {name: replace(training.take(rows), name=name) for name, rows in parts.items()}
+    if "Training" in votes:
+        votes = votes | {name: votes["Training"].take(rows) for name, rows in parts.items()}
+    return splits | divided, votes
 
 
 def headline(metrics: dict[str, Any]) -> str:

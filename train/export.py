@@ -66,7 +66,7 @@ def make_spec(
         "name": name,
         "version": "1",
         "description": f"Names the expression of one aligned gray face {by_whom}: "
-        f"{len(recipe.labels)} probabilities",
+        f"{len(selection.validation.labels)} probabilities",
         "author": "The Mien authors",
         "license": "Apache-2.0",
         "architecture": recipe.architecture,
@@ -77,7 +77,7 @@ def make_spec(
             "color": "gray",
             "range": [0, 255],
         },
-        "labels": list(recipe.labels),
+        "labels": list(selection.validation.labels),
         "crop": CROP,
         "resize": "area",
         "dataset": {

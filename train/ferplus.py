@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from train.dataset import LABELS
 from train.errors import DatasetError
 
 FILE = "fer2013new.csv"
-COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-OTHER_COLUMNS = ("contempt", "unknown", "NF")  # NF: not a face
+# The classes in the order of WITH_CONTEMPT, then "unknown" and "not a face".
+COLUMNS = (
+    "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt",
+    "unknown", "NF",
+)  # fmt: skip
 HALF_OF_VOTERS = 5
 MIN_AGREEMENT = 0.4  # with FER2013's labels: about 0.65 if the rows match, 0.18 if they do not
 ROWS_COMPARED = 1000
@@ -28,8 +32,8 @@ ROWS_COMPARED = 1000
 class Votes:
     """The votes on one split.
 
-    `votes` (n, 7) counts those for the seven classes, in the order of LABELS; `others` (n, 3)
-    those for contempt, "unknown" and "not a face".
+    `votes` (n, classes) counts those for the classes, in the order of LABELS or WITH_CONTEMPT;
+    `others` (n, …) those for contempt, where it is not a class, "unknown" and "not a face".
     """
 
     votes: NDArray[np.int64]
@@ -38,11 +42,15 @@ class Votes:
     def take(self, index: NDArray[np.int64]) -> Votes:
         return Votes(self.votes[index], self.others[index])
 
+    def among(self, classes: int) -> Votes:
+        """The same votes where only the first `classes` are classes."""
+        return Votes(self.votes[:, :classes], np.hstack([self.votes[:, classes:], self.others]))
+
     def counted(self) -> NDArray[np.int64]:
-        """Votes (n, 7) after the outlier rule of the FER+ paper.
+        """Votes (n, classes) after the outlier rule of the FER+ paper.
 
         A single vote for a class is dropped. A face whose most frequent answer is none of the
-        seven classes keeps no votes.
+        classes keeps no votes.
         """
         votes = _without_single(self.votes)
         outside = self.others.max(axis=1) >= np.maximum(votes.max(axis=1), 1)
@@ -85,14 +93,17 @@ def check_rows(name: str, votes: Votes, y: NDArray[np.int64]) -> None:
             )
 
 
-def read_votes_beside(dataset: Path) -> dict[str, Votes]:
-    """The votes by split from `fer2013new.csv` in or beside `dataset`; empty without that file."""
+def read_votes_beside(dataset: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
+    """The votes by split from `fer2013new.csv` in or beside `dataset`; empty without that file.
+
+    There are seven classes, or eight with contempt.
+    """
     path = (dataset if dataset.is_dir() else dataset.parent) / FILE
-    return read_votes(path) if path.exists() else {}
+    return read_votes(path, classes) if path.exists() else {}
 
 
-def read_votes(path: Path) -> dict[str, Votes]:
-    """The votes by split; raises DatasetError with what is wrong."""
+def read_votes(path: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
+    """The votes by split on the first `classes` columns; raises DatasetError with what is wrong."""
     columns: dict[str, list[list[int]]] = {}
     line = 1
     try:
@@ -100,7 +111,7 @@ def read_votes(path: Path) -> dict[str, Votes]:
             rows = csv.DictReader(text)
             for row in rows:
                 line = rows.line_num
-                counts = [int(row[name]) for name in (*COLUMNS, *OTHER_COLUMNS)]
+                counts = [int(row[name]) for name in COLUMNS]
                 columns.setdefault(row["Usage"], []).append(counts)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -108,11 +119,8 @@ def read_votes(path: Path) -> dict[str, Votes]:
         raise DatasetError(
             f"{path}, line {line}: not a row of FER+ votes ({error}); download {FILE} again."
         ) from error
-    return {name: _split_columns(np.array(table)) for name, table in columns.items()}
-
-
-def _split_columns(table: NDArray[np.int64]) -> Votes:
-    return Votes(table[:, : len(COLUMNS)], table[:, len(COLUMNS) :])
+    tables = {name: np.array(table) for name, table in columns.items()}
+    return {name: Votes(table[:, :classes], table[:, classes:]) for name, table in tables.items()}
 
 
 def _without_single(votes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 from train import tflite
 from train.errors import ModelFileError
 from train.scores import Classify, Faces, Probabilities
+from train.spec_file import Spec, read_spec, refusal
 
 BATCH = 256
 
@@ -61,7 +59,13 @@ def load_model(path: Path, labels: Sequence[str]) -> LoadedModel:
 
     `labels` are the classes that it has to be for.
     """
-    return _load_export(path, labels) if path.is_dir() else _load_tflite(path, labels)
+    spec = read_spec(path)
+    if spec["labels"] != list(labels):
+        raise ModelFileError(
+            f"{path}: its labels are {', '.join(spec['labels'])}, not {', '.join(labels)}; name a "
+            "network for these classes, or its own with --labels."
+        )
+    return _load_export(path, spec) if path.is_dir() else _load_tflite(path, spec)
 
 
 def keras_classifier(network: keras.Model) -> Classify:
@@ -74,40 +78,22 @@ def keras_classifier(network: keras.Model) -> Classify:
     return classify
 
 
-def _load_export(folder: Path, labels: Sequence[str]) -> LoadedModel:
+def _load_export(folder: Path, spec: Spec) -> LoadedModel:
     weights = folder / "model.weights.h5"
     try:
         network = keras.models.model_from_json((folder / "model.json").read_text())
         network.load_weights(weights)
-        spec = _checked(json.loads((folder / "spec.json").read_text()), labels)
         content = weights.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(
-            f"{folder}: not a complete export ({_first_line(error)}); `make train` writes one."
-        ) from error
+        raise refusal(folder, error) from error
     runtime = f"keras {keras.__version__} on {keras.backend.backend()}"
     return LoadedModel(weights, content, keras_classifier(network), spec, runtime, network)
 
 
-def _load_tflite(path: Path, labels: Sequence[str]) -> LoadedModel:
+def _load_tflite(path: Path, spec: Spec) -> LoadedModel:
     try:
         content = path.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            spec = _checked(json.loads(archive.read("spec.json")), labels)
-        classify = tflite.classifier(content, len(labels))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ModelFileError(
-            f"{path}: neither an export folder nor one of Mien's TFLite files "
-            f"({_first_line(error)}); `make train` and `make convert` write them."
-        ) from error
+        classify = tflite.classifier(content, len(spec["labels"]))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise refusal(path, error) from error
     return LoadedModel(path, content, classify, spec, tflite.RUNTIME)
-
-
-def _checked(spec: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    if spec["labels"] != list(labels):
-        raise ValueError(f"its labels are {spec['labels']}, the dataset's are {list(labels)}")
-    return spec
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from train.architectures import ARCHITECTURES
+from train.dataset import LABELS as FER2013_LABELS
 from train.recipe import Recipe
 
 LABELS, VOTES = "labels", "votes"  # the heads; also the name of the second one's layer
@@ -66,6 +67,15 @@ def heads_in_float32(trained: keras.Model, recipe: Recipe) -> dict[str, keras.Mo
         kernel, bias = trained.get_layer(VOTES).get_weights()
         last.set_weights([kernel.reshape(last.kernel.shape), bias])
     return heads
+
+
+def without_contempt(head: keras.Model, recipe: Recipe) -> keras.Model:
+    """The network `head` for FER2013's seven classes: their probabilities among themselves."""
+    classes = len(FER2013_LABELS)
+    *before, kernel, bias = head.get_weights()
+    seven = ARCHITECTURES[recipe.architecture](classes)
+    seven.set_weights([*before, kernel[..., :classes], bias[:classes]])
+    return seven
 
 
 def _single(recipe: Recipe) -> keras.Model:

@@ -65,7 +65,7 @@ def write_report(
         )
         body.append(page.section("Mistakes", text))
         body.append(page.image(folder / "mistakes.png", "Mistakes"))
-    if curves:
+    if curves and curves.exists():  # not in every run of several processes
         (folder / "curves.png").write_bytes(curves.read_bytes())
         body += [page.section("Training", ""), page.image(folder / "curves.png", "Training")]
     write_text(folder / "index.html", page.page(title, body))

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from train.calibration import apply_temperature, fit_temperature
-from train.dataset import Split
+from train.dataset import LABELS, WITH_CONTEMPT, Split
 from train.devices import one_device, sharding
 from train.distil import add_teachers
 from train.errors import DatasetError
@@ -21,7 +21,7 @@ from train.ferplus import FILE, Votes, vote_shares
 from train.fit import batches_of, compiled, fit
 from train.label_sets import FERPLUS, label_sets
 from train.loading import keras_classifier
-from train.networks import VOTES, build, heads_in_float32
+from train.networks import VOTES, build, heads_in_float32, without_contempt
 from train.progress import duration
 from train.recipe import Recipe
 from train.report import write_report
@@ -57,6 +57,7 @@ def run(
         "labels": splits["Training"].labels,
     }
     recipe = _without_missing_votes(Recipe.of(architecture, **changes), changes, votes)
+    _check_contempt(splits["Training"], recipe)
     faces = sum(len(split.y) for split in splits.values())
     print(f"looking for copies among {faces} faces …", flush=True)
     selection = select(splits, votes, recipe.seed)
@@ -103,12 +104,14 @@ def finish(
         suffix = SUFFIX if len(heads) > 1 and head != VOTES else ""
         own_name, own_folder = name + suffix, folder.with_name(folder.name + suffix)
         print(f"calibrating and evaluating {own_name}: some minutes …", flush=True)
-        metrics = calibrate_and_evaluate(network, selection, source)
+        chosen = selection
+        if len(heads) > 1 and head != VOTES and recipe.labels == WITH_CONTEMPT:
+            # No label of FER2013 is contempt.
+            network, chosen = without_contempt(network, recipe), selection.among(LABELS)  # noqa: PLW2901
+        metrics = calibrate_and_evaluate(network, chosen, source)
         title = f"{own_name}, the Keras network"
-        write_report(
-            metrics, selection.validation, own_folder / "report", title=title, curves=curves
-        )
-        export(network, recipe, selection, metrics, name=own_name, folder=own_folder)
+        write_report(metrics, chosen.validation, own_folder / "report", title=title, curves=curves)
+        export(network, recipe, chosen, metrics, name=own_name, folder=own_folder)
         print(f"{own_name}: {headline(metrics)}")
         print(f"wrote {own_folder}")
     print(f"next: make convert NAME={name}")
@@ -157,3 +160,12 @@ def _without_missing_votes(
         raise DatasetError(f"--votes-head needs FER+'s {FILE} beside the dataset; put it there.")
     print(f"no {FILE} beside the dataset: training one head, for the labels")
     return replace(recipe, votes_head=0.0)
+
+
+def _check_contempt(training: Split, recipe: Recipe) -> None:
+    """Raise DatasetError where a network for contempt would see no face with it."""
+    if training.labels == WITH_CONTEMPT and not (training.counts[-1] or recipe.votes_head):
+        raise DatasetError(
+            f"{training.dataset}: no label is contempt, only FER+'s votes are; put {FILE} beside "
+            "the dataset and train with --votes-head 0.5, or train without --contempt."
+        )

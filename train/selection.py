@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import Split, stratified_split
+from train.dataset import HELD_OUT, Split, stratified_split
 from train.ferplus import Votes
 from train.findings import Findings, find
 
-VALIDATION_FRACTION = 0.05  # of Training, where the dataset brings no PublicTest
+# How much of Training chooses the epoch where the dataset brings no split for it: in a small
+# dataset more, so that there are faces of every class.
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.05, 0.2
+HELD_OUT_PER_CLASS = 30
 VALIDATION = ("PublicTest", "Validation")
 
 
@@ -29,6 +32,16 @@ class Selection:
     validation_votes: Votes | None
     summary: str
 
+    def among(self, labels: tuple[str, ...]) -> Selection:
+        """The same faces for the first of the classes, `labels`, which all of them have."""
+        votes = self.validation_votes
+        return replace(
+            self,
+            training=replace(self.training, labels=labels),
+            validation=replace(self.validation, labels=labels),
+            validation_votes=votes.among(len(labels)) if votes else None,
+        )
+
 
 def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Selection:
     """Leave out of Training non-faces and copies, exact or near, of any other split's faces.
@@ -41,8 +54,8 @@ def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Sele
     if name := next((each for each in VALIDATION if each in splits), ""):
         validation, held_votes = splits[name], votes.get(name)
     else:
-        rest, held_out = stratified_split(whole.y, VALIDATION_FRACTION, seed)
-        validation = whole.take(held_out)
+        rest, held_out = hold_out(whole, seed)
+        validation = replace(whole.take(held_out), name=HELD_OUT)
         held_votes = votes["Training"].take(held_out) if "Training" in votes else None
     found = find(splits, votes)
     copies = _copies(found, rest)
@@ -55,6 +68,13 @@ def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Sele
         f"{int((faceless & ~copies).sum())} pictures without a face"
     )
     return Selection(training, kept, validation, held_votes, summary)
+
+
+def hold_out(training: Split, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of `training` to train on, and those that choose the epoch, of every class."""
+    wanted = HELD_OUT_PER_CLASS * len(training.labels) / len(training.y)
+    fraction = min(max(wanted, LEAST_HELD_OUT), MOST_HELD_OUT)
+    return stratified_split(training.y, fraction, seed)
 
 
 def _copies(found: Findings, rest: NDArray[np.int64]) -> NDArray[np.bool_]:

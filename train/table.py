@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import CSV_NAMES, FER2013, LABELS, SIZE_PX, WHERE, Split
+from train.dataset import CSV_NAMES, FER2013, LABELS, SIZE_PX, WHERE, WITH_CONTEMPT, Split
 from train.errors import DatasetError
 
 PIXELS = SIZE_PX * SIZE_PX
@@ -103,7 +103,7 @@ def _collect(
             raise _bad_row(path, line, f"{image.size} pixels and emotion {label}", labels)
         images.setdefault(usage.strip(), []).append(image)
         classes.setdefault(usage.strip(), []).append(label)
-    dataset = FER2013 if labels == LABELS else path.stem
+    dataset = FER2013 if labels in (LABELS, WITH_CONTEMPT) else path.stem
     return {
         name: Split(
             name,

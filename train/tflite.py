@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from train.dataset import SIZE_PX
+from train.quiet import quiet_stderr
 from train.scores import Classify, Faces, Probabilities
 
 RUNTIME = f"ai-edge-litert {version}"
@@ -27,8 +28,9 @@ def classifier(content: bytes, classes: int) -> Classify:
     `classes` classes, and the runtime's own errors where it is not a TFLite file. A quantized
     probability of zero is returned as half of its step, since its logarithm is needed.
     """
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
+    with quiet_stderr():  # the runtime announces its kernels
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
     (face,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
     if tuple(face["shape"]) != (1, SIZE_PX, SIZE_PX, 1) or answer["shape"][-1] != classes:
         raise ValueError(f"it takes {face['shape']} and answers {answer['shape']}")

@@ -15,16 +15,19 @@ from keras import layers
 from numpy.typing import NDArray
 
 from train.architectures import ARCHITECTURES
+from train.dataset import LABELS, WITH_CONTEMPT
 from train.errors import ModelFileError
 from train.label_sets import FERPLUS
 from train.loading import LoadedModel, keras_classifier, load_model
 from train.networks import VOTES, first_head, last_weighted
 from train.recipe import Recipe
 from train.scores import Faces
+from train.spec_file import labels_of
 from train.tflite import Weights, weights_of
 
 FACES = 512  # the outputs of all layers for these are in memory at once
 MIN_AGREEMENT = 0.8  # of the labels; int8 changes one in fifty faces, more of what is no face
+RARE_NATS = 3.0  # logit of an added class below the mean of the others'
 SUFFIX = "-fer2013"  # of the name of the second file that a training with two heads gives
 
 
@@ -42,25 +45,45 @@ def load_start(network: keras.Model, recipe: Recipe, path: Path, faces: Faces) -
 
     A network with two heads takes both from `path` and the file beside it that the same training
     gave (`NAME` and `NAME-fer2013`); a head without a file starts like the other one. `faces`
-    (n, 48, 48, 1) show what the layers answer. Raises ModelFileError where `path` is of another
+    (n, 48, 48, 1) show what the layers answer. A file for FER2013's seven classes also serves a
+    recipe that adds contempt. Raises ModelFileError where `path` is of another
     architecture.
     """
-    first = load_model(path, recipe.labels)
+    first = _load(path, recipe)
     loaded = {first.annotations: _single(first, recipe, faces)}
     own = next(iter(loaded.values()))
     if recipe.votes_head and (other := _sibling(path)).exists():
-        second = load_model(other, recipe.labels)
+        second = _load(other, recipe)
         loaded[second.annotations] = _single(second, recipe, faces)
-    last = {name: last_weighted(each).get_weights() for name, each in loaded.items()}
+    classes = len(recipe.labels)
+    last = {
+        name: _widened(last_weighted(each).get_weights(), classes) for name, each in loaded.items()
+    }
     votes = last.pop(FERPLUS, None)
-    labels = next(iter(last.values()), votes)
+    labels = next(iter(last.values()), votes) or []
     target = first_head(network, recipe)
-    target.set_weights(own.get_weights())
+    target.set_weights(_widened(own.get_weights(), classes))
     last_weighted(target).set_weights(labels)
     if recipe.votes_head:
         kernel, bias = votes or labels
         head = network.get_layer(VOTES)
         head.set_weights([kernel.reshape(head.kernel.shape), bias])
+
+
+def _load(path: Path, recipe: Recipe) -> LoadedModel:
+    """The model of `path`; a recipe with contempt also takes one that lacks only this class."""
+    labels = recipe.labels
+    if labels == WITH_CONTEMPT and labels_of(path) == LABELS:
+        labels = LABELS
+    return load_model(path, labels)
+
+
+def _widened(weights: list[NDArray[np.float32]], classes: int) -> list[NDArray[np.float32]]:
+    """`weights` whose last kernel and bias are for `classes`; added classes are rare at first."""
+    *before, kernel, bias = weights
+    added = classes - len(bias)
+    wider = np.pad(kernel, [(0, 0)] * (kernel.ndim - 1) + [(0, added)])
+    return [*before, wider, np.append(bias, [bias.mean() - RARE_NATS] * added)]
 
 
 def _sibling(path: Path) -> Path:
@@ -71,7 +94,7 @@ def _sibling(path: Path) -> Path:
 
 def _single(model: LoadedModel, recipe: Recipe, faces: Faces) -> keras.Model:
     """A network with one head and the weights of `model`."""
-    network = ARCHITECTURES[recipe.architecture](len(recipe.labels))
+    network = ARCHITECTURES[recipe.architecture](len(model.spec["labels"]))
     path = model.path
     try:
         if model.network is not None:

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from support.labels import LABELS
 
-COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+COLUMNS = (
+    "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt",
+    "unknown", "NF",
+)  # fmt: skip
 TRAINING, TEST = 70, 21
 
 
@@ -34,15 +37,16 @@ def write_table(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
 
 
 def write_votes(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
-    """FER+'s votes on the faces: eight of ten for each label, two for the next one in the list.
+    """FER+'s votes on the faces: eight of ten for each label, two for the next one in the file.
 
-    Everybody votes for disgust where the label is angry, as if the two sets disagreed there.
+    Everybody votes for disgust where the label is angry, as if the two sets disagreed there, and
+    two for contempt where it is neutral.
     """
-    lines = [f"Usage,{','.join(COLUMNS)},contempt,unknown,NF"]
+    lines = [f"Usage,{','.join(COLUMNS)}"]
     for usage, n in (("Training", training), ("PublicTest", test)):
         for label in np.arange(n) % len(LABELS):
-            votes = np.zeros(len(LABELS), int)
-            votes[[label, (label + 1) % 7]] = (8, 2) if label else (0, 10)
-            lines.append(f"{usage},{','.join(map(str, votes))},0,0,0")
+            votes = np.zeros(len(COLUMNS), int)
+            votes[[label, label + 1]] = (8, 2) if label else (0, 10)
+            lines.append(f"{usage},{','.join(map(str, votes))}")
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -35,11 +35,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     test_x, test_y = stripes(TEST, seed=2)
     x, y = stripes(TRAINING, seed=1)
     x[0], y[0] = test_x[0], test_y[0]
-    rows, votes = ["emotion,pixels,Usage"], [f"Usage,{','.join(COLUMNS)},contempt,unknown,NF"]
+    rows, votes = ["emotion,pixels,Usage"], [f"Usage,{','.join(COLUMNS)}"]
     for usage, images, labels in (("Training", x, y), ("PublicTest", test_x, test_y)):
         for image, label in zip(images, labels, strict=True):
             rows.append(f"{label},{' '.join(map(str, image.ravel()))},{usage}")
-            votes.append(f"{usage},{','.join(map(str, 10 * np.eye(7, dtype=int)[label]))},0,0,0")
+            votes.append(
+                f"{usage},{','.join(map(str, 10 * np.eye(len(COLUMNS), dtype=int)[label]))}"
+            )
     (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
     (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
     return folder

@@ -386,12 +386,12 @@ def test_without_a_test_split_the_held_out_faces_give_the_figures(
     (exported / "work" / "recipe.json").unlink()  # it names the other dataset
     status, said = run("fit", tmp_path / "data", *story.command[2:-1], tmp_path / "exports")
     assert status == 0
-    assert "Training: data accuracy " in said
+    assert "HeldOut: data accuracy " in said
     spec = json.loads((exported / "spec.json").read_text())
-    assert spec["metrics"]["split"] == "Training"
-    assert spec["metrics"]["faces"] == 7
+    assert spec["metrics"]["split"] == "HeldOut"
+    assert spec["metrics"]["faces"] == 14
     with np.load(exported / "test.npz") as test:
-        assert sorted(test["y"]) == list(range(7))
+        assert sorted(test["y"]) == sorted([*range(7)] * 2)
 
 
 def test_a_missing_dataset_is_one_line_and_status_2(tmp_path: Path) -> None:

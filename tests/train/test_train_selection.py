@@ -98,8 +98,8 @@ def test_the_exam_never_chooses_the_epoch(exam: str) -> None:
     parted = 0
     for seed in range(1, 4):
         chosen = select(splits, {}, seed)
-        assert chosen.validation.name == "Training"
-        assert chosen.validation.counts == (2,) * 7
+        assert chosen.validation.name == "HeldOut"
+        assert chosen.validation.counts == (PER_CLASS // 5,) * 7
         assert not {0, 1, 2, 3, 8} & set(chosen.kept.tolist())
         no_copies_remain(splits, chosen)
         parted += duplicates_of(splits["Training"].x[10:20], chosen.validation.x).sum()
