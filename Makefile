@@ -66,7 +66,7 @@ MIEN  := $(EDGE)/bin/python -m edge_daemon
 TEST  := $(DEV)/bin/python -m pytest
 BLAZEFACE := models/face_detection_full_range_sparse.tflite models/face_detection_short_range.tflite
 # How to read a dataset: LABELS=calm,smile,frown or CONTEMPT=yes.
-CLASSES := $${LABELS:+--labels "$$LABELS"} $${CONTEMPT:+--contempt}
+CLASSES := $${LABELS:+--labels "$$LABELS"} $${CONTEMPT:+--contempt "$$CONTEMPT"}
 # The options common to both ways to train.
 TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOCHS"} $${RATE:+--learning-rate "$$RATE"} \
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}

@@ -233,9 +233,9 @@ def _add_dataset(command: argparse.ArgumentParser, labels: tuple[str, ...] | Non
         classes.add_argument(
             "--contempt",
             dest="labels",
-            action="store_const",
-            const=WITH_CONTEMPT,
+            type=_contempt,
             default=labels,
+            metavar="yes",
             help="add the class contempt, which FER+'s voters have and FER2013's labels do not",
         )
     command.add_argument(
@@ -280,6 +280,12 @@ def _labels(text: str) -> tuple[str, ...]:
     if wrong := [label for label in labels if label.split() != [label] or label == "uncertain"]:
         raise argparse.ArgumentTypeError(f"{wrong[0]!r} cannot be the name of a class")
     return labels
+
+
+def _contempt(text: str) -> tuple[str, ...]:
+    if text not in {"yes", "no"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
+    return WITH_CONTEMPT if text == "yes" else LABELS
 
 
 def _share(text: str) -> float:

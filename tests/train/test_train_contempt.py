@@ -122,7 +122,7 @@ def test_contempt_without_a_head_for_votes_is_refused(
     write_table(tmp_path / "fer2013.csv")
     if options:
         write_votes(tmp_path / "fer2013new.csv")
-    words = ("fit", tmp_path, "--contempt", *options, "--output", tmp_path / "exports")
+    words = ("fit", tmp_path, "--contempt", "yes", *options, "--output", tmp_path / "exports")
     status, said = run(*words)
     assert status == 2
     (line,) = capsys.readouterr().err.splitlines()
