@@ -151,7 +151,7 @@ wheel: $(BLAZEFACE)  ## write dist/mien-….whl, for pip; it requires what the d
 release: dev $(BLAZEFACE)  ## build every file of a release, try them in clean containers and print what to publish, as root
 	@python3 -B -m deploy.publish check
 	@python3 -B -m deploy.publish build
-	$(TEST) tests/deploy/test_clean_machine.py -m long -x -s -o timeout=3600
+	MIEN_RELEASED=yes $(TEST) tests/deploy/test_clean_machine.py -m long -x -s -o timeout=3600
 	@python3 -B -m deploy.publish show
 
 ##@ More about training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -77,7 +78,15 @@ def bring_checkout(device: Device) -> None:
 
 
 def made(target: str, python: str = "3.11") -> Path:
-    """Run `make bundle` or `make deb` for this processor and a Python; return the file."""
+    """Run `make bundle` or `make deb` for this processor and a Python; return the file.
+
+    With MIEN_RELEASED (`make release`) it is the one in dist/.
+    """
+    if os.environ.get("MIEN_RELEASED"):
+        name = {"bundle": f"mien-*-x86_64-py{python}.tar.gz"}
+        name |= {"deb": f"mien_*py{python.replace('.', '')}_amd64.deb"}
+        (released,) = (ROOT / "dist").glob(name[target])
+        return released
     make = ["make", "--silent", target, "ARCH=x86_64", f"PYTHON={python}"]
     with timed(f"make {target}"):
         done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
