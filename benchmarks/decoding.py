@@ -42,7 +42,7 @@ def by_pyav(path: Path) -> Frames:
 
     try:
         for image in VideoFile(path).frames():
-            yield image.bgr, image.time_s or 0.0
+            yield image.picture.bgr, image.time_s or 0.0
     except SourceError as error:
         print(f"PyAV: {error}", file=sys.stderr)
 

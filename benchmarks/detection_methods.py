@@ -10,6 +10,7 @@ from typing import Protocol
 from benchmarks.clips import ROOT
 from benchmarks.composites import MODELS, Composite, Group
 from edge_daemon.config.schema import Config
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Face, Frame, ImageBgr
 from edge_daemon.events.feed import EventFeed
@@ -58,7 +59,7 @@ class LiveCamera:
     def shown(self, bgr: ImageBgr) -> Sequence[Face]:
         """Return the faces shown when `bgr` is the next frame."""
         self._count += 1
-        frame = Frame(self._count, bgr, self._count / FPS, datetime.now(UTC))
+        frame = Frame(self._count, Picture(bgr), self._count / FPS, datetime.now(UTC))
         return self._pipeline.process(frame).faces
 
     def wait(self, bgr: ImageBgr) -> None:

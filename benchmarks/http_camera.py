@@ -86,7 +86,7 @@ def shown(open_source: Callable[[str], Source], url: str) -> list[ImageBgr]:
     source, pictures = open_source(url), []
     try:
         while (image := source.read()) is not None:
-            pictures.append(image.bgr)
+            pictures.append(image.picture.bgr)
     except SourceAwayError:
         pass
     source.close()

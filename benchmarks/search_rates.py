@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.clips import HEIGHT, ROOT, WIDTH, clips, fitted
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import DetectorConfig
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.events.feed import EventFeed
@@ -82,7 +83,7 @@ def _read(clip: Path) -> tuple[list[ImageBgr], float]:
 def _frames(pictures: Sequence[ImageBgr], fps: float) -> Iterator[Frame]:
     there_and_back = cycle([*pictures, *pictures[-2:0:-1]])
     for number, bgr in enumerate(islice(there_and_back, round(DURATION_S * fps)), 1):
-        yield Frame(number, bgr, number / fps, datetime.now(UTC))
+        yield Frame(number, Picture(bgr), number / fps, datetime.now(UTC))
 
 
 def _pipeline(interval: int) -> Pipeline:

@@ -21,6 +21,7 @@ from benchmarks.clips import HEIGHT, ROOT, WIDTH, Timed, composed, timed_frames
 from benchmarks.contender import Report, player, serve
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import DetectorConfig
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import public_picture
@@ -66,7 +67,7 @@ class Ours:
     def __call__(self, timed: Timed) -> int:
         self._count += 1
         start_s = time.perf_counter()
-        self._frames.put(Frame(self._count, timed.bgr, timed.at_s, datetime.now(UTC)))
+        self._frames.put(Frame(self._count, Picture(timed.bgr), timed.at_s, datetime.now(UTC)))
         found = self._views.get(self._seq, TIMEOUT_S)
         if found is None:
             raise TimeoutError("the pipeline publishes no view")

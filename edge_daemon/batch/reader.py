@@ -16,6 +16,7 @@ import numpy as np
 from edge_daemon.batch.copies import VideoCopy, write_picture
 from edge_daemon.batch.files import Job, Unreadable
 from edge_daemon.capture.sources import SourceError, TimedImage
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.picture import DecodedPicture, PictureRefused, decode_picture
 from edge_daemon.core.types import Box, Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate
@@ -129,7 +130,7 @@ class FileReader:
                     copy.put(view)
                 yield Record(
                     job.name,
-                    _size(view.frame.bgr),
+                    view.frame.size,
                     view.faces,
                     frame=view.frame.id - 1,
                     time_s=round(view.frame.captured_s, 3),
@@ -149,10 +150,9 @@ def _completed(
     hindsight = Hindsight()
     try:
         for number, image in enumerate(images):
-            view = pipeline.process(_frame(number, image.bgr, image.time_s or 0.0))
+            view = pipeline.process(_frame(number, image))
             if not keep_pictures:
-                black = np.broadcast_to(np.uint8(0), image.bgr.shape)
-                view = replace(view, frame=replace(view.frame, bgr=black))
+                view = replace(view, frame=replace(view.frame, picture=_no_picture(image.picture)))
             yield from hindsight.put(view)
     except Exception:  # the frames before the damage are still reported
         yield from hindsight.flush()
@@ -160,13 +160,15 @@ def _completed(
     yield from hindsight.flush()
 
 
-def _frame(number: int, bgr: ImageBgr, time_s: float) -> Frame:
-    return Frame(number + 1, bgr, time_s, EPOCH + timedelta(seconds=time_s))
+def _frame(number: int, image: TimedImage) -> Frame:
+    time_s = image.time_s or 0.0
+    return Frame(number + 1, image.picture, time_s, EPOCH + timedelta(seconds=time_s))
 
 
-def _size(bgr: ImageBgr) -> tuple[int, int]:
-    height, width = bgr.shape[:2]
-    return width, height
+def _no_picture(picture: Picture) -> Picture:
+    """Return a black picture of the same size that takes no memory."""
+    width, height = picture.size
+    return Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
 
 
 def _in_own_pixels(faces: Sequence[Face], picture: DecodedPicture) -> tuple[Face, ...]:

@@ -24,6 +24,7 @@ from edge_daemon.capture.sources import (
     TimedImage,
 )
 from edge_daemon.core.backoff import BackOff
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.threads import RestartNeeded, Worker
 from edge_daemon.core.types import Frame, ImageBgr
@@ -38,9 +39,10 @@ _OPEN_TIMEOUT_S: Final = 15.0  # at the least: "auto" tries several devices
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 10.0
 _LATEST_S: Final = 1.0  # a file that is played later than this does not catch up
 _LONGEST_PAUSE_S: Final = 60.0  # between two frames of a file, whatever its times say
+HALF_TURN: Final = 180
 _ROTATIONS: Final = {
     90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
+    HALF_TURN: cv2.ROTATE_180,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 
@@ -218,7 +220,7 @@ class Camera:
 
     def _publish(self, image: TimedImage, source: Source, pace: _Pace) -> None:
         self._stop.wait(pace.wait_s(image.time_s))
-        frame = Frame(self._captured + 1, self._oriented(image.bgr), pace.now_s, pace.now_at)
+        frame = Frame(self._captured + 1, self._oriented(image.picture), pace.now_s, pace.now_at)
         self._captured += 1
         self._status = replace(self._status, name=source.name, last_frame_at=frame.captured_at)
         self._mark_ok(frame, source)
@@ -228,15 +230,19 @@ class Camera:
                 break
         self._freshness.heard(time.monotonic())
 
-    def _oriented(self, bgr: ImageBgr) -> ImageBgr:
+    def _oriented(self, picture: Picture) -> Picture:
         """Rotate and mirror the picture as the camera is mounted."""
         if self._rotate:
-            bgr = np.asarray(cv2.rotate(bgr, _ROTATIONS[self._rotate]), np.uint8)
-        return np.asarray(cv2.flip(bgr, 1), np.uint8) if self._mirror else bgr
+            code = _ROTATIONS[self._rotate]
+            picture = picture.changed(
+                lambda bgr: np.asarray(cv2.rotate(bgr, code), np.uint8),
+                is_turned=self._rotate != HALF_TURN,
+            )
+        return picture.changed(_mirrored) if self._mirror else picture
 
     def _mark_ok(self, frame: Frame, source: Source) -> None:
         """Set the state to ok, and end the outage if there is one."""
-        height, width = frame.bgr.shape[:2]
+        width, height = frame.size
         self._set_state("ok", detail=f"{source.name}, {width}x{height} {source.mode}".rstrip())
         if self._outage is not None:
             outage_s = time.monotonic() - self._outage.at_s
@@ -273,6 +279,10 @@ class Camera:
         if is_new:
             level = logging.WARNING if state == "lost" else logging.INFO
             log.log(level, "camera %s: %s", state, reason or detail)
+
+
+def _mirrored(bgr: ImageBgr) -> ImageBgr:
+    return np.asarray(cv2.flip(bgr, 1), np.uint8)
 
 
 def _cause(away: SourceAwayError, reader: Reader) -> Cause:

@@ -23,6 +23,7 @@ from edge_daemon.capture.v4l2 import (
     prefers_mjpg,
     set_controls,
 )
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import ImageBgr, ImageGray
 
 _DEEP_GRAYS: Final = frozenset({"Y16 ", "Y12 ", "Y10 "})  # of thermal cameras
@@ -83,7 +84,7 @@ class V4l2Device:
                 log.debug("OpenCV could not decode a frame of %s: %s", self.name, error)
                 continue
             if ok and picture is not None and picture.size:
-                return TimedImage(as_bgr(np.asarray(picture)))
+                return TimedImage(Picture(as_bgr(np.asarray(picture))))
         raise SourceSilentError(
             f"{self.name} sends only empty or damaged buffers: try another camera.pixel_format"
         )

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import numpy as np
-
 from edge_daemon.capture.sources import TimedImage
 
 # Without a call of `failure` for this long, the whole process was stopped (SIGSTOP, a suspended
@@ -85,4 +83,4 @@ class Freshness:
             return False
         if image.time_s is not None:
             return image.time_s == self._last.time_s
-        return np.array_equal(image.bgr, self._last.bgr)
+        return image.picture.repeats(self._last.picture)

@@ -9,9 +9,9 @@ from edge_daemon.capture.address import CameraAddress
 from edge_daemon.capture.http import HttpAnswer, HttpClient
 from edge_daemon.capture.jpeg_splitter import JpegSplitter
 from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
-from edge_daemon.core.picture import PictureRefused, decode_picture
+from edge_daemon.core.frame import COARSEST, Picture, read_picture
+from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.picture_header import JPEG
-from edge_daemon.core.types import ImageBgr
 
 _JPEG_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
 _VIDEO_TYPES: Final = ("video/", "audio/", "application/")
@@ -46,6 +46,29 @@ def open_jpegs(
     return None
 
 
+class CameraJpegs:
+    """Makes pictures of the JPEGs of one camera.
+
+    The first is decoded at once, to see whether it can be. So is each after one that could not be,
+    so that a camera that sends nothing else is noticed; the others are decoded when they are
+    needed.
+    """
+
+    def __init__(self) -> None:
+        self._last: Picture | None = None
+
+    def picture(self, jpeg: bytes) -> Picture:
+        """Return the picture of `jpeg`. Raises PictureRefused."""
+        last, self._last = self._last, None
+        picture = read_picture(
+            jpeg, formats=_FORMATS, max_pixels=_MOST_PIXELS, reduced_pixels=_REDUCED_PIXELS
+        )
+        if last is None or last.is_refused:
+            picture.reduced(COARSEST)
+        self._last = picture
+        return picture
+
+
 class HttpCamera:
     """The pictures of an HTTP camera; those that arrive damaged are dropped.
 
@@ -71,6 +94,7 @@ class HttpCamera:
         self._interval_s = None if fps is None else min(1 / fps, timeout_s / 2)
         self._requested_s = time.monotonic()
         self._splitter = JpegSplitter()
+        self._pictures = CameraJpegs()
         self._splitter.feed(start)
 
     def read(self) -> TimedImage | None:
@@ -80,7 +104,7 @@ class HttpCamera:
             jpeg = self._splitter.next()
             if jpeg is not None:
                 try:
-                    return TimedImage(_decoded(jpeg))
+                    return TimedImage(self._pictures.picture(jpeg))
                 except PictureRefused as error:
                     refusal = f": {error}"
                     continue
@@ -105,12 +129,6 @@ class HttpCamera:
         time.sleep(max(0.0, self._requested_s + interval_s - time.monotonic()))
         self._requested_s = time.monotonic()
         self._answer = self._client.get()
-
-
-def _decoded(jpeg: bytes) -> ImageBgr:
-    return decode_picture(
-        jpeg, formats=_FORMATS, max_pixels=_MOST_PIXELS, reduced_pixels=_REDUCED_PIXELS
-    ).bgr
 
 
 def _receive(answer: HttpAnswer, name: str, timeout_s: float) -> bytes:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
+from edge_daemon.core.frame import Picture
 
 
 class PiCamera:
@@ -53,7 +54,7 @@ class PiCamera:
 
     def read(self) -> TimedImage:
         bgr = np.ascontiguousarray(self._camera.capture_array("main"), np.uint8)
-        return TimedImage(bgr)
+        return TimedImage(Picture(bgr))
 
     def close(self) -> None:
         self._camera.stop()

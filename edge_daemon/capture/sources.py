@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.errors import UserError, reason_of
-from edge_daemon.core.picture import PictureRefused, decode_picture
+from edge_daemon.core.frame import COARSEST, Picture, read_picture
+from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.picture_header import picture_format
-from edge_daemon.core.types import ImageBgr
 
 IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
@@ -41,7 +41,7 @@ class SourceSilentError(SourceAwayError):
 class TimedImage:
     """A picture of a source; `time_s` is its time by the source's own clock, None without one."""
 
-    bgr: ImageBgr
+    picture: Picture
     time_s: float | None = None
 
 
@@ -88,7 +88,7 @@ class DemoSource:
     def read(self) -> TimedImage:
         time_s = self._count / self.fps
         self._count += 1
-        return TimedImage(self._demo.render(time_s), time_s)
+        return TimedImage(Picture(self._demo.render(time_s)), time_s)
 
     def close(self) -> None:
         pass
@@ -108,7 +108,7 @@ class PictureFiles:
         self.name = str(path)
         self._path, self._loop = path, loop
         self._pictures = self._load_all()
-        self._shown: ImageBgr | None = None
+        self._shown: Picture | None = None
         self._left = 0
 
     def read(self) -> TimedImage | None:
@@ -116,12 +116,12 @@ class PictureFiles:
             self._shown = next(self._pictures, None)
             self._left = _IMAGE_FRAMES
         self._left -= 1
-        return None if self._shown is None else TimedImage(self._shown.copy())
+        return None if self._shown is None else TimedImage(self._shown)
 
     def close(self) -> None:
         pass
 
-    def _load_all(self) -> Iterator[ImageBgr]:
+    def _load_all(self) -> Iterator[Picture]:
         """Yield the pictures in order.
 
         Raises SourceError at the end for those that could not be decoded; in a loop SourceAwayError
@@ -132,10 +132,10 @@ class PictureFiles:
         while paths := [p for p in self._paths() if p not in done]:
             has_shown = False
             for path in paths:
-                bgr = self._decoded(path, broken)
-                if bgr is not None:
+                picture = self._picture(path, broken)
+                if picture is not None:
                     has_shown = True
-                    yield bgr
+                    yield picture
             if not self._loop:
                 done.update(paths)
             elif not has_shown:
@@ -145,10 +145,11 @@ class PictureFiles:
         if self._loop:
             raise SourceAwayError(f"{self._path} has no picture in it any more: put one there")
 
-    def _decoded(self, path: Path, broken: dict[Path, str]) -> ImageBgr | None:
+    def _picture(self, path: Path, broken: dict[Path, str]) -> Picture | None:
         """Return the picture; None if there is none, which is noted in `broken`."""
         try:
-            bgr = decode_picture(path.read_bytes(), reduced_pixels=_MOST_PIXELS).bgr
+            picture = read_picture(path.read_bytes(), reduced_pixels=_MOST_PIXELS)
+            picture.reduced(COARSEST)  # to see whether it can be decoded
         except FileNotFoundError:  # removed since the folder was listed
             broken.pop(path, None)
             return None
@@ -158,7 +159,7 @@ class PictureFiles:
             broken[path] = reason_of(error)
             return None
         broken.pop(path, None)
-        return bgr
+        return picture
 
     def _paths(self) -> list[Path]:
         if not self._path.is_dir():
@@ -204,7 +205,7 @@ class VideoSource:
         if image is None:
             return None
         self._last_s = self._start_s + (image.time_s or 0.0)
-        return TimedImage(image.bgr, self._last_s)
+        return TimedImage(image.picture, self._last_s)
 
     def close(self) -> None:
         self._frames.close()

@@ -30,6 +30,7 @@ from edge_daemon.capture.sources import (
     SourceSilentError,
     TimedImage,
 )
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import ImageBgr
 
 _USUAL_FPS: Final = 25.0  # of a file that does not say
@@ -121,7 +122,7 @@ class _FileDecoder:
                 self._note_damage()
                 continue
             self._count += 1
-            yield TimedImage(bgr, self._clock.time_s(frame.time))
+            yield TimedImage(Picture(bgr), self._clock.time_s(frame.time))
         if not self._count:
             raise SourceError(f"{self._name} holds no frame that can be decoded")
         if self._damaged or self._is_short():
@@ -247,7 +248,7 @@ class NetworkVideo:
             self._decode(packet)
         frame = self._frames.popleft()
         bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
-        return TimedImage(bgr, frame.time)
+        return TimedImage(Picture(bgr), frame.time)
 
     def close(self) -> None:
         self._container.close()

@@ -114,6 +114,42 @@ def decode_picture(
         raise PictureRefused(RefusalKind.TOO_LARGE, sentence) from error
 
 
+def plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
+    """Return width and height of a JPEG of one scan without EXIF data; None for other pictures.
+
+    For these `decode_reduced` may be called. Raises PictureRefused for one that is damaged, or has
+    more than `max_pixels`.
+    """
+    if picture_format(content) != JPEG:
+        return None
+    header = _checked_header(content, max_pixels)
+    is_plain = header.scans == 1 and header.coefficient_bytes == 0 and not header.has_exif
+    return (header.width, header.height) if is_plain else None
+
+
+def decode_reduced(jpeg: bytes, factor: int) -> ImageBgr:
+    """Decode a JPEG with its sides divided by `factor`: 1, 2, 4 or 8. Raises PictureRefused.
+
+    `plain_jpeg_size` must have accepted it.
+    """
+    try:
+        bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _JPEG_REDUCTIONS[factor])
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded")
+    return np.asarray(bgr, np.uint8)
+
+
+def _checked_header(content: bytes, max_pixels: int) -> PictureHeader:
+    try:
+        header = read_header(content)
+    except BadHeader as error:
+        raise PictureRefused(RefusalKind.DAMAGED, f"the picture is damaged: {error}") from error
+    _check_cost(header, max_pixels)
+    return header
+
+
 def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
     *first, last = sorted(formats)
     names = f"{', '.join(first)} or {last}"
@@ -127,11 +163,7 @@ def _unknown_format(kind: str | None, formats: frozenset[str]) -> str:
 def _decoded_by_opencv(
     content: bytes, kind: str, max_pixels: int, reduced_pixels: int
 ) -> DecodedPicture:
-    try:
-        header = read_header(content)
-    except BadHeader as error:
-        raise PictureRefused(RefusalKind.DAMAGED, f"the picture is damaged: {error}") from error
-    _check_cost(header, max_pixels)
+    header = _checked_header(content, max_pixels)
     factor = _reduction(header, reduced_pixels)
     by_decoder = min(factor, 8) if kind == JPEG else 1
     try:

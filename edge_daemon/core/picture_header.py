@@ -21,6 +21,7 @@ AVIF: Final = "AVIF"
 # stuffed zeros (FF00), and the markers without a length, TEM (FF01) and RSTn (FFD0 to FFD7).
 _JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_APP1: Final = 0xE1  # EXIF, or other words about the picture
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # without DHT, JPG, DAC
 _ONE_SCAN_FRAMES: Final = frozenset({0xC0, 0xC1})  # baseline and extended: may need one scan only
 
@@ -42,7 +43,8 @@ class PictureHeader:
     """The size and cost of a picture as its header states them, before EXIF rotation.
 
     A JPEG is decoded in `scans` passes over all pixels; more than one needs a buffer of
-    `coefficient_bytes`. A TIFF may be stored in tiles of `tile_pixels`. `is_reduced` marks the
+    `coefficient_bytes`; `has_exif` is whether it carries EXIF data. A TIFF may be stored in tiles
+    of `tile_pixels`. `is_reduced` marks the
     thumbnail with which a camera's raw file begins.
     """
 
@@ -50,6 +52,7 @@ class PictureHeader:
     height: int
     scans: int = 1
     coefficient_bytes: int = 0
+    has_exif: bool = False
     tile_pixels: int = 0
     is_reduced: bool = False
 
@@ -113,7 +116,7 @@ def _jpeg(content: bytes) -> PictureHeader:
     Scans are counted up to EOI, because other data may follow it. A JPEG of a single scan is read
     only up to that scan.
     """
-    at, width, height, scans, coefficient_bytes = 2, 0, 0, 0, 0
+    at, width, height, scans, coefficient_bytes, has_exif = 2, 0, 0, 0, 0, False
     while found := _JPEG_MARKER.search(content, at):
         marker, at = found[1][0], found.end()
         if marker == _EOI:
@@ -125,19 +128,20 @@ def _jpeg(content: bytes) -> PictureHeader:
             components = content[at + 7]
             coefficient_bytes = _coefficient_bytes(content, at + 8, components, width * height)
             may_have_one_scan = marker in _ONE_SCAN_FRAMES
+        has_exif |= marker == _APP1
         if marker == _SOS:
             if not width:
                 break
             scans += 1
             if may_have_one_scan and content[at + 2] == components:
-                return PictureHeader(width, height)
+                return PictureHeader(width, height, has_exif=has_exif)
         if scans and at + 2 > len(content):
             break
         (length,) = struct.unpack_from(">H", content, at)
         at += max(length, 2)
     if not scans:
         raise BadHeader("the header is cut off")
-    return PictureHeader(width, height, scans, coefficient_bytes)
+    return PictureHeader(width, height, scans, coefficient_bytes, has_exif)
 
 
 def _coefficient_bytes(content: bytes, at: int, components: int, pixels: int) -> int:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge_daemon.core.frame import Picture
 
 ImageBgr = NDArray[np.uint8]  # (height, width, 3), blue first, as OpenCV has it
 ImageGray = NDArray[np.uint8]  # (height, width)
@@ -70,9 +73,19 @@ class Frame:
     """One picture from the camera; `id` counts every frame captured since the start."""
 
     id: int
-    bgr: ImageBgr
+    picture: Picture
     captured_s: float
     captured_at: datetime
+
+    @property
+    def bgr(self) -> ImageBgr:
+        """The whole picture, decoded. Raises PictureRefused."""
+        return self.picture.bgr
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.picture.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +164,9 @@ class View:
 
     def as_dict(self) -> dict[str, Any]:
         """The faces as values for JSON, in pixels of a frame of `size`."""
-        height, width = self.frame.bgr.shape[:2]
         return {
             "time": rfc3339(self.frame.captured_at),
-            "size": [width, height],
+            "size": list(self.frame.size),
             "notice": self.notice,
             "faces": [self._face(face) for face in self.faces],
         }

@@ -95,7 +95,7 @@ def _first_picture(open_source: OpenSource, timeout_s: float) -> tuple[ImageBgr 
         while time.monotonic() < until_s:
             image = reader.next(POLL_S)
             if image is not None and reader.source is not None:
-                return image.bgr, reader.source.name, reader.source.mode
+                return image.picture.bgr, reader.source.name, reader.source.mode
     except EOFError:
         pass
     finally:

@@ -14,6 +14,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from edge_daemon.core.frame import black_picture
+from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.types import Box, Face, ImageBgr, Point, View
 from edge_daemon.draw.mosaic import blur
 from edge_daemon.draw.text import put_text, text_size
@@ -39,7 +41,7 @@ def public_picture(view: View, *, overlay: bool = True) -> ImageBgr:
     """Draw what viewers may see of `view`: a plain card if its picture is private."""
     if view.drawing.show:
         return annotate(view, overlay=overlay)
-    blank = replace(view.frame, bgr=np.zeros_like(view.frame.bgr))
+    blank = replace(view.frame, picture=black_picture(view.frame.size))
     return annotate(View(blank, notice=view.notice or NOT_SHOWN))
 
 
@@ -50,7 +52,11 @@ def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
     blurred, none of that picture is shown, because no later frames tell where its faces are.
     Without `overlay` nothing is drawn, but faces are still blurred.
     """
-    bgr = view.frame.bgr.copy()
+    try:
+        bgr = view.frame.bgr.copy()
+    except PictureRefused as error:
+        bgr = black_picture(view.frame.size).bgr
+        view = replace(view, notice=f"The camera's picture cannot be shown: {error}")
     if view.notice:
         return _notice_picture(np.zeros_like(bgr) if view.drawing.blur else bgr, view)
     if view.drawing.blur:
@@ -68,6 +74,13 @@ def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
     for face in named:
         taken.append(_draw_scores(bgr, face, view.drawing.labels, taken, scale))
     return bgr
+
+
+def untouched_jpeg(view: View) -> bytes | None:
+    """Return the JPEG that the camera sent, if viewers may see it as it is; else None."""
+    drawing = view.drawing
+    is_open = drawing.show and not drawing.blur and not view.notice
+    return view.frame.picture.jpeg if is_open else None
 
 
 def color_of(label: str) -> Bgr:

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import ImageBgr
 
 Shape = Sequence[float]  # x, y, width, height of a rectangle, or x, y of three or more corners
 
 RECTANGLE = 4  # numbers
+MOST_SIZES = 8  # kept masks: a camera's size changes rarely, and has four scales
 FINE = 1 << 8  # steps of a pixel in which OpenCV takes corners
 FINE_BITS = 8
 
@@ -26,18 +28,24 @@ class Masks:
     def __init__(self, shapes: Sequence[Shape] = ()) -> None:
         self.shapes = tuple(shapes)
         self._outlines = [_outline(shape) for shape in shapes]
-        self._size = (0, 0)
-        self._mask = np.zeros((0, 0), np.uint8)
+        self._masks: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by size
 
-    def applied(self, bgr: ImageBgr) -> ImageBgr:
-        """Return `bgr` (height, width, 3) with the shapes black; itself if there are none."""
-        if not self._outlines:
-            return bgr
+    def applied(self, picture: Picture) -> Picture:
+        """Return `picture` with the shapes black, at whatever scale it is decoded.
+
+        Returns the picture itself if there are no shapes.
+        """
+        return picture.changed(self._blackened) if self._outlines else picture
+
+    def _blackened(self, bgr: ImageBgr) -> ImageBgr:
         height, width = bgr.shape[:2]
-        if self._size != (width, height):
-            self._size, self._mask = (width, height), self._painted(width, height)
+        mask = self._masks.get((width, height))
+        if mask is None:
+            if len(self._masks) >= MOST_SIZES:
+                self._masks = {}
+            mask = self._masks[(width, height)] = self._painted(width, height) != 0
         masked = bgr.copy()
-        masked[self._mask != 0] = 0
+        masked[mask] = 0
         return masked
 
     def _painted(self, width: int, height: int) -> NDArray[np.uint8]:

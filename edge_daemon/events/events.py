@@ -160,7 +160,6 @@ class EventMaker:
         duration_s: float | None = None,
         **fields: Any,
     ) -> Event:
-        height, width = frame.bgr.shape[:2]
         values = self._common | {"face": face.id} | fields
         if "label" in fields:
             scores = dict(zip(self._labels, face.scores, strict=True))
@@ -168,7 +167,7 @@ class EventMaker:
             values["scores"] = {label: round(score, 3) for label, score in scores.items()}
         values["box"] = [round(value) for value in face.box]
         values["detection_score"] = round(face.detection_score, 3)
-        values["frame_size"] = [width, height]
+        values["frame_size"] = list(frame.size)
         if duration_s is not None:
             values["duration_s"] = round(duration_s, 3)
         return Event(frame.captured_at, kind, values)
@@ -176,6 +175,6 @@ class EventMaker:
 
 def _is_visible(box: Box, frame: Frame) -> bool:
     """Whether a pixel of the box, rounded as in events, lies in the frame."""
-    height, width = frame.bgr.shape[:2]
+    width, height = frame.size
     x, y, w, h = (round(value) for value in box)
     return x < width and y < height and x + w > 0 and y + h > 0

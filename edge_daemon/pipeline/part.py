@@ -151,6 +151,12 @@ class PipelinePart(Part[Config]):
                 self._throttle.skipped,
                 reason="slow_down",
             ),
+            counter(
+                "mien_frames_dropped",
+                "Frames that were not processed, because a newer one came or of throttling.",
+                self._pipeline.damaged,
+                reason="damaged",
+            ),
             gauge("mien_frame_rate_hertz", "Processed frames a second.", progress.fps),
             gauge(
                 "mien_slow_down", "1 while half of the frames are dropped.", self._throttle.active

@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
-import numpy as np
-
+from edge_daemon.core.frame import Picture, black_picture
+from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.slots import Backlog, Closed, Latest
 from edge_daemon.core.types import FRAME, Detection, Face, Frame, Progress, Track, View
 from edge_daemon.events.feed import EventFeed
@@ -22,6 +22,7 @@ from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
 from edge_daemon.vision.plan import Hint
 from edge_daemon.vision.quality import weight_of
+from edge_daemon.vision.scene import thumbnail
 from edge_daemon.vision.smoothing import SmoothedExpression
 
 IDLE_S = 0.25  # without a frame for this long, check why there is none
@@ -67,12 +68,12 @@ class Pipeline:
         self._stop = stop
         self._throttle = throttle or Throttle()
         self._observe = observe
-        width, height = blank_size
-        self._last = Frame(0, np.zeros((height, width, 3), np.uint8), 0.0, datetime.now(UTC))
+        self._last = Frame(0, black_picture(blank_size), 0.0, datetime.now(UTC))
         self._blur_areas = BlurAreas()
         self._delay = ViewDelay()
         self._processed_s: float | None = None
         self.progress = Progress()
+        self.damaged = 0  # frames that could not be decoded
 
     @property
     def stages(self) -> Stages:
@@ -117,14 +118,19 @@ class Pipeline:
         if not self._throttle.due(frame):
             return
         started_s = time.monotonic()
-        self.process(frame)
+        try:
+            self.process(frame)
+        except PictureRefused as error:
+            self.damaged += 1
+            log.debug("frame %d is dropped: %s", frame.id, error)
+            return
         self._throttle.processed(frame, time.monotonic() - started_s)
 
     def process(self, frame: Frame) -> View:
         """Take one frame through all stages, publish its view and return it."""
-        frame = replace(frame, bgr=self._stages.masks.applied(frame.bgr))
+        frame = replace(frame, picture=self._stages.masks.applied(frame.picture))
         detections: Sequence[Detection] = ()
-        if self._stages.schedule.due(frame, idle=self._is_idle(frame)):
+        if self._stages.schedule.due(frame, lambda: self._is_idle(frame)):
             detections, tracks = self._search(frame)
         else:
             tracks = self._stages.tracker.predict(frame.captured_s)
@@ -146,9 +152,12 @@ class Pipeline:
         """Find, follow and classify faces; return all detections, weak ones too, and the tracks."""
         stages, started_s = self._stages, time.monotonic()
         with self._timed("detect"):
-            if stages.cuts.is_cut(frame.bgr):
+            hint = self._hint(frame)
+            self._decode(frame.picture, hint)
+            if stages.cuts.is_cut(thumbnail(frame.picture)):
                 stages.tracker.reset()
-            detections = stages.detector.detect(frame.bgr, self._hint(frame))
+                hint = self._hint(frame)
+            detections = stages.detector.detect_in(frame.picture, hint)
         with self._timed("track"):
             strong = [each for each in detections if each.score >= stages.min_score]
             tracks = stages.tracker.update(strong, frame.captured_s)
@@ -159,12 +168,18 @@ class Pipeline:
         self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
         return detections, tracks
 
+    def _decode(self, picture: Picture, hint: Hint) -> None:
+        """Decode a picture once, as finely as the search and the crops of known faces need it."""
+        stages = self._stages
+        factors = [stages.classifier.reduction(known.box) for known in hint.known]
+        picture.reduced(min([stages.detector.reduction(picture.size, hint), *factors]))
+
     def _is_idle(self, frame: Frame) -> bool:
         """Return whether no face is known and nothing has moved."""
         stages = self._stages
-        if stages.schedule.chosen is not None or not stages.tracker.is_empty:
+        if not stages.tracker.is_empty:
             return False
-        return not stages.motion.has_moved(frame.bgr, frame.captured_s)
+        return not stages.motion.has_moved(thumbnail(frame.picture), frame.captured_s)
 
     def _hint(self, frame: Frame) -> Hint:
         schedule, tracker = self._stages.schedule, self._stages.tracker
@@ -179,7 +194,7 @@ class Pipeline:
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:
         classifier = self._stages.classifier
         for track in tracks:
-            face = classifier.crop(frame.bgr, track.box, track.eyes)
+            face = classifier.crop_of(frame.picture, track.box, track.eyes)
             weight = weight_of(face, side_of(track) * classifier.model.crop.side)
             scores = classifier.score(face)
             self._stages.smoother.update(track.id, scores, frame.captured_s, weight)
@@ -224,7 +239,7 @@ class Pipeline:
 
     def _pause(self, frame: Frame) -> None:
         """Discard the picture of `frame` and let its faces time out."""
-        self._last = replace(frame, bgr=np.zeros_like(frame.bgr))
+        self._last = replace(frame, picture=black_picture(frame.size))
         faces = self._time_out_faces(self._last)
         self._views.put(View(self._last, faces, PAUSED, drawing=self._stages.drawing))
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 
@@ -51,7 +52,23 @@ def whole(bgr: ImageBgr, *, padding: float = 1.0, angle: float = 0.0) -> Region:
     return Region(Point(width / 2, height / 2), padding * max(width, height), angle)
 
 
-class BlazeFace:
+class FullScale:
+    """The part of detectors that search every picture at its full size, whatever was before."""
+
+    def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
+        """Find faces in the whole picture `bgr` (height, width, 3); `hint` is ignored."""
+        raise NotImplementedError
+
+    def detect_in(self, picture: Picture, hint: object) -> list[Detection]:
+        """Find faces in the whole picture; `hint` is ignored."""
+        return self.detect(picture.bgr)
+
+    def reduction(self, size: tuple[int, int], hint: object) -> int:
+        """Return 1."""
+        return 1
+
+
+class BlazeFace(FullScale):
     """Finds faces with one network; a `Detector`.
 
     `interpreter` holds `face_detection_full_range_sparse.tflite` (faces from about 7 % of the

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.core.types import Box, Eyes, ImageBgr, ImageGray, Scores
+from edge_daemon.core.frame import Picture, reduction
+from edge_daemon.core.types import Box, Eyes, ImageBgr, ImageGray, Point, Scores
 from edge_daemon.vision.goldens import deviation
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.model_file import Crop, ModelFile
@@ -35,6 +36,21 @@ class Classifier:
     def crop(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> ImageGray:
         """Cut the face at `box` out of the frame `bgr` in the network's size and geometry."""
         return crop_face(bgr, box, eyes, self.model.crop, self.model.size_px)
+
+    def crop_of(self, picture: Picture, box: Box, eyes: Eyes | None) -> ImageGray:
+        """Cut the face at `box`, in pixels of `picture`, out of no finer a decoding than needed."""
+        bgr = picture.reduced(self.reduction(box))
+        scale = bgr.shape[1] / picture.size[0], bgr.shape[0] / picture.size[1]
+        if scale == (1, 1):
+            return self.crop(bgr, box, eyes)
+        box = Box(box.x * scale[0], box.y * scale[1], box.w * scale[0], box.h * scale[1])
+        if eyes is not None:
+            eyes = Eyes(*(Point(eye.x * scale[0], eye.y * scale[1]) for eye in eyes))
+        return self.crop(bgr, box, eyes)
+
+    def reduction(self, box: Box) -> int:
+        """Return the factor that leaves the crop of `box` as fine as the network's input."""
+        return reduction(self.model.crop.side * max(box.w, box.h), self.model.size_px)
 
     def score(self, face: ImageGray) -> Scores:
         """Return the probabilities for a crop of the network's size, 0–255."""

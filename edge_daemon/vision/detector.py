@@ -11,8 +11,9 @@ import numpy as np
 
 from edge_daemon.core.errors import UserError
 from edge_daemon.core.files import INSTALLATION
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
-from edge_daemon.vision.blazeface import BlazeFace
+from edge_daemon.vision.blazeface import BlazeFace, FullScale
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.plan import NO_HINT, Hint, Reach
 from edge_daemon.vision.search import LiveSearch, StillSearch
@@ -44,6 +45,14 @@ class Detector(Protocol):
 
         `hint` says what previous frames of a video have shown.
         """
+        ...
+
+    def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
+        """Find the faces of a frame's picture, decoded as finely as each region needs it."""
+        ...
+
+    def reduction(self, size: tuple[int, int], hint: Hint) -> int:
+        """Return the factor by which `detect_in` needs a picture of `size` reduced at most."""
         ...
 
     def close(self) -> None:
@@ -103,7 +112,7 @@ def blazeface_files(face_range: Range) -> list[str]:
     return [BLAZEFACE_FILES[name] for name in names]
 
 
-class HaarDetector:
+class HaarDetector(FullScale):
     """Finds upright faces with OpenCV's frontal-face cascade; needs no model file.
 
     The picture is scaled to `SEARCH_PX` on the longer side, where faces must have at least 24 px.
@@ -123,7 +132,7 @@ class HaarDetector:
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 
-    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find faces in the whole picture; `hint` is ignored."""
         scale = min(1.0, self.SEARCH_PX / max(bgr.shape[:2]))
         gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
@@ -135,7 +144,7 @@ class HaarDetector:
         """Nothing to free."""
 
 
-class MediaPipeDetector:
+class MediaPipeDetector(FullScale):
     """Runs MediaPipe Tasks' FaceDetector on the BlazeFace file `model`.
 
     Detections below `min_score` (0 to 1) are dropped. Boxes are whole pixels. Raises
@@ -161,7 +170,7 @@ class MediaPipeDetector:
             )
         )
 
-    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find faces in the whole picture; `hint` is ignored."""
         rgb = np.ascontiguousarray(bgr[:, :, ::-1])
         image = self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=rgb)

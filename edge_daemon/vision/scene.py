@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_daemon.core.types import ImageBgr
+from edge_daemon.core.frame import COARSEST, Picture
+from edge_daemon.core.types import ImageGray
 
-SIDE: Final = 32  # of a thumbnail, in cells
+THUMBNAIL_COLUMNS: Final = 64
+THUMBNAIL_ROWS: Final = 48
+SAMPLED_ROWS: Final = 96  # of a picture, which a thumbnail averages
+SIDE: Final = 32  # cells that are compared to find cuts
 # At a cut the thumbnails correlate by less than ALIKE, SPIKE times as far from 1 as usual, and more
 # than CHANGED of the cells differ by more than LEVEL of 255. Between the clips it is at least 0.25
 # of the cells, within them and where people cross a plain wall at most 0.14.
@@ -34,23 +38,23 @@ class SceneCuts:
     """Compares each frame with the one before; a change of brightness alone is no cut."""
 
     def __init__(self) -> None:
-        self._last: NDArray[np.float32] | None = None  # a thumbnail
+        self._last: _Cells | None = None
         self._distances: deque[float] = deque(maxlen=RECENT)
 
     def adopt(self, old: SceneCuts) -> None:
         """Go on after the frames that `old` has seen."""
         self._last, self._distances = old._last, old._distances
 
-    def is_cut(self, bgr: ImageBgr) -> bool:
-        """Return whether `bgr` (height, width, 3) shows another scene than the last frame."""
-        thumbnail = _thumbnail(bgr)
-        last, self._last = self._last, thumbnail
+    def is_cut(self, thumbnail: ImageGray) -> bool:
+        """Return whether a frame's `thumbnail` shows another scene than the last one."""
+        cells = _cells(thumbnail)
+        last, self._last = self._last, cells
         if last is None:
             return False
-        distance = 1 - float((_normalized(last) * _normalized(thumbnail)).mean())
+        distance = 1 - float((last.normalized * cells.normalized).mean())
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
-        changed = float((np.abs(thumbnail - last) > LEVEL).mean())
+        changed = float((np.abs(cells.values - last.values) > LEVEL).mean())
         return distance > max(1 - ALIKE, SPIKE * usual) and changed > CHANGED
 
 
@@ -61,12 +65,10 @@ class MotionSensor:
         self._reference: NDArray[np.float32] | None = None
         self._reference_s = self._moved_s = -math.inf
 
-    def has_moved(self, bgr: ImageBgr, now_s: float) -> bool:
-        """Compare `bgr` (height, width, 3) with a frame of up to REFERENCE_S before."""
+    def has_moved(self, thumbnail: ImageGray, now_s: float) -> bool:
+        """Compare a frame's `thumbnail` with one of up to REFERENCE_S before."""
         cells = cv2.resize(
-            cv2.cvtColor(np.ascontiguousarray(bgr[::2, ::2]), cv2.COLOR_BGR2GRAY),
-            (MOTION_COLUMNS, MOTION_ROWS),
-            interpolation=cv2.INTER_AREA,
+            thumbnail, (MOTION_COLUMNS, MOTION_ROWS), interpolation=cv2.INTER_AREA
         ).astype(np.float32)
         if self._reference is None:
             self._moved_s = now_s
@@ -80,18 +82,27 @@ class MotionSensor:
         return now_s - self._moved_s <= AWAKE_S
 
 
-def _thumbnail(bgr: ImageBgr) -> NDArray[np.float32]:
-    """Return SIDE×SIDE smoothed gray values with median 0."""
-    height, width = bgr.shape[:2]
-    rows = np.linspace(0, height - 1, 2 * SIDE).astype(int)
-    columns = np.linspace(0, width - 1, 2 * SIDE).astype(int)
-    gray = cv2.cvtColor(bgr[rows[:, None], columns], cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(cv2.blur(gray, (3, 3)), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    values = small.astype(np.float32)
-    return np.asarray(values - np.median(values), np.float32)
+def thumbnail(picture: Picture) -> ImageGray:
+    """Return the picture in gray, (THUMBNAIL_ROWS, THUMBNAIL_COLUMNS), from a sample of its rows.
+
+    A JPEG is decoded as coarsely as possible.
+    """
+    bgr = picture.reduced(COARSEST)
+    rows = bgr[:: max(bgr.shape[0] // SAMPLED_ROWS, 1)]
+    size = (THUMBNAIL_COLUMNS, THUMBNAIL_ROWS)
+    small = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
-def _normalized(thumbnail: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the values with mean 0 and variance 1."""
-    values = thumbnail - thumbnail.mean()
-    return np.asarray(values / max(float(values.std()), 1.0), np.float32)
+class _Cells(NamedTuple):
+    """SIDE×SIDE gray values: with median 0, and with mean 0 and variance 1."""
+
+    values: NDArray[np.float32]
+    normalized: NDArray[np.float32]
+
+
+def _cells(thumbnail: ImageGray) -> _Cells:
+    small = cv2.resize(thumbnail, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    (mean,), (deviation,) = cv2.meanStdDev(small)
+    normalized = (small - mean) / max(float(deviation.item()), 1.0)
+    return _Cells(small - np.median(small), normalized.astype(np.float32))

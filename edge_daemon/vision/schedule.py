@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Callable
 
 from edge_daemon.core.types import Frame
 
@@ -72,23 +73,23 @@ class SearchSchedule:
             statistics.median(self._searches_s), statistics.median(self._periods_s)
         )
 
-    def due(self, frame: Frame, *, idle: bool = False) -> bool:
+    def due(self, frame: Frame, is_idle: Callable[[], bool] = lambda: False) -> bool:
         """Return whether to search `frame`; call it once for each frame, in order.
 
-        `idle` is True while no face is known and nothing has moved.
+        `is_idle` returns whether no face is known and nothing has moved. It is called only where
+        that matters.
         """
         before, self._frame = self._frame, frame
         if before is not None and frame.id > before.id:
             elapsed_s = frame.captured_s - before.captured_s
             self._periods_s.append(elapsed_s / (frame.id - before.id))
         last = self._searched
-        if idle and self.chosen is None and last is not None:
-            return frame.captured_s - last.captured_s >= self._idle_gap_s
-        return (
-            last is None
-            or frame.id - last.id >= self.interval
-            or frame.captured_s - last.captured_s >= self._max_gap_s
-        )
+        if last is None:
+            return True
+        gap_s = frame.captured_s - last.captured_s
+        if frame.id - last.id < self.interval and gap_s < self._max_gap_s:
+            return False
+        return self.chosen is not None or gap_s >= self._idle_gap_s or not is_idle()
 
     def searched(self, frame: Frame, took_s: float) -> None:
         """Record that searching `frame` took `took_s` seconds."""

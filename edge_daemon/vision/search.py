@@ -10,8 +10,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from edge_daemon.core.frame import COARSEST, Picture, reduction
 from edge_daemon.core.types import Box, Detection, ImageBgr
-from edge_daemon.vision.blazeface import OVERLAP, BlazeFace, Region, weighted_mean
+from edge_daemon.vision.blazeface import OVERLAP, BlazeFace, FullScale, Region, weighted_mean
 from edge_daemon.vision.plan import (
     NO_HINT,
     Hint,
@@ -47,14 +48,16 @@ TURNED_BAR: Final = 0.75  # for faces found in another orientation than the sear
 TILTED: Final = math.radians(30)  # eyes tilted by more are located again in a turned region
 TURNS: Final = (0.0, math.pi / 2, math.pi, -math.pi / 2)
 
-# Pictures whose bright parts (98th percentile, of 255) are darker than this are brightened to it.
-# More brightening finds fewer faces, because noise grows with it (benchmarks/detection.md).
+# Pictures of whose samples the share BRIGHT is darker than DARK, of 255, are brightened to it. More
+# brightening finds fewer faces, because noise grows with it (benchmarks/detection.md).
+BRIGHT: Final = 0.98
+SAMPLES: Final = 32  # rows and columns
 DARK: Final = 45
 MAX_GAIN: Final = 2.0
 STILL_FACES: Final = 100
 
 
-class StillSearch:
+class StillSearch(FullScale):
     """Searches single pictures thoroughly; a `Detector`.
 
     Finds faces from 24 px or 2 % of the longer side, and turned by any angle, at most
@@ -67,9 +70,10 @@ class StillSearch:
         self._scanner = _Scanner(full, short, min_score)
         self._min_score = min_score
 
-    def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
+    def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find the faces of `bgr`, best score first; `hint` is ignored."""
-        size, pyramid = _size(bgr), _Pyramid(bgr)
+        pyramid = _Pyramid(Picture(bgr))
+        size = pyramid.size
         found = self._scanner.scan(pyramid, still_plan(size))
         faces = [self._scanner.best_orientation(pyramid, each) for each in found]
         faces = [each for each in faces if each.score >= self._min_score]
@@ -103,7 +107,11 @@ class LiveSearch:
 
     def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
         """Find the faces of `bgr`, best score first."""
-        pyramid = _Pyramid(bgr, levels=hint.thorough)
+        return self.detect_in(Picture(bgr), hint)
+
+    def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
+        """Find the faces of `picture`, best score first, decoding it no finer than necessary."""
+        pyramid = _Pyramid(picture, levels=hint.thorough, factor=self.reduction(picture.size, hint))
         found = self._scanner.scan(pyramid, live_plan(pyramid.size, hint, self._reach))
         known = [each.box for each in hint.known]
         faces = [
@@ -112,18 +120,31 @@ class LiveSearch:
         ]
         return [each for each in faces if each.score >= self._min_score]
 
+    def reduction(self, size: tuple[int, int], hint: Hint) -> int:
+        """Return the factor that leaves every region of this search as fine as its network."""
+        if hint.thorough:
+            return 1
+        scans = live_plan(Size(*size), hint, self._reach)
+        return min((self._scanner.reduction(scan) for scan in scans), default=COARSEST)
+
     def close(self) -> None:
         """Nothing to free."""
 
 
 class _Pyramid:
-    """A picture and its halves, so that a large one is scanned without aliasing."""
+    """A picture at several scales, so that a large one is scanned without aliasing.
 
-    def __init__(self, bgr: ImageBgr, *, levels: bool = True) -> None:
-        self.size = _size(bgr)
-        self.gain = _gain(bgr)
+    It is decoded to `factor` first, and more finely where a region needs it. With `levels`, or if
+    it is dark, it is also halved again and again; else only what its decoder reduces is used.
+    """
+
+    def __init__(self, picture: Picture, *, levels: bool = True, factor: int = 1) -> None:
+        self.size = Size(*picture.size)
+        self._picture = picture
+        first = picture.reduced(factor)
+        self.gain = _gain(first)
         self._has_levels = levels or self.gain > 1  # averaging halves the noise of a dark picture
-        self._levels = [bgr]
+        self._levels: list[ImageBgr] = []
 
     def search(
         self,
@@ -134,18 +155,25 @@ class _Pyramid:
         most: int | None = None,
     ) -> list[Detection]:
         """Search `region`, given in pixels of the picture, at a fitting level."""
-        level = 0
-        if self._has_levels and region.side > 2 * network.input_px:
-            level = math.floor(math.log2(region.side / network.input_px))
-        bgr = self._level(level)
+        if self._has_levels:
+            level = max(math.floor(math.log2(region.side / network.input_px)), 0)
+            bgr = self._level(level)
+        else:
+            bgr = self._picture.reduced(reduction(region.side, network.input_px))
         x_scale = self.size.width / bgr.shape[1]
         y_scale = self.size.height / bgr.shape[0]
         center = region.center._replace(x=region.center.x / x_scale, y=region.center.y / y_scale)
         small = region._replace(center=center, side=region.side / max(x_scale, y_scale))
         found = network.search(bgr, small, min_score=min_score, most=most, gain=self.gain)
-        return [_scaled(each, x_scale, y_scale) for each in found] if level else found
+        return (
+            found
+            if x_scale == y_scale == 1
+            else [_scaled(each, x_scale, y_scale) for each in found]
+        )
 
     def _level(self, level: int) -> ImageBgr:
+        if not self._levels:
+            self._levels = [self._picture.bgr]
         while len(self._levels) <= level:
             last = self._levels[-1]
             half = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
@@ -161,6 +189,10 @@ class _Scanner:
     def __init__(self, full: BlazeFace, short: BlazeFace, min_score: float) -> None:
         self._networks = {"full": full, "short": short}
         self._min_score = min_score
+
+    def reduction(self, scan: Scan) -> int:
+        """Return the factor that leaves the scan's region as fine as its network."""
+        return reduction(scan.region.side, self._networks[scan.network].input_px)
 
     def scan(self, pyramid: _Pyramid, scans: Sequence[Scan]) -> list[Detection]:
         """Run `scans` and merge what they find, best score first."""
@@ -298,8 +330,9 @@ def _doubted(detection: Detection) -> Detection:
 def _gain(bgr: ImageBgr) -> float:
     """Return the factor that brightens a dark picture; 1 for others."""
     height, width = bgr.shape[:2]
-    sample = bgr[:: max(height // 48, 1), :: max(width // 48, 1)]
-    bright = float(np.percentile(sample, 98))
+    sample = bgr[:: max(height // SAMPLES, 1), :: max(width // SAMPLES, 1)].ravel()
+    rank = round(BRIGHT * (len(sample) - 1))
+    bright = float(np.partition(sample, rank)[rank])
     return min(max(DARK / max(bright, 1.0), 1.0), MAX_GAIN)
 
 
@@ -312,7 +345,3 @@ def _scaled(detection: Detection, x_scale: float, y_scale: float) -> Detection:
     return replace(
         detection, box=Box(x * x_scale, y * y_scale, w * x_scale, h * y_scale), eyes=eyes
     )
-
-
-def _size(bgr: ImageBgr) -> Size:
-    return Size(bgr.shape[1], bgr.shape[0])

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
@@ -40,7 +41,7 @@ class StillReader:
                 _face(number, detection, bgr, classifier)
                 for number, detection in enumerate(found[: self._max_faces], 1)
             ]
-        frame = Frame(0, bgr, 0.0, datetime.now(UTC))
+        frame = Frame(0, Picture(bgr), 0.0, datetime.now(UTC))
         return View(frame, tuple(faces), drawing=Drawing(labels=classifier.model.labels))
 
     def _current_parts(self) -> tuple[Detector, Classifier]:

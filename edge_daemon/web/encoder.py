@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Final, NamedTuple
 
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import ENCODE, View
-from edge_daemon.draw.annotate import public_picture
+from edge_daemon.draw.annotate import public_picture, untouched_jpeg
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.web.server.loop import PULSE_S, Broadcast, Loop, WorkerThreads
 
@@ -22,7 +23,8 @@ class PictureOptions(NamedTuple):
     """What a client asks of a picture.
 
     `quality` is that of the JPEG, 1 to 100; None takes the view's. `width` is the largest in
-    pixels. `overlay` draws boxes and labels.
+    pixels. `overlay` draws boxes and labels. Without any of them the camera's own JPEG is sent
+    where it may be.
     """
 
     quality: int | None = None
@@ -129,9 +131,13 @@ class _Encoding:
         self._made = EncodedPicture(seq, jpeg, view.frame.captured_at)
 
     def _encode(self, view: View) -> bytes:
+        options = self._options
+        jpeg = None if options.overlay or options.quality else untouched_jpeg(view)
+        if jpeg is not None and (options.width or math.inf) >= view.frame.size[0]:
+            return jpeg
         started_s = time.monotonic()
-        bgr = public_picture(view, overlay=self._options.overlay)
-        quality = self._options.quality or view.drawing.quality
-        jpeg = encode_jpeg(bgr, quality=quality, width=self._options.width)
+        bgr = public_picture(view, overlay=options.overlay)
+        quality = options.quality or view.drawing.quality
+        jpeg = encode_jpeg(bgr, quality=quality, width=options.width)
         self._observe(ENCODE, time.monotonic() - started_s)
         return jpeg

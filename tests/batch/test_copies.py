@@ -15,6 +15,7 @@ from support.clips import read_clip
 
 from edge_daemon.batch.copies import VideoCopy, write_picture
 from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.picture import decode_picture
 from edge_daemon.core.types import Frame, View
 
@@ -22,7 +23,7 @@ TIMES_S = [0.0, 0.04, 0.08, 0.5, 1.5, 1.501, 3.25]
 
 
 def shown(bgr: NDArray[np.uint8], time_s: float) -> View:
-    return View(Frame(1, bgr, time_s, datetime.now(UTC)))
+    return View(Frame(1, Picture(bgr), time_s, datetime.now(UTC)))
 
 
 def copy_of(path: Path, pictures: list[NDArray[np.uint8]], times_s: list[float]) -> Path:

@@ -17,6 +17,7 @@ from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.capture.sources import SourceAwayError, SourceError, TimedImage
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame, ImageBgr
 
 CLIP = "signing-bird.mkv"  # 63 frames, 30 a second
@@ -278,7 +279,7 @@ class FlakySource:
         self.reads += 1
         if self.reads > 1:
             self.hang.wait(30)
-        return TimedImage(np.full((2, 2, 3), self.reads, np.uint8))
+        return TimedImage(Picture(np.full((2, 2, 3), self.reads, np.uint8)))
 
     def close(self) -> None:
         self.closed.set()

@@ -10,10 +10,11 @@ import pytest
 from edge_daemon.capture.freshness import Freshness
 from edge_daemon.capture.sources import TimedImage
 from edge_daemon.core.backoff import BackOff
+from edge_daemon.core.frame import Picture
 
 
 def picture(value: int) -> TimedImage:
-    return TimedImage(np.full((4, 6, 3), value, np.uint8))
+    return TimedImage(Picture(np.full((4, 6, 3), value, np.uint8)))
 
 
 class Asked(Freshness):
@@ -61,7 +62,7 @@ def test_one_pixel_is_a_change() -> None:
     fresh = freshness()
     for second in range(20):
         image = picture(7)
-        image.bgr[2, 3, 1] = second % 2
+        image.picture.bgr[2, 3, 1] = second % 2
         fresh.check(image, 100 + second, live=True)
         assert cause(fresh, 100 + second) is None
 
@@ -92,7 +93,7 @@ def test_a_freeze_lasts_over_openings_until_the_picture_changes() -> None:
 def test_another_size_is_another_picture() -> None:
     fresh = frozen_at(110)
     fresh.opened(120)
-    assert fresh.check(TimedImage(np.full((8, 6, 3), 7, np.uint8)), 121, live=True)
+    assert fresh.check(TimedImage(Picture(np.full((8, 6, 3), 7, np.uint8))), 121, live=True)
 
 
 def test_the_same_picture_after_a_mere_silence_is_shown() -> None:
@@ -115,16 +116,16 @@ def test_still_pictures_of_files_and_where_allowed_are_no_freeze(
 
 def test_a_stream_with_timestamps_may_repeat_its_picture() -> None:
     """As H.264 does in a quiet room; it is frozen once its time stands still."""
-    fresh, bgr = freshness(), picture(7).bgr
+    fresh, bgr = freshness(), picture(7).picture.bgr
     for second in range(20):
-        assert fresh.check(TimedImage(bgr, float(second)), 100 + second, live=True)
+        assert fresh.check(TimedImage(Picture(bgr), float(second)), 100 + second, live=True)
         assert cause(fresh, 100 + second) is None
     assert fresh.steady_s == 19
     for now_s in (120.0, 121.0, 121.5):
-        fresh.check(TimedImage(bgr, 19.0), now_s, live=True)
+        fresh.check(TimedImage(Picture(bgr), 19.0), now_s, live=True)
     assert cause(fresh, 121.5) == "frozen"
-    assert not fresh.check(TimedImage(bgr, 19.0), 122, live=True)
-    assert fresh.check(TimedImage(bgr, 20.0), 123, live=True)
+    assert not fresh.check(TimedImage(Picture(bgr), 19.0), 122, live=True)
+    assert fresh.check(TimedImage(Picture(bgr), 20.0), 123, live=True)
 
 
 def test_the_time_that_the_process_was_stopped_is_no_silence() -> None:

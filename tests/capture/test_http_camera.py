@@ -76,7 +76,7 @@ def first(source: Source) -> np.ndarray[Any, Any] | None:
         image = source.read()
     finally:
         source.close()
-    return None if image is None else image.bgr
+    return None if image is None else image.picture.bgr
 
 
 @pytest.mark.parametrize("mode", ["ok", "bare"])
@@ -86,7 +86,7 @@ def test_every_picture_arrives_as_it_was_sent(server: MjpegServer, mode: Mode) -
     for jpeg in server.jpegs:
         read = camera.read()
         assert read is not None
-        assert np.array_equal(read.bgr, decoded(jpeg))
+        assert np.array_equal(read.picture.bgr, decoded(jpeg))
     camera.close()
 
 
@@ -96,7 +96,7 @@ def test_damaged_pictures_are_dropped(server: MjpegServer) -> None:
     for jpeg in server.jpegs[1::2]:
         read = camera.read()
         assert read is not None
-        assert np.array_equal(read.bgr, decoded(jpeg))
+        assert np.array_equal(read.picture.bgr, decoded(jpeg))
     camera.close()
 
 
@@ -105,9 +105,11 @@ def test_the_size_may_change_at_any_time(server: MjpegServer) -> None:
     before = camera.read()
     server.jpegs = demo_jpegs(160, 120, 2)
     # Some of the old size may be on their way.
-    sizes = (image.bgr.shape[:2] for _ in range(100) if (image := camera.read()) is not None)
+    sizes = (
+        image.picture.bgr.shape[:2] for _ in range(100) if (image := camera.read()) is not None
+    )
     assert before is not None
-    assert before.bgr.shape[:2] == (240, 320)
+    assert before.picture.bgr.shape[:2] == (240, 320)
     assert (120, 160) in sizes
     camera.close()
 
@@ -270,7 +272,7 @@ def test_pictures_of_absurd_sizes_are_dropped(serve: Serve, jpegs: list[bytes]) 
     camera = open_http(serve(stream(*bombs, garbled, jpegs[2])).url())
     found = []
     while (image := camera.read()) is not None:
-        found.append(image.bgr.shape[:2])
+        found.append(image.picture.bgr.shape[:2])
     assert (240, 320) in found
     assert set(found) <= {(240, 320), (3, 20000)}
     camera.close()
@@ -314,7 +316,7 @@ def test_an_address_of_one_picture_is_polled(
     for jpeg in jpegs:
         read = camera.read()
         assert read is not None
-        assert np.array_equal(read.bgr, decoded(jpeg))
+        assert np.array_equal(read.picture.bgr, decoded(jpeg))
     camera.close()
 
 
@@ -462,7 +464,7 @@ def test_other_video_over_http_goes_to_ffmpeg(serve: Serve, media_dir: Path) -> 
     camera = open_http(serve(lambda request: [head + clip]).url())
     image = camera.read()
     assert image is not None
-    assert image.bgr.shape == (480, 640, 3)
+    assert image.picture.bgr.shape == (480, 640, 3)
     assert image.time_s is not None
     assert camera.mode == "h264"
     camera.close()

@@ -48,7 +48,7 @@ def test_pictures_arrive_as_they_were_sent(serve: Serve) -> None:
         image = camera.read()
         assert image is not None
         times_s.append(image.time_s)
-        assert np.abs(image.bgr.astype(int) - demo.render(number / 10)).mean() < 12
+        assert np.abs(image.picture.bgr.astype(int) - demo.render(number / 10)).mean() < 12
     known_s = [time_s for time_s in times_s if time_s is not None]
     assert len(known_s) >= 7  # FFmpeg gives the first one none
     assert min(np.diff(known_s)) > 0

@@ -119,7 +119,7 @@ def test_buffers_without_a_picture_are_skipped(monkeypatch: pytest.MonkeyPatch) 
     buffers = [None, np.zeros((0, 0, 3), np.uint8), cv2.error("corrupt JPEG"), picture]
     image = device(monkeypatch, iter(buffers)).read()
     assert image is not None
-    assert np.array_equal(image.bgr, picture)
+    assert np.array_equal(image.picture.bgr, picture)
 
 
 def test_a_camera_of_empty_buffers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def encode(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> Encode:
 
 def read(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
     images = list(VideoFile(path).frames())
-    return [image.bgr for image in images], [image.time_s or 0.0 for image in images]
+    return [image.picture.bgr for image in images], [image.time_s or 0.0 for image in images]
 
 
 def read_until_error(path: Path) -> tuple[list[float], str]:

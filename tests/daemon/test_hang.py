@@ -34,7 +34,7 @@ class Pipe:
         self.capture = cv2.VideoCapture(sys.argv[1])
     def read(self):
         ok, bgr = self.capture.read()
-        return TimedImage(bgr) if ok else None
+        return TimedImage(Picture(bgr)) if ok else None
     def close(self):
         self.capture.release()
 

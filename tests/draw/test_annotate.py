@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from support.labels import LABELS
 
 import edge_daemon
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import COLORS, UNSURE, annotate, color_of
 
@@ -33,7 +34,9 @@ def face(box: Box, label: str = "happy", score: float = 0.83, number: int = 1) -
 
 
 def view(bgr: ImageBgr, *faces: Face, notice: str = "") -> View:
-    frame = Frame(1, bgr, captured_s=0.0, captured_at=datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))
+    frame = Frame(
+        1, Picture(bgr), captured_s=0.0, captured_at=datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
+    )
     return View(frame, faces, notice, drawing=Drawing(LABELS))
 
 
@@ -182,7 +185,7 @@ def test_an_address_in_a_notice_is_broken_to_fit(width: int, height: int) -> Non
 
 
 def test_a_card_without_any_picture_says_so() -> None:
-    frame = Frame(0, plain(), captured_s=0.0, captured_at=datetime(2025, 3, 4, tzinfo=UTC))
+    frame = Frame(0, Picture(plain()), captured_s=0.0, captured_at=datetime(2025, 3, 4, tzinfo=UTC))
     never = annotate(View(frame, notice="Camera lost"))
     once = annotate(view(plain(), notice="Camera lost"))
     assert np.any(never != once)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import ImageBgr
 from edge_daemon.draw.masks import Masks
 
@@ -33,7 +34,7 @@ def covered(shape: Sequence[float], x: float, y: float) -> bool:
 @pytest.mark.parametrize("seed", range(8))
 def test_what_a_shape_covers_is_black(seed: int, size: tuple[int, int]) -> None:
     width, height = size
-    masked = Masks(shapes(seed)).applied(np.full((height, width, 3), 255, np.uint8))
+    masked = Masks(shapes(seed)).applied(Picture(np.full((height, width, 3), 255, np.uint8))).bgr
     rng = np.random.default_rng(seed)
     for _ in range(400):
         column, row = int(rng.integers(width)), int(rng.integers(height))
@@ -44,7 +45,7 @@ def test_what_a_shape_covers_is_black(seed: int, size: tuple[int, int]) -> None:
 
 def test_beside_a_shape_the_picture_stays_and_the_frame_is_not_written() -> None:
     bgr: ImageBgr = np.full((480, 640, 3), 200, np.uint8)
-    masked = Masks([[0.25, 0.5, 0.25, 0.25]]).applied(bgr)
+    masked = Masks([[0.25, 0.5, 0.25, 0.25]]).applied(Picture(bgr)).bgr
     assert np.all(bgr == 200)
     assert not masked[240:360, 160:320].any()
     masked[238:362, 158:322] = 200
@@ -52,13 +53,13 @@ def test_beside_a_shape_the_picture_stays_and_the_frame_is_not_written() -> None
 
 
 def test_without_shapes_nothing_is_copied() -> None:
-    bgr: ImageBgr = np.zeros((4, 4, 3), np.uint8)
-    assert Masks().applied(bgr) is bgr
+    picture = Picture(np.zeros((4, 4, 3), np.uint8))
+    assert Masks().applied(picture) is picture
 
 
 def test_a_new_picture_size_is_masked_anew() -> None:
     masks = Masks([[0, 0, 0.5, 1]])
     for width, height in ((640, 480), (320, 240), (640, 480)):
-        masked = masks.applied(np.full((height, width, 3), 9, np.uint8))
+        masked = masks.applied(Picture(np.full((height, width, 3), 9, np.uint8))).bgr
         assert not masked[:, : width // 2].any()
         assert masked[:, width // 2 + 2 :].all()

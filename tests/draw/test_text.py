@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Drawing, Face, Frame, Point, View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.text import FONT_FILE, put_text, text_size
@@ -63,7 +64,7 @@ def test_labels_of_any_script_are_drawn_with_their_face() -> None:
     labels = ("glücklich", "高兴", "грустный")
     scores = (0.2, 0.7, 0.1)
     face = Face(1, Box(200, 100, 120, 120), "高兴", 0.7, scores, since_s=0.0)
-    frame = Frame(1, np.full((480, 640, 3), 90, np.uint8), 0.0, datetime.now(UTC))
+    frame = Frame(1, Picture(np.full((480, 640, 3), 90, np.uint8)), 0.0, datetime.now(UTC))
     view = View(frame, (face,), drawing=Drawing(labels=labels))
     drawn = annotate(view)
     question_marks = annotate(

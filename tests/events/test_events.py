@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from support.paths import ROOT
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Face, Frame, rfc3339
 from edge_daemon.events.events import TYPES, Event, EventMaker
 
@@ -27,7 +28,7 @@ def validator() -> Draft202012Validator:
 
 def frame(at_s: float) -> Frame:
     picture = np.zeros((48, 64, 3), np.uint8)
-    return Frame(1, picture, 100 + at_s, START + timedelta(seconds=at_s))
+    return Frame(1, Picture(picture), 100 + at_s, START + timedelta(seconds=at_s))
 
 
 def face(label: str, id_: int = 3) -> Face:

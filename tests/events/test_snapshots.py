@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support.daemon import Daemon
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Frame, View
 from edge_daemon.events.events import Event
@@ -29,7 +30,7 @@ def shots(count: int) -> Backlog[Shot]:
     bgr = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for n in range(count):
         at = AT + timedelta(milliseconds=n)
-        view = View(Frame(n + 1, bgr, 0.0, at))
+        view = View(Frame(n + 1, Picture(bgr), 0.0, at))
         backlog.put(Shot(Event(at, "face_start", {"face": n}), view))
     backlog.close()
     return backlog

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.composites import Setting, composites, sources
 from edge_daemon.config.schema import validated
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.pipeline.build import build_file_pipeline, build_stages
 from edge_daemon.pipeline.hindsight import Hindsight
@@ -38,7 +39,7 @@ def views_of(pictures: Sequence[ImageBgr], fps: float, stages: Stages) -> list[V
     pipeline, hindsight = build_file_pipeline(CONFIG, stages), Hindsight()
     views: list[View] = []
     for number, bgr in enumerate(pictures):
-        frame = Frame(number + 1, bgr, number / fps, datetime.now(UTC))
+        frame = Frame(number + 1, Picture(bgr), number / fps, datetime.now(UTC))
         views += hindsight.put(pipeline.process(frame))
     return [*views, *hindsight.flush()]
 

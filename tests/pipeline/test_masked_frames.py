@@ -16,6 +16,7 @@ from support.pictures import decoded
 
 from edge_daemon.config.file import ConfigError, load_config
 from edge_daemon.config.schema import validated
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate, public_picture
@@ -46,7 +47,9 @@ def views_of(pictures: list[ImageBgr], masks: list[list[float]], *, blur: bool) 
         stop=threading.Event(),
     )
     made = [
-        pipeline.process(Frame(number + 1, bgr, number / 15, datetime(2026, 1, 1, tzinfo=UTC)))
+        pipeline.process(
+            Frame(number + 1, Picture(bgr), number / 15, datetime(2026, 1, 1, tzinfo=UTC))
+        )
         for number, bgr in enumerate(pictures)
     ]
     pipeline._idle()  # publishes the last picture with the notice

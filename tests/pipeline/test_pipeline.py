@@ -11,6 +11,7 @@ import pytest
 from edge_daemon.capture.camera import Camera
 from edge_daemon.capture.opener import source_opener
 from edge_daemon.config.sections import SmoothingConfig
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, Track, View
 from edge_daemon.events.events import Event, EventMaker
@@ -60,6 +61,13 @@ class Counted:
     def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
         self.calls += 1
         return self._detector.detect(bgr, hint)
+
+    def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
+        self.calls += 1
+        return self._detector.detect_in(picture, hint)
+
+    def reduction(self, size: tuple[int, int], hint: Hint) -> int:
+        return self._detector.reduction(size, hint)
 
     def close(self) -> None:
         self._detector.close()

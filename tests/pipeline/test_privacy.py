@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Drawing, Frame, ImageBgr, View
 from edge_daemon.draw.annotate import annotate, public_picture
 from edge_daemon.draw.mosaic import BLOCKS, blur
@@ -93,7 +94,7 @@ def test_areas_outside_the_picture_and_none_at_all_change_nothing() -> None:
 
 
 def view(**changes: object) -> View:
-    frame = Frame(1, Demo().render(1.0), 0.0, AT)
+    frame = Frame(1, Picture(Demo().render(1.0)), 0.0, AT)
     return replace(View(frame, blur_areas=(FACE,), drawing=Drawing(blur=True)), **changes)  # type: ignore[arg-type]
 
 
@@ -108,7 +109,7 @@ def test_a_view_is_blurred_where_its_areas_lies() -> None:
 
 def test_of_the_last_picture_before_a_loss_nothing_is_shown() -> None:
     lost = {"notice": "the camera is lost", "blur_areas": ()}
-    noisy = Frame(1, noise(), 0.0, AT)
+    noisy = Frame(1, Picture(noise()), 0.0, AT)
     card, dark = annotate(view(**lost, frame=noisy)), annotate(view(**lost))
     assert np.median(card) == np.median(dark) == 0
     assert dark.max() == 255
@@ -118,7 +119,7 @@ def test_of_the_last_picture_before_a_loss_nothing_is_shown() -> None:
 def test_a_private_picture_shows_nothing_of_the_camera() -> None:
     hidden = Drawing(show=False)
     dark, light = (
-        public_picture(view(drawing=hidden, frame=Frame(1, bgr, 0.0, AT)))
+        public_picture(view(drawing=hidden, frame=Frame(1, Picture(bgr), 0.0, AT)))
         for bgr in (np.zeros((480, 640, 3), np.uint8), noise())
     )
     assert np.array_equal(dark, light)

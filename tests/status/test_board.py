@@ -13,6 +13,7 @@ from support.board import pi, write
 
 from edge_daemon.config.file import ConfigSource
 from edge_daemon.config.schema import Config
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.threads import Stop
 from edge_daemon.core.types import Frame
 from edge_daemon.pipeline.throttle import HOLD_S, Throttle, min_gap_s, throttled_until_s
@@ -71,7 +72,7 @@ def processed(throttle: Throttle, *, busy_s: float, camera_fps: float, seconds: 
         captured_s = number / camera_fps
         if captured_s < free_s:
             continue
-        frame = Frame(number + 1, picture, captured_s, datetime.now(UTC))
+        frame = Frame(number + 1, Picture(picture), captured_s, datetime.now(UTC))
         if throttle.due(frame):
             throttle.processed(frame, busy_s)
             done, free_s = done + 1, captured_s + busy_s

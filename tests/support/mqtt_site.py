@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Command, Face, Frame, View
 from edge_daemon.events.events import Event
@@ -112,7 +113,7 @@ class MqttSite:
 
     def shows(self, *labels: str) -> None:
         """Publish a view with a face of each label."""
-        frame = Frame(1, np.zeros((48, 64, 3), np.uint8), 0.0, datetime.now(UTC))
+        frame = Frame(1, Picture(np.zeros((48, 64, 3), np.uint8)), 0.0, datetime.now(UTC))
         faces = [
             Face(id_, Box(1, 2, 9, 9), label, 1.0, (1.0,), 0.0) for id_, label in enumerate(labels)
         ]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from edge_daemon.config.file import ConfigSource
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Face, Frame, View
 from edge_daemon.events.events import Event
@@ -52,13 +53,13 @@ def view(number: int, size: tuple[int, int] = (160, 120)) -> View:
     width, height = size
     bgr = np.full((height, width, 3), number * 40 % 256, np.uint8)
     face = Face(1, Box(40, 40, 30, 30), "", 0.0, (), since_s=0.0)
-    return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT), (face,))
+    return View(Frame(number, Picture(bgr), time.monotonic(), CAPTURED_AT), (face,))
 
 
 def noise(number: int) -> View:
     """Return a view that compresses badly: a quarter of a megabyte or more."""
     bgr = np.random.default_rng(number).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT))
+    return View(Frame(number, Picture(bgr), time.monotonic(), CAPTURED_AT))
 
 
 def face(number: int, label: str, score: float) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import ImageBgr
-from edge_daemon.vision.scene import MotionSensor, SceneCuts
+from edge_daemon.vision.scene import MotionSensor, SceneCuts, thumbnail
 
 CLIPS = ["signing-again.mkv", "signing-bird.mkv", "signing-book.mkv", "signing-eat.mkv"]
 
@@ -30,7 +31,7 @@ def clips(media_dir: Path) -> list[list[ImageBgr]]:
 
 def cuts_in(frames: list[ImageBgr]) -> list[int]:
     cuts = SceneCuts()
-    return [number for number, bgr in enumerate(frames) if cuts.is_cut(bgr)]
+    return [number for number, bgr in enumerate(frames) if cuts.is_cut(thumbnail(Picture(bgr)))]
 
 
 @pytest.mark.parametrize("step", [1, 2, 6])
@@ -54,7 +55,9 @@ def test_a_plain_picture_is_no_cut_to_itself() -> None:
 
 def moved(frames: list[ImageBgr], fps: float = 15) -> list[bool]:
     sensor = MotionSensor()
-    return [sensor.has_moved(bgr, number / fps) for number, bgr in enumerate(frames)]
+    return [
+        sensor.has_moved(thumbnail(Picture(bgr)), number / fps) for number, bgr in enumerate(frames)
+    ]
 
 
 def noisy(bgr: ImageBgr, seed: int, sigma: float = 4.0) -> ImageBgr:

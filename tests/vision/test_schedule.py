@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
+from operator import lt
 
 import numpy as np
 import pytest
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame
 from edge_daemon.vision.schedule import LOAD, SEARCHES_HZ, SearchSchedule, search_interval
 
@@ -15,7 +18,7 @@ BLANK = np.zeros((1, 1, 3), np.uint8)
 
 
 def frame(number: int, captured_s: float) -> Frame:
-    return Frame(number, BLANK, captured_s, NOW)
+    return Frame(number, Picture(BLANK), captured_s, NOW)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_an_empty_room_is_searched_less_often_until_it_is_no_longer_idle() -> No
     numbers = []
     for number in range(1, 61):
         each = frame(number, number / 15)
-        if schedule.due(each, idle=number < 46):
+        if schedule.due(each, partial(lt, number, 46)):
             schedule.searched(each, 0.005)
             numbers.append(number)
     assert np.diff([each for each in numbers if each < 46]).tolist() == [3] * 14
@@ -144,4 +147,4 @@ def test_an_empty_room_is_searched_less_often_until_it_is_no_longer_idle() -> No
 
 def test_a_chosen_interval_knows_no_idling() -> None:
     schedule = SearchSchedule(interval=1, max_gap_s=0.5, idle_hz=5)
-    assert all(schedule.due(frame(n, n / 15), idle=True) for n in range(5))
+    assert all(schedule.due(frame(n, n / 15), lambda: True) for n in range(5))

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, ImageBgr, Point, Track
 from edge_daemon.vision.detector import Detector, build_detector
 from edge_daemon.vision.plan import Hint
-from edge_daemon.vision.scene import SceneCuts
+from edge_daemon.vision.scene import SceneCuts, thumbnail
 from edge_daemon.vision.tracker import Tracker
 
 PEOPLE = {
@@ -170,7 +171,7 @@ def test_two_people_who_pass_keep_their_ids(
     for number, (bgr, places) in enumerate(
         passing(Person(media_dir / far, detector), Person(media_dir / near, detector), seconds)
     ):
-        assert not cuts.is_cut(bgr)
+        assert not cuts.is_cut(thumbnail(Picture(bgr)))
         now_s = number / FPS
         hint = Hint(number, tracker.known(now_s), tracker.has_lost)
         faces = detector.detect(bgr, hint)

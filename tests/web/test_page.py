@@ -19,6 +19,7 @@ from support.waiting import until
 from support.website import Site, face
 
 from edge_daemon.capture.demo.scene import Demo
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame, View
 from edge_daemon.web.credentials import hash_token
 
@@ -57,7 +58,7 @@ class Daemon(Site):
 
     def next_view(self, number: int, size: tuple[int, int]) -> View:
         bgr = np.full((*size[::-1], 3), self.level, np.uint8)
-        return View(Frame(number, bgr, time.monotonic(), datetime.now(UTC)))
+        return View(Frame(number, Picture(bgr), time.monotonic(), datetime.now(UTC)))
 
     @property
     def url(self) -> str:

@@ -15,6 +15,7 @@ from support.pictures import decoded
 from support.waiting import until
 from support.website import CAPTURED_AT, Readable, Site, noise, read_part, served
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame, View
 
 LINK_BYTES_S = 50_000
@@ -30,7 +31,7 @@ def numbered(number: int) -> View:
     """A large picture of noise with `number`, 0 to 255, drawn at the top as two gray levels."""
     bgr = noise(0).frame.bgr.copy()
     bgr[:64, :320], bgr[:64, 320:] = number // 16 * 16, number % 16 * 16
-    return View(Frame(number, bgr, time.monotonic(), CAPTURED_AT))
+    return View(Frame(number, Picture(bgr), time.monotonic(), CAPTURED_AT))
 
 
 def next_number(stream: Readable) -> int:

@@ -19,6 +19,7 @@ from support.pictures import decoded
 from support.waiting import until
 from support.website import CAPTURED_AT, Site, noise, read_part, served, view
 
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Drawing, Frame, View
 from edge_daemon.web import app as web
 from edge_daemon.web.stream import BOUNDARY
@@ -152,7 +153,9 @@ def test_a_private_picture_is_a_card_without_overlay_too(site: Site, overlay: in
     got = []
     for number, change in enumerate((1, 0), 1):
         frame = noise(number).frame
-        site.views.put(View(replace(frame, bgr=frame.bgr * change), drawing=Drawing(show=False)))
+        site.views.put(
+            View(replace(frame, picture=Picture(frame.bgr * change)), drawing=Drawing(show=False))
+        )
         with site.watch(f"/stream?overlay={overlay}") as response:
             got.append(read_part(response)[1])
         got.append(site.get(f"/snapshot.jpg?overlay={overlay}").body)
@@ -208,7 +211,7 @@ def test_a_still_may_be_too_old(site: Site) -> None:
     assert refused.status == 404
     assert "s old" in refused.body.decode()
     bgr = np.zeros((120, 160, 3), np.uint8)
-    site.views.put(View(Frame(1, bgr, time.monotonic(), datetime.now(UTC))))
+    site.views.put(View(Frame(1, Picture(bgr), time.monotonic(), datetime.now(UTC))))
     assert site.get("/snapshot?max_age=60").status == 200
 
 

@@ -1,0 +1,139 @@
+"""A camera's picture, decoded only when, and only as finely as, somebody looks at it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from edge_daemon.core.picture import (
+    FORMATS,
+    MAX_PIXELS,
+    PictureRefused,
+    decode_picture,
+    decode_reduced,
+    plain_jpeg_size,
+)
+from edge_daemon.core.types import ImageBgr
+
+Change = Callable[[ImageBgr], ImageBgr]
+
+COARSEST: Final = 8  # the greatest factor by which a JPEG decoder reduces
+_START_OF_SCAN: Final = b"\xff\xda"
+
+
+class Picture:
+    """A picture of `size` (width, height) pixels; any thread may read it.
+
+    `jpeg` are the bytes that the camera sent, None where there are none or the picture was changed
+    since. `is_refused` is True once they could not be decoded.
+    """
+
+    jpeg: bytes | None = None
+    is_refused = False
+
+    def __init__(self, bgr: ImageBgr) -> None:
+        self.size: tuple[int, int] = (bgr.shape[1], bgr.shape[0])
+        self._bgr = bgr
+
+    @property
+    def bgr(self) -> ImageBgr:
+        """The whole picture. Raises PictureRefused."""
+        return self.reduced(1)
+
+    def reduced(self, factor: int) -> ImageBgr:
+        """Return the picture, its sides divided by at most `factor`. Raises PictureRefused.
+
+        What has been decoded already is used where it is fine enough.
+        """
+        return self._bgr
+
+    def changed(self, change: Change, *, is_turned: bool = False) -> Picture:
+        """Return the picture as `change` makes it at any scale; `is_turned` swaps its sides."""
+        return Picture(change(self._bgr))
+
+    def repeats(self, other: Picture) -> bool:
+        """Return whether it shows exactly what `other` does."""
+        return np.array_equal(self.bgr, other.bgr)
+
+
+class JpegPicture(Picture):
+    """A picture that a camera sent as `jpeg`, of `size`; `changes` are made after decoding."""
+
+    def __init__(self, jpeg: bytes, size: tuple[int, int], changes: Sequence[Change] = ()) -> None:
+        self.size = size
+        self.jpeg = None if changes else jpeg
+        self._jpeg, self._changes = jpeg, changes
+        self._decoding = threading.Lock()
+        self._levels: dict[int, ImageBgr] = {}
+
+    def reduced(self, factor: int) -> ImageBgr:
+        factor = min(factor, COARSEST)
+        with self._decoding:
+            fitting = [level for level in self._levels if level <= factor]
+            level = max(fitting, default=factor)
+            if not fitting:
+                self._levels[level] = self._decoded(level)
+            return self._levels[level]
+
+    def changed(self, change: Change, *, is_turned: bool = False) -> Picture:
+        size = (self.size[1], self.size[0]) if is_turned else self.size
+        return JpegPicture(self._jpeg, size, (*self._changes, change))
+
+    def repeats(self, other: Picture) -> bool:
+        """Return whether both have the same scan; what stands before it may be the time."""
+        if not isinstance(other, JpegPicture):
+            return super().repeats(other)
+        return _scan(self._jpeg) == _scan(other._jpeg)
+
+    def _decoded(self, factor: int) -> ImageBgr:
+        try:
+            bgr = decode_reduced(self._jpeg, factor)
+        except PictureRefused:
+            self.is_refused = True
+            raise
+        for change in self._changes:
+            bgr = change(bgr)
+        return bgr
+
+
+def black_picture(size: tuple[int, int]) -> Picture:
+    """Return a picture of `size` (width, height) that shows nothing."""
+    return Picture(np.zeros((size[1], size[0], 3), np.uint8))
+
+
+def read_picture(
+    content: bytes,
+    *,
+    formats: frozenset[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    reduced_pixels: int,
+) -> Picture:
+    """Return the picture in `content`, in one of `formats`. Raises PictureRefused.
+
+    A JPEG is decoded later if it is as plain as those of cameras: of one scan, without EXIF data,
+    which may turn it and name places, and of at most `reduced_pixels`. Other pictures are decoded
+    and reduced at once; above `max_pixels` they are refused.
+    """
+    size = plain_jpeg_size(content, max_pixels)
+    if size is not None and size[0] * size[1] <= reduced_pixels:
+        return JpegPicture(content, size)
+    decoded = decode_picture(
+        content, formats=formats, max_pixels=max_pixels, reduced_pixels=reduced_pixels
+    )
+    return Picture(decoded.bgr)
+
+
+def reduction(side_px: float, needed_px: float) -> int:
+    """Return the greatest factor, a power of two, that leaves `needed_px` of `side_px`."""
+    factor = 1
+    while factor < COARSEST and side_px >= 2 * factor * needed_px:
+        factor *= 2
+    return factor
+
+
+def _scan(jpeg: bytes) -> bytes:
+    """Return the last scan; within a scan, the marker of its start cannot occur."""
+    return jpeg[max(jpeg.rfind(_START_OF_SCAN), 0) :]
