@@ -18,11 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.bundle import SOURCE
-from deploy.layout import DeployError, run_pip
+from deploy.layout import DeployError, run, run_pip
 from deploy.release import contents, requirements
 
 # Pinned, because the wheel names it, and another version may order the files differently.
 SETUPTOOLS = "setuptools==80.9.0"
+BUILD = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
 EPOCH = 315532800  # 1980-01-01, the first date of a .zip
 
 
@@ -38,16 +39,18 @@ def wheel(output: Path) -> Path:
             target.chmod(0o644)
         pyproject = folder / "pyproject.toml"
         pyproject.write_text(_complete(pyproject), encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "wheel"]
-        pip += ["--no-build-isolation"] if _has_setuptools() else []
         dated = {"SOURCE_DATE_EPOCH": str(EPOCH)} | os.environ | {"PYTHONPATH": ""}
-        run_pip([*pip, "--no-deps", f"--wheel-dir={made}", "."], cwd=folder, environment=dated)
+        if _has_setuptools():
+            run([sys.executable, "-c", BUILD, made], cwd=folder, environment=dated)
+        else:
+            pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={made}", "."]
+            run_pip(pip, cwd=folder, environment=dated)
         (built,) = made.iterdir()
         return built.replace(output / built.name)
 
 
 def _has_setuptools() -> bool:
-    """Whether this Python has the pinned setuptools, so that pip need not download it."""
+    """Whether this Python has the pinned setuptools, which pip would download otherwise."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("setuptools") == SETUPTOOLS.partition("==")[2]
     return False

@@ -31,7 +31,8 @@ import json, os, sys
 words = sys.argv[1:]
 if "-c" in words:
     os.execv({python!r}, [{python!r}, *words])
-names = [name for name in os.environ if name.startswith("MIEN_") or name in ("CYCLES", "PASSWORD")]
+passed = ("CYCLES", "PASSWORD", "KEY", "WINDOW", "BESIDE")
+names = [name for name in os.environ if name.startswith("MIEN_") or name in passed]
 kept = {{name: os.environ[name] for name in names}}
 read = "".join(sys.stdin) if "hash-password" in words else ""
 with open({log!r}, "a") as log:
@@ -54,7 +55,7 @@ class Checkout:
         shutil.copy(ROOT / "Makefile", self.folder)
         for name in ("full_range_sparse", "short_range"):
             (self.folder / f"models/face_detection_{name}.tflite").touch()
-        pythons = [f".venv/{name}/bin/python" for name in ("edge", "train", "dev")]
+        pythons = [f".venv/{name}/bin/python" for name in ("edge", "train", "dev", "mediapipe")]
         for path in (*pythons, "bin/python3", "my py'thon$"):
             program = self.folder / path
             program.parent.mkdir(parents=True, exist_ok=True)

@@ -31,9 +31,13 @@ def run_pytest(
     folder: Path, *words: str, ignored: bool = False
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "support.completeness", *words],
+        [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "support.completeness", *words],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"},
+        env={
+            "PYTHONPATH": str(ROOT / "tests"),
+            "PATH": "/usr/bin:/bin",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the others take seconds to import
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -44,7 +48,7 @@ def run_pytest(
 def test_a_run_that_loses_a_test_fails(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(TWICE)
     (tmp_path / "a.twice").touch()
-    lossy = run_pytest(tmp_path, "-n", "2")
+    lossy = run_pytest(tmp_path, "-n", "1")
     assert lossy.returncode == 1, lossy.stdout
     assert "1 tests were lost: they share a node id" in lossy.stdout
     assert run_pytest(tmp_path).returncode == 0
@@ -52,7 +56,7 @@ def test_a_run_that_loses_a_test_fails(tmp_path: Path) -> None:
 
 def test_a_whole_run_passes_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
-    whole = run_pytest(tmp_path, "-n", "2")
+    whole = run_pytest(tmp_path, "-n", "1")
     assert whole.returncode == 0, whole.stdout
     assert "2 of 2 collected tests ran" in whole.stdout
 
