@@ -73,7 +73,11 @@ LIBRARIES = {
     "libxcb": "MIT",
     "libzstd": "BSD-3-Clause OR GPL-2.0-only",
 }
-FILES = (("models/*.tflite", "machine-learning-model"), ("edge_daemon/draw/font/*.ttf", "file"))
+FILES = (  # in a bundle: their kind and license
+    ("models/*.tflite", "machine-learning-model", APACHE),
+    ("edge_daemon/draw/font/*.ttf", "file", APACHE),
+    ("edge_daemon/web/static/uplot/*.js", "file", "MIT"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,9 @@ class BundledPart:
 def parts(folder: Path) -> list[BundledPart]:
     """List the parts of the bundle in `folder`."""
     found = [each for path in sorted(folder.glob("wheels/*.whl")) for each in _of_wheel(path)]
-    for pattern, kind in FILES:
+    for pattern, kind, license_ in FILES:
         for path in sorted(folder.glob(pattern)):
-            found.append(BundledPart(kind, path.name, "", APACHE, sha256(path)))
+            found.append(BundledPart(kind, path.name, "", license_, sha256(path)))
     return found
 
 

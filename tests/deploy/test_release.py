@@ -71,7 +71,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for path in package.files or ():
                 if path.parts[0].endswith(".libs"):
                     archive.writestr(str(path), b"")
-    for pattern in ("models", "edge_daemon/draw/font"):
+    for pattern in ("models", "edge_daemon/draw/font", "edge_daemon/web/static/uplot"):
         shutil.copytree(ROOT / pattern, folder / pattern)
     sbom.write(folder, "1.2.3")
     return folder
@@ -93,7 +93,7 @@ def test_every_part_has_a_license(bundled: Path) -> None:
     licenses = {(each.inside, each.name): each.license for each in parts}
     assert licenses["", "flask"] == "BSD-3-Clause"
     assert licenses["av", "libx264"] == "GPL-2.0-or-later"
-    assert licenses["", "labels.ttf"] == "Apache-2.0"
+    assert (licenses["", "labels.ttf"], licenses["", "uplot.js"]) == ("Apache-2.0", "MIT")
     table = (bundled / sbom.TABLE).read_text()
     assert all(f"| {each.name} | {each.version} | {each.license} |" in table for each in parts)
 
