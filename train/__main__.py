@@ -28,8 +28,8 @@ from train.spec_file import labels_of
 DATASET_HELP = "fer2013.csv[.gz|.xz|.tar.gz|.zip], or a folder or .zip of class folders"
 # The options that change a recipe, by the names of its fields.
 RECIPE_OPTIONS = (
-    "epochs", "seed", "learning_rate", "votes_head", "balance", "mixup", "average", "precision",
-    "teacher", "teachers", "teacher_temperature", "teacher_share",
+    "epochs", "seed", "learning_rate", "votes_head", "balance", "mixup", "average", "hardening",
+    "precision", "teacher", "teachers", "teacher_temperature", "teacher_share",
 )  # fmt: skip
 ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 
@@ -266,6 +266,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--average", type=_share, help=f"momentum of the weights' moving average; {own}"
     )
+    command.add_argument(
+        "--hardening", type=_strength, help=f"strength of the augmentation in the last third; {own}"
+    )
     command.add_argument("--precision", choices=("float32", "mixed_bfloat16"), help=own)
     command.add_argument(
         "--start", type=Path, metavar="FILE", help="an export or .tflite file to start from"
@@ -291,6 +294,12 @@ def _contempt(text: str) -> tuple[str, ...]:
 def _share(text: str) -> float:
     if not 0 <= (number := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 1")
+    return number
+
+
+def _strength(text: str) -> float:
+    if not 0 <= (number := float(text)) <= 3:
+        raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 3")
     return number
 
 

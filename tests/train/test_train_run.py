@@ -402,14 +402,17 @@ def test_a_missing_dataset_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"train: {tmp_path / 'nowhere'}: no dataset there. ")
 
 
-@pytest.mark.parametrize("epochs", ["0", "-3", "many"])
-def test_a_number_of_epochs_has_to_be_one(
-    tmp_path: Path, epochs: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "option",
+    ["--epochs=0", "--epochs=-3", "--epochs=many", "--hardening=-1", "--hardening=9", "--mixup=2"],
+)
+def test_a_number_of_the_recipe_has_to_be_possible(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["fit", str(tmp_path), f"--epochs={epochs}"])
+        main(["fit", str(tmp_path), option])
     assert caught.value.code == 2
-    assert "--epochs" in capsys.readouterr().err
+    assert option.partition("=")[0] in capsys.readouterr().err
 
 
 def test_a_broken_checkpoint_is_named(story: Story, tmp_path: Path) -> None:
