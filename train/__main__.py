@@ -1,4 +1,4 @@
-"""`python -m train`: `fit`, `distil` and `import` write exports, `explore` and `evaluate` reports.
+"""`python -m train`: `fit`, `distil`, `average`, `import` write exports, the others reports.
 
 Each takes a dataset; `evaluate` also an export or a TFLite file, `import` a Keras file.
 """
@@ -149,6 +149,16 @@ def run_evaluate(splits: dict[str, Split], options: argparse.Namespace) -> None:
     print("\n".join(f"wrote {path}" for path in (folder / "index.html", options.card) if path))
 
 
+def run_average(splits: dict[str, Split], options: argparse.Namespace) -> None:
+    """Export the mean of several trainings."""
+    folder = options.output / options.name
+    _check_writable(folder)
+    from train.averaging import average  # noqa: PLC0415
+
+    votes = _votes(splits, options.dataset)
+    average(splits, votes, options.networks, name=options.name, folder=folder)
+
+
 def run_import(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Export a network from outside."""
     folder = options.output / options.name
@@ -202,6 +212,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", help="default: PublicTest, or what there is instead")
     evaluate.add_argument("--card", type=Path, help="write a .tflite file's model card here")
     evaluate.add_argument("--output", type=Path, default=Path("exports/evaluate"))
+
+    averaged = commands.add_parser("average", help="export the mean of several trainings' weights")
+    averaged.set_defaults(action=run_average)
+    _add_dataset(averaged)
+    averaged.add_argument("networks", type=Path, nargs="+", help="folders that fit or distil wrote")
+    averaged.add_argument("--name", default="average", help="name of the export")
+    averaged.add_argument("--output", type=Path, default=Path("exports"))
 
     external = commands.add_parser("import", help="export a Keras network from outside")
     external.set_defaults(action=run_import)

@@ -20,7 +20,8 @@ class Recipe:
     the sha256 of the weights that the training starts from ("" for random ones). A student learns
     from the mean answers of `teachers` networks of the architecture `teacher`, or of the models
     with the sha256 `teacher_files`, softened by `teacher_temperature`, with the share
-    `teacher_share` of the loss; without teachers these are 0 and empty.
+    `teacher_share` of the loss; without teachers these are 0 and empty. `averaged` are the sha256
+    of the trainings whose mean the weights are, if any.
     """
 
     architecture: str
@@ -43,6 +44,7 @@ class Recipe:
     teacher_files: tuple[str, ...] = ()
     teacher_temperature: float = 0.0
     teacher_share: float = 0.0
+    averaged: tuple[str, ...] = ()
     labels: tuple[str, ...] = LABELS
 
     @classmethod

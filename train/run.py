@@ -98,7 +98,8 @@ def finish(
 ) -> None:
     """Calibrate and evaluate each head of the `trained` network; write its report and export."""
     heads = heads_in_float32(trained, recipe)
-    curves = folder / "work" / "curves.png"
+    drawn = folder / "work" / "curves.png"
+    curves = drawn if drawn.exists() else None  # an average was not trained
     for head, network in heads.items():
         source = FERPLUS if head == VOTES else selection.validation.dataset
         suffix = SUFFIX if len(heads) > 1 and head != VOTES else ""
