@@ -73,6 +73,7 @@ class Pipeline:
         self._delay = ViewDelay()
         self._processed_s: float | None = None
         self.progress = Progress()
+        self._search_s = 0.0
         self.damaged = 0  # frames that could not be decoded
 
     @property
@@ -139,7 +140,7 @@ class Pipeline:
             faces = self._faces(tracks, frame.captured_s)
             view = View(frame, faces, "", blur_areas, self._stages.drawing)
             self._publish(view)
-        self._measure(frame)
+        self._measure(frame, len(faces))
         return view
 
     @contextmanager
@@ -165,7 +166,7 @@ class Pipeline:
             self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
         took_s = time.monotonic() - started_s
         stages.schedule.searched(frame, took_s)
-        self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
+        self._search_s = _average(self._search_s, took_s)
         return detections, tracks
 
     def _decode(self, picture: Picture, hint: Hint) -> None:
@@ -201,7 +202,6 @@ class Pipeline:
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
         self._stages.smoother.keep_only(track.id for track in tracks)
-        self.progress = replace(self.progress, faces=len(tracks))
         return tuple(self._face(track, now_s) for track in tracks)
 
     def _face(self, track: Track, now_s: float) -> Face:
@@ -247,6 +247,7 @@ class Pipeline:
         """Update the tracker without detections; return the faces that have not timed out."""
         self._processed_s = None
         faces = self._faces(self._stages.tracker.update([], frame.captured_s), frame.captured_s)
+        self.progress = replace(self.progress, faces=len(faces))
         for event in self._stages.maker.update(frame, faces):
             self._events.put(event)
         self._delay.clear()
@@ -257,7 +258,7 @@ class Pipeline:
         for event in self._stages.maker.update(self._last, ()):
             self._events.put(event)
 
-    def _measure(self, frame: Frame) -> None:
+    def _measure(self, frame: Frame, faces: int) -> None:
         now_s = time.monotonic()
         self._observe(FRAME, now_s - frame.captured_s)
         before, past_s = self.progress, self._processed_s
@@ -268,7 +269,9 @@ class Pipeline:
             frames=before.frames + 1,
             interval_s=_average(before.interval_s, interval_s),
             latency_s=_average(before.latency_s, now_s - frame.captured_s),
+            search_s=self._search_s,
             detector_interval=self._stages.schedule.interval,
+            faces=faces,
         )
 
 

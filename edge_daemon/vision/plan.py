@@ -130,7 +130,15 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         follow.append(whole_picture(size)[0])
     if hint.lost or not hint.known:
         return follow + _alert_search(hint.turn, size, reach)
-    return follow + _background(hint.turn, size, reach)
+    others = _background(hint.turn, size, reach)
+    if len(hint.known) == FEW and others == whole_picture(size)[:1]:
+        # This scan finds them too, so that two faces cost no more than one in the longest search.
+        follow = [
+            scan
+            for scan, each in zip(follow, hint.known, strict=True)
+            if not _fits_whole(each.box, size)
+        ]
+    return follow + others
 
 
 def around(box: Box, angle: float = 0.0, factor: float = AROUND) -> Region:
@@ -147,18 +155,21 @@ def tilt_of(eyes: Eyes | None) -> float:
 
 
 def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:
-    """Plan a search while no face is known: four turns are one cycle."""
+    """Plan a search while no face is known: four turns are one cycle.
+
+    No turn has more than a third of the tiles, so that none takes much longer than the others.
+    """
     full, short, padded = whole_picture(size)
     near = [short, padded][turn // 4 % 2]
-    far = _portion(tiles(size, 1), turn // 4, 2)
+    far = _portion(tiles(size, 1), turn // 2, 3)
     if reach == "near":
         return [near if turn % 2 else full]
     if reach == "far":
         fine = _portion(tiles(size, 1) + tiles(size, 2), turn // 2, 6)
         return [Scan("full", tile, is_tile=True) for tile in fine] if turn % 2 else [full]
     if turn % 2 == 0:
-        return [full]
-    return [near] if turn % 4 == 1 else [Scan("full", tile, is_tile=True) for tile in far]
+        return [near] if turn % 4 else [full]
+    return [Scan("full", tile, is_tile=True) for tile in far]
 
 
 def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:
