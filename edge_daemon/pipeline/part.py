@@ -15,6 +15,7 @@ from edge_daemon.core.parts import Apply, Metric, Part, counter, gauge, info
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.core.types import Frame, Progress, View
+from edge_daemon.draw.annotate import untouched_jpeg
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
 from edge_daemon.pipeline.build import STILL_FACES, build_stages, detector_folder, still_parts
@@ -128,6 +129,7 @@ class PipelinePart(Part[Config]):
                 "interval": stages.schedule.chosen or "auto",
             },
             "board": {"slowed_down": self._throttle.active},
+            "camera_jpeg": view is not None and untouched_jpeg(view) is not None,
             "masks": [list(shape) for shape in stages.masks.shapes],
             "faces": view.as_dict()["faces"] if view else [],
         }

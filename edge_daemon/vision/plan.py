@@ -130,15 +130,15 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         follow.append(whole_picture(size)[0])
     if hint.lost or not hint.known:
         return follow + _alert_search(hint.turn, size, reach)
-    others = _background(hint.turn, size, reach)
-    if len(hint.known) == FEW and others == whole_picture(size)[:1]:
+    background = _background(hint.turn, size, reach)
+    if len(hint.known) == FEW and background == whole_picture(size)[:1]:
         # This scan finds them too, so that two faces cost no more than one in the longest search.
         follow = [
             scan
             for scan, each in zip(follow, hint.known, strict=True)
             if not _fits_whole(each.box, size)
         ]
-    return follow + others
+    return follow + background
 
 
 def around(box: Box, angle: float = 0.0, factor: float = AROUND) -> Region:

@@ -54,7 +54,7 @@ class SceneCuts:
         distance = 1 - float(np.dot(last.normalized, cells.normalized)) / SIDE**2
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
-        changed = np.count_nonzero(np.abs(cells.values - last.values) > LEVEL) / SIDE**2
+        changed = int(np.count_nonzero(np.abs(cells.values - last.values) > LEVEL)) / SIDE**2
         return distance > max(1 - ALIKE, SPIKE * usual) and changed > CHANGED
 
 

@@ -27,6 +27,7 @@ let source = null;
 let lastId = "";
 let retry = 0;
 let silence = 0;
+let isDrawingChosen = false; // by the viewer
 let ahead_ms = 0; // how far the daemon's clock is ahead of the browser's
 
 // --- showing what was received ----------------------------------------------------------------
@@ -184,6 +185,8 @@ async function connect() {
     const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
     if (!lastId) await readPast(since);
     follow(lastId ? { last_event_id: lastId } : { since });
+    // The camera's own JPEGs cost the daemon nothing.
+    if (!isDrawingChosen && state.camera_jpeg !== undefined) drawInBrowser(state.camera_jpeg);
     picture.start();
   } catch (error) {
     onNoAnswer(error);
@@ -242,9 +245,15 @@ document.addEventListener("visibilitychange", () => {
   picture.stop();
 });
 
+function drawInBrowser(on) {
+  byId("bare").checked = on;
+  picture.setBare(on);
+  boxes.show(on);
+}
+
 byId("bare").addEventListener("change", (change) => {
-  picture.setBare(change.target.checked);
-  boxes.show(change.target.checked);
+  isDrawingChosen = true;
+  drawInBrowser(change.target.checked);
 });
 
 offerTrial(() => labels);
