@@ -95,6 +95,22 @@ def _classify(options: argparse.Namespace) -> int:
     return classify.run(request, config)
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.WARNING, config)
+    from edge_daemon import calibrate  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    if options.remove:
+        print(calibrate.remove(config))
+        return 0
+    print(f"Look at the camera with a neutral face for {options.seconds} s.", flush=True)
+    print(calibrate.record(config, options.seconds))
+    if not config.smoothing.calibration:
+        print("Set smoothing.calibration: true to use it.")
+    return 0
+
+
 def _history(options: argparse.Namespace) -> int:
     config = _config(options)
     import sqlite3  # noqa: PLC0415
@@ -219,7 +235,12 @@ def command_parser() -> argparse.ArgumentParser:
     classify.set_defaults(max_pixels=PHOTO_PIXELS)
     history = add("history", _history, "rebuild the totals of events from the event log")
     history.add_argument("action", choices=("rebuild",), help="count the whole log again")
-    for command in (run, check, doctor, classify, history):
+    calibrate = add("calibrate", _calibrate, "record a face at rest, to correct scores by it")
+    calibrate.add_argument(
+        "--seconds", type=_positive, default=60, metavar="S", help="how long; 60 by default"
+    )
+    calibrate.add_argument("--remove", action="store_true", help="forget the face at rest")
+    for command in (run, check, doctor, classify, history, calibrate):
         _add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     run.add_argument("--open", action="store_true", help="open the page in the browser")

@@ -1,6 +1,6 @@
 """The typed schema of the configuration: plain values become a `Config`, or a list of mistakes.
 
-`sections.py` and `network.py` have the keys; `file.py` reads what users write.
+`sections.py`, `records.py` and `network.py` have the keys; `file.py` reads what users write.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig, WebhookConfig
+from edge_daemon.config.records import EventsConfig, HistoryConfig, SnapshotsConfig
 from edge_daemon.config.sections import (
     PATH,
     CameraConfig,
     DetectorConfig,
-    EventsConfig,
-    HistoryConfig,
     PrivacyConfig,
     Section,
     SmoothingConfig,
-    SnapshotsConfig,
     StreamConfig,
     TrackerConfig,
     restart,

@@ -17,6 +17,7 @@ from edge_daemon.core.slots import Backlog, Closed, Latest
 from edge_daemon.core.types import FRAME, Detection, Face, Frame, Progress, Track, View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
+from edge_daemon.pipeline.calibration import Calibrator
 from edge_daemon.pipeline.privacy import BlurAreas, ViewDelay
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
@@ -42,8 +43,9 @@ class Pipeline:
     `run` is the body of the pipeline's thread. It ends when `frames` is closed or `stop` is set.
     `notice` returns "" while the camera delivers; otherwise it returns why not, and the pipeline
     publishes views with that notice while the faces time out. An event that gets a picture goes to
-    `shots` with its view. `throttle` decides which frames are dropped. `observe` receives the
-    seconds that each of `core.types.STAGES` and each whole `core.types.FRAME` took.
+    `shots` with its view. `throttle` decides which frames are dropped, and `calibrator` corrects
+    scores. `observe` receives the seconds that each of `core.types.STAGES` and each whole
+    `core.types.FRAME` took.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Pipeline:
         blank_size: tuple[int, int],
         stop: threading.Event,
         throttle: Throttle | None = None,
+        calibrator: Calibrator | None = None,
         observe: Callable[[str, float], None] = lambda stage, took_s: None,
     ) -> None:
         self._frames, self._views = frames, views
@@ -67,6 +70,7 @@ class Pipeline:
         self._notice = notice
         self._stop = stop
         self._throttle = throttle or Throttle()
+        self._calibrator = calibrator or Calibrator()
         self._observe = observe
         self._last = Frame(0, black_picture(blank_size), 0.0, datetime.now(UTC))
         self._blur_areas = BlurAreas()
@@ -198,6 +202,9 @@ class Pipeline:
             face = classifier.crop_of(frame.picture, track.box, track.eyes)
             weight = weight_of(face, side_of(track) * classifier.model.crop.side)
             scores = classifier.score(face)
+            if track is tracks[0]:
+                self._calibrator.add(scores, weight, frame.captured_s)
+            scores = self._calibrator.corrected(scores)
             self._stages.smoother.update(track.id, scores, frame.captured_s, weight)
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:

@@ -41,7 +41,14 @@ ADAPTERS = {
     "ruamel": {"edge_daemon": {"config/edit.py"}},
     "cryptography": {"edge_daemon": {"updates/manifest.py"}},
     "paho": {"edge_daemon": {"mqtt/client.py"}},
-    "pydantic": {"edge_daemon": {"config/schema.py", "config/network.py", "config/sections.py"}},
+    "pydantic": {
+        "edge_daemon": {
+            "config/schema.py",
+            "config/network.py",
+            "config/records.py",
+            "config/sections.py",
+        }
+    },
 }
 
 

@@ -26,6 +26,7 @@ from edge_daemon.events.history import EventHistory
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.writer import EventLog
 from edge_daemon.history.report import HistoryReport
+from edge_daemon.pipeline.calibration import Calibrator
 from edge_daemon.settings import SettingsEditor
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector, build_detector
@@ -165,6 +166,7 @@ class Site:
                 totals=lambda: self.totals,
                 report=self,
                 stills=StillReader(_stills, max_faces=32),
+                calibration=Calibrator(),
                 settings=SettingsEditor(ConfigSource(None), SimpleQueue(), threading.Event()),
                 metrics=lambda: (METRICS, "text/plain; version=0.0.4; charset=utf-8"),
                 observe=lambda stage, took_s: self.encoded.append(stage),

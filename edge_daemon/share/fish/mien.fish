@@ -50,8 +50,8 @@ function _shtab_mien_using
   test "$_shtab_mien_cmdpath" = "$argv"
 end
 
-set -g _shtab_mien_commands run check-config doctor classify history hash-password new-token sign completion
-set -g _shtab_mien_opts_with_value --config --format --key --out --ray --set --version --workers
+set -g _shtab_mien_commands run check-config doctor classify history calibrate hash-password new-token sign completion
+set -g _shtab_mien_opts_with_value --config --format --key --out --ray --seconds --set --version --workers
 
 complete -c mien -e
 complete -c mien -f
@@ -86,6 +86,12 @@ complete -c mien -n '_shtab_mien_using history' -s h -l help -d 'show this help 
 complete -c mien -n '_shtab_mien_using history' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration file; by default config.yaml in this folder, if there is one'
 complete -c mien -n '_shtab_mien_using history' -l set -x -d 'override a setting, for example --set camera.source=demo'
 complete -c mien -n '_shtab_mien_using history; and test $_shtab_mien_npos -eq 0' -ka "rebuild" -d 'count the whole log again'
+complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a calibrate -d 'Record a face at rest, to correct scores by it.'
+complete -c mien -n '_shtab_mien_using calibrate' -s h -l help -d 'show this help message and exit'
+complete -c mien -n '_shtab_mien_using calibrate' -l seconds -x -d 'how long; 60 by default'
+complete -c mien -n '_shtab_mien_using calibrate' -l remove -d 'forget the face at rest'
+complete -c mien -n '_shtab_mien_using calibrate' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration file; by default config.yaml in this folder, if there is one'
+complete -c mien -n '_shtab_mien_using calibrate' -l set -x -d 'override a setting, for example --set camera.source=demo'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a hash-password -d 'Print the hash of a password, for web.password.'
 complete -c mien -n '_shtab_mien_using hash-password' -s h -l help -d 'show this help message and exit'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a new-token -d 'Print a new token, and its hash for web.token.'

@@ -7,6 +7,7 @@ import { EventList } from "./events.js";
 import { FaceCards } from "./faces.js";
 import { Masks } from "./masks.js";
 import { Picture } from "./picture.js";
+import { FaceAtRest } from "./rest.js";
 import { Timeline } from "./timeline.js";
 import { offerTrial } from "./trial.js";
 
@@ -17,6 +18,7 @@ const PAST_MS = 10 * 60 * 1000;
 
 const boxes = new Boxes(byId("boxes"));
 const masks = new Masks(byId("masks"), byId("masks-note"));
+const rest = new FaceAtRest();
 const picture = new Picture(byId("picture"));
 const cards = new FaceCards(byId("faces"));
 const timeline = new Timeline(byId("lanes"), PAST_MS);
@@ -137,6 +139,7 @@ function onState(state) {
   showNotices(state);
   showFacts(state);
   masks.show(state.masks ?? []);
+  rest.show(state.calibration);
   byId("no-past").hidden = timeline.draw(Date.now() + ahead_ms) > 0;
   if (state.camera.state === "ok") picture.check();
 }
