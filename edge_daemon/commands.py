@@ -125,6 +125,15 @@ def _history(options: argparse.Namespace) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from edge_daemon.report.command import ReportRequest, run  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    return run(
+        ReportRequest(tuple(options.logs), tuple(options.out), options.by, options.time_zone)
+    )
+
+
 def _hash_password(_: argparse.Namespace) -> int:
     """Print the hash of a password that is typed twice, or of the line on standard input."""
     from edge_daemon.web.credentials import hash_password  # noqa: PLC0415
@@ -240,6 +249,8 @@ def command_parser() -> argparse.ArgumentParser:
         "--seconds", type=_positive, default=60, metavar="S", help="how long; 60 by default"
     )
     calibrate.add_argument("--remove", action="store_true", help="forget the face at rest")
+    report = add("report", _report, "write a page or a table about event logs of any cameras")
+    _add_report(report)
     for command in (run, check, doctor, classify, history, calibrate):
         _add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -277,6 +288,25 @@ def _add_configuration(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, for example --set camera.source=demo",
     )
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "logs", nargs="+", type=Path, metavar="LOG",
+        help="event logs, archives of MQTT messages as JSON lines, their .gz, or folders of these",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", action="append", required=True, type=Path, metavar="FILE",
+        help="write FILE.html, a page, or FILE.csv or FILE.parquet, a table; can be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--by", choices=("minute", "quarter", "hour", "day"), default="hour",
+        help="the rows of tables, by default hours",
+    )  # fmt: skip
+    command.add_argument(
+        "--time-zone", default="", metavar="NAME",
+        help="of days and hours, as Europe/Berlin; by default the system's",
+    )  # fmt: skip
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:

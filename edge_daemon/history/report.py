@@ -52,6 +52,18 @@ class Period:
         """How many faces were there."""
         return self.carried + self.arrivals
 
+    def add(self, other: Period) -> None:
+        """Add the totals of another period."""
+        self.recorded_ms += other.recorded_ms
+        self.face_ms += other.face_ms
+        self.carried += other.carried
+        self.arrivals += other.arrivals
+        self.departures += other.departures
+        self.stay_ms += other.stay_ms
+        self.longest_ms = max(self.longest_ms, other.longest_ms)
+        for label, ms in other.expressions.items():
+            self.expressions[label] = self.expressions.get(label, 0) + ms
+
     def as_dict(self) -> dict[str, Any]:
         """The totals as values for JSON, in seconds."""
         values: dict[str, Any] = {
@@ -178,15 +190,7 @@ def _by_weekday(days: list[Period]) -> list[Period]:
         number = day.start.weekday()
         total = found.setdefault(number, Period(day.start, day.end, WEEKDAYS[number]))
         total.end = day.end
-        total.recorded_ms += day.recorded_ms
-        total.face_ms += day.face_ms
-        total.carried += day.carried
-        total.arrivals += day.arrivals
-        total.departures += day.departures
-        total.stay_ms += day.stay_ms
-        total.longest_ms = max(total.longest_ms, day.longest_ms)
-        for label, ms in day.expressions.items():
-            total.expressions[label] = total.expressions.get(label, 0) + ms
+        total.add(day)
     return [found[number] for number in sorted(found)]
 
 

@@ -88,6 +88,12 @@ class HistoryStore:
             _save(connection, "position", entries[-1].id)
         return True
 
+    def add_minutes(self, minutes: dict[int, Minute]) -> None:
+        """Add totals that were counted elsewhere."""
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _add(connection, minutes)
+
     def clear(self) -> None:
         """Begin anew, before the log's first event."""
         with self._connection() as connection, connection:
