@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ from edge_daemon.core.errors import UserError, reason_of
 GZIP: Final = b"\x1f\x8b"
 MAX_BYTES: Final = 500_000_000  # read without DuckDB: all events are in memory; of gzip a tenth
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz")
+YEARS: Final = (1970, 2200)  # of times that can be
 EVENT_TOPIC: Final = "/event"  # the end of the topic of events
 # Of events with one time and without ids, as early versions wrote them.
 ORDER: Final = ("daemon_start", "camera_restored", "face_start")
@@ -31,13 +33,13 @@ class ArchiveUnreadable(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a daemon: its camera, where its events are from, and when they happened.
+    """One run of a camera's daemon: where its events are from, and when they happened.
 
     `source` is the topic of the device, or the folder of the log.
     """
 
-    run: str
     camera: str
+    run: str
     source: str
     first: str
     last: str
@@ -46,6 +48,7 @@ class Run:
 class RunEvent(NamedTuple):
     """What counting needs of an event."""
 
+    camera: str
     run: str
     id: str
     time: str
@@ -110,8 +113,8 @@ class MemoryArchive:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.skipped = 0
-        self._runs: dict[str, Run] = {}
-        self._events: dict[str, list[RunEvent]] = {}
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._events: dict[tuple[str, str], list[RunEvent]] = {}
         if sum(_size(path) for path in paths) > MAX_BYTES:
             raise ArchiveUnreadable(
                 f"these logs are more than {MAX_BYTES // 1_000_000} MB, which takes DuckDB; "
@@ -128,8 +131,8 @@ class MemoryArchive:
         return list(self._runs.values())
 
     def events(self) -> Iterator[RunEvent]:
-        for run in sorted(self._events):
-            yield from sorted(self._events[run], key=_order)
+        for key in sorted(self._events):
+            yield from sorted(self._events[key], key=_order)
 
     def _read(self, path: Path, file: BinaryIO) -> None:
         is_packed = file.read(2) == GZIP
@@ -144,10 +147,12 @@ class MemoryArchive:
         topic, payload = values.get("topic"), values.get("payload")
         if payload is not None:
             values = json.loads(payload) if isinstance(payload, str) else payload
-        run, time, camera = values["run"], values["time"], values["camera"]
-        face, seconds = values.get("face"), values.get("duration_s")
+        time, face, seconds = values["time"], values.get("face"), values.get("duration_s")
+        if not YEARS[0] <= datetime.fromisoformat(time).year < YEARS[1]:
+            raise ValueError(time)
         event = RunEvent(
-            str(run),
+            str(values["camera"]),
+            str(values["run"]),
             str(values.get("id") or time),
             str(time),
             str(values["type"]),
@@ -155,11 +160,11 @@ class MemoryArchive:
             values.get("label"),
             None if seconds is None else float(seconds),
         )
-        self._events.setdefault(event.run, []).append(event)
-        known = self._runs.get(event.run)
-        self._runs[event.run] = Run(
-            event.run,
-            known.camera if known else str(camera),
+        key = event.camera, event.run
+        self._events.setdefault(key, []).append(event)
+        known = self._runs.get(key)
+        self._runs[key] = Run(
+            *key,
             known.source if known else device_of(topic, path),
             min(known.first, event.time) if known else event.time,
             max(known.last, event.time) if known else event.time,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,13 @@ def run(request: ReportRequest) -> int:
     with tempfile.TemporaryDirectory(prefix="mien-report-") as name:
         folder = Path(name)
         archive = _archive(paths, folder)
-        cameras = count(archive, folder=folder, zone=zone)
+        try:
+            cameras = count(archive, folder=folder, zone=zone)
+        except sqlite3.Error as error:
+            raise ReportRefused(
+                f"{folder}: the totals cannot be written: {reason_of(error)}; "
+                "fix: set TMPDIR to a folder with more room."
+            ) from error
         if not cameras:
             raise ReportRefused(f"{paths[0]}: there is no event in these logs.")
         for output in request.outputs:

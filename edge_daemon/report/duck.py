@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import duckdb
 
-from edge_daemon.report.archive import ORDER, ArchiveUnreadable, Run, RunEvent, device_of
+from edge_daemon.core.errors import reason_of
+from edge_daemon.report.archive import ORDER, YEARS, ArchiveUnreadable, Run, RunEvent, device_of
 
 MEMORY: Final = "400MB"  # of DuckDB's buffers; the rest goes to the folder
 THREADS: Final = 2  # each has buffers of its own
@@ -36,14 +37,15 @@ FROM (SELECT *, CASE json_type(payload) WHEN 'VARCHAR' THEN TRY_CAST(payload->>'
     FROM read_json($path, format = 'newline_delimited', columns = $columns, ignore_errors = true,
         compression = $compression, maximum_object_size = $max_line))
 """
-_IS_EVENT: Final = "(run || time || type || camera) IS NOT NULL"
+_IS_EVENT: Final = f"""(camera || run || type || time) IS NOT NULL
+    AND year(TRY_CAST(time AS TIMESTAMP)) BETWEEN {YEARS[0]} AND {YEARS[1] - 1}"""
 _RUNS: Final = f"""
-SELECT run, arg_min(camera, id), min(source), min(time), max(time)
-FROM events WHERE {_IS_EVENT} GROUP BY run
+SELECT camera, run, min(source), min(time), max(time)
+FROM events WHERE {_IS_EVENT} GROUP BY camera, run
 """  # noqa: S608 - our own words
 _EVENTS: Final = f"""
-SELECT run, id, time, type, face, label, duration_s FROM events WHERE {_IS_EVENT}
-ORDER BY run, id, coalesce(list_position({list(ORDER)}, type), {len(ORDER) + 1})
+SELECT camera, run, id, time, type, face, label, duration_s FROM events WHERE {_IS_EVENT}
+ORDER BY camera, run, id, coalesce(list_position({list(ORDER)}, type), {len(ORDER) + 1})
 """  # noqa: S608
 
 
@@ -67,23 +69,29 @@ class DuckArchive:
         for path in paths:
             try:
                 self._connection.execute(_READ, _parameters(path))
-            except duckdb.Error as error:
-                reason = str(error).partition("\n")[0].rstrip(".")
+            except (duckdb.Error, OSError) as error:
+                reason = reason_of(error).rstrip(".")
                 raise ArchiveUnreadable(f"{path} cannot be read: {reason}.") from error
-        self.skipped = self._number(f"SELECT count(*) FROM events WHERE NOT ({_IS_EVENT})")  # noqa: S608
+        self.skipped = self._number(f"SELECT count(*) FROM events WHERE ({_IS_EVENT}) IS NOT TRUE")  # noqa: S608
 
     def runs(self) -> list[Run]:
         rows = self._connection.execute(_RUNS).fetchall()
         return [
-            Run(run, camera, device_of(source, Path()), first, last)
-            for run, camera, source, first, last in rows
+            Run(camera, run, device_of(source, Path()), first, last)
+            for camera, run, source, first, last in rows
         ]
 
     def events(self) -> Iterator[RunEvent]:
-        found = self._connection.execute(_EVENTS)
-        while rows := found.fetchmany(ROWS):
-            for row in rows:
-                yield RunEvent(*row)
+        try:
+            found = self._connection.execute(_EVENTS)
+            while rows := found.fetchmany(ROWS):
+                for row in rows:
+                    yield RunEvent(*row)
+        except duckdb.Error as error:
+            raise ArchiveUnreadable(
+                f"the events cannot be sorted: {reason_of(error).rstrip('.')}; "
+                "fix: set TMPDIR to a folder with more room."
+            ) from error
 
     def _number(self, query: str) -> int:
         (number,) = self._connection.execute(query).fetchone() or (0,)

@@ -55,22 +55,22 @@ def count(archive: EventArchive, *, folder: Path, zone: tzinfo) -> list[CameraTo
     runs = archive.runs()
     names = camera_names(runs)
     stores: dict[str, HistoryStore] = {}
-    last, newest, state = "", "", AggregateState()
+    last, newest, state = ("", ""), "", AggregateState()
     events = archive.events()
     while batch := list(islice(events, BATCH)):
-        for run, some in groupby(batch, key=attrgetter("run")):
-            if run != last:
-                last, newest, state = run, "", AggregateState()
+        for key, some in groupby(batch, key=attrgetter("camera", "run")):
+            if key != last:
+                last, newest, state = key, "", AggregateState()
             once = list(_once(some, newest))
             newest = once[-1].id if once else newest
             minutes, state = aggregate((event.as_dict() for event in once), state)
-            name = names[run]
+            name = names[key]
             if name not in stores:
                 stores[name] = HistoryStore(folder / f"{len(stores)}.history")
             stores[name].add_minutes(minutes)
     spans: dict[str, list[Run]] = defaultdict(list)
     for each in runs:
-        spans[names[each.run]].append(each)
+        spans[names[each.camera, each.run]].append(each)
     return [
         CameraTotals(
             name,
@@ -82,8 +82,8 @@ def count(archive: EventArchive, *, folder: Path, zone: tzinfo) -> list[CameraTo
     ]
 
 
-def camera_names(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the name of each run's camera.
+def camera_names(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """Return a name for each camera and run.
 
     Cameras of several devices may have one name: they are told apart by topic or folder if their
     runs overlap in time. Without an overlap it is one camera whose log was moved.
@@ -94,8 +94,9 @@ def camera_names(runs: Sequence[Run]) -> dict[str, str]:
         sources[run.camera][run.source] = min(first, run.first), max(last, run.last)
     shared = {camera for camera, spans in sources.items() if _overlap(list(spans.values()))}
     return {
-        run.run: f"{run.camera} ({run.source})" if run.camera in shared else run.camera
+        (camera, run.run): f"{camera} ({run.source})" if camera in shared else camera
         for run in runs
+        for camera in (run.camera,)
     }
 
 

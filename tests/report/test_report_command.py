@@ -77,7 +77,8 @@ def test_any_mixture_of_logs_gives_the_daemons_totals(
     others = [
         json.dumps({"topic": "mien/shop/door/availability", "payload": "online"}),
         json.dumps({"topic": "mien/shop/door/faces", "payload": {"count": 2}}),
-        "[1]", "7", '{"torn": "li', '"text"',
+        "[1]", "7", '{"torn": "li', '"text"', json.dumps({**days.events[0], "time": "noon"}),
+        json.dumps({**days.events[0], "time": "0001-01-01T00:00:00Z"}),
     ]  # fmt: skip
     paths = [
         write(tmp_path / "events.000001.jsonl.gz", lines[: third + 100]),
@@ -124,11 +125,12 @@ def test_cameras_of_one_name_are_told_apart(read: Read, tmp_path: Path) -> None:
 
 def test_a_camera_whose_log_was_moved_stays_one() -> None:
     runs = [
-        Run("1", "door", "2026-10", "2026-10-01T00:00:00Z", "2026-10-31T00:00:00Z"),
-        Run("2", "door", "2026-11", "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
-        Run("3", "till", "2026-11", "2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z"),
+        Run("door", "1", "2026-10", "2026-10-01T00:00:00Z", "2026-10-31T00:00:00Z"),
+        Run("door", "2", "2026-11", "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
+        Run("till", "3", "2026-11", "2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z"),
     ]
-    assert camera_names(runs) == {"1": "door", "2": "door", "3": "till"}
+    names = {("door", "1"): "door", ("door", "2"): "door", ("till", "3"): "till"}
+    assert camera_names(runs) == names
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ def report(days: MadeUpDays, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "logs" / "made-up.jsonl.gz", lines_of(days))
     other = MadeUpDays(datetime(2026, 3, 29, 0, 0, tzinfo=UTC), seed=3)
     other.run_shop(hours=20)
-    write(folder / "logs" / "shop.jsonl", lines_of(other, camera="=shop</script>", run="b"))
+    write(folder / "logs" / "shop.jsonl", lines_of(other, camera="=shop</script>"))
     outputs = [f"--out={folder / 'report'}.{form}" for form in ("html", "csv", "parquet")]
     assert main(["report", str(folder / "logs"), *outputs, "--time-zone", ZONE]) == 0
     return folder
