@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from werkzeug.security import generate_password_hash
 
 from edge_daemon.config.file import ConfigSource
 from edge_daemon.core.frame import Picture
@@ -71,6 +72,11 @@ def face(number: int, label: str, score: float) -> dict[str, Any]:
         "id": number, "label": label, "score": score, "scores": scores, "box": box, "since_s": 75.0,
         "detection_score": 0.914,
     }  # fmt: skip
+
+
+def quick_hash(password: str) -> str:
+    """As `hash_password`, but a check takes a sixteenth of the time."""
+    return generate_password_hash(password, "scrypt:1024:8:1")
 
 
 def read_part(stream: Readable) -> tuple[Message, bytes]:
