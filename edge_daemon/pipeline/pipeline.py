@@ -193,6 +193,7 @@ class Pipeline:
             turn=turn,
             known=tracker.known(frame.captured_s),
             lost=tracker.has_lost,
+            arrived=tracker.has_new(frame.captured_s),
             thorough=schedule.sparse or (self._stages.is_file and not turn % FILE_TURNS),
         )
 
