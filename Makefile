@@ -33,6 +33,7 @@ TAKES_test-api := PYTHON EXAMPLES
 TAKES_bench := PYTHON FRAMES
 TAKES_bench-day := PYTHON WINDOW BESIDE
 TAKES_bench-detection := PYTHON FACELESS
+TAKES_bench-instructions := PYTHON
 TAKES_bench-soak := PYTHON MINUTES
 TAKES_bench-viewers := PYTHON CLIP
 TAKES_bench-architectures := PYTHON DATA EPOCHS
@@ -73,7 +74,7 @@ TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOC
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection \
+        test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection bench-instructions \
         bench-soak bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
 
 help:
@@ -268,6 +269,9 @@ bench-day: dev edge $(BLAZEFACE)  ## compare whole programs on a camera (needs m
 bench-detection: edge $(BLAZEFACE)  ## which faces are found; FACELESS is a folder of pictures without any
 	@$(ENVIRONMENT) mediapipe
 	@.venv/mediapipe/bin/python -m benchmarks.detection $${FACELESS:+"$$FACELESS"}
+
+bench-instructions: dev edge $(BLAZEFACE)  ## count the instructions of a frame on emulated arm64, as root
+	@$(DEV)/bin/python -m benchmarks.instructions
 
 bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
 	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"
