@@ -28,7 +28,7 @@ from benchmarks.scenes import SCENES, Mode, write_pictures
 from edge_daemon.core.types import FRAME, STAGES
 
 MARK: Final = 0x4D1E0000  # as in native/count_instructions.c
-ALL_STAGES: Final = ("between frames", "decode", *STAGES, FRAME, "draw and encode")
+ALL_STAGES: Final = ("between frames", *STAGES, FRAME, "draw and encode")
 SHOWN_STAGES: Final = ALL_STAGES[1:]
 WARM_FRAMES: Final = 4
 PLACE: Final = ROOT / "build" / "instructions"
@@ -170,10 +170,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = measured(Path(folder))
     note = (
-        "The daemon's frame path on pictures of 640×480: decoded, every frame searched, drawn and\n"
-        "encoded. Instructions are counted in user mode under QEMU's emulation of a "
-        f"{PROCESSORS['x86-64']}\nand of a {PROCESSORS['arm64']}; this is no Arm board, and no "
-        "time follows from it. Made by\n`make bench-instructions`."
+        "The daemon's frame path on JPEG pictures of 640×480, every frame searched, drawn and\n"
+        "encoded; a picture is decoded where it is first looked at. Instructions are counted in\n"
+        f"user mode under QEMU's emulation of a {PROCESSORS['x86-64']} and of a "
+        f"{PROCESSORS['arm64']}; this is no Arm\nboard, and no time follows from it. "
+        "Made by `make bench-instructions`."
     )
     text = f"{note}\n\n{table(result)}\n"
     print(text)

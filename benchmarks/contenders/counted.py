@@ -2,8 +2,8 @@
 
     python -m benchmarks.contenders.counted FOLDER
 
-Decodes the JPEG pictures of FOLDER, searches every frame, draws and encodes. A mark is a system
-call that fails; benchmarks/native/count_instructions.c counts the instructions between two.
+Searches the JPEG pictures of FOLDER, every frame, draws and encodes. A mark is a system call that
+fails; benchmarks/native/count_instructions.c counts the instructions between two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from benchmarks.clips import ROOT
 from benchmarks.instructions import ALL_STAGES, MARK, WARM_FRAMES
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import DetectorConfig
+from edge_daemon.core.frame import read_picture
+from edge_daemon.core.picture import MAX_PIXELS
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Frame
 from edge_daemon.draw.annotate import public_picture
@@ -65,10 +66,8 @@ def main() -> None:
     jpegs = [each.read_bytes() for each in paths]
     for number, jpeg in enumerate([*jpegs[:WARM_FRAMES], *jpegs]):
         mark("between frames")
-        bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        mark("decode")
-        frame = Frame(number + 1, np.asarray(bgr, np.uint8), number / FPS, datetime.now(UTC))
-        view = path.process(frame)
+        picture = read_picture(jpeg, reduced_pixels=MAX_PIXELS)
+        view = path.process(Frame(number + 1, picture, number / FPS, datetime.now(UTC)))
         encode_jpeg(public_picture(view), quality=view.drawing.quality)
         mark("draw and encode")
 
