@@ -74,8 +74,8 @@ TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOC
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection bench-instructions \
-        bench-soak bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
+        test-ray test-api fuzz check format picture docs site lock pin bench bench-day bench-detection bench-instructions \
+        bench-soak bench-attacks bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
 
 help:
 	@awk -F ' *## ' ' \
@@ -275,6 +275,9 @@ bench-instructions: dev edge $(BLAZEFACE)  ## count the instructions of a frame 
 
 bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
 	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"
+
+bench-attacks: dev $(BLAZEFACE)  ## attack the daemon in 512 MiB of memory, as root (4 minutes)
+	@$(DEV)/bin/python -m benchmarks.attacks
 
 bench-servers: dev  ## compare the web servers of docs/adr/0003 (two minutes)
 	$(DEV)/bin/python -m benchmarks.servers

@@ -49,7 +49,7 @@ def guest() -> Iterator[Guest]:
             f"mkdir {DROP_IN}; printf '[Service]\\nWatchdogSec=300\\n' > {DROP_IN}/slow.conf"
         )
         booted.run("systemctl", "daemon-reload")
-        configure(booted, fps="5.0", timeout_s="15.0")
+        configure(booted, fps="5.0", timeout_s="40.0")
         yield booted
         (ROOT / "build" / "guest-journal.txt").write_text(booted.journal())
 

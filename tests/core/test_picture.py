@@ -196,8 +196,13 @@ SCAN_HEADER = b"\xff\xda\x00\x0c\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00"
 
 def tiff_header(width: int, height: int, **tiles: int) -> bytes:
     tags = {256: width, 257: height} | {int(tag[1:]): value for tag, value in tiles.items()}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    return tiff_of(*((tag, 4, value) for tag, value in tags.items()))
+
+
+def tiff_of(*entries: tuple[int, int, int]) -> bytes:
+    """The header of a TIFF with these tags, kinds of numbers and values."""
+    packed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4)
 
 
 def gif_header(width: int, height: int) -> bytes:
@@ -214,11 +219,25 @@ def gif_header(width: int, height: int) -> bytes:
         gif_header(65_500, 65_500),
         tiff_header(65_500, 65_500),
         tiff_header(16, 16, t322=65_536, t323=65_536),
+        tiff_of((256, 4, 65_500), (257, 4, 65_500), (256, 4, 16), (257, 4, 16)),
+        tiff_of((256, 4, 16), (257, 4, 16), (322, 9, 65_536), (323, 9, 65_536)),
         b"BM" + bytes(12) + struct.pack("<Iii", 40, 65_500, -65_500) + bytes(200),
         b"P6 # a comment\n65500 # 12\n65500\n255\n" + bytes(100),
         b"RIFF\x10\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff",
     ],
-    ids=["png", "png of 2^62", "jpeg", "gif", "tiff", "tiff's tile", "bmp", "pnm", "webp"],
+    ids=[
+        "png",
+        "png of 2^62",
+        "jpeg",
+        "gif",
+        "tiff",
+        "tiff's tile",
+        "tiff, twice",
+        "tiff, signed",
+        "bmp",
+        "pnm",
+        "webp",
+    ],
 )
 def test_a_claim_is_refused_before_it_is_decoded(content: bytes) -> None:
     assert refusal_of(content) is RefusalKind.TOO_LARGE
