@@ -32,6 +32,20 @@ from edge_daemon.core.errors import UserError
 SECRETS: Final = {"web.password": "hash-password", "web.token": "new-token"}
 
 
+class _ShortRepr(reprlib.Repr):
+    """Shows a value in a few words, though aliases of YAML nest and numbers may be endless."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        try:
+            return super().repr_int(value, level)
+        except ValueError:  # too many digits
+            return f"a number of {value.bit_length()} bits"
+
+
+SHORT: Final = _ShortRepr()
+SHORT.maxlevel = SHORT.maxlist = SHORT.maxdict = SHORT.maxset = SHORT.maxtuple = 3
+
+
 class Config(Section):
     """The whole configuration; what the model knows (size, labels, crop) is read from its file."""
 
@@ -179,4 +193,4 @@ def _mistake(error: dict[str, Any]) -> Mistake:
     reason = str(error["msg"]).removeprefix("Input ")
     if error["type"] == "model_type":
         reason = "should be a section of keys"
-    return Mistake(path, f"{dotted} is {reprlib.repr(error['input'])}, but {reason}")
+    return Mistake(path, f"{dotted} is {SHORT.repr(error['input'])}, but {reason}")
