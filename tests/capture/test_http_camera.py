@@ -199,7 +199,7 @@ def test_a_compressed_stream_is_read(serve: Serve, jpegs: list[bytes], wbits: in
     for jpeg in jpegs:
         read = camera.read()
         assert read is not None
-        assert np.array_equal(read.bgr, decoded(jpeg))
+        assert np.array_equal(read.picture.bgr, decoded(jpeg))
     camera.close()
 
 
