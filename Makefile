@@ -286,6 +286,7 @@ bench-viewers: dev $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (
 	@$(DEV)/bin/python -m benchmarks.viewers $${CLIP:+"$$CLIP"}
 
 bench-architectures: dev  ## train and compare candidates for the compact network, for hours
+	$(TEST) tests/benchmarks/test_candidates.py -m "long or not long"
 	@$(DEV)/bin/python -m benchmarks.architectures $${EPOCHS:+--epochs "$$EPOCHS"} -- "$${DATA:-data/fer2013}"
 
 clean:  ## remove environments and caches; models, exports and events stay
