@@ -33,6 +33,7 @@ TAKES_test-api := PYTHON EXAMPLES
 TAKES_bench := PYTHON FRAMES
 TAKES_bench-day := PYTHON WINDOW BESIDE
 TAKES_bench-detection := PYTHON FACELESS
+TAKES_bench-instructions := PYTHON
 TAKES_bench-soak := PYTHON MINUTES
 TAKES_bench-viewers := PYTHON CLIP
 TAKES_bench-architectures := PYTHON DATA EPOCHS
@@ -73,8 +74,8 @@ TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOC
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
-        test-ray test-api fuzz check format picture docs site lock bench bench-day bench-detection \
-        bench-soak bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
+        test-ray test-api fuzz check format picture docs site lock pin bench bench-day bench-detection bench-instructions \
+        bench-soak bench-attacks bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
 
 help:
 	@awk -F ' *## ' ' \
@@ -269,8 +270,14 @@ bench-detection: edge $(BLAZEFACE)  ## which faces are found; FACELESS is a fold
 	@$(ENVIRONMENT) mediapipe
 	@.venv/mediapipe/bin/python -m benchmarks.detection $${FACELESS:+"$$FACELESS"}
 
+bench-instructions: dev edge $(BLAZEFACE)  ## count the instructions of a frame on emulated arm64, as root
+	@$(DEV)/bin/python -m benchmarks.instructions
+
 bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
 	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"
+
+bench-attacks: dev $(BLAZEFACE)  ## attack the daemon in 512 MiB of memory, as root (4 minutes)
+	@$(DEV)/bin/python -m benchmarks.attacks
 
 bench-servers: dev  ## compare the web servers of docs/adr/0003 (two minutes)
 	$(DEV)/bin/python -m benchmarks.servers
@@ -279,6 +286,7 @@ bench-viewers: dev $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (
 	@$(DEV)/bin/python -m benchmarks.viewers $${CLIP:+"$$CLIP"}
 
 bench-architectures: dev  ## train and compare candidates for the compact network, for hours
+	$(TEST) tests/benchmarks/test_candidates.py -m "long or not long"
 	@$(DEV)/bin/python -m benchmarks.architectures $${EPOCHS:+--epochs "$$EPOCHS"} -- "$${DATA:-data/fer2013}"
 
 clean:  ## remove environments and caches; models, exports and events stay

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,15 +41,22 @@ def daemon(
     folder: Path,
     python: Path = Path(sys.executable),
     checkout: Path = ROOT,
+    *,
+    wrapper: Sequence[str] = (),
+    config: Path | None = None,
 ) -> Iterator[Running]:
-    """A daemon that listens already; its events and its log go to `folder`."""
+    """A daemon that listens already; its events and its log go to `folder`.
+
+    `wrapper` is a command that replaces itself by the one that follows it.
+    """
     port = free_port()
     every = {"web.port": port, "events.path": folder / "events.jsonl", **settings}
     options = [word for key, value in every.items() for word in ("--set", f"{key}={value}")]
+    options += ["--config", str(config)] if config else []
     with (folder / "daemon.log").open("w") as log:
         started_s = time.monotonic()
         child = subprocess.Popen(  # noqa: S603
-            [str(python), "-m", "edge_daemon", "run", *options],
+            [*wrapper, str(python), "-m", "edge_daemon", "run", *options],
             cwd=checkout,
             stderr=log,
             env=os.environ | {"PYTHONPATH": str(checkout)},

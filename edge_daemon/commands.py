@@ -95,6 +95,22 @@ def _classify(options: argparse.Namespace) -> int:
     return classify.run(request, config)
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _log(logging.WARNING, config)
+    from edge_daemon import calibrate  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    if options.remove:
+        print(calibrate.remove(config))
+        return 0
+    print(f"Look at the camera with a neutral face for {options.seconds} s.", flush=True)
+    print(calibrate.record(config, options.seconds))
+    if not config.smoothing.calibration:
+        print("Set smoothing.calibration: true to use it.")
+    return 0
+
+
 def _history(options: argparse.Namespace) -> int:
     config = _config(options)
     import sqlite3  # noqa: PLC0415
@@ -107,6 +123,15 @@ def _history(options: argparse.Namespace) -> int:
         raise UserError(f"the history cannot be rebuilt: {reason_of(error)}") from error
     print(f"{database_path(config)}: {count:,} events counted")
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from edge_daemon.report.command import ReportRequest, run  # noqa: PLC0415
+
+    _interrupt_by_exception()
+    return run(
+        ReportRequest(tuple(options.logs), tuple(options.out), options.by, options.time_zone)
+    )
 
 
 def _hash_password(_: argparse.Namespace) -> int:
@@ -219,7 +244,14 @@ def command_parser() -> argparse.ArgumentParser:
     classify.set_defaults(max_pixels=PHOTO_PIXELS)
     history = add("history", _history, "rebuild the totals of events from the event log")
     history.add_argument("action", choices=("rebuild",), help="count the whole log again")
-    for command in (run, check, doctor, classify, history):
+    calibrate = add("calibrate", _calibrate, "record a face at rest, to correct scores by it")
+    calibrate.add_argument(
+        "--seconds", type=_positive, default=60, metavar="S", help="how long; 60 by default"
+    )
+    calibrate.add_argument("--remove", action="store_true", help="forget the face at rest")
+    report = add("report", _report, "write a page or a table about event logs of any cameras")
+    _add_report(report)
+    for command in (run, check, doctor, classify, history, calibrate):
         _add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     run.add_argument("--open", action="store_true", help="open the page in the browser")
@@ -256,6 +288,25 @@ def _add_configuration(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, for example --set camera.source=demo",
     )
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "logs", nargs="+", type=Path, metavar="LOG",
+        help="event logs, archives of MQTT messages as JSON lines, their .gz, or folders of these",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", action="append", required=True, type=Path, metavar="FILE",
+        help="write FILE.html, a page, or FILE.csv or FILE.parquet, a table; can be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--by", choices=("minute", "quarter", "hour", "day"), default="hour",
+        help="the rows of tables, by default hours",
+    )  # fmt: skip
+    command.add_argument(
+        "--time-zone", default="", metavar="NAME",
+        help="of days and hours, as Europe/Berlin; by default the system's",
+    )  # fmt: skip
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from edge_daemon.core.threads import Stop
+from edge_daemon.memory import HeapTrimmer
 from edge_daemon.reload import Reloader
 from edge_daemon.systemd import Supervisor
 
@@ -50,6 +51,7 @@ class MainLoop:
         self._reopen_log = reopen_log
         self._reloader, self._supervisor = reloader, supervisor
         self._last_turns = -1
+        self._heap = HeapTrimmer()
 
     def run(self, signals: SimpleQueue[int], stop: Stop) -> None:
         """Run until SIGTERM or SIGINT, the end of a file, or `stop`."""
@@ -64,6 +66,7 @@ class MainLoop:
             self._reloader.run_changes()
             self._reloader.check_model()
             self._feed_watchdog()
+            self._heap.check()
             if self._has_ended():
                 log.info("the source has ended")
                 break

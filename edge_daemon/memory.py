@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import resource
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
 M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
+GROWN_BYTES: Final = 12 << 20
+TRIM_EVERY_S: Final = 10.0  # the pages of the next frame have to be cleared again
+STATM: Final = Path("/proc/self/statm")
 
 
 def prepare_heap() -> None:
@@ -38,10 +44,43 @@ def settle_heap() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    _trim()
     _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
     _mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+class HeapTrimmer:
+    """Gives freed memory back to the system after the process has grown.
+
+    Large uploads, tried models and hashed passwords leave gaps in the heap that frames never use.
+    """
+
+    def __init__(self) -> None:
+        self._usual_bytes = self._trimmed_s = 0.0
+
+    def check(self) -> None:
+        """Trim if GROWN_BYTES were taken since the last time, at most once in TRIM_EVERY_S."""
+        now_s, resident = time.monotonic(), _resident_bytes()
+        if not self._usual_bytes:
+            self._usual_bytes = resident
+        if resident < self._usual_bytes + GROWN_BYTES or now_s < self._trimmed_s + TRIM_EVERY_S:
+            return
+        self._trimmed_s = now_s
+        _trim()
+        self._usual_bytes = max(_resident_bytes() - GROWN_BYTES / 2, self._usual_bytes)
+
+
+def _resident_bytes() -> int:
+    """Return the process's resident memory; 0 where the system does not say."""
+    try:
+        return int(STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _trim() -> None:
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _mallopt(parameter: int, value: int) -> None:

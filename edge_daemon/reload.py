@@ -131,7 +131,8 @@ class Reloader:
             before, switch = self._running, self._prepared(config)
             change.store()
         except Exception as error:  # whatever a part, the disk or a library may raise
-            change.done.set_exception(error)
+            refused = error if isinstance(error, UserError) else UserError(_sentence(error))
+            change.done.set_exception(refused)
             return
         switch()
         for key in change.values:

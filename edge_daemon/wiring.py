@@ -75,6 +75,7 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard, settings: 
         report=report,
         stills=pipeline.stills,
         settings=settings,
+        calibration=pipeline.calibrator,
         metrics=PrometheusMetrics(parts, times).text,
         observe=times.observe,
     )

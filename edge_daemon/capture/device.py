@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_daemon.capture.jpegs import CameraJpegs, device_jpeg
 from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
 from edge_daemon.capture.v4l2 import (
     MJPG,
@@ -24,9 +25,11 @@ from edge_daemon.capture.v4l2 import (
     set_controls,
 )
 from edge_daemon.core.frame import Picture
+from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.types import ImageBgr, ImageGray
 
 _DEEP_GRAYS: Final = frozenset({"Y16 ", "Y12 ", "Y10 "})  # of thermal cameras
+_JPEGS: Final = frozenset({MJPG, "JPEG"})
 _STRETCH_PERCENTILES: Final = (0.5, 99.5)
 _LEAST_SPAN: Final = 64  # of 65,536 values: less is noise, which is not stretched further
 
@@ -63,6 +66,7 @@ class V4l2Device:
             pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
         # Read once in a process, when the first picture is waited for; a little more than our own.
         os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(timeout_s) + 1)
+        self._jpegs = CameraJpegs()
         self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise SourceAwayError(f"{path} {_why_closed(Path(path))}")
@@ -80,17 +84,22 @@ class V4l2Device:
                 return None
             try:
                 ok, picture = self._capture.retrieve()
-            except cv2.error as error:
-                log.debug("OpenCV could not decode a frame of %s: %s", self.name, error)
-                continue
-            if ok and picture is not None and picture.size:
-                return TimedImage(Picture(as_bgr(np.asarray(picture))))
+                if ok and picture is not None and picture.size:
+                    return TimedImage(self._picture(np.asarray(picture)))
+            except (cv2.error, PictureRefused) as error:
+                log.debug("a frame of %s could not be decoded: %s", self.name, error)
         raise SourceSilentError(
             f"{self.name} sends only empty or damaged buffers: try another camera.pixel_format"
         )
 
     def close(self) -> None:
         self._capture.release()
+
+    def _picture(self, buffer: NDArray[np.generic]) -> Picture:
+        """Return the picture in `buffer`: (height, width, …), or one row of a JPEG's bytes."""
+        if self._sends_jpeg and buffer.shape[0] == 1:
+            return self._jpegs.picture(device_jpeg(buffer.tobytes()))
+        return Picture(as_bgr(buffer))
 
     def _check_formats(self) -> None:
         """Raise SourceAwayError where the camera has no format that OpenCV can decode."""
@@ -112,7 +121,9 @@ class V4l2Device:
         granted = (
             int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
         )
-        if granted in _DEEP_GRAYS:  # OpenCV would keep their upper 8 bits, which hardly change
+        self._sends_jpeg = granted in _JPEGS
+        # OpenCV would decode every JPEG, and keep the upper 8 bits of grays, which hardly change.
+        if self._sends_jpeg or granted in _DEEP_GRAYS:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.mode = f"{granted.strip()} at {rate:g} fps"

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
-import re
-import socket
 import ssl
 import time
+import zlib
 from contextlib import ExitStack
 from typing import Any, Final
 
 from edge_daemon.capture.address import CameraAddress
 from edge_daemon.capture.login import Authorization, Challenge, parse_challenges
 from edge_daemon.capture.sources import SourceAwayError, SourceError
+from edge_daemon.capture.wire import BUFFER_BYTES, Deadline, Wire
 from edge_daemon.core.errors import reason_of
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
-_MOST_HEADERS, _LONGEST_HEADER, _LONGEST_HEAD = 90, 8192, 1_000_000  # lines, bytes, bytes
 _LONGEST_WORDS: Final = 80
-_BUFFER_BYTES: Final = 65_536
 
 
 class HttpClient:
@@ -48,7 +45,7 @@ class HttpClient:
     def get(self) -> HttpAnswer:
         """Return the answer of status 200. Raises SourceAwayError with what came instead."""
         address, redirects, has_retried = self._address, 0, False
-        deadline = _Deadline(time.monotonic() + self._timeout_s)
+        deadline = Deadline(time.monotonic() + self._timeout_s)
         while True:
             answer = self._request(address, deadline)
             status = answer.status
@@ -71,7 +68,7 @@ class HttpClient:
                 words = f"{status} {self._shown(answer.reason)}".rstrip()
                 raise SourceAwayError(f"{self.name} answers {words}")
 
-    def _request(self, address: CameraAddress, deadline: _Deadline) -> HttpAnswer:
+    def _request(self, address: CameraAddress, deadline: Deadline) -> HttpAnswer:
         with ExitStack() as opened:
             try:
                 answer = self._open(address, deadline, opened)
@@ -95,14 +92,14 @@ class HttpClient:
             opened.pop_all()
         return answer
 
-    def _open(self, address: CameraAddress, deadline: _Deadline, opened: ExitStack) -> HttpAnswer:
+    def _open(self, address: CameraAddress, deadline: Deadline, opened: ExitStack) -> HttpAnswer:
         """Send the request and read the header of the answer; `opened` closes what was opened."""
         connection = _connection(address, deadline.left_s(), self._tls_verify)
         opened.callback(connection.close)
         connection.connect()
         if isinstance(self._tls_verify, str) and address.is_secure:
             self._check_fingerprint(_fingerprint(connection.sock), self._tls_verify)
-        wire = _Wire(connection.sock, deadline)
+        wire = Wire(connection.sock, deadline)
         response = http.client.HTTPResponse(wire, method="GET")  # type: ignore[arg-type]
         opened.callback(response.close)
         connection.request("GET", address.path, headers=self._headers(address))
@@ -158,10 +155,14 @@ class HttpAnswer:
         self,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
-        deadline: _Deadline,
+        deadline: Deadline,
     ) -> None:
         self._connection, self._response, self._deadline = connection, response, deadline
         self.status, self.reason = response.status, response.reason
+        if self.content_type.startswith("multipart/"):
+            response.length = None  # often wrong, or 0; a stream ends when the camera closes it
+        is_packed = self.header("Content-Encoding").lower() in {"gzip", "x-gzip", "deflate"}
+        self._unpack = zlib.decompressobj(wbits=47) if is_packed else None  # either header
 
     @property
     def content_type(self) -> str:
@@ -173,7 +174,8 @@ class HttpAnswer:
     @property
     def challenges(self) -> list[Challenge]:
         """What the camera offers for logging in."""
-        return parse_challenges(self._response.headers.get_all("WWW-Authenticate") or [])
+        values = self._response.headers.get_all("WWW-Authenticate") or []
+        return parse_challenges([_text(value) for value in values])
 
     def header(self, name: str) -> str:
         """The value of a header; "" where there is none."""
@@ -186,11 +188,22 @@ class HttpAnswer:
         """
         self._deadline.at_s = time.monotonic() + timeout_s
         try:
-            return self._response.read1(_BUFFER_BYTES)
+            if self._unpack is None:
+                return self._response.read1(BUFFER_BYTES)
+            return self._unpacked(self._unpack)
         except TimeoutError:
             raise
-        except (OSError, ValueError, http.client.HTTPException):  # reset, or a broken chunk
-            return b""
+        except (OSError, ValueError, http.client.HTTPException, zlib.error):
+            return b""  # reset, or a broken chunk
+
+    def _unpacked(self, unpack: zlib._Decompress) -> bytes:
+        """Return what comes next, a bounded piece at a time, however much it was compressed."""
+        while True:
+            packed = unpack.unconsumed_tail or self._response.read1(BUFFER_BYTES)
+            if not packed:
+                return b""
+            if data := unpack.decompress(packed, BUFFER_BYTES):
+                return data
 
     def close(self) -> None:
         self._response.close()
@@ -204,85 +217,13 @@ def cleaned(text: str) -> str:
     return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
 
 
-class _Deadline:
-    """A point in monotonic time that moves on."""
-
-    def __init__(self, at_s: float) -> None:
-        self.at_s = at_s
-
-    def left_s(self) -> float:
-        """Return the seconds left. Raises TimeoutError if there are none."""
-        left_s = self.at_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        return left_s
-
-
-class _Wire:
-    """A socket as HTTPResponse wants it: it only makes a file of it."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock, self._deadline = sock, deadline
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return _LenientReader(_TimedFile(self._sock, self._deadline), _BUFFER_BYTES)
-
-
-class _TimedFile(io.RawIOBase):
-    """Reads a socket, but not beyond a deadline, however slowly the bytes come."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock, self._deadline = sock, deadline
-        self._file = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        self._sock.settimeout(self._deadline.left_s())
-        return self._file.readinto(buffer)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _LenientReader(io.BufferedReader):
-    """Mends the header of an answer as it is read, so that the standard library takes it."""
-
-    def __init__(self, raw: io.RawIOBase, buffer_size: int) -> None:
-        super().__init__(raw, buffer_size)
-        self._lines = self._bytes = 0
-        self._in_head = True
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        if not self._in_head:
-            return super().readline(size)
-        while True:
-            line = self._head_line()
-            self._lines += 1
-            if self._lines == 1:
-                return re.sub(rb"^ICY ", b"HTTP/1.0 ", line)
-            if not line.strip():
-                self._in_head = False
-                return line
-            is_header = re.match(rb"[^\s:]+[ \t]*:", line) is not None
-            if is_header and self._lines <= _MOST_HEADERS:
-                return re.sub(rb"^([^\s:]+)[ \t]+:", rb"\1:", line)
-
-    def _head_line(self) -> bytes:
-        """Return one line, cut to a length that is no use to a camera."""
-        line = super().readline(_LONGEST_HEADER)
-        self._bytes += len(line)
-        rest = line
-        while rest and not rest.endswith(b"\n"):
-            rest = super().readline(_LONGEST_HEADER)
-            self._bytes += len(rest)
-            if self._bytes > _LONGEST_HEAD:
-                raise http.client.HTTPException("its header has no end")
-        if self._bytes > _LONGEST_HEAD:
-            raise http.client.HTTPException("its header has no end")
-        return line if line.endswith(b"\n") or not line else line + b"\r\n"
+def _text(value: str) -> str:
+    """Return a header's value on one line; bytes beyond ASCII are UTF-8 where they can be."""
+    line = " ".join(value.split())
+    try:
+        return line.encode("latin-1").decode()
+    except UnicodeError:
+        return line
 
 
 def _connection(

@@ -14,7 +14,7 @@ from typing import Final
 _LONGEST_PICTURE, _LONGEST_HEAD = 32_000_000, 4096  # bytes
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn
-_START = b"\xff\xd8\xff"
+_START = re.compile(rb"\xff\xd8\xff[\xc0-\xff]")  # SOI and another marker, or fill bytes
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # all but stuffed zeros and restarts
 _LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,9})", re.IGNORECASE)
@@ -64,10 +64,11 @@ class JpegSplitter:
         """Move to the beginning of a picture; False if there is none yet."""
         if self._at:
             return True
-        start = self._bytes.find(_START)
-        if start < 0:
+        found = _START.search(self._bytes)
+        if found is None:
             del self._bytes[:-_LONGEST_HEAD]
             return False
+        start = found.start()
         lengths = _LENGTH.findall(self._bytes[max(0, start - _LONGEST_HEAD) : start])
         self._promised = int(lengths[-1]) if lengths else None
         del self._bytes[:start]

@@ -25,7 +25,7 @@ class Authorization:
     def choose(self, challenges: list[Challenge]) -> bool:
         """Take the best of `challenges`; False if none of them can be answered."""
         digests = [
-            (_DIGESTS.index(wanted), {**values, "algorithm": wanted, "qop": qop})
+            (_DIGESTS.index(wanted), {"realm": "", **values, "algorithm": wanted, "qop": qop})
             for scheme, values in challenges
             if scheme == "digest" and "nonce" in values
             if (wanted := values.get("algorithm", "MD5").upper()) in _DIGESTS

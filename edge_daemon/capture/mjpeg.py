@@ -8,16 +8,12 @@ from typing import Final
 from edge_daemon.capture.address import CameraAddress
 from edge_daemon.capture.http import HttpAnswer, HttpClient
 from edge_daemon.capture.jpeg_splitter import JpegSplitter
+from edge_daemon.capture.jpegs import CameraJpegs
 from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
-from edge_daemon.core.frame import COARSEST, Picture, read_picture
 from edge_daemon.core.picture import PictureRefused
-from edge_daemon.core.picture_header import JPEG
 
 _JPEG_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})
 _VIDEO_TYPES: Final = ("video/", "audio/", "application/")
-_FORMATS: Final = frozenset({JPEG})
-# Larger pictures are reduced while they are decoded, or dropped, so that memory is bounded.
-_REDUCED_PIXELS, _MOST_PIXELS = 8_300_000, 24_000_000
 
 
 def open_jpegs(
@@ -44,29 +40,6 @@ def open_jpegs(
             "address of the camera's stream"
         )
     return None
-
-
-class CameraJpegs:
-    """Makes pictures of the JPEGs of one camera.
-
-    The first is decoded at once, to see whether it can be. So is each after one that could not be,
-    so that a camera that sends nothing else is noticed; the others are decoded when they are
-    needed.
-    """
-
-    def __init__(self) -> None:
-        self._last: Picture | None = None
-
-    def picture(self, jpeg: bytes) -> Picture:
-        """Return the picture of `jpeg`. Raises PictureRefused."""
-        last, self._last = self._last, None
-        picture = read_picture(
-            jpeg, formats=_FORMATS, max_pixels=_MOST_PIXELS, reduced_pixels=_REDUCED_PIXELS
-        )
-        if last is None or last.is_refused:
-            picture.reduced(COARSEST)
-        self._last = picture
-        return picture
 
 
 class HttpCamera:

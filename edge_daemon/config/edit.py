@@ -17,6 +17,7 @@ from edge_daemon.config.file import is_plain_text
 HIDDEN: Final = "…"
 LONG_LINE: Final = 1 << 20  # keeps long lines as they are
 KEY: Final = re.compile(r"^( +)[^\s#-][^\n]*:", re.MULTILINE)
+COMMENT: Final = re.compile(r"(?:^|(?<=\s))#[^\n]*?(?=\s*$)", re.MULTILINE)
 # A key without a value, and the first dash of its list; there may be comments between.
 DASH: Final = re.compile(
     r"^( *)[^\s#][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*( *)- ", re.MULTILINE
@@ -32,7 +33,7 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
     """Return `text` with other values for the keys named in `changes`.
 
     A key or section that is missing is added. The caller checks that the result means what it
-    should. Raises EditError.
+    should. Raises EditError, also where a comment would be lost.
     """
     from ruamel.yaml import YAML  # noqa: PLC0415 (only an edit needs it, and it takes 3 MB)
     from ruamel.yaml.comments import CommentedMap  # noqa: PLC0415
@@ -63,7 +64,10 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
         _put(root[section], key, _node(value))
     made = io.StringIO()
     yaml.dump(root, made)
-    return made.getvalue().replace("\n", "\r\n") if "\r\n" in text else made.getvalue()
+    after = made.getvalue()
+    if lost := set(COMMENT.findall(lines)) - set(COMMENT.findall(after)):
+        raise EditError(f"the comment {min(lost)!r} would be lost; edit it by hand")
+    return after.replace("\n", "\r\n") if "\r\n" in text else after
 
 
 def _indents(text: str) -> tuple[int, int]:

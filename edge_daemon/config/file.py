@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -280,7 +281,7 @@ def _sentence(
     """Describe a mistake and its place; for an unknown key, also the nearest valid one."""
     line = _line_of(root, mistake.path)
     where = origins.get(mistake.path) or (f"{name}, line {line}" if line else name)
-    dotted = ".".join(mistake.path)
+    dotted = textwrap.shorten(".".join(mistake.path), 100, placeholder="…")
     if mistake.reason:
         return f"{where}: {mistake.reason}."
     near = _nearest(dotted)

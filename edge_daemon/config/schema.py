@@ -1,6 +1,6 @@
 """The typed schema of the configuration: plain values become a `Config`, or a list of mistakes.
 
-`sections.py` and `network.py` have the keys; `file.py` reads what users write.
+`sections.py`, `records.py` and `network.py` have the keys; `file.py` reads what users write.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from edge_daemon.config.network import ModelsConfig, MqttConfig, WebConfig, WebhookConfig
+from edge_daemon.config.records import EventsConfig, HistoryConfig, SnapshotsConfig
 from edge_daemon.config.sections import (
     PATH,
     CameraConfig,
     DetectorConfig,
-    EventsConfig,
-    HistoryConfig,
     PrivacyConfig,
     Section,
     SmoothingConfig,
-    SnapshotsConfig,
     StreamConfig,
     TrackerConfig,
     restart,
@@ -32,6 +30,20 @@ from edge_daemon.core.errors import UserError
 
 # Values that never appear in a message, and the command that makes each.
 SECRETS: Final = {"web.password": "hash-password", "web.token": "new-token"}
+
+
+class _ShortRepr(reprlib.Repr):
+    """Shows a value in a few words, though aliases of YAML nest and numbers may be endless."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        try:
+            return super().repr_int(value, level)
+        except ValueError:  # too many digits
+            return f"a number of {value.bit_length()} bits"
+
+
+SHORT: Final = _ShortRepr()
+SHORT.maxlevel = SHORT.maxlist = SHORT.maxdict = SHORT.maxset = SHORT.maxtuple = 3
 
 
 class Config(Section):
@@ -181,4 +193,4 @@ def _mistake(error: dict[str, Any]) -> Mistake:
     reason = str(error["msg"]).removeprefix("Input ")
     if error["type"] == "model_type":
         reason = "should be a section of keys"
-    return Mistake(path, f"{dotted} is {reprlib.repr(error['input'])}, but {reason}")
+    return Mistake(path, f"{dotted} is {SHORT.repr(error['input'])}, but {reason}")

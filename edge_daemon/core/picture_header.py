@@ -29,7 +29,8 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _STILL_BRANDS: Final = frozenset({b"mif1", b"msf1"})  # the other brands name the codec
 
-_TIFF_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}  # value types of one number each
+# Value types of one whole number each, the signed ones too: libtiff takes any of them for a size.
+_TIFF_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _TIFF_SUBFILE_TYPE, _TIFF_WIDTH, _TIFF_HEIGHT = 254, 256, 257
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
 
@@ -199,7 +200,8 @@ def _tiff(content: bytes) -> PictureHeader:
         tag, kind = struct.unpack_from(order + "HH", content, place)
         if kind in _TIFF_NUMBERS:
             value_format = order + _TIFF_NUMBERS[kind]
-            (tags[tag],) = struct.unpack_from(value_format, content, place + value_offset)
+            (value,) = struct.unpack_from(value_format, content, place + value_offset)
+            tags[tag] = max(value, tags.get(tag, 0))  # decoders differ in which of two they take
     return PictureHeader(
         tags[_TIFF_WIDTH],
         tags[_TIFF_HEIGHT],

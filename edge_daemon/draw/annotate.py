@@ -114,7 +114,21 @@ def _moved_inside(box: Box, frame: Box) -> Box:
 
 def _overlap(box: Box, others: Sequence[Box]) -> float:
     """Return the area in square pixels that `box` shares with `others`."""
-    return sum(_shared(box, other).area for other in others)
+    area, right, bottom = 0.0, box.x + box.w, box.y + box.h
+    for left, top, w, h in others:
+        shared_w = min(right, left + w) - max(box.x, left)
+        shared_h = min(bottom, top + h) - max(box.y, top)
+        if shared_w > 0 and shared_h > 0:
+            area += shared_w * shared_h
+    return area
+
+
+def _is_free(box: Box, others: Sequence[Box]) -> bool:
+    """Return whether `box` shares no area with `others`."""
+    x, y, right, bottom = box.x, box.y, box.x + box.w, box.y + box.h
+    return not any(
+        left < right and x < left + w and top < bottom and y < top + h for left, top, w, h in others
+    )
 
 
 def _fill(bgr: ImageBgr, box: Box, color: Bgr) -> None:
@@ -223,7 +237,7 @@ def _beside(
         Box(face.x, face.y - 6 * gap - h, w, h),
     )
     inside = [_moved_inside(place, frame) for place in places]
-    free = (place for place in inside if not _overlap(place, taken))
+    free = (place for place in inside if _is_free(place, taken))
     return next(free, None) or min(inside, key=lambda place: _overlap(place, taken))
 
 

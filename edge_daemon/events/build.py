@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import reason_of
 from edge_daemon.core.files import FileLock, LockTaken
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.events.events import Event
@@ -63,9 +64,16 @@ def log_file(config: Config) -> Path | None:
     try:
         path = Path(name).resolve()
         ram = Path(config.events.ram_dir).resolve() if config.events.ram_dir else None
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
-        raise EventLogError(f"events.path: {name!r} cannot be resolved: {error}.") from error
-    if path.is_dir():
+        is_folder = path.is_dir()
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # a loop of links, a NUL, a long name
+        raise EventLogError(
+            f"events.path: {name!r:.100} cannot be resolved: {reason_of(error)}."
+        ) from error
+    if is_folder:
         raise EventLogError(
             f"events.path: {path} cannot be written: it is a folder; set a file in that folder."
         )

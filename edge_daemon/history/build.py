@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
 from itertools import islice
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.events.build import build_history, log_file
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import HistoryStore
+from edge_daemon.history.zone import zone_named
 
 BATCH: Final = 10_000
-LOCAL_ZONE: Final = Path("/etc/localtime")
 
 
 class HistoryUnavailable(UserError):
@@ -32,19 +30,8 @@ def history_report(config: Config, store: HistoryStore, *, is_live: bool) -> His
     """What answers questions about the totals in `store`."""
     history = config.history
     return HistoryReport(
-        store, zone=time_zone(config), least_faces=history.least_faces, is_live=is_live
+        store, zone=zone_named(history.time_zone), least_faces=history.least_faces, is_live=is_live
     )
-
-
-def time_zone(config: Config) -> tzinfo:
-    """The time zone of days and hours: the configured one, else the system's."""
-    if config.history.time_zone:
-        return ZoneInfo(config.history.time_zone)
-    try:
-        with LOCAL_ZONE.open("rb") as file:
-            return ZoneInfo.from_file(file, key="localtime")
-    except (OSError, ValueError):
-        return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
 
 
 def rebuild(config: Config) -> int:

@@ -52,6 +52,25 @@ class Period:
         """How many faces were there."""
         return self.carried + self.arrivals
 
+    def add(self, other: Period) -> None:
+        """Add the totals of another period."""
+        self.recorded_ms += other.recorded_ms
+        self.face_ms += other.face_ms
+        self.carried += other.carried
+        self.arrivals += other.arrivals
+        self.departures += other.departures
+        self.stay_ms += other.stay_ms
+        self.longest_ms = max(self.longest_ms, other.longest_ms)
+        self.add_expressions(other.expressions)
+
+    def add_expressions(self, sums: dict[str, int]) -> None:
+        """Add the milliseconds of each label."""
+        if not self.expressions:
+            self.expressions = sums.copy()
+            return
+        for label, ms in sums.items():
+            self.expressions[label] = self.expressions.get(label, 0) + ms
+
     def as_dict(self) -> dict[str, Any]:
         """The totals as values for JSON, in seconds."""
         values: dict[str, Any] = {
@@ -67,9 +86,7 @@ class Period:
             "face_s": self.face_ms / 1000,
             "departures": self.departures,
             "stay_s": self.stay_ms / 1000,
-            "mean_stay_s": round(self.stay_ms / self.departures / 1000, 3)
-            if self.departures
-            else None,
+            "mean_stay_s": self.stay_ms // self.departures / 1000 if self.departures else None,
             "longest_stay_s": self.longest_ms / 1000 if self.departures else None,
             "expressions": {label: ms / 1000 for label, ms in sorted(self.expressions.items())},
         }
@@ -139,7 +156,8 @@ class HistoryReport:
         for start, end, offset in _segments(first, last, self.zone):
             size = _largest_size(start, end, offset, length)
             key_offset = offset if step in CLOCK_STEPS else 0
-            for row in self._store.totals(size, start, end, offset=offset, step=length):
+            labels, rows = self._store.totals(size, start, end, offset=offset, step=length)
+            for row in rows:
                 period = periods.get((row[0], key_offset))
                 if period is None:
                     continue
@@ -150,10 +168,8 @@ class HistoryReport:
                 period.departures += row[5]
                 period.stay_ms += row[6]
                 period.longest_ms = max(period.longest_ms, row[7])
-            sums = self._store.expressions(size, start, end, offset=offset, step=length)
-            for number, label, ms in sums:
-                if period := periods.get((number, key_offset)):
-                    period.expressions[label] = period.expressions.get(label, 0) + ms
+                sums = {label: ms for label, ms in zip(labels, row[8:], strict=True) if ms}
+                period.add_expressions(sums)
         if self._is_live:
             self._add_time_since_last_event(periods, step)
 
@@ -168,8 +184,7 @@ def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
     period.recorded_ms += minute.recorded_ms
     period.face_ms += minute.face_ms
     period.carried += minute.carried if is_first else 0
-    for label, ms in minute.expressions.items():
-        period.expressions[label] = period.expressions.get(label, 0) + ms
+    period.add_expressions(minute.expressions)
 
 
 def _by_weekday(days: list[Period]) -> list[Period]:
@@ -178,15 +193,7 @@ def _by_weekday(days: list[Period]) -> list[Period]:
         number = day.start.weekday()
         total = found.setdefault(number, Period(day.start, day.end, WEEKDAYS[number]))
         total.end = day.end
-        total.recorded_ms += day.recorded_ms
-        total.face_ms += day.face_ms
-        total.carried += day.carried
-        total.arrivals += day.arrivals
-        total.departures += day.departures
-        total.stay_ms += day.stay_ms
-        total.longest_ms = max(total.longest_ms, day.longest_ms)
-        for label, ms in day.expressions.items():
-            total.expressions[label] = total.expressions.get(label, 0) + ms
+        total.add(day)
     return [found[number] for number in sorted(found)]
 
 

@@ -16,32 +16,24 @@ from typing import Any, Final
 from edge_daemon.events.history import Entry
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 
-VERSION: Final = 2
+VERSION: Final = 3
 MINUTE, QUARTER, HOUR = 1, 15, 60  # in minutes
 # Rows: 30 days of minutes, and two years.
 KEPT: Final = {MINUTE: 30 * 24 * 60, QUARTER: 2 * 366 * 24 * 4, HOUR: 2 * 366 * 24}
 
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS totals (
-    size INTEGER, start INTEGER, recorded_ms INTEGER, face_ms INTEGER, carried INTEGER,
-    arrivals INTEGER, departures INTEGER, stay_ms INTEGER, longest_ms INTEGER,
-    PRIMARY KEY (size, start)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS expressions (
-    size INTEGER, start INTEGER, label INTEGER, ms INTEGER,
-    PRIMARY KEY (size, start, label)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS labels (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-"""
-_ADD: Final = """
-INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    recorded_ms = recorded_ms + excluded.recorded_ms, face_ms = face_ms + excluded.face_ms,
-    carried = carried + excluded.carried, arrivals = arrivals + excluded.arrivals,
-    departures = departures + excluded.departures, stay_ms = stay_ms + excluded.stay_ms,
-    longest_ms = max(longest_ms, excluded.longest_ms)
-"""
-_ADD_EXPRESSION: Final = """
-INSERT INTO expressions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET ms = ms + excluded.ms
-"""
+MAX_LABELS: Final = 200  # each has a column; later ones are counted as OTHERS
+OTHERS: Final = "other labels"
+
+_COUNTED: Final = (
+    "recorded_ms", "face_ms", "carried", "arrivals", "departures", "stay_ms", "longest_ms",
+)  # fmt: skip
+_TABLES: Final = (
+    f"""CREATE TABLE IF NOT EXISTS totals (
+        size INTEGER, start INTEGER, {", ".join(f"{name} INTEGER" for name in _COUNTED)},
+        PRIMARY KEY (size, start)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS labels (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
+    "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
+)
 
 
 class HistoryStore:
@@ -59,7 +51,7 @@ class HistoryStore:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"its version {version} is not {VERSION}")
-            connection.executescript(_TABLES)
+            _make_tables(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @property
@@ -88,12 +80,19 @@ class HistoryStore:
             _save(connection, "position", entries[-1].id)
         return True
 
+    def add_minutes(self, minutes: dict[int, Minute]) -> None:
+        """Add totals that were counted elsewhere."""
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _add(connection, minutes)
+
     def clear(self) -> None:
         """Begin anew, before the log's first event."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            for table in ("totals", "expressions", "labels", "state"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for table in ("totals", "labels", "state"):
+                connection.execute(f"DROP TABLE {table}")
+            _make_tables(connection)
 
     def prune(self) -> None:
         """Delete the oldest rows beyond KEPT.
@@ -108,46 +107,34 @@ class HistoryStore:
                     (size, kept - 1),
                 ).fetchone()
                 if oldest:
-                    for table in ("totals", "expressions"):
-                        connection.execute(
-                            f"DELETE FROM {table} WHERE size = ? AND start < ?",  # noqa: S608
-                            (size, *oldest),
-                        )
+                    connection.execute(
+                        "DELETE FROM totals WHERE size = ? AND start < ?", (size, *oldest)
+                    )
 
     def totals(
         self, size: int, start: int, end: int, *, offset: int, step: int
-    ) -> list[tuple[int, ...]]:
+    ) -> tuple[list[str], list[tuple[int, ...]]]:
         """Sum the rows of `size` from minute `start` to before `end` in steps of `step` minutes.
 
-        `offset` is that of local time from UTC, in minutes. Each row has the number of its step in
-        local time, then recorded_ms, face_ms, carried (at the beginning of the step), arrivals,
-        departures, stay_ms and longest_ms.
+        `offset` is that of local time from UTC, in minutes; steps begin where rows do. Returns the
+        labels and the rows: the number of the step in local time, recorded_ms, face_ms, carried (at
+        the beginning of the step), arrivals, departures, stay_ms, longest_ms, and the ms of each
+        label, 0 or None if there are none.
         """
         with self._connection() as connection:
-            return connection.execute(
-                """
-                SELECT (start + ?1) / ?2, sum(recorded_ms), sum(face_ms),
-                    sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END),
-                    sum(arrivals), sum(departures), sum(stay_ms), max(longest_ms)
-                FROM totals WHERE size = ?3 AND start >= ?4 AND start < ?5 GROUP BY 1 ORDER BY 1
-                """,
-                (offset, step, size, start, end),
-            ).fetchall()
-
-    def expressions(
-        self, size: int, start: int, end: int, *, offset: int, step: int
-    ) -> list[tuple[int, str, int]]:
-        """Sum the expressions as `totals` does: the step's number, the label and its ms."""
-        with self._connection() as connection:
-            names = dict(connection.execute("SELECT id, name FROM labels"))
-            sums = connection.execute(
-                """
-                SELECT (start + ?1) / ?2 AS number, label, sum(ms) FROM expressions
-                WHERE size = ?3 AND start >= ?4 AND start < ?5 GROUP BY number, label
-                """,
-                (offset, step, size, start, end),
-            )
-            return [(number, names[label], ms) for number, label, ms in sums]
+            ids = _labels(connection)
+            columns = [*_COUNTED, *(f"label_{number}" for number in ids.values())]
+            if step == size:
+                sums, group = columns, ""
+            else:
+                sums, group = [f"sum({name})" for name in columns], "GROUP BY 1"
+                sums[2] = "sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END)"
+                sums[6] = "max(longest_ms)"
+            query = f"""
+                SELECT (start + ?1) / ?2, {", ".join(sums)}
+                FROM totals WHERE size = ?3 AND start >= ?4 AND start < ?5 {group} ORDER BY 1
+            """  # noqa: S608 - our own names
+            return list(ids), connection.execute(query, (offset, step, size, start, end)).fetchall()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -157,34 +144,65 @@ class HistoryStore:
             yield connection
 
 
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES:
+        connection.execute(statement)
+
+
+def _labels(connection: sqlite3.Connection) -> dict[str, int]:
+    """The number of each label's column, by the label."""
+    return dict(connection.execute("SELECT name, id FROM labels ORDER BY id"))
+
+
 def _add(connection: sqlite3.Connection, minutes: dict[int, Minute]) -> None:
-    labels = {label for minute in minutes.values() for label in minute.expressions}
-    connection.executemany(
-        "INSERT OR IGNORE INTO labels (name) VALUES (?)", [(label,) for label in sorted(labels)]
+    numbers = _columns(
+        connection, {each for minute in minutes.values() for each in minute.expressions}
     )
-    ids = dict(connection.execute("SELECT name, id FROM labels"))
+    names = [f"label_{number}" for number in sorted(set(numbers.values()))]
+    columns = ["size", "start", *_COUNTED, *names]
+    sums = [f"{name} = {name} + excluded.{name}" for name in _COUNTED[:-1]]
+    sums += ["longest_ms = max(longest_ms, excluded.longest_ms)"]
+    sums += [
+        f"{name} = coalesce({name} + excluded.{name}, {name}, excluded.{name})" for name in names
+    ]
+    statement = f"""
+        INSERT INTO totals ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})
+        ON CONFLICT DO UPDATE SET {", ".join(sums)}
+    """  # noqa: S608 - our own names
     for size in KEPT:
-        rows = [
-            (
-                size,
-                number // size * size,
-                minute.recorded_ms,
-                minute.face_ms,
-                minute.carried if number % size == 0 else 0,
-                minute.arrivals,
-                minute.departures,
-                minute.stay_ms,
-                minute.longest_ms,
-            )
-            for number, minute in minutes.items()
-        ]
-        connection.executemany(_ADD, rows)
-        expressions = [
-            (size, number // size * size, ids[label], ms)
-            for number, minute in minutes.items()
-            for label, ms in minute.expressions.items()
-        ]
-        connection.executemany(_ADD_EXPRESSION, expressions)
+        connection.executemany(
+            statement, [_row(size, number, each, numbers) for number, each in minutes.items()]
+        )
+
+
+def _columns(connection: sqlite3.Connection, labels: set[str]) -> dict[str, int]:
+    """Return the number of each label's column, with new columns for new labels."""
+    known = _labels(connection)
+    for label in sorted(labels - known.keys()):
+        name = label if len(known) < MAX_LABELS else OTHERS
+        if name not in known:
+            made = connection.execute("INSERT INTO labels (name) VALUES (?)", (name,))
+            known[name] = made.lastrowid or 0
+            connection.execute(f"ALTER TABLE totals ADD COLUMN label_{known[name]} INTEGER")
+    return {label: known.get(label) or known[OTHERS] for label in labels}
+
+
+def _row(size: int, number: int, minute: Minute, numbers: dict[str, int]) -> list[int | None]:
+    sums: dict[int, int] = {}
+    for label, ms in minute.expressions.items():
+        sums[numbers[label]] = sums.get(numbers[label], 0) + ms
+    return [
+        size,
+        number // size * size,
+        minute.recorded_ms,
+        minute.face_ms,
+        minute.carried if number % size == 0 else 0,
+        minute.arrivals,
+        minute.departures,
+        minute.stay_ms,
+        minute.longest_ms,
+        *(sums.get(column) for column in sorted(set(numbers.values()))),
+    ]
 
 
 def _state(connection: sqlite3.Connection) -> AggregateState:

@@ -12,8 +12,10 @@ from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Drawing
 from edge_daemon.draw.masks import Masks
+from edge_daemon.events.build import log_file
 from edge_daemon.events.events import EventMaker
 from edge_daemon.events.feed import EventFeed
+from edge_daemon.pipeline.calibration import NEUTRAL
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.privacy import WEAK_SCORE
 from edge_daemon.pipeline.stages import Stages
@@ -141,6 +143,24 @@ def _smoother(config: Config, labels: Sequence[str], *, first_dwell_s: float | N
         dwell_s=config.smoothing.dwell_s,
         first_dwell_s=first_dwell_s,
     )
+
+
+def calibration_file(config: Config, labels: Sequence[str]) -> Path | None:
+    """Return the file beside the event log that has the face at rest; None if it is not used.
+
+    Raises ConfigError where there cannot be one.
+    """
+    if not config.smoothing.calibration:
+        return None
+    if NEUTRAL not in labels:
+        raise ConfigError(
+            f"smoothing.calibration: {config.model} has no label {NEUTRAL!r}, so it knows no face "
+            f"at rest; its labels are {', '.join(labels)}."
+        )
+    path = log_file(config)
+    if path is None:
+        raise ConfigError("smoothing.calibration: needs events.path to be a file, to be beside it.")
+    return path.with_suffix(".calibration.json")
 
 
 def configured_detector(config: Config, min_score: float, *, still: bool = False) -> Detector:

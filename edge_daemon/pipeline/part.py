@@ -15,9 +15,17 @@ from edge_daemon.core.parts import Apply, Metric, Part, counter, gauge, info
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.core.types import Frame, Progress, View
+from edge_daemon.draw.annotate import untouched_jpeg
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
-from edge_daemon.pipeline.build import STILL_FACES, build_stages, detector_folder, still_parts
+from edge_daemon.pipeline.build import (
+    STILL_FACES,
+    build_stages,
+    calibration_file,
+    detector_folder,
+    still_parts,
+)
+from edge_daemon.pipeline.calibration import Calibrator
 from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
@@ -58,6 +66,8 @@ class PipelinePart(Part[Config]):
         self._lossless = config.camera.lossless
         self._stop = threading.Event()
         stages = build_stages(config, run_id, check)
+        self.calibrator = Calibrator()
+        self._calibrate_by(config, stages)
         self.stills = StillReader(still_parts(config, stages), max_faces=STILL_FACES)
         self._pipeline = Pipeline(
             frames=frames,
@@ -69,6 +79,7 @@ class PipelinePart(Part[Config]):
             blank_size=config.camera.picture_size,
             stop=self._stop,
             throttle=self._throttle,
+            calibrator=self.calibrator,
             observe=observe,
         )
         self._unused: Stages | None = None  # prepared for a configuration that was then refused
@@ -128,6 +139,8 @@ class PipelinePart(Part[Config]):
                 "interval": stages.schedule.chosen or "auto",
             },
             "board": {"slowed_down": self._throttle.active},
+            "camera_jpeg": view is not None and untouched_jpeg(view) is not None,
+            "calibration": self.calibrator.report(),
             "masks": [list(shape) for shape in stages.masks.shapes],
             "faces": view.as_dict()["faces"] if view else [],
         }
@@ -167,6 +180,7 @@ class PipelinePart(Part[Config]):
     def adopt(self, config: Config) -> Apply:
         self._discard_unused()
         stages = self._unused = build_stages(config, self._run_id, self._check_model)
+        calibration_file(config, stages.classifier.model.labels)
         before, after = self._pipeline.stages.detector.name, stages.detector.name
         if config.detector.backend == "auto" and (before, after) == ("blazeface", "haar"):
             raise DetectorUnavailable(
@@ -178,10 +192,15 @@ class PipelinePart(Part[Config]):
         def apply() -> None:
             self._unused, self._lossless = None, config.camera.lossless
             self.stills.adopt(still_parts(config, stages))
+            self._calibrate_by(config, stages)
             self._pipeline.swap(stages)
             _log_model(stages)
 
         return apply
+
+    def _calibrate_by(self, config: Config, stages: Stages) -> None:
+        model = stages.classifier.model
+        self.calibrator.use(calibration_file(config, model.labels), model)
 
     def _discard_unused(self) -> None:
         if self._unused is not None:

@@ -17,6 +17,7 @@ from edge_daemon.core.slots import Backlog, Closed, Latest
 from edge_daemon.core.types import FRAME, Detection, Face, Frame, Progress, Track, View
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
+from edge_daemon.pipeline.calibration import Calibrator
 from edge_daemon.pipeline.privacy import BlurAreas, ViewDelay
 from edge_daemon.pipeline.stages import Stages
 from edge_daemon.pipeline.throttle import Throttle
@@ -42,8 +43,9 @@ class Pipeline:
     `run` is the body of the pipeline's thread. It ends when `frames` is closed or `stop` is set.
     `notice` returns "" while the camera delivers; otherwise it returns why not, and the pipeline
     publishes views with that notice while the faces time out. An event that gets a picture goes to
-    `shots` with its view. `throttle` decides which frames are dropped. `observe` receives the
-    seconds that each of `core.types.STAGES` and each whole `core.types.FRAME` took.
+    `shots` with its view. `throttle` decides which frames are dropped, and `calibrator` corrects
+    scores. `observe` receives the seconds that each of `core.types.STAGES` and each whole
+    `core.types.FRAME` took.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Pipeline:
         blank_size: tuple[int, int],
         stop: threading.Event,
         throttle: Throttle | None = None,
+        calibrator: Calibrator | None = None,
         observe: Callable[[str, float], None] = lambda stage, took_s: None,
     ) -> None:
         self._frames, self._views = frames, views
@@ -67,12 +70,14 @@ class Pipeline:
         self._notice = notice
         self._stop = stop
         self._throttle = throttle or Throttle()
+        self._calibrator = calibrator or Calibrator()
         self._observe = observe
         self._last = Frame(0, black_picture(blank_size), 0.0, datetime.now(UTC))
         self._blur_areas = BlurAreas()
         self._delay = ViewDelay()
         self._processed_s: float | None = None
         self.progress = Progress()
+        self._search_s = 0.0
         self.damaged = 0  # frames that could not be decoded
 
     @property
@@ -139,7 +144,7 @@ class Pipeline:
             faces = self._faces(tracks, frame.captured_s)
             view = View(frame, faces, "", blur_areas, self._stages.drawing)
             self._publish(view)
-        self._measure(frame)
+        self._measure(frame, len(faces))
         return view
 
     @contextmanager
@@ -165,7 +170,7 @@ class Pipeline:
             self._classify(to_classify(tracks, stages.max_faces, stages.min_face_px), frame)
         took_s = time.monotonic() - started_s
         stages.schedule.searched(frame, took_s)
-        self.progress = replace(self.progress, search_s=_average(self.progress.search_s, took_s))
+        self._search_s = _average(self._search_s, took_s)
         return detections, tracks
 
     def _decode(self, picture: Picture, hint: Hint) -> None:
@@ -188,6 +193,7 @@ class Pipeline:
             turn=turn,
             known=tracker.known(frame.captured_s),
             lost=tracker.has_lost,
+            arrived=tracker.has_new(frame.captured_s),
             thorough=schedule.sparse or (self._stages.is_file and not turn % FILE_TURNS),
         )
 
@@ -197,11 +203,13 @@ class Pipeline:
             face = classifier.crop_of(frame.picture, track.box, track.eyes)
             weight = weight_of(face, side_of(track) * classifier.model.crop.side)
             scores = classifier.score(face)
+            if track is tracks[0]:
+                self._calibrator.add(scores, weight, frame.captured_s)
+            scores = self._calibrator.corrected(scores)
             self._stages.smoother.update(track.id, scores, frame.captured_s, weight)
 
     def _faces(self, tracks: Sequence[Track], now_s: float) -> tuple[Face, ...]:
         self._stages.smoother.keep_only(track.id for track in tracks)
-        self.progress = replace(self.progress, faces=len(tracks))
         return tuple(self._face(track, now_s) for track in tracks)
 
     def _face(self, track: Track, now_s: float) -> Face:
@@ -247,6 +255,7 @@ class Pipeline:
         """Update the tracker without detections; return the faces that have not timed out."""
         self._processed_s = None
         faces = self._faces(self._stages.tracker.update([], frame.captured_s), frame.captured_s)
+        self.progress = replace(self.progress, faces=len(faces))
         for event in self._stages.maker.update(frame, faces):
             self._events.put(event)
         self._delay.clear()
@@ -257,7 +266,7 @@ class Pipeline:
         for event in self._stages.maker.update(self._last, ()):
             self._events.put(event)
 
-    def _measure(self, frame: Frame) -> None:
+    def _measure(self, frame: Frame, faces: int) -> None:
         now_s = time.monotonic()
         self._observe(FRAME, now_s - frame.captured_s)
         before, past_s = self.progress, self._processed_s
@@ -268,7 +277,9 @@ class Pipeline:
             frames=before.frames + 1,
             interval_s=_average(before.interval_s, interval_s),
             latency_s=_average(before.latency_s, now_s - frame.captured_s),
+            search_s=self._search_s,
             detector_interval=self._stages.schedule.interval,
+            faces=faces,
         )
 
 

@@ -30,6 +30,7 @@ GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     128: ((16, 2), (8, 6)),  # short-range
 }
 VALUES = 16  # an anchor's center, size and six keypoints, as x, y pairs
+ANCHORS_OF_FACE = 10  # that usually find the same face
 USED = 8  # of these: center, size and the two eyes
 OVERLAP = 0.3  # IoU above which detections are the same face
 
@@ -129,6 +130,8 @@ class BlazeFace(FullScale):
             key=lambda each: each[0],
             reverse=True,
         )
+        if most is not None:
+            ranked = ranked[: most * ANCHORS_OF_FACE]
         to_picture = cv2.invertAffineTransform(matrix).tolist()
         zoom = region.side / self._input_px
         return [

@@ -28,7 +28,7 @@ STILL_FACE: Final = 0.02  # or this share of its longer side where that is more;
 PANORAMA: Final = 2.0  # more than so many times as long as wide, only so much of it counts
 
 AROUND: Final = 2.0  # side of the region around a known face, in sides of its box
-CROPS: Final = 4  # regions around small or large faces in one search, while there are more
+CROPS: Final = 4  # regions around faces that the whole picture's scan may miss, in one search
 FEW: Final = 2  # faces up to this many are followed in the regions around them
 
 
@@ -47,23 +47,33 @@ class Scan(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Where a known face should be, and the tilt of its eyes in radians, clockwise."""
+    """Where a known face should be, and the tilt of its eyes in radians, clockwise.
+
+    With `is_sure` it is confirmed, and the last search found it.
+    """
 
     box: Box
     tilt: float = 0.0
+    is_sure: bool = True
+
+    @property
+    def region(self) -> Region:
+        """The region around the face."""
+        return around(self.box, self.tilt)
 
 
 class Hint(NamedTuple):
     """What a search of a video may know of the frames before.
 
     `turn` counts the searches, `known` are the faces that should be there, `lost` is True
-    if the last search missed one of them, and with `thorough` the frame is searched like a still
-    picture.
+    if the last search missed one of them, `arrived` if one of them is new, as where one person
+    appears others often do, and with `thorough` the frame is searched like a still picture.
     """
 
     turn: int = 0
     known: Sequence[Known] = ()
     lost: bool = False
+    arrived: bool = False
     thorough: bool = False
 
 
@@ -119,18 +129,28 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
 
     Up to FEW known faces are found again in the regions around them, which costs less than a scan
     of the whole picture and leaves time for looking elsewhere in some of the searches. While no
-    face is known, or since one was lost, full-range, short-range and tiles take turns.
+    face is known, or one is new or was lost, full-range, short-range and tiles take turns.
     """
     if hint.thorough:
         return still_plan(size)
-    follow = [Scan("short", around(*each), is_known=True) for each in hint.known]
+    follow = [Scan("short", each.region, is_known=True) for each in hint.known]
     if len(follow) > FEW:
-        others = [each for each in hint.known if not _fits_whole(each.box, size)]
-        follow = [Scan("short", around(*each)) for each in _rotated(others, hint.turn)[:CROPS]]
+        unsure = [each for each in hint.known if not each.is_sure]
+        unfit = [each for each in hint.known if each.is_sure and not _fits_whole(each.box, size)]
+        chosen = [*unsure, *_rotated(unfit, hint.turn)][:CROPS]
+        follow = [Scan("short", each.region) for each in chosen]
         follow.append(whole_picture(size)[0])
-    if hint.lost or not hint.known:
-        return follow + _alert_search(hint.turn, size, reach)
-    return follow + _background(hint.turn, size, reach)
+    if hint.lost or hint.arrived or not hint.known:
+        return list(dict.fromkeys(follow + _alert_search(hint.turn, size, reach)))
+    background = _background(hint.turn, size, reach)
+    if len(hint.known) == FEW and background == whole_picture(size)[:1]:
+        # This scan finds them too, so that two faces cost no more than one in the longest search.
+        follow = [
+            scan
+            for scan, each in zip(follow, hint.known, strict=True)
+            if not (each.is_sure and _fits_whole(each.box, size))
+        ]
+    return list(dict.fromkeys(follow + background))
 
 
 def around(box: Box, angle: float = 0.0, factor: float = AROUND) -> Region:
@@ -147,18 +167,21 @@ def tilt_of(eyes: Eyes | None) -> float:
 
 
 def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:
-    """Plan a search while no face is known: four turns are one cycle."""
+    """Plan a search while faces may appear: four turns are one cycle.
+
+    No turn has more than a third of the tiles, so that none takes much longer than the others.
+    """
     full, short, padded = whole_picture(size)
     near = [short, padded][turn // 4 % 2]
-    far = _portion(tiles(size, 1), turn // 4, 2)
+    far = _portion(tiles(size, 1), turn // 2, 3)
     if reach == "near":
         return [near if turn % 2 else full]
     if reach == "far":
         fine = _portion(tiles(size, 1) + tiles(size, 2), turn // 2, 6)
         return [Scan("full", tile, is_tile=True) for tile in fine] if turn % 2 else [full]
     if turn % 2 == 0:
-        return [full]
-    return [near] if turn % 4 == 1 else [Scan("full", tile, is_tile=True) for tile in far]
+        return [near] if turn % 4 else [full]
+    return [Scan("full", tile, is_tile=True) for tile in far]
 
 
 def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:

@@ -51,10 +51,10 @@ class SceneCuts:
         last, self._last = self._last, cells
         if last is None:
             return False
-        distance = 1 - float((last.normalized * cells.normalized).mean())
+        distance = 1 - float(np.dot(last.normalized, cells.normalized)) / SIDE**2
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
-        changed = float((np.abs(cells.values - last.values) > LEVEL).mean())
+        changed = int(np.count_nonzero(np.abs(cells.values - last.values) > LEVEL)) / SIDE**2
         return distance > max(1 - ALIKE, SPIKE * usual) and changed > CHANGED
 
 
@@ -95,14 +95,15 @@ def thumbnail(picture: Picture) -> ImageGray:
 
 
 class _Cells(NamedTuple):
-    """SIDE×SIDE gray values: with median 0, and with mean 0 and variance 1."""
+    """SIDE² gray values: with median 0, and with mean 0 and variance 1."""
 
     values: NDArray[np.float32]
     normalized: NDArray[np.float32]
 
 
 def _cells(thumbnail: ImageGray) -> _Cells:
-    small = cv2.resize(thumbnail, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    (mean,), (deviation,) = cv2.meanStdDev(small)
-    normalized = (small - mean) / max(float(deviation.item()), 1.0)
-    return _Cells(small - np.median(small), normalized.astype(np.float32))
+    small = cv2.resize(thumbnail, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    values = small.ravel().astype(np.float32)
+    mean, deviation = (float(each.item()) for each in cv2.meanStdDev(small))
+    normalized = (values - mean) / np.float32(max(deviation, 1.0))
+    return _Cells(values - np.partition(values, SIDE**2 // 2)[SIDE**2 // 2], normalized)

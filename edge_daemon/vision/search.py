@@ -41,7 +41,7 @@ LARGE_BAR: Final = 0.6
 LARGE: Final = 0.2
 SCALES: Final = (2.0, 1.6, 2.5)  # sides of the scanned regions, in sides of the box
 RESCAN_SCORE: Final = 0.02  # of the weakest that counts as found again, among so many of the best
-RESCAN_MOST: Final = 8
+RESCAN_MOST: Final = 4
 ALIKE: Final = 0.35  # IoU of the detection and what is found again
 DOUBT: Final = 0.5  # factor of the score of a detection that was not found again
 TURNED_BAR: Final = 0.75  # for faces found in another orientation than the search's
@@ -104,6 +104,7 @@ class LiveSearch:
         self._scanner = _Scanner(full, short, min_score)
         self._min_score = min_score
         self._reach: Reach = reach
+        self._planned: tuple[tuple[int, int], Hint, list[Scan]] | None = None
 
     def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
         """Find the faces of `bgr`, best score first."""
@@ -112,7 +113,7 @@ class LiveSearch:
     def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
         """Find the faces of `picture`, best score first, decoding it no finer than necessary."""
         pyramid = _Pyramid(picture, levels=hint.thorough, factor=self.reduction(picture.size, hint))
-        found = self._scanner.scan(pyramid, live_plan(pyramid.size, hint, self._reach))
+        found = self._scanner.scan(pyramid, self._plan(picture.size, hint))
         known = [each.box for each in hint.known]
         faces = [
             each if _match(each.box, known) else self._scanner.second_look(pyramid, each)
@@ -124,8 +125,14 @@ class LiveSearch:
         """Return the factor that leaves every region of this search as fine as its network."""
         if hint.thorough:
             return 1
-        scans = live_plan(Size(*size), hint, self._reach)
+        scans = self._plan(size, hint)
         return min((self._scanner.reduction(scan) for scan in scans), default=COARSEST)
+
+    def _plan(self, size: tuple[int, int], hint: Hint) -> list[Scan]:
+        """Plan a search, once for each frame."""
+        if self._planned is None or self._planned[0] != size or self._planned[1] is not hint:
+            self._planned = size, hint, live_plan(Size(*size), hint, self._reach)
+        return self._planned[2]
 
     def close(self) -> None:
         """Nothing to free."""

@@ -22,6 +22,7 @@ SPREADS = 2.0  # standard deviations of the prediction that a face may be off
 CONFIRM_HITS = 3
 AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
 MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
+NEW_S = 1.0  # since a face was first detected
 RECENT = 9  # gaps whose median is the usual one
 MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
 
@@ -102,7 +103,14 @@ class Tracker:
     def known(self, now_s: float) -> list[Known]:
         """Return where the faces should be at `now_s`, those not yet confirmed included."""
         tracks = [_track(each, now_s) for each in self._followed]
-        return [Known(track.box, tilt_of(track.eyes)) for track in tracks]
+        return [
+            Known(
+                track.box,
+                tilt_of(track.eyes),
+                track.id > 0 and track.last_seen_s >= self._updated_s,
+            )
+            for track in tracks
+        ]
 
     @property
     def is_empty(self) -> bool:
@@ -113,6 +121,10 @@ class Tracker:
     def has_lost(self) -> bool:
         """Whether the last update missed a face that is still followed."""
         return any(each.last_seen_s < self._updated_s for each in self._followed)
+
+    def has_new(self, now_s: float) -> bool:
+        """Return whether a face that is followed was first detected within the last NEW_S."""
+        return any(now_s - each.first_seen_s < NEW_S for each in self._followed)
 
     def predict(self, now_s: float) -> list[Track]:
         """Return the tracks predicted for `now_s`, when no search was made."""

@@ -16,6 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from edge_daemon.core.slots import Latest
+from edge_daemon.core.text import table_cell
 from edge_daemon.core.types import View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
@@ -271,9 +272,3 @@ def _table(entries: Sequence[Entry]) -> str:
 
 def _row(entry: Entry) -> dict[str, Any]:
     return {name: table_cell(value) for name, value in _with_id(entry).items()}
-
-
-def table_cell(value: Any) -> Any:
-    """Return `value` so that no spreadsheet computes it as a formula."""
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if is_formula else value

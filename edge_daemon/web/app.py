@@ -21,6 +21,7 @@ from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import Access, AccessPolicy
 from edge_daemon.web.answers import secured, sentence
 from edge_daemon.web.api import ApiViews, Report
+from edge_daemon.web.calibration import CalibrationViews, RestRecorder
 from edge_daemon.web.encoder import PictureEncoder
 from edge_daemon.web.history import HistoryViews
 from edge_daemon.web.parameters import BadQuery, check_names
@@ -66,8 +67,20 @@ class WebSources:
     report: Report
     stills: StillReader
     settings: Settings
+    calibration: RestRecorder
     metrics: Callable[[], tuple[bytes, str]]
     observe: Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What answers the paths, by subject."""
+
+    pictures: PictureViews
+    api: ApiViews
+    history: HistoryViews
+    settings: SettingsViews
+    calibration: CalibrationViews
 
 
 class WebServer:
@@ -93,7 +106,6 @@ class WebServer:
         self._viewers = Viewers(encoder=encoder, loop=loop, limit=max_viewers)
         sources.feed.listen(loop.ring)
         self._access = Access(policy, loop=loop)
-        pictures = PictureViews(access=self._access, encoder=encoder, viewers=self._viewers)
         api = ApiViews(
             access=self._access,
             views=sources.views,
@@ -105,14 +117,15 @@ class WebServer:
             metrics=sources.metrics,
             loop=loop,
         )
+        views = Views(
+            pictures=PictureViews(access=self._access, encoder=encoder, viewers=self._viewers),
+            api=api,
+            history=HistoryViews(sources.totals, loop=loop),
+            settings=SettingsViews(sources.settings, access=self._access, loop=loop),
+            calibration=CalibrationViews(sources.calibration, access=self._access),
+        )
         self._http = HttpServer(
-            app=create_app(
-                self._access,
-                pictures,
-                api,
-                HistoryViews(sources.totals, loop=loop),
-                SettingsViews(sources.settings, access=self._access, loop=loop),
-            ),
+            app=create_app(self._access, views),
             loop=loop,
             host=host,
             port=port,
@@ -165,16 +178,10 @@ def _connections(max_viewers: int) -> int:
     return 2 * max_viewers + SPARE_CONNECTIONS
 
 
-def create_app(
-    access: Access,
-    pictures: PictureViews,
-    api: ApiViews,
-    history: HistoryViews,
-    settings: SettingsViews,
-) -> Flask:
+def create_app(access: Access, views: Views) -> Flask:
     """Build the WSGI application of `WebServer`."""
     app = Flask(__name__)
-    routes = {route.path: route for route in _routes(access, pictures, api, history, settings)}
+    routes = {route.path: route for route in _routes(access, views)}
     for route in routes.values():
         app.add_url_rule(
             route.path, endpoint=route.path, view_func=route.view, methods=list(route.methods)
@@ -201,13 +208,8 @@ def create_app(
     return app
 
 
-def _routes(
-    access: Access,
-    pictures: PictureViews,
-    api: ApiViews,
-    history: HistoryViews,
-    settings: SettingsViews,
-) -> list[Route]:
+def _routes(access: Access, views: Views) -> list[Route]:
+    pictures, api = views.pictures, views.api
     return [
         Route("/", pictures.page, _STREAM | _STILL | {"action"}),
         Route("/stream.mjpg", pictures.stream, _STREAM),
@@ -219,11 +221,12 @@ def _routes(
         Route("/metrics", api.metrics),
         Route("/events", api.events, _LOG | {"live", "last_event_id"}),
         Route("/events.csv", api.events_csv, _LOG),
-        Route("/history", history.history, {"from", "to", "by", "format"}),
-        Route("/history.html", history.page),
+        Route("/history", views.history.history, {"from", "to", "by", "format"}),
+        Route("/history.html", views.history.page),
         Route("/api/classify", api.classify, methods=("GET", "POST")),
-        Route("/settings.html", settings.page),
-        Route("/api/settings", settings.api, methods=("GET", "POST")),
+        Route("/settings.html", views.settings.page),
+        Route("/api/settings", views.settings.api, methods=("GET", "POST")),
+        Route("/api/calibration", views.calibration.api, methods=("GET", "POST")),
         Route("/openapi.yaml", api.openapi),
         Route("/login", lambda: access.login(request), methods=("POST",)),
         Route("/logout", lambda: access.logout(request), methods=("POST",)),

@@ -8,14 +8,15 @@ import json
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import Final
 
 from flask import Response, render_template, request
 
+from edge_daemon.core.text import table_cell
 from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Period, PeriodError, Step
+from edge_daemon.history.table import labels_of, rows_of
 from edge_daemon.web import parameters
 from edge_daemon.web.answers import sentence
-from edge_daemon.web.api import table_cell
 from edge_daemon.web.server.loop import Loop
 
 STEPS: Final[tuple[Step, ...]] = ("hour", "minute", "quarter", "day", "weekday")
@@ -61,18 +62,18 @@ def _answer(
         response = Response(_table(periods), mimetype="text/csv")
         response.headers["Content-Disposition"] = 'attachment; filename="mien-history.csv"'
         return response
-    values = {"time_zone": str(report.zone), "by": step, "periods": [p.as_dict() for p in periods]}
-    return Response(json.dumps(values, ensure_ascii=False) + "\n", mimetype="application/json")
+    return Response(as_json(periods, step, report.zone), mimetype="application/json")
+
+
+def as_json(periods: list[Period], step: Step, zone: tzinfo) -> str:
+    """Return what /history answers."""
+    values = {"time_zone": str(zone), "by": step, "periods": [each.as_dict() for each in periods]}
+    return json.dumps(values, ensure_ascii=False) + "\n"
 
 
 def _table(periods: list[Period]) -> str:
     """The periods as a table, with a column for each expression."""
-    labels = sorted({label for period in periods for label in period.expressions})
-    rows: list[dict[str, Any]] = []
-    for period in periods:
-        row = period.as_dict()
-        expressions = row.pop("expressions") or {}
-        rows.append(row | {f"{label}_s": expressions.get(label) for label in labels})
+    rows = rows_of(periods, labels_of(periods))
     columns = list(rows[0]) if rows else []
     text = io.StringIO()
     table = csv.writer(text)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +111,25 @@ def test_several_processes_print_the_same(
     assert "leaked" not in done.stderr
 
 
-@pytest.mark.long
-@pytest.mark.skipif(
+needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,
     reason="NOT TESTED: classify --ray; Ray is not installed (make test-ray installs it)",
 )
-def test_a_ray_cluster_prints_the_same(
-    album: Path, plain: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "100")  # a busy machine needs longer
+
+
+@pytest.fixture
+def patient_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine needs longer to start a cluster."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "100")
     monkeypatch.setenv("RAY_agent_register_timeout_ms", "100000")
+
+
+@pytest.mark.long
+@needs_ray
+@pytest.mark.usefixtures("patient_ray")
+def test_a_ray_cluster_prints_the_same(
+    album: Path, plain: subprocess.CompletedProcess[str]
+) -> None:
     done = classify(album, "--ray", "local")
     assert done.stdout == plain.stdout, done.stderr
     assert done.returncode == 1
@@ -266,6 +276,48 @@ def test_a_lost_worker_is_replaced(reading: subprocess.Popen[str], endless: Path
     for name, line in zip(("a.ts", "b.ts"), lost, strict=True):
         assert f"{endless / name}: the process that was reading it ended early (SIGKILL)" in line
     assert reading.returncode == 1
+    assert "Traceback" not in errors
+
+
+def readers_of(path: Path) -> list[int]:
+    """The processes that have a file open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if any(each.resolve() == path for each in (process / "fd").iterdir()):
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.long
+@needs_ray
+@pytest.mark.usefixtures("patient_ray")
+def test_a_lost_worker_of_ray_is_replaced(endless: Path) -> None:
+    """Ray reads the file again elsewhere; a file that ends every worker is named at last."""
+    (endless / "b.ts").unlink()
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_daemon", "classify", endless, "--ray", "local"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        killed: set[int] = set()
+        try:
+            while process.poll() is None:
+                for worker in readers_of(endless / "a.ts"):
+                    os.kill(worker, signal.SIGKILL)
+                    killed.add(worker)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+        finally:
+            process.kill()
+        printed, errors = process.communicate(timeout=TIMEOUT_S)
+    assert [Path(each["file"]).name for each in records(printed)] == ["c.jpg", "d.jpg"], errors
+    assert all(len(each["faces"]) == 2 for each in records(printed))
+    assert f"{endless / 'a.ts'}: the worker that was reading it was lost" in errors
+    assert len(killed) > 1
+    assert process.returncode == 1
     assert "Traceback" not in errors
 
 

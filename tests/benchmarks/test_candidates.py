@@ -58,6 +58,7 @@ def test_each_is_small_and_spends_alike(candidate: Candidate) -> None:
     assert (folded.input_shape, folded.output_shape) == ((None, 48, 48, 1), (None, 7))
 
 
+@pytest.mark.long  # `make bench-architectures` runs it before it trains them
 @pytest.mark.parametrize("candidate", NEW, ids=lambda each: each.name)
 def test_each_is_all_integer_with_fast_kernels(
     candidate: Candidate, pixels: NDArray[np.uint8]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import ssl
 import subprocess
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,14 @@ def test_nobody_there(jpegs: list[bytes]) -> None:
         OK + b"Content-Type: text/plain\r\n",
         OK,
         b"HTTP/1.1 200\r\n" + MULTIPART,
+        b"HTTP/2 200\r\n" + MULTIPART,
+        b"http/1.1 200 ok\r\n" + MULTIPART,
+        b"RTSP/1.0  200 OK\r\n" + MULTIPART,
+        b"\r\n\r\n" + OK + MULTIPART,
+        b"--frame\r\nContent-Type: image/jpeg\r\n",
+        OK + b"Content-Length: 0\r\n" + MULTIPART,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n" + MULTIPART,
+        OK + b"Content-Type: multipart/x-mixed-replace;\r\n boundary=frame\r\n",
     ],
 )
 def test_answers_that_bend_http_are_read(serve: Serve, jpegs: list[bytes], head: bytes) -> None:
@@ -179,6 +188,30 @@ def test_answers_that_bend_http_are_read(serve: Serve, jpegs: list[bytes], head:
     shown = first(open_http(server.url()))
     assert shown is not None
     assert np.array_equal(shown, decoded(jpegs[0]))
+
+
+@pytest.mark.parametrize("wbits", [15, 31])
+def test_a_compressed_stream_is_read(serve: Serve, jpegs: list[bytes], wbits: int) -> None:
+    packed = zlib.compressobj(wbits=wbits)
+    body = b"".join(b"--frame\r\n\r\n%b\r\n" % jpeg for jpeg in jpegs)
+    head = OK + b"Content-Encoding: gzip\r\n" + MULTIPART + b"\r\n"
+    camera = open_http(serve(lambda request: [head, packed.compress(body), packed.flush()]).url())
+    for jpeg in jpegs:
+        read = camera.read()
+        assert read is not None
+        assert np.array_equal(read.picture.bgr, decoded(jpeg))
+    camera.close()
+
+
+def test_what_only_looks_like_a_picture_does_not_hide_the_next(
+    serve: Serve, jpegs: list[bytes]
+) -> None:
+    def answer(request: str) -> Iterable[bytes]:
+        yield OK + MULTIPART + b"\r\n"
+        for jpeg in jpegs:
+            yield b"--frame\r\nX: \xff\xd8\xff\r\n\r\n" + jpeg + b"\r\n"
+
+    assert first(open_http(serve(answer).url())) is not None
 
 
 def test_chunks_are_put_together(serve: Serve, jpegs: list[bytes]) -> None:
@@ -347,6 +380,8 @@ LOGIN = "ad%20min:p%3A%C3%A4%2F%23%3F%5B%5D%40%2541%22x@"
         (["Negotiate YWJj==", 'Bearer realm="x"', 'Basic realm="y"'], "Basic"),
         ([DIGEST + ", algorithm=SHA-512-256", DIGEST + ", algorithm=MD5"], "Digest"),
         ([DIGEST + ", algorithm=MD5", DIGEST + ", algorithm=SHA-256"], "Digest"),
+        ([f'Digest nonce="{NONCE}", qop="auth"'], "Digest"),
+        ([f'Digest realm="r",\r\n\tnonce="{NONCE}",\r\n qop="auth"'], "Digest"),
     ],
 )
 def test_log_in(serve: Serve, jpegs: list[bytes], challenges: list[str], scheme: str) -> None:
@@ -384,6 +419,20 @@ def test_log_in_with_a_name_in_another_script(
         return [f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\n\r\n".encode()]
 
     assert first(open_http(serve(answer).url("顔:笑顔@"))) is not None
+
+
+def test_a_realm_in_another_script_is_sent_back_as_it_came(
+    serve: Serve, jpegs: list[bytes]
+) -> None:
+    challenge = f'Digest realm="門", nonce="{NONCE}", qop="auth"'
+
+    def answer(request: str) -> Iterable[bytes]:
+        readable = request.encode("latin-1").decode()
+        if is_digest_right(readable, user="me", password="pass", nonce=NONCE):  # noqa: S106
+            return stream(*jpegs)(request)
+        return [f"HTTP/1.1 401 No\r\nWWW-Authenticate: {challenge}\r\n\r\n".encode()]
+
+    assert first(open_http(serve(answer).url("me:pass@"))) is not None
 
 
 def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve) -> None:

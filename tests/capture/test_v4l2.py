@@ -9,6 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from support.mjpeg_server import demo_jpegs
+from support.pictures import decoded
 
 from edge_daemon.capture.device import V4l2Device, as_bgr, stretched, unreadable
 from edge_daemon.capture.sources import SourceAwayError
@@ -85,10 +87,10 @@ def test_formats_nobody_can_decode_are_named() -> None:
 
 
 class Buffers:
-    """Stands for OpenCV's capture of a device, whose buffers are given."""
+    """Stands for OpenCV's capture of a device, whose buffers and FourCC are given."""
 
-    def __init__(self, buffers: Iterator[Any]) -> None:
-        self.buffers = buffers
+    def __init__(self, buffers: Iterator[Any], code: int) -> None:
+        self.buffers, self.code = buffers, code
 
     def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
         return True
@@ -97,7 +99,7 @@ class Buffers:
         return True
 
     def get(self, _: int) -> float:
-        return 0.0
+        return float(self.code)
 
     def grab(self) -> bool:
         return True
@@ -109,8 +111,11 @@ class Buffers:
         return buffer is not None, buffer
 
 
-def device(monkeypatch: pytest.MonkeyPatch, buffers: Iterator[Any]) -> V4l2Device:
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Buffers(buffers))
+def device(
+    monkeypatch: pytest.MonkeyPatch, buffers: Iterator[Any], code: str = "\0\0\0\0"
+) -> V4l2Device:
+    fourcc = int.from_bytes(code.encode(), "little")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Buffers(buffers, fourcc))
     return V4l2Device("/dev/video97", width=6, height=4, fps=15, timeout_s=0.2)
 
 
@@ -120,6 +125,36 @@ def test_buffers_without_a_picture_are_skipped(monkeypatch: pytest.MonkeyPatch) 
     image = device(monkeypatch, iter(buffers)).read()
     assert image is not None
     assert np.array_equal(image.picture.bgr, picture)
+
+
+def without_tables(jpeg: bytes) -> bytes:
+    """The JPEG without its Huffman tables, as many webcams send it."""
+    at, kept = 2, jpeg[:2]
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+        kept += b"" if jpeg[at + 1] == 0xC4 else jpeg[at:end]
+        at = end
+    return kept + jpeg[at:]
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_the_jpegs_of_a_camera_are_handed_over_complete(
+    has_tables: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jpegs = demo_jpegs(320, 240, 2)
+    sent = jpegs if has_tables else [without_tables(each) for each in jpegs]
+    damaged = np.frombuffer(jpegs[0][:300], np.uint8)[None]
+    padded = [np.frombuffer(each + bytes(99), np.uint8)[None] for each in sent]
+    camera = device(monkeypatch, iter([damaged, *padded]), "MJPG")
+    for jpeg in jpegs:
+        image = camera.read()
+        assert image is not None
+        passed_on = image.picture.jpeg
+        assert passed_on is not None
+        assert b"\xff\xc4" in passed_on
+        assert passed_on == jpeg or not has_tables
+        assert np.array_equal(decoded(passed_on), decoded(jpeg))
+        assert np.array_equal(image.picture.bgr, decoded(jpeg))
 
 
 def test_a_camera_of_empty_buffers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

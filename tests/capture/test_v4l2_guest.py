@@ -49,7 +49,7 @@ def guest() -> Iterator[Guest]:
             f"mkdir {DROP_IN}; printf '[Service]\\nWatchdogSec=300\\n' > {DROP_IN}/slow.conf"
         )
         booted.run("systemctl", "daemon-reload")
-        configure(booted, fps="5.0", timeout_s="15.0")
+        configure(booted, fps="5.0", timeout_s="40.0")
         yield booted
         (ROOT / "build" / "guest-journal.txt").write_text(booted.journal())
 
@@ -146,7 +146,8 @@ def test_controls_are_set(guest: Guest) -> None:
 
 
 def test_unplugged_and_plugged_in_again(guest: Guest) -> None:
-    pid, before = guest.show("MainPID"), len(guest.events("camera_lost"))
+    kinds = ("camera_lost", "camera_restored")
+    pid, before = guest.show("MainPID"), [len(guest.events(kind)) for kind in kinds]
     for count in (1, 2):
         with timed("unplugged until /healthz says so"):
             unplug(guest)
@@ -154,9 +155,9 @@ def test_unplugged_and_plugged_in_again(guest: Guest) -> None:
         plug(guest)
         with timed("plugged in until /healthz says so"):
             guest.until(guest.serving, "the camera is back")
-        lost_ones = guest.events("camera_lost")
-        assert len(lost_ones) == len(guest.events("camera_restored")) == before + count
-    assert {event["cause"] for event in lost_ones[before:]} <= {"ended", "absent"}
+        found = [guest.events(kind) for kind in kinds]
+        assert [len(each) for each in found] == [number + count for number in before]
+    assert {event["cause"] for event in found[0][before[0] :]} <= {"ended", "absent"}
     processes(guest)
     assert guest.show("MainPID") == pid
 

@@ -93,3 +93,37 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_number_that_is_none_is_refused(value: str) -> None:
     for key in keys():
         assert parsed("", [f"{key.name}=.{value}"]) is None or key.is_text or key.is_path
+
+
+def nested(item: str, brackets: str) -> str:
+    """A file of 30 lines whose last alias stands for 9 to the power of 29 values."""
+    lines = [f"a0: &a0 {brackets}"]
+    for layer in range(1, 30):
+        items = ", ".join(item.format(number, layer - 1) for number in range(9))
+        lines.append(f"a{layer}: &a{layer} {brackets[0]}{items}{brackets[1]}")
+    return "\n".join([*lines, ""])
+
+
+LISTS, MAPS = nested("*a{1}", "[]"), nested("k{0}: *a{1}", "{}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(LISTS + line for line in ("camera: *a29", "camera: {name: *a29}", "web: {hosts: *a29}")),
+        *(
+            MAPS + line
+            for line in ("camera: *a29", "camera: {controls: *a29}", "camera: {<<: *a29}")
+        ),
+        "web: {port: 0x" + "f" * 400_000 + "}",
+        "web: {port: 0b" + "1" * 400_000 + "}",
+        "camera: {fps: " + ":".join(["59"] * 5000) + "}",
+        "? " + "a " * 200_000 + "\n: b",
+        "? [a]\n: b",
+        "camera: &c {name: *c}",
+        "&r\ncamera: *r",
+    ],
+    ids=range(13),
+)
+def test_what_grows_when_it_is_read_is_one_short_sentence_a_line(text: str) -> None:
+    assert parsed(text) is None

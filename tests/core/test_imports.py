@@ -39,16 +39,25 @@ ADAPTERS = {
     },
     "yaml": {"edge_daemon": {"config/file.py"}},
     "ruamel": {"edge_daemon": {"config/edit.py"}},
+    "duckdb": {"edge_daemon": {"report/duck.py"}},
+    "jinja2": {"edge_daemon": {"report/page.py"}},
     "cryptography": {"edge_daemon": {"updates/manifest.py"}},
     "paho": {"edge_daemon": {"mqtt/client.py"}},
-    "pydantic": {"edge_daemon": {"config/schema.py", "config/network.py", "config/sections.py"}},
+    "pydantic": {
+        "edge_daemon": {
+            "config/schema.py",
+            "config/network.py",
+            "config/records.py",
+            "config/sections.py",
+        }
+    },
 }
 
 
 # Which package of the daemon may import which; anything may import itself.
 EVERYTHING = {
     "core", "config", "capture", "vision", "draw", "events", "pipeline", "web", "mqtt", "updates",
-    "status", "batch", "doctor", "history", "webhooks",
+    "status", "batch", "doctor", "history", "webhooks", "report",
 }  # fmt: skip
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
@@ -64,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "status": {"core"},
     "history": {"core", "events"},
     "webhooks": {"core", "events"},
+    "report": {"core", "history"},
     "batch": {"core", "config", "capture", "vision", "draw", "pipeline", "updates"},
     "doctor": EVERYTHING - {"batch"},
 }

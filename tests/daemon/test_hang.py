@@ -21,6 +21,7 @@ import signal, sys
 import cv2
 from edge_daemon.__main__ import leave
 from edge_daemon.capture.camera import Camera
+from edge_daemon.core.frame import Picture
 from edge_daemon.core.slots import Latest
 from edge_daemon.capture.sources import SourceAwayError, TimedImage
 from edge_daemon.core.threads import Stop

@@ -20,7 +20,7 @@ from support.paths import ROOT
 from deploy import release
 from deploy.bundle import ARCHITECTURES, PYTHONS
 from deploy.health import address
-from deploy.installation import add_camera, upgrade
+from deploy.installation import add_camera, uninstall, upgrade
 from deploy.layout import DeployError, Layout
 from deploy.settings import new_settings, quoted, settings, with_values
 from edge_daemon.config.file import parse_config
@@ -153,6 +153,21 @@ def test_the_command_is_installed_and_can_be_run(tmp_path: Path) -> None:
     command = tmp_path / "usr/local/bin/mien"
     assert command.stat().st_mode & 0o111 == 0o111
     subprocess.run(["sh", "-n", command], check=True)
+
+
+def test_uninstalling_removes_the_folders_it_made_and_no_other(tmp_path: Path) -> None:
+    others = ["usr/local/bin", "usr/local/share/man", "etc/systemd/system/x.service", "etc/udev"]
+    for path in others:
+        (tmp_path / path).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    layout = Layout(tmp_path)
+    for folder in ("systemd", "deploy", "edge_daemon/share"):
+        shutil.copytree(ROOT / folder, layout.releases / "1" / folder)
+    release.switch(layout.releases / "1", layout)
+    assert (tmp_path / "usr/local/share/zsh/site-functions/_mien").exists()
+    uninstall(layout)
+    left = sorted(tmp_path.rglob("*"))
+    assert left == sorted([*before, tmp_path / "opt"])
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_socket_a_block_device_and_a_folder_are_refused(tmp_path: Path, fifo: 
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     (tmp_path / "link").symlink_to(fifo)
-    odd = [bound, tmp_path, loop, tmp_path / "link"]
+    odd = [bound, tmp_path, loop, tmp_path / "link", tmp_path / ("n" * 300)]
     odd += [device for device in Path("/dev").glob("loop[0-9]") if device.is_block_device()][:1]
     for path in odd:
         with pytest.raises(EventLogError, match=r"cannot be (written|resolved)"):

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 from support.axe import axe_finds
-from support.made_up_days import MadeUpDays, Totals, stored
 from support.website import Site
 
+from benchmarks.made_up_days import MadeUpDays, Totals, stored
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.web.credentials import hash_token
 

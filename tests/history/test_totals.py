@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.daemon import Daemon
-from support.made_up_days import MadeUpDays, Totals, entries, portions, stored, week
 
+from benchmarks.made_up_days import MadeUpDays, Totals, entries, portions, stored, week
 from edge_daemon.commands import main
 from edge_daemon.events.history import EventIds
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate

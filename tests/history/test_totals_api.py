@@ -12,8 +12,8 @@ from urllib.error import HTTPError
 
 import pytest
 from support.daemon import Daemon
-from support.made_up_days import MadeUpDays
 
+from benchmarks.made_up_days import MadeUpDays
 from edge_daemon.events.history import EventIds
 
 ZONE = "America/New_York"

@@ -92,7 +92,7 @@ def test_a_fleet_loses_nothing(tmp_path: Path) -> None:
         script = ROOT / "tests" / "support" / "fleet_devices.py"
         done = subprocess.run(
             [sys.executable, str(script), str(broker.port), str(tmp_path), *map(str, words)],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
             capture_output=True,
             text=True,
             check=False,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import zipfile
 from collections.abc import Callable
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import Self
 
 from edge_daemon.updates.publish import publish
+from support.loopback_server import HttpServed
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -18,25 +17,15 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-class Publisher:
+class Publisher(HttpServed):
     """Serves `folder`, with `model` signed as version 1; use it as a context manager."""
 
     def __init__(self, folder: Path, model: Path, host: str = "127.0.0.1") -> None:
         self.folder, self._model = folder, model
         self.key_file = folder.parent / "publisher.key"
         self.key = self.publish(1)
-        self._server = ThreadingHTTPServer((host, 0), partial(_Quiet, directory=str(folder)))
-        self.url = f"http://{host}:{self._server.server_port}/manifest.json"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(partial(_Quiet, directory=str(folder)), host)
+        self.url = f"{self.base_url}/manifest.json"
 
     @property
     def file(self) -> Path:

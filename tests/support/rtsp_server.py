@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_daemon.capture.demo.scene import Demo
+from support.loopback_server import TcpServer
 
 CLOCK_HZ = 90_000
 LARGEST_PACKET = 1400
@@ -37,7 +38,7 @@ def demo_units(count: int = 8) -> list[bytes]:
     return encode([demo.render(n / 10) for n in range(count)])
 
 
-class RtspServer:
+class RtspServer(TcpServer):
     """Sends `units` in a loop, `interval_s` apart.
 
     Where a `login` ("name:password") is set it has to be given, by Basic authentication. DESCRIBE
@@ -58,30 +59,12 @@ class RtspServer:
         self.units, self.interval_s, self.delay_s, self.login = units, interval_s, delay_s, login
         self.frozen_clock, self.count = frozen_clock, count
         self.silent = threading.Event()
-        self.closing = threading.Event()
-        self.requests: list[str] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__()
 
     def url(self, login: str = "") -> str:
-        return f"rtsp://{login}127.0.0.1:{self._server.getsockname()[1]}/live"
+        return f"rtsp://{login}127.0.0.1:{self.port}/live"
 
-    def stop(self) -> None:
-        self.closing.set()
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), client.makefile("rb") as reader:
             while request := _read_request(reader):
                 self.requests.append(request)

@@ -6,48 +6,26 @@ import hashlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable
 from urllib.request import parse_http_list, parse_keqv_list
+
+from support.loopback_server import TcpServer
 
 Answer = Callable[[str], Iterable[bytes]]  # from the request's head to what is sent
 
 
-class WireServer:
+class WireServer(TcpServer):
     """Calls `answer` with the head of each request, and sends what it yields; then it closes."""
 
     def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
-        self.answer = answer
-        self.requests: list[str] = []
-        self.closing = threading.Event()
-        self._tls = tls
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.getsockname()[1])
+        self.answer, self._tls = answer, tls
+        super().__init__()
 
     def url(self, login: str = "", path: str = "/cam.mjpg") -> str:
         scheme = "https" if self._tls else "http"
         return f"{scheme}://{login}127.0.0.1:{self.port}{path}"
 
-    def stop(self) -> None:
-        self.closing.set()
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with client:
             try:
                 if self._tls is not None:

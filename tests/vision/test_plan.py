@@ -98,6 +98,21 @@ def test_a_lost_face_brings_back_the_thorough_turns() -> None:
     assert set(tiles(VGA, 1)) <= {scan.region for plan in plans for scan in plan}
 
 
+def test_a_new_face_brings_the_thorough_turns() -> None:
+    """Where one person appears, others often do."""
+    plans = [live_plan(VGA, Hint(turn, [Known(FACE)], arrived=True), "auto") for turn in range(8)]
+    assert set(tiles(VGA, 1)) <= {scan.region for plan in plans for scan in plan}
+
+
+def test_of_many_faces_those_that_were_missed_are_looked_for_first() -> None:
+    """The scan of the whole picture may be unable to find them, whatever their size."""
+    known = [Known(FACE._replace(x=90.0 * number), is_sure=number != 5) for number in range(6)]
+    for turn in range(8):
+        plan = live_plan(VGA, Hint(turn, known), "auto")
+        assert known[5].region in [scan.region for scan in plan if scan.network == "short"]
+        assert len(plan) == len(set(plan))
+
+
 def test_frames_far_apart_are_searched_like_stills() -> None:
     assert live_plan(VGA, Hint(3, [Known(FACE)], thorough=True), "auto") == still_plan(VGA)
 

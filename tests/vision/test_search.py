@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.composites import Setting, Source, composite, composites, sources
+from benchmarks.composites import Setting, Source, composite, composites, groups, sources
 from edge_daemon.core.types import Detection, ImageBgr
 from edge_daemon.vision.blazeface import BlazeFace, whole
 from edge_daemon.vision.detector import BLAZEFACE_FILES, Detector, build_detector
@@ -164,6 +164,22 @@ def test_live_a_close_face_is_soon_shown_and_a_far_one_within_a_second(
     made = list(composites(faces, setting, COUNT))
     counts = [shown_after(live, each.bgr, each.face, turn) for turn, each in enumerate(made)]
     assert sum(count <= searches for count in counts) >= 0.9 * len(made)
+
+
+def test_live_a_classroom_of_four_has_four_ids_within_a_second(
+    faces: list[Source], live: Detector
+) -> None:
+    """Two of the rooms have a face that only tiles find."""
+    counts = []
+    for room in islice(groups(faces, 60, 2, 2, (320, 240)), 6):
+        tracker = Tracker()
+        for turn in range(15):
+            now_s = turn / 15
+            hint = Hint(turn, tracker.known(now_s), tracker.has_lost, tracker.has_new(now_s))
+            tracks = tracker.update(live.detect(room.bgr, hint), now_s)
+        ids = [[each.id for each in tracks if each.box.iou(face) > 0.3] for face in room.faces]
+        counts.append(sum(map(bool, ids)))
+    assert counts == [4] * 6
 
 
 def test_both_networks_frame_a_face_alike(faces: list[Source], blazeface_dir: Path) -> None:

@@ -17,12 +17,11 @@ from urllib.parse import urlencode
 
 import pytest
 from support.paths import ROOT
-from support.website import Site, view
+from support.website import Site, quick_hash, view
 
 from edge_daemon.config.file import ConfigError, parse_config
 from edge_daemon.web.access import Access, AccessPolicy
 from edge_daemon.web.credentials import (
-    hash_password,
     hash_token,
     new_token,
     password_matches,
@@ -42,7 +41,7 @@ PATHS = (
 
 @pytest.fixture(scope="module")
 def password_hash() -> str:
-    return hash_password(PASSWORD)
+    return quick_hash(PASSWORD)
 
 
 @pytest.fixture

@@ -94,7 +94,9 @@ def test_a_daemon_with_few_files_goes_on_among_strangers(tmp_path: Path) -> None
     """Three hundred connections, a hundred and sixty files: camera, log and page go on."""
     few_files = ("prlimit", "--nofile=160", sys.executable)
     with (
-        Daemon(tmp_path, "camera.source=demo", interpreter=few_files) as daemon,
+        Daemon(
+            tmp_path, "camera.source=demo", "events.update_s=1", interpreter=few_files
+        ) as daemon,
         ExitStack() as all_,
     ):
         daemon.until(lambda: daemon.state()["faces"])

@@ -11,12 +11,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from support.website import Site, view
+from support.website import Site, quick_hash, view
 
 from edge_daemon.web.credentials import (
     ENDED_SESSIONS,
     Sessions,
-    hash_password,
     hash_token,
     new_token,
 )
@@ -34,7 +33,7 @@ OTHER_SITE = {
 
 @pytest.fixture(scope="module")
 def password_hash() -> str:
-    return hash_password(PASSWORD)
+    return quick_hash(PASSWORD)
 
 
 @pytest.fixture

@@ -158,6 +158,19 @@ def test_boxes_can_be_drawn_in_the_browser(page: Any, daemon: Daemon) -> None:
     page.wait_for_selector("#boxes", state="hidden")
 
 
+def test_boxes_are_drawn_in_the_browser_where_the_camera_sends_jpegs(
+    page: Any, daemon: Daemon
+) -> None:
+    assert not page.is_checked("#bare")
+    daemon.facts = {"camera_jpeg": True}
+    with page.expect_request("**/stream.mjpg?overlay=0*"):
+        page.reload()
+    page.wait_for_selector("#boxes", state="attached")
+    assert page.is_checked("#bare")
+    with page.expect_request("**/stream.mjpg?t=*"):
+        page.uncheck("#bare")
+
+
 def test_privacy_masks_are_drawn_and_explained(page: Any, daemon: Daemon) -> None:
     assert page.is_hidden("#masks-note")
     daemon.facts = {"masks": [[0.5, 0, 0.5, 0.25], [0, 0, 1, 0, 0, 1]]}

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from support.daemon import Daemon
+from support.loopback_server import HttpServed
 from support.paths import ROOT
 from support.waiting import until
 
@@ -47,7 +48,7 @@ class Posted:
         return dict(json.loads(self.body))
 
 
-class Receiver:
+class Receiver(HttpServed):
     """A server that answers with the statuses given, then with 204; use as a context manager."""
 
     def __init__(self, *statuses: int, headers: dict[str, str] | None = None) -> None:
@@ -70,18 +71,8 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook/s3cret?key=hidden"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def __enter__(self) -> Receiver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url = f"{self.base_url}/hook/s3cret?key=hidden"
 
     @property
     def numbers(self) -> list[int]:

@@ -50,8 +50,8 @@ function _shtab_mien_using
   test "$_shtab_mien_cmdpath" = "$argv"
 end
 
-set -g _shtab_mien_commands run check-config doctor classify history hash-password new-token sign completion
-set -g _shtab_mien_opts_with_value --config --format --key --out --ray --set --version --workers
+set -g _shtab_mien_commands run check-config doctor classify history calibrate report hash-password new-token sign completion
+set -g _shtab_mien_opts_with_value --by --config --format --key --out --ray --seconds --set --time-zone --version --workers
 
 complete -c mien -e
 complete -c mien -f
@@ -86,6 +86,18 @@ complete -c mien -n '_shtab_mien_using history' -s h -l help -d 'show this help 
 complete -c mien -n '_shtab_mien_using history' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration file; by default config.yaml in this folder, if there is one'
 complete -c mien -n '_shtab_mien_using history' -l set -x -d 'override a setting, for example --set camera.source=demo'
 complete -c mien -n '_shtab_mien_using history; and test $_shtab_mien_npos -eq 0' -ka "rebuild" -d 'count the whole log again'
+complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a calibrate -d 'Record a face at rest, to correct scores by it.'
+complete -c mien -n '_shtab_mien_using calibrate' -s h -l help -d 'show this help message and exit'
+complete -c mien -n '_shtab_mien_using calibrate' -l seconds -x -d 'how long; 60 by default'
+complete -c mien -n '_shtab_mien_using calibrate' -l remove -d 'forget the face at rest'
+complete -c mien -n '_shtab_mien_using calibrate' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration file; by default config.yaml in this folder, if there is one'
+complete -c mien -n '_shtab_mien_using calibrate' -l set -x -d 'override a setting, for example --set camera.source=demo'
+complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a report -d 'Write a page or a table about event logs of any cameras.'
+complete -c mien -n '_shtab_mien_using report' -s h -l help -d 'show this help message and exit'
+complete -c mien -n '_shtab_mien_using report' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'write FILE.html, a page, or FILE.csv or FILE.parquet, a table; can be repeated'
+complete -c mien -n '_shtab_mien_using report' -l by -xka "minute quarter hour day" -d 'the rows of tables, by default hours'
+complete -c mien -n '_shtab_mien_using report' -l time-zone -x -d 'of days and hours, as Europe/Berlin; by default the system'"'"'s'
+complete -c mien -n '_shtab_mien_using report; and test $_shtab_mien_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'event logs, archives of MQTT messages as JSON lines, their .gz, or folders of these'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a hash-password -d 'Print the hash of a password, for web.password.'
 complete -c mien -n '_shtab_mien_using hash-password' -s h -l help -d 'show this help message and exit'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a new-token -d 'Print a new token, and its hash for web.token.'

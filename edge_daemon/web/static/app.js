@@ -7,6 +7,7 @@ import { EventList } from "./events.js";
 import { FaceCards } from "./faces.js";
 import { Masks } from "./masks.js";
 import { Picture } from "./picture.js";
+import { FaceAtRest } from "./rest.js";
 import { Timeline } from "./timeline.js";
 import { offerTrial } from "./trial.js";
 
@@ -17,6 +18,7 @@ const PAST_MS = 10 * 60 * 1000;
 
 const boxes = new Boxes(byId("boxes"));
 const masks = new Masks(byId("masks"), byId("masks-note"));
+const rest = new FaceAtRest();
 const picture = new Picture(byId("picture"));
 const cards = new FaceCards(byId("faces"));
 const timeline = new Timeline(byId("lanes"), PAST_MS);
@@ -27,6 +29,7 @@ let source = null;
 let lastId = "";
 let retry = 0;
 let silence = 0;
+let isDrawingChosen = false; // by the viewer
 let ahead_ms = 0; // how far the daemon's clock is ahead of the browser's
 
 // --- showing what was received ----------------------------------------------------------------
@@ -136,6 +139,7 @@ function onState(state) {
   showNotices(state);
   showFacts(state);
   masks.show(state.masks ?? []);
+  rest.show(state.calibration);
   byId("no-past").hidden = timeline.draw(Date.now() + ahead_ms) > 0;
   if (state.camera.state === "ok") picture.check();
 }
@@ -184,6 +188,8 @@ async function connect() {
     const since = new Date(Date.now() + ahead_ms - PAST_MS).toISOString();
     if (!lastId) await readPast(since);
     follow(lastId ? { last_event_id: lastId } : { since });
+    // The camera's own JPEGs cost the daemon nothing.
+    if (!isDrawingChosen && state.camera_jpeg !== undefined) drawInBrowser(state.camera_jpeg);
     picture.start();
   } catch (error) {
     onNoAnswer(error);
@@ -242,9 +248,15 @@ document.addEventListener("visibilitychange", () => {
   picture.stop();
 });
 
+function drawInBrowser(on) {
+  byId("bare").checked = on;
+  picture.setBare(on);
+  boxes.show(on);
+}
+
 byId("bare").addEventListener("change", (change) => {
-  picture.setBare(change.target.checked);
-  boxes.show(change.target.checked);
+  isDrawingChosen = true;
+  drawInBrowser(change.target.checked);
 });
 
 offerTrial(() => labels);

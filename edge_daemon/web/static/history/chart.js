@@ -5,6 +5,7 @@ import { clock, isShown, lasts, missing } from "./figures.js";
 
 const NARROW = 520; // px; fewer times on the axis below
 const FONT = "12px system-ui, sans-serif";
+const LEAST_SHARE = 0.02; // of a period that is recorded in part
 const SIDE = 46; // px for the values beside the chart
 const STEPS = [1, 2, 5].flatMap((step) => [1, 10, 100, 1000, 10000].map((unit) => step * unit)).sort((a, b) => a - b);
 const SMALL_STEPS = [0.1, 0.2, 0.5, ...STEPS];
@@ -178,5 +179,6 @@ export const steps = () => (plot, number, first, last) => {
   return { stroke };
 };
 
-// Values of a line, with gaps where nothing was recorded or is shown.
-export const known = (periods, value) => periods.map((period) => (isShown(period) ? value(period) : null));
+// Values of a line, with gaps where next to nothing was recorded, or nothing is shown.
+export const known = (periods, value) => periods.map((period) => (
+  isShown(period) && period.recorded_s > LEAST_SHARE * lasts(period) ? value(period) : null));

@@ -42,7 +42,7 @@ class MadeUpDays:
         self.totals = Totals()
         self.at = start
         self._spans: list[tuple[str, datetime, datetime]] = []  # what lasted from when to when
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311
         self._face, self._run = 0, 0
 
     def run(self, faces: int, *, gap_s: float = 120.0, is_killed: bool = False) -> None:
@@ -156,7 +156,7 @@ def week(seed: int = 1) -> MadeUpDays:
 
 def portions(events: list[dict[str, Any]], seed: int) -> Iterator[list[dict[str, Any]]]:
     """The events in portions of any size."""
-    chance, place = random.Random(seed), 0
+    chance, place = random.Random(seed), 0  # noqa: S311
     while place < len(events):
         size = chance.randrange(1, 400)
         yield events[place : place + size]
@@ -176,5 +176,5 @@ def entries(events: Iterable[dict[str, Any]]) -> list[Entry]:
 def stored(folder: Path, events: list[dict[str, Any]]) -> HistoryStore:
     """The events' totals in a database in `folder`."""
     store = HistoryStore(folder / "events.history")
-    assert store.add(entries(events), after="")
+    assert store.add(entries(events), after="")  # noqa: S101
     return store

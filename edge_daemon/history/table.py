@@ -1,0 +1,23 @@
+"""Periods as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from edge_daemon.history.report import Period
+
+
+def labels_of(periods: Iterable[Period]) -> list[str]:
+    """The labels that faces had in `periods`, in order."""
+    return sorted({label for period in periods for label in period.expressions})
+
+
+def rows_of(periods: Iterable[Period], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Each period's values by column, with a column of seconds for each of `labels`."""
+    rows = []
+    for period in periods:
+        row = period.as_dict()
+        expressions = row.pop("expressions") or {}
+        rows.append(row | {f"{label}_s": expressions.get(label) for label in labels})
+    return rows

@@ -1,0 +1,1 @@
+"""Reports on archives of events: `mien report`."""

@@ -1,0 +1,117 @@
+"""Totals of the cameras in an archive, by the function that counts for the daemon."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from itertools import groupby, islice, pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from edge_daemon.history.aggregate import AggregateState, aggregate
+from edge_daemon.history.report import HistoryReport, Period, Step
+from edge_daemon.history.store import HistoryStore
+from edge_daemon.report.archive import EventArchive, Run, RunEvent
+
+BATCH: Final = 20_000  # events that are counted at once
+MONTH: Final = timedelta(days=60)  # asked for at once
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTotals:
+    """One camera's totals, and the local days from its first event to its last."""
+
+    name: str
+    report: HistoryReport
+    first: datetime
+    last: datetime
+
+    def periods(self, step: Step) -> Iterator[Period]:
+        """The periods of the days on which something was recorded."""
+        at = self.first.replace(hour=0, minute=0, second=0, microsecond=0)
+        while at <= self.last:
+            following = (at + MONTH).replace(hour=0, minute=0, fold=0)
+            found = self.report.periods(at, following, step)
+            for _, day in groupby(found, key=lambda period: period.start.date()):
+                periods = list(day)
+                if any(period.recorded_ms or period.faces for period in periods):
+                    yield from periods
+            at = following
+
+    def total(self) -> Period:
+        """Everything together."""
+        total = Period(self.first, self.last)
+        for number, day in enumerate(self.periods("day")):
+            total.add(day)
+            total.carried -= day.carried if number else 0  # those have been counted the day before
+        return total
+
+
+def count(archive: EventArchive, *, folder: Path, zone: tzinfo) -> list[CameraTotals]:
+    """Count all events into databases in `folder`; the cameras come by name."""
+    runs = archive.runs()
+    names = camera_names(runs)
+    stores: dict[str, HistoryStore] = {}
+    last, newest, state = ("", ""), "", AggregateState()
+    events = archive.events()
+    while batch := list(islice(events, BATCH)):
+        for key, some in groupby(batch, key=attrgetter("camera", "run")):
+            if key != last:
+                last, newest, state = key, "", AggregateState()
+            once = list(_once(some, newest))
+            newest = once[-1].id if once else newest
+            minutes, state = aggregate((event.as_dict() for event in once), state)
+            name = names[key]
+            if name not in stores:
+                stores[name] = HistoryStore(folder / f"{len(stores)}.history")
+            stores[name].add_minutes(minutes)
+    spans: dict[str, list[Run]] = defaultdict(list)
+    for each in runs:
+        spans[names[each.camera, each.run]].append(each)
+    return [
+        CameraTotals(
+            name,
+            HistoryReport(stores[name], zone=zone),
+            _local(min(run.first for run in spans[name]), zone),
+            _local(max(run.last for run in spans[name]), zone),
+        )
+        for name in sorted(stores)
+    ]
+
+
+def camera_names(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """Return a name for each camera and run.
+
+    Cameras of several devices may have one name: they are told apart by topic or folder if their
+    runs overlap in time. Without an overlap it is one camera whose log was moved.
+    """
+    sources: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for run in runs:
+        first, last = sources[run.camera].get(run.source, (run.first, run.last))
+        sources[run.camera][run.source] = min(first, run.first), max(last, run.last)
+    shared = {camera for camera, spans in sources.items() if _overlap(list(spans.values()))}
+    return {
+        (camera, run.run): f"{camera} ({run.source})" if camera in shared else camera
+        for run in runs
+        for camera in (run.camera,)
+    }
+
+
+def _overlap(spans: list[tuple[str, str]]) -> bool:
+    spans.sort()
+    return any(following[0] < span[1] for span, following in pairwise(spans))
+
+
+def _once(events: Iterable[RunEvent], newest: str) -> Iterator[RunEvent]:
+    """Leave out what was sent twice; an id is the time if the event has none of its own."""
+    for event in events:
+        if event.id != newest or event.id == event.time:
+            yield event
+        newest = event.id
+
+
+def _local(time: str, zone: tzinfo) -> datetime:
+    return datetime.fromisoformat(time).astimezone(zone)
