@@ -41,6 +41,18 @@ class Minute:
     longest_ms: int = 0
     expressions: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: Minute, *, is_first: bool) -> None:
+        """Add another minute of the same period, whose `carried` count if it is the first."""
+        self.recorded_ms += other.recorded_ms
+        self.face_ms += other.face_ms
+        self.carried += other.carried if is_first else 0
+        self.arrivals += other.arrivals
+        self.departures += other.departures
+        self.stay_ms += other.stay_ms
+        self.longest_ms = max(self.longest_ms, other.longest_ms)
+        for label, ms in other.expressions.items():
+            self.expressions[label] = self.expressions.get(label, 0) + ms
+
 
 @dataclass(slots=True)
 class OpenFace:
