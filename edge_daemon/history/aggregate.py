@@ -26,9 +26,10 @@ _STATES: Final = {
 class Minute:
     """The totals of one minute.
 
-    `recorded_ms` is for how long a camera was watched; faces count as `carried` if they were there
-    when the minute began, and as `arrivals` if they came in it. `face_ms` is the time of all faces
-    together, `expressions` that of each label. Stays are those that ended in the minute.
+    `recorded_ms` is for how long a camera was watched, without pauses; faces count as `carried` if
+    they were there when the minute began, and as `arrivals` if they came in it. `face_ms` is the
+    time of all faces together, `expressions` that of each label. Stays are those that ended in the
+    minute.
     """
 
     recorded_ms: int = 0
@@ -39,6 +40,18 @@ class Minute:
     stay_ms: int = 0
     longest_ms: int = 0
     expressions: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Minute, *, is_first: bool) -> None:
+        """Add another minute of the same period, whose `carried` count if it is the first."""
+        self.recorded_ms += other.recorded_ms
+        self.face_ms += other.face_ms
+        self.carried += other.carried if is_first else 0
+        self.arrivals += other.arrivals
+        self.departures += other.departures
+        self.stay_ms += other.stay_ms
+        self.longest_ms = max(self.longest_ms, other.longest_ms)
+        for label, ms in other.expressions.items():
+            self.expressions[label] = self.expressions.get(label, 0) + ms
 
 
 @dataclass(slots=True)
@@ -56,6 +69,7 @@ class AggregateState:
     run: str = ""
     last_ms: int = 0
     is_recording: bool = False
+    is_paused: bool = False
     faces: dict[int, OpenFace] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,6 +79,7 @@ class AggregateState:
             "run": self.run,
             "last_ms": self.last_ms,
             "is_recording": self.is_recording,
+            "is_paused": self.is_paused,
             "faces": faces,
         }
 
@@ -72,7 +87,8 @@ class AggregateState:
     def from_dict(cls, values: Mapping[str, Any]) -> AggregateState:
         """The state of `as_dict`, through JSON too."""
         faces = {int(id_): OpenFace(*face) for id_, face in values["faces"].items()}
-        return cls(values["run"], values["last_ms"], values["is_recording"], faces)
+        recording, paused = values["is_recording"], values.get("is_paused", False)
+        return cls(values["run"], values["last_ms"], recording, paused, faces)
 
 
 def aggregate(
@@ -111,6 +127,7 @@ class _Fold:
         at_ms, run = _milliseconds(event["time"]), event["run"]
         if run != state.run:  # the daemon before was killed; what happened then is unknown
             state.run, state.last_ms, state.is_recording = run, at_ms, True
+            state.is_paused = False
             state.faces.clear()
         else:
             self.advance(at_ms)
@@ -118,6 +135,8 @@ class _Fold:
             state.is_recording = _STATES[kind]
             if not state.is_recording:
                 self._forget_faces(kind)
+        elif kind in ("pause_start", "pause_end"):
+            state.is_paused = kind == "pause_start"
         elif kind == "face_end":
             self._end(event, at_ms)
         elif kind == "face_start":
@@ -133,13 +152,14 @@ class _Fold:
         state.last_ms = at_ms
         if not 0 < at_ms - start_ms <= MAX_GAP_MS:
             return
-        if not state.is_recording and not state.faces:
+        is_recorded = state.is_recording and not state.is_paused
+        if not is_recorded and not state.faces:
             return
         for number in range(start_ms // MINUTE_MS, -(-at_ms // MINUTE_MS)):
             begin_ms = max(number * MINUTE_MS, start_ms)
             took_ms = min((number + 1) * MINUTE_MS, at_ms) - begin_ms
             minute = self.minutes.setdefault(number, Minute())
-            minute.recorded_ms += took_ms if state.is_recording else 0
+            minute.recorded_ms += took_ms if is_recorded else 0
             for face in state.faces.values():
                 minute.face_ms += took_ms
                 minute.carried += begin_ms == number * MINUTE_MS and face.since_ms < begin_ms

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -75,16 +75,16 @@ class HistoryStore:
             if _load(connection, "position", "") != after:
                 return False
             minutes, state = aggregate((entry.event for entry in entries), _state(connection))
-            _add(connection, minutes)
+            _add(connection, minutes, KEPT)
             _save(connection, "state", state.as_dict())
             _save(connection, "position", entries[-1].id)
         return True
 
-    def add_minutes(self, minutes: dict[int, Minute]) -> None:
-        """Add totals that were counted elsewhere."""
+    def add_minutes(self, minutes: dict[int, Minute], sizes: Iterable[int] = tuple(KEPT)) -> None:
+        """Add totals that were counted elsewhere, to the rows of `sizes`."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            _add(connection, minutes)
+            _add(connection, minutes, sizes)
 
     def clear(self) -> None:
         """Begin anew, before the log's first event."""
@@ -154,7 +154,7 @@ def _labels(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, id FROM labels ORDER BY id"))
 
 
-def _add(connection: sqlite3.Connection, minutes: dict[int, Minute]) -> None:
+def _add(connection: sqlite3.Connection, minutes: dict[int, Minute], sizes: Iterable[int]) -> None:
     numbers = _columns(
         connection, {each for minute in minutes.values() for each in minute.expressions}
     )
@@ -169,10 +169,9 @@ def _add(connection: sqlite3.Connection, minutes: dict[int, Minute]) -> None:
         INSERT INTO totals ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})
         ON CONFLICT DO UPDATE SET {", ".join(sums)}
     """  # noqa: S608 - our own names
-    for size in KEPT:
-        connection.executemany(
-            statement, [_row(size, number, each, numbers) for number, each in minutes.items()]
-        )
+    for size in sizes:
+        rows = [_row(size, at, each, numbers) for at, each in _by_size(minutes, size).items()]
+        connection.executemany(statement, rows)
 
 
 def _columns(connection: sqlite3.Connection, labels: set[str]) -> dict[str, int]:
@@ -187,16 +186,27 @@ def _columns(connection: sqlite3.Connection, labels: set[str]) -> dict[str, int]
     return {label: known.get(label) or known[OTHERS] for label in labels}
 
 
-def _row(size: int, number: int, minute: Minute, numbers: dict[str, int]) -> list[int | None]:
+def _by_size(minutes: dict[int, Minute], size: int) -> dict[int, Minute]:
+    """Add up the minutes of each row of `size`, by the minute that it begins with."""
+    if size == MINUTE:
+        return minutes
+    found: dict[int, Minute] = {}
+    for number, minute in minutes.items():
+        start = number // size * size
+        found.setdefault(start, Minute()).add(minute, is_first=number == start)
+    return found
+
+
+def _row(size: int, start: int, minute: Minute, numbers: dict[str, int]) -> list[int | None]:
     sums: dict[int, int] = {}
     for label, ms in minute.expressions.items():
         sums[numbers[label]] = sums.get(numbers[label], 0) + ms
     return [
         size,
-        number // size * size,
+        start,
         minute.recorded_ms,
         minute.face_ms,
-        minute.carried if number % size == 0 else 0,
+        minute.carried,
         minute.arrivals,
         minute.departures,
         minute.stay_ms,

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ class PipelinePart(Part[Config]):
             calibrator=self.calibrator,
             observe=observe,
         )
+        self._paused_s: float | None = None  # since when
         self._unused: Stages | None = None  # prepared for a configuration that was then refused
         self._worker = Worker("pipeline", self._pipeline.run, on_failure)
 
@@ -114,6 +115,7 @@ class PipelinePart(Part[Config]):
         log.info("detector: %s", stages.detector.name)
         _log_model(stages)
         log.info("runtime: %s", stages.classifier.runtime)
+        self._note_pause(stages)
         self._worker.start()
 
     def stop(self) -> None:
@@ -194,9 +196,20 @@ class PipelinePart(Part[Config]):
             self.stills.adopt(still_parts(config, stages))
             self._calibrate_by(config, stages)
             self._pipeline.swap(stages)
+            self._note_pause(stages)
             _log_model(stages)
 
         return apply
+
+    def _note_pause(self, stages: Stages) -> None:
+        """Log where a pause begins and ends: what happens in between is not known."""
+        now_s = time.monotonic()
+        if stages.paused and self._paused_s is None:
+            self._paused_s = now_s
+            self.note("pause_start", datetime.now(UTC))
+        elif not stages.paused and self._paused_s is not None:
+            lasted_s, self._paused_s = now_s - self._paused_s, None
+            self.note("pause_end", datetime.now(UTC), duration_s=round(lasted_s, 3))
 
     def _calibrate_by(self, config: Config, stages: Stages) -> None:
         model = stages.classifier.model

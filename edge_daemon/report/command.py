@@ -48,7 +48,8 @@ def run(request: ReportRequest) -> int:
         folder = Path(name)
         archive = _archive(paths, folder)
         try:
-            cameras = count(archive, folder=folder, zone=zone)
+            by_minute = request.step == "minute"
+            cameras = count(archive, folder=folder, zone=zone, by_minute=by_minute)
         except sqlite3.Error as error:
             raise ReportRefused(
                 f"{folder}: the totals cannot be written: {reason_of(error)}; "

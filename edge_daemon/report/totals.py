@@ -11,12 +11,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from edge_daemon.history.aggregate import AggregateState, aggregate
+from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 from edge_daemon.history.report import HistoryReport, Period, Step
-from edge_daemon.history.store import HistoryStore
+from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
 
 BATCH: Final = 20_000  # events that are counted at once
+MINUTES: Final = 50_000  # that wait to be written, some 30 MB
 MONTH: Final = timedelta(days=60)  # asked for at once
 
 
@@ -50,24 +51,21 @@ class CameraTotals:
         return total
 
 
-def count(archive: EventArchive, *, folder: Path, zone: tzinfo) -> list[CameraTotals]:
-    """Count all events into databases in `folder`; the cameras come by name."""
+def count(
+    archive: EventArchive, *, folder: Path, zone: tzinfo, by_minute: bool = False
+) -> list[CameraTotals]:
+    """Count all events into databases in `folder`, with minutes only if they are asked for.
+
+    The cameras come by name.
+    """
+    sizes = (MINUTE, QUARTER, HOUR) if by_minute else (QUARTER, HOUR)
     runs = archive.runs()
     names = camera_names(runs)
     stores: dict[str, HistoryStore] = {}
-    last, newest, state = ("", ""), "", AggregateState()
-    events = archive.events()
-    while batch := list(islice(events, BATCH)):
-        for key, some in groupby(batch, key=attrgetter("camera", "run")):
-            if key != last:
-                last, newest, state = key, "", AggregateState()
-            once = list(_once(some, newest))
-            newest = once[-1].id if once else newest
-            minutes, state = aggregate((event.as_dict() for event in once), state)
-            name = names[key]
-            if name not in stores:
-                stores[name] = HistoryStore(folder / f"{len(stores)}.history")
-            stores[name].add_minutes(minutes)
+    for name, minutes in _counted(archive.events(), names):
+        if name not in stores:
+            stores[name] = HistoryStore(folder / f"{len(stores)}.history")
+        stores[name].add_minutes(minutes, sizes)
     spans: dict[str, list[Run]] = defaultdict(list)
     for each in runs:
         spans[names[each.camera, each.run]].append(each)
@@ -80,6 +78,32 @@ def count(archive: EventArchive, *, folder: Path, zone: tzinfo) -> list[CameraTo
         )
         for name in sorted(stores)
     ]
+
+
+def _counted(
+    events: Iterator[RunEvent], names: dict[tuple[str, str], str]
+) -> Iterator[tuple[str, dict[int, Minute]]]:
+    """Yield cameras with totals of theirs, each camera perhaps several times."""
+    last, newest, state = ("", ""), "", AggregateState()
+    name, waiting = "", dict[int, Minute]()
+    while batch := list(islice(events, BATCH)):
+        for key, some in groupby(batch, key=attrgetter("camera", "run")):
+            if waiting and (names[key] != name or len(waiting) > MINUTES):
+                yield name, waiting
+                waiting = {}
+            name = names[key]
+            if key != last:
+                last, newest, state = key, "", AggregateState()
+            once = list(_once(some, newest))
+            newest = once[-1].id if once else newest
+            minutes, state = aggregate((event.as_dict() for event in once), state)
+            for number, minute in minutes.items():
+                if number in waiting:
+                    waiting[number].add(minute, is_first=True)
+                else:
+                    waiting[number] = minute
+    if waiting:
+        yield name, waiting
 
 
 def camera_names(runs: Sequence[Run]) -> dict[tuple[str, str], str]:

@@ -163,6 +163,8 @@ def test_every_event_passes_the_schema() -> None:
         maker.make("daemon_start", START, version="1"),
         maker.make("camera_lost", START, reason="silent"),
         maker.make("camera_restored", START, duration_s=1.0),
+        maker.make("pause_start", START),
+        maker.make("pause_end", START, duration_s=1.5),
         maker.make("daemon_stop", START, duration_s=2.0),
     ]
     check = validator()

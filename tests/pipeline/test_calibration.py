@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from support.labels import LABELS
@@ -14,8 +17,13 @@ from support.paths import ROOT
 
 from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config, validated
-from edge_daemon.pipeline.build import calibration_file
+from edge_daemon.core.frame import Picture
+from edge_daemon.core.slots import Backlog, Latest
+from edge_daemon.core.types import Frame
+from edge_daemon.events.feed import EventFeed
+from edge_daemon.pipeline.build import build_stages, calibration_file
 from edge_daemon.pipeline.calibration import LEAST_SAMPLES, MAX_BIAS, Calibrator, rest_bias
+from edge_daemon.pipeline.pipeline import Pipeline
 from edge_daemon.vision.model_file import ModelFile, read_model_file
 
 
@@ -159,6 +167,42 @@ def test_only_models_with_a_neutral_label_have_a_face_at_rest(tmp_path: Path) ->
     stream = validated({"smoothing": {"calibration": True}, "events": {"path": "-"}})
     with pytest.raises(ConfigError, match=r"events\.path to be a file"):
         calibration_file(stream, LABELS)
+
+
+def test_a_clip_at_rest_is_named_neutral_after_its_recording(
+    file: Path, media_dir: Path, blazeface_dir: Path
+) -> None:
+    """To the model the person of this clip looks a little sad; here that is her rest."""
+    assert blazeface_dir
+    stages = build_stages(validated({"smoothing": {"half_life_s": 0.0}}), "")
+    calibrator = Calibrator()
+    calibrator.use(file, stages.classifier.model)
+    pipeline = Pipeline(
+        frames=Latest(), views=Latest(), events=EventFeed([]), shots=Backlog(1), stages=stages,
+        notice=lambda: "", blank_size=(640, 480), stop=threading.Event(), calibrator=calibrator,
+    )  # fmt: skip
+    read = cv2.VideoCapture(str(media_dir / "signing-bird.mkv")).read
+    clip = [np.asarray(read()[1], np.uint8) for _ in range(60)]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def neutral_scores(first: int) -> list[float]:
+        views = [
+            pipeline.process(Frame(first + number, Picture(bgr), (first + number) / 15, start))
+            for number, bgr in enumerate(clip)
+        ]
+        place = LABELS.index("neutral")
+        return [face.scores[place] for view in views for face in view.faces if face.scores]
+
+    before = neutral_scores(1)
+    calibrator.start(2.0)
+    neutral_scores(61)
+    made = calibrator.calibration
+    assert made is not None
+    assert made.bias["sad"] < 0
+    after = neutral_scores(121)
+    assert np.mean(after) > np.mean(before) + 0.05
+    calibrator.remove()
+    assert np.mean(neutral_scores(181)) == pytest.approx(np.mean(before), abs=0.02)
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
