@@ -101,7 +101,7 @@ def played(shots: list[Shot], frames: int) -> list[Shot]:
 
 def shown(shots: list[Shot], labels: tuple[str, ...], setting: SmoothingConfig) -> list[str]:
     """The label after each of `shots`."""
-    smoother = Smoother(labels=labels, **setting.model_dump())
+    smoother = Smoother(labels=labels, **setting.model_dump(exclude={"calibration"}))
     return [
         smoother.update(1, shot.scores, number / FPS, shot.weight).label
         for number, shot in enumerate(shots)

@@ -153,7 +153,10 @@ def _leaks(spec: Json, metrics: Json) -> str:
         "row of the table of accuracy counts each of them once."
     )
     if spec["dataset"].get("validation") == split:
-        teachers = ", of its teachers too" if spec.get("training", {}).get("teachers") else ""
+        training = spec.get("training", {})
+        teachers = ", of its teachers too" if training.get("teachers") else ""
+        if training.get("averaged"):
+            teachers += ", and this mean of trainings among others"
         text += (
             f" {split} chose the epoch and the temperature{teachers}, so its figures are slightly "
             "optimistic."
