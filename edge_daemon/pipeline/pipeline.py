@@ -194,6 +194,9 @@ class Pipeline:
             known=tracker.known(frame.captured_s),
             lost=tracker.has_lost,
             arrived=tracker.has_new(frame.captured_s),
+            idle=tracker.is_empty
+            and schedule.chosen is None
+            and not self._stages.motion.is_awake(frame.captured_s),
             thorough=schedule.sparse or (self._stages.is_file and not turn % FILE_TURNS),
         )
 

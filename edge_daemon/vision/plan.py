@@ -67,7 +67,8 @@ class Hint(NamedTuple):
 
     `turn` counts the searches, `known` are the faces that should be there, `lost` is True
     if the last search missed one of them, `arrived` if one of them is new, as where one person
-    appears others often do, and with `thorough` the frame is searched like a still picture.
+    appears others often do, and with `thorough` the frame is searched like a still picture. `idle`
+    is True while no face is known and nothing moves.
     """
 
     turn: int = 0
@@ -75,6 +76,7 @@ class Hint(NamedTuple):
     lost: bool = False
     arrived: bool = False
     thorough: bool = False
+    idle: bool = False
 
 
 NO_HINT: Final = Hint()
@@ -141,7 +143,8 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         follow = [Scan("short", each.region) for each in chosen]
         follow.append(whole_picture(size)[0])
     if hint.lost or hint.arrived or not hint.known:
-        return list(dict.fromkeys(follow + _alert_search(hint.turn, size, reach)))
+        alert = _alert_search(hint.turn, size, reach, idle=hint.idle)
+        return list(dict.fromkeys(follow + alert))
     background = _background(hint.turn, size, reach)
     if len(hint.known) == FEW and background == whole_picture(size)[:1]:
         # This scan finds them too, so that two faces cost no more than one in the longest search.
@@ -166,22 +169,25 @@ def tilt_of(eyes: Eyes | None) -> float:
     return math.atan2(right_y - left_y, right_x - left_x)
 
 
-def _alert_search(turn: int, size: Size, reach: Reach) -> list[Scan]:
-    """Plan a search while faces may appear: four turns are one cycle.
+def _alert_search(turn: int, size: Size, reach: Reach, *, idle: bool) -> list[Scan]:
+    """Plan a search while faces may appear: the whole picture and tiles take turns.
 
-    No turn has more than a third of the tiles, so that none takes much longer than the others.
+    No turn has more than two scans of full-range, so that none takes much longer than the others.
+    An `idle` room has cheaper turns, because motion wakes it.
     """
     full, short, padded = whole_picture(size)
-    near = [short, padded][turn // 4 % 2]
-    far = _portion(tiles(size, 1), turn // 2, 3)
+    near = [short, padded][turn // 2 % 2]
     if reach == "near":
         return [near if turn % 2 else full]
     if reach == "far":
         fine = _portion(tiles(size, 1) + tiles(size, 2), turn // 2, 6)
         return [Scan("full", tile, is_tile=True) for tile in fine] if turn % 2 else [full]
-    if turn % 2 == 0:
-        return [near] if turn % 4 else [full]
-    return [Scan("full", tile, is_tile=True) for tile in far]
+    if turn % 2:
+        far = _portion(tiles(size, 1), turn // 2, 6 if idle else 3)
+        return [Scan("full", tile, is_tile=True) for tile in far]
+    if not idle:
+        return [full, near]
+    return [near] if turn % 4 else [full]
 
 
 def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:

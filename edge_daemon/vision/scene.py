@@ -79,6 +79,10 @@ class MotionSensor:
                 self._moved_s = now_s
         if now_s - self._reference_s >= REFERENCE_S:
             self._reference, self._reference_s = cells, now_s
+        return self.is_awake(now_s)
+
+    def is_awake(self, now_s: float) -> bool:
+        """Return whether anything has moved within AWAKE_S, as far as was compared."""
         return now_s - self._moved_s <= AWAKE_S
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from support.paths import ROOT
 
 from deploy import release
@@ -82,7 +83,8 @@ def test_every_requirement_of_a_device_is_locked_for_every_machine() -> None:
             lines = (ROOT / release.LOCKS / f"{arch}-{python}.txt").read_text().splitlines()[1:]
             pins = dict(line.split(" --hash=sha256:")[0].split("==") for line in lines)
             for requirement in wanted:
-                assert requirement.specifier.contains(pins[requirement.name]), requirement
+                version = pins[canonicalize_name(requirement.name)]
+                assert requirement.specifier.contains(version), requirement
 
 
 def test_a_release_is_the_daemon_its_models_and_its_units() -> None:

@@ -91,7 +91,7 @@ def stages(
         detector=detector,
         tracker=Tracker(),
         classifier=classifier,
-        smoother=Smoother(labels=labels, **SmoothingConfig().model_dump()),
+        smoother=Smoother(labels=labels, **SmoothingConfig().model_dump(exclude={"calibration"})),
         maker=EventMaker(labels=labels, common={}),
         drawing=drawing,
         min_score=0.5,

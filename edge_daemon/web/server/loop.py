@@ -78,6 +78,8 @@ class Loop:
     def __init__(self) -> None:
         self._bell: Any = None
         self._rung = Broadcast()
+        self._has_waits = False  # since the last pulse but one
+        self._had_waits = False
         self._threads: list[WorkerThreads] = []
 
     def threads(self, count: int) -> WorkerThreads:
@@ -87,12 +89,17 @@ class Loop:
         return threads
 
     def ring(self) -> None:
-        """Wake every waiting request: something has changed."""
-        if (bell := self._bell) is not None:
+        """Wake every waiting request: something has changed.
+
+        While no request waits, the loop is left asleep. One that begins to wait at this very moment
+        may miss this ring, but none that follows.
+        """
+        if (bell := self._bell) is not None and (self._has_waits or self._had_waits):
             bell.send()
 
     def wait(self) -> None:
         """Wait for the next `ring`, PULSE_S at most."""
+        self._has_waits = True
         self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:
@@ -118,7 +125,7 @@ class Loop:
             threads.open(hub)
         bell, pulse = hub.loop.async_(), hub.loop.timer(PULSE_S, PULSE_S)
         bell.start(self._rung.send)
-        pulse.start(self._rung.send)
+        pulse.start(self._pulse)
         self._bell = bell
         try:
             yield
@@ -131,6 +138,10 @@ class Loop:
                 threads.close()
             gc.collect()  # a closed connection's file may be part of a cycle, and needs the hub
             hub.destroy(destroy_loop=True)
+
+    def _pulse(self) -> None:
+        self._had_waits, self._has_waits = self._has_waits, False
+        self._rung.send()
 
 
 def _outcome(work: Callable[..., T], values: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
