@@ -41,10 +41,10 @@ from train.evaluate import evaluate
 from train.export import commit, export
 from train.fit import compiled, fit
 from train.loading import keras_classifier
-from train.progress import duration
 from train.recipe import Recipe
 from train.selection import Selection, select
 from train.targets import TrainingSet, make_training_set
+from train.terminal import duration
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "compact"

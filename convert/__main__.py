@@ -112,7 +112,17 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         help_text = f"{what} (default: %(default)g)"
-        group.add_argument(name, type=float, default=value, metavar=unit, help=help_text)
+        group.add_argument(name, type=_limit, default=value, metavar=unit, help=help_text)
+
+
+def _limit(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or more")
+    return number
 
 
 def _limits(options: argparse.Namespace) -> Limits:

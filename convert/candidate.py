@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert import tflite
 from convert.export_folder import Images
+from convert.progress import watched
 from convert.quiet import quiet_stderr
 from convert.scores import Probabilities
 from convert.variants import Variant
@@ -33,7 +34,7 @@ def probabilities(content: bytes, images: Images) -> Probabilities:
         runtime.allocate_tensors()
     pixels, answer = runtime.get_input_details()[0], runtime.get_output_details()[0]
     stored = np.empty((len(images), answer["shape"][-1]), answer["dtype"])
-    for i, image in enumerate(images):
+    for i, image in enumerate(watched(images)):
         runtime.set_tensor(pixels["index"], image[np.newaxis].astype(pixels["dtype"]))
         runtime.invoke()
         stored[i] = runtime.get_tensor(answer["index"])[0]

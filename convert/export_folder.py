@@ -28,7 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "crop": {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]},
 }
 
-Images = NDArray[np.uint8]  # (n, height, width, 1), gray pixels 0–255
+Pixels = NDArray[np.uint8]  # (height, width, 1), gray 0–255
+Images = NDArray[np.uint8]  # (n, height, width, 1), gray 0–255
 ClassIds = NDArray[np.int64]  # (n,), positions in the label list
 
 

@@ -7,21 +7,13 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 from typing import Any
 
 Json = Mapping[str, Any]
 
-_STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; padding: 0 1rem }
-p { max-width: 62rem }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.9rem }
-th, td { padding: 0.2rem 0.5rem; border-bottom: 1px solid #8888; text-align: right }
-td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-code { overflow-wrap: anywhere }
-svg { max-width: 100%; height: auto; background: #fff }
-"""
+TEMPLATE = Path(__file__).parents[1] / "docs" / "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +63,8 @@ def _markdown_lines(block: Heading | Table | str) -> Iterator[str]:
 def html_page(title: str, blocks: Iterable[Block]) -> str:
     """The blocks as an HTML page, with pictures inside."""
     body = "\n".join(_element(block) for block in blocks)
-    head = (
-        f'<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style>"
-    )
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return template.substitute(title=html.escape(title), meta="", body=body)
 
 
 def _element(block: Block) -> str:
@@ -84,10 +72,11 @@ def _element(block: Block) -> str:
         return f"<h{block.level}>{_inline(block.text)}</h{block.level}>"
     if isinstance(block, Table):
         rows = [_row(block.head, "th"), *(_row(cells, "td") for cells in block.rows)]
-        return "<table>\n" + "\n".join(rows) + "\n</table>"
+        return '<div class="table"><table>\n' + "\n".join(rows) + "\n</table></div>"
     if isinstance(block, Picture):
         drawing = block.svg[block.svg.index("<svg") :]  # without the XML declaration
-        return f"<figure>\n{drawing}\n<figcaption>{_inline(block.text)}</figcaption>\n</figure>"
+        caption = f"<figcaption>{_inline(block.text)}</figcaption>"
+        return f'<figure class="chart wide">\n{drawing}\n{caption}\n</figure>'
     return f"<p>{_inline(block)}</p>"
 
 

@@ -32,7 +32,8 @@ _PART = 7  # variants other than int8 answer to every seventh image
 _REFERENCE_IMAGES = 20  # reference kernels are slow
 _KIB_PER_MIB = 1024
 
-_Answers = tuple[Probabilities, Probabilities]  # on default and on reference kernels
+# On default kernels, and on reference kernels where they have all operators.
+_Answers = tuple[Probabilities, Probabilities | None]
 
 
 class RuntimeUnreachable(ConvertError):
@@ -132,14 +133,14 @@ class Agreement:
 
     `agreement` is the share with the same top class, `identical` that with the same bits.
     `identical_reference` is the latter on the reference kernels, which do not depend on the
-    processor, for the first images.
+    processor, for the first images; None where these lack an operator.
     """
 
     images: int
     agreement: float
     max_difference: float  # of any probability
     identical: float
-    identical_reference: float
+    identical_reference: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,32 +218,42 @@ class Bench:
 
     def _answers(self, runtime: Runtime, one: Candidate) -> _Answers:
         """The probabilities for the images, on default and on reference kernels."""
-        process, saved = self._processes[runtime], self._folder / "answers.npy"
-        found = []
-        for kernels, images in (("AUTO", "images.npy"), ("BUILTIN_REF", "few.npy")):
-            try:
-                process.call("answer", self._model(one), self._folder / images, kernels, saved)
-            except RuntimeUnreachable as error:
-                raise GateError(
-                    f"the {one.variant.name} model does not run on "
-                    f"{runtime.name} {process.version}: {error}"
-                ) from error
-            found.append(candidate.dequantized(one.content, np.load(saved)))
-        return found[0], found[1]
+        self._run(runtime, one, "images.npy", "AUTO")
+        default = self._saved(one)
+        runs = self._run(runtime, one, "few.npy", "BUILTIN_REF")
+        return default, self._saved(one) if runs else None
+
+    def _run(self, runtime: Runtime, one: Candidate, images: str, kernels: str) -> bool:
+        """Save the answers of a runtime; False where such kernels lack an operator."""
+        process = self._processes[runtime]
+        words = self._model(one), self._folder / images, kernels, self._folder / "answers.npy"
+        try:
+            return bool(process.call("answer", *words))
+        except RuntimeUnreachable as error:
+            raise GateError(
+                f"the {one.variant.name} model does not run on {runtime.name} {process.version}: "
+                f"{error}; replace the layer that needs this"
+            ) from error
+
+    def _saved(self, one: Candidate) -> Probabilities:
+        return candidate.dequantized(one.content, np.load(self._folder / "answers.npy"))
 
     def _model(self, one: Candidate) -> Path:
         return self._folder / f"{one.variant.name}.tflite"
 
 
 def _agreement(litert: _Answers, other: _Answers) -> Agreement:
-    same, same_reference = (
-        float((ours == theirs).all(axis=1).mean())
-        for ours, theirs in zip(litert, other, strict=True)
-    )
     return Agreement(
         images=len(litert[0]),
         agreement=scores.agreement(litert[0], other[0]),
         max_difference=float(np.abs(litert[0] - other[0]).max()),
-        identical=same,
-        identical_reference=same_reference,
+        identical=_identical(litert[0], other[0]),
+        identical_reference=(
+            None if litert[1] is None or other[1] is None else _identical(litert[1], other[1])
+        ),
     )
+
+
+def _identical(one: Probabilities, other: Probabilities) -> float:
+    """The share of the images with answers that are equal to the bit."""
+    return float((one == other).all(axis=1).mean())

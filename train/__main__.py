@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -182,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
     fit.add_argument("--coordinator", help="host:port of the first of several hosts")
     fit.add_argument("--processes", type=_positive, help="how many hosts there are")
-    fit.add_argument("--process", type=int, help="which of them this is, from 0")
+    fit.add_argument("--process", type=_natural, help="which of them this is, from 0")
     fit.set_defaults(teacher_epochs=0, teacher_files=[])
 
     distil = commands.add_parser("distil", help="train teachers, then a student from their answers")
@@ -271,7 +272,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
         "--faces-per-class", type=_positive, metavar="N", help="train on so few, for a trial"
     )
     command.add_argument("--epochs", type=_positive, help=own)
-    command.add_argument("--seed", type=int, help=own)
+    command.add_argument("--seed", type=_natural, help=own)
     command.add_argument("--learning-rate", type=_rate, help=f"the largest; {own}")
     command.add_argument(
         "--votes-head",
@@ -309,33 +310,53 @@ def _contempt(text: str) -> tuple[str, ...]:
 
 
 def _share(text: str) -> float:
-    if not 0 <= (number := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 1")
+    if not 0 <= (number := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
     return number
 
 
 def _strength(text: str) -> float:
-    if not 0 <= (number := float(text)) <= 3:
-        raise argparse.ArgumentTypeError(f"{number:g} is not between 0 and 3")
+    if not 0 <= (number := _number(text)) <= 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 3")
     return number
 
 
 def _rate(text: str) -> float:
-    if not 0 < (number := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{number:g} is not above 0 and at most 1")
+    if not 0 < (number := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
     return number
 
 
 def _temperature(text: str) -> float:
-    if (number := float(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number:g} is below 1")
+    if not 1 <= (number := _number(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is below 1 or infinite")
     return number
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    if (number := _whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more")
     return number
+
+
+def _natural(text: str) -> int:
+    if (number := _whole(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below 0")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def read_dataset(
     source = path if path.is_file() else _find_csv(path) or _find_zip(path)
     if source is None:
         splits = read_folders(path, labels, strict=strict)
-    elif source.suffix == ".zip" and not _has_table(source):
+    elif source.suffix.lower() == ".zip" and not _has_table(source):
         splits = read_folders(source, labels, strict=strict)
     else:
         splits = read_table(source, labels)
@@ -159,18 +159,21 @@ def _find_csv(folder: Path) -> Path | None:
 
 
 def _find_zip(folder: Path) -> Path | None:
-    """Kaggle's download, where nothing but it is in the folder."""
-    archive = folder / "archive.zip"
-    folders = any(each.is_dir() and each.name[0] != "." for each in folder.iterdir())
-    return archive if archive.is_file() and not folders else None
+    """The one archive of a folder that has no folders, as Kaggle's download leaves it."""
+    entries = [each for each in folder.iterdir() if each.name[0] != "."]
+    archives = [each for each in entries if each.suffix.lower() == ".zip" and each.is_file()]
+    return archives[0] if len(archives) == 1 and not any(map(Path.is_dir, entries)) else None
 
 
 def _has_table(path: Path) -> bool:
-    """Whether a zip archive has a .csv file; true for a damaged one, which the reader names."""
+    """Whether a zip archive has FER2013's table, or a .csv file and no pictures.
+
+    True for a damaged one, which the reader names.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return True
     pictures = any(name.lower().endswith((".png", ".jpg", ".jpeg")) for name in names)
-    return any(name.endswith(".csv") for name in names) or not pictures
+    return not pictures or any(name.rpartition("/")[2] in CSV_NAMES for name in names)

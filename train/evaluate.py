@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from train.ferplus import FILE, Votes
 from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
 from train.loading import LoadedModel, load_model
 from train.report import write_report
-from train.robustness import measure_robustness
+from train.robustness import CORRUPTIONS, measure_robustness
 from train.scores import Classify, accuracy_by_coverage, answers_by_score, score
 from train.selection import hold_out
+from train.terminal import duration
 
 MISTAKES = 24  # shown as pictures
 
@@ -40,7 +42,15 @@ def evaluate(
     labels that the network learned, the dataset's by default; it comes first. `temperature` is the
     one already in the network's weights (see `apply_temperature`).
     """
+    start_s = time.monotonic()
     probabilities = classify(split.x)
+    each_s = time.monotonic() - start_s
+    runs = sum(len(corruption.levels) for corruption in CORRUPTIONS.values())
+    print(
+        f"evaluating on {len(split.y)} faces, plain and with {runs} corruptions: about "
+        f"{duration(runs * each_s)} …",
+        flush=True,
+    )
     sets = label_sets(split, votes)
     annotations = annotations or split.dataset
     names = sorted(sets, key=lambda name: name != annotations)
@@ -102,7 +112,6 @@ def evaluate_file(
     folder = output / network.name / split_name
     if (split := splits.get(split_name)) is None:
         raise DatasetError(f"the dataset has no split {split_name} (found: {', '.join(splits)}).")
-    print(f"evaluating on {len(split.y)} faces, plain and with 27 corruptions …", flush=True)
     metrics = evaluate(
         model.classify,
         split,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,13 @@ from train.findings import Findings, find
 mpl.use("Agg")
 
 SEED = 1
-COLUMNS = 16
+COLUMNS = 8
 ENLARGE = 2
+SHOWN = 24  # faces of each kind of finding
+COPIES = (
+    "Images of the first split that are in the second too (in the same split: besides themselves), "
+    "pixel for pixel, and with near copies."
+)
 
 Gray = NDArray[np.uint8]
 
@@ -33,44 +38,32 @@ def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     found = find(splits, votes)
     summary = found.summary()
-    sections: list[tuple[str, str, str]] = []
+    _balance(summary).savefig(folder / "balance.png", dpi=100)
+    body = [
+        page.section("Class balance", _balance_text(summary)),
+        page.charts([folder / "balance.png"], wide=True),
+        page.section("Copies", COPIES),
+        page.table(("images of … in …", "exact", "exact or near"), _copies(summary)),
+        *_findings(found),
+    ]
 
     def add(name: str, title: str, text: str, figure: Figure) -> None:
         figure.savefig(folder / f"{name}.png", dpi=100)
-        sections.append((title, text, f"{name}.png"))
+        body.append(page.section(title, text))
+        body.append(page.sheet(folder / f"{name}.png", title))
 
-    add("balance", "Class balance", _balance_text(summary), _balance(summary))
     for label, name in enumerate(found.labels):
         tiles = _sample(found.x[found.y == label], 2 * COLUMNS)
         add(f"sample-{name}", f"Samples: {name}", "Drawn at random.", _grid([tiles]))
     add("means", "Mean faces", ", ".join(found.labels) + ".", _grid([_means(found)]))
-    near = _drawn(_only_near(found), COLUMNS)
-    copies = [found.x[[p.first, p.second]] for p in near]
-    add(
-        "near",
-        "Near copies",
-        "Each above its copy; exact copies are not shown. Rows: "
-        + (", ".join(f"{found.place(p.first)} = {found.place(p.second)}" for p in near) or "none")
-        + ".",
-        _grid([np.array([c[row] for c in copies]) for row in (0, 1)]),
-    )
-    add("conflicts", "One picture, two labels", _conflict_text(found), _grid([_conflicts(found)]))
-    add(
-        "no-faces",
-        "No faces",
-        f"{len(found.no_faces)} pictures are flat or show no face to half of FER+'s voters. Shown: "
-        + (", ".join(map(found.place, found.no_faces[: 4 * COLUMNS])) or "none")
-        + ".",
-        _grid([found.x[found.no_faces[: 4 * COLUMNS]]]),
-    )
     add(
         "augmented",
         "A training batch",
-        "16 faces as they are, then augmented in eight ways.",
+        f"{COLUMNS} faces as they are, then augmented in eight ways.",
         _grid(_augmented(found)),
     )
     write_text(folder / "explore.json", json.dumps(summary, indent=1) + "\n")
-    write_text(folder / "index.html", _page(summary, sections, folder))
+    write_text(folder / "index.html", page.page("Dataset", body))
     return summary
 
 
@@ -142,16 +135,43 @@ def _only_near(found: Findings) -> list[Any]:
     return [p for p in found.near if not np.array_equal(found.x[p.first], found.x[p.second])]
 
 
-def _conflicts(found: Findings) -> Gray:
-    return found.x[[group[0] for group in found.conflicts[: 2 * COLUMNS]]]
+def _findings(found: Findings) -> Iterator[str]:
+    """Near copies, conflicts and pictures without a face, each face with its row."""
+    near = _only_near(found)
+    text = f"Each before its copy, at most {SHOWN // 2} pairs; exact copies are not shown."
+    yield from _shown(
+        f"Near copies: {len(near)} pairs",
+        text,
+        [
+            (found.x[one], f"{found.place(one)}: {found.labels[found.y[one]]}")
+            for pair in _drawn(near, SHOWN // 2)
+            for one in (pair.first, pair.second)
+        ],
+    )
+    yield from _shown(
+        f"One picture, two labels: {len(found.conflicts)} groups of exact copies",
+        f"At most {SHOWN} are shown.",
+        [
+            (
+                found.x[group[0]],
+                ", ".join(f"{found.labels[found.y[i]]} ({found.place(i)})" for i in group),
+            )
+            for group in found.conflicts[:SHOWN]
+        ],
+    )
+    text = f"They are flat, or half of FER+'s voters saw no face; at most {SHOWN} are shown."
+    rows = found.no_faces[:SHOWN]
+    yield from _shown(
+        f"No faces: {len(found.no_faces)} pictures",
+        text,
+        [(found.x[i], f"{found.place(i)}: {found.labels[found.y[i]]}") for i in rows],
+    )
 
 
-def _conflict_text(found: Findings) -> str:
-    named = [
-        " and ".join(f"{found.labels[found.y[i]]} ({found.place(i)})" for i in group)
-        for group in found.conflicts[: 2 * COLUMNS]
-    ]
-    return f"{len(found.conflicts)} groups of exact copies; here: {', '.join(named) or 'none'}."
+def _shown(title: str, text: str, faces: list[tuple[Gray, str]]) -> Iterator[str]:
+    yield page.section(title, text if faces else "")
+    if faces:
+        yield page.faces(faces)
 
 
 def _augmented(found: Findings) -> list[Gray]:
@@ -161,19 +181,8 @@ def _augmented(found: Findings) -> list[Gray]:
     return [faces, *(np.asarray(batch).astype(np.uint8) for batch in batches)]
 
 
-def _page(summary: dict[str, Any], sections: list[tuple[str, str, str]], folder: Path) -> str:
-    copies = [
+def _copies(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
         (name, str(found["exact"]), str(found["exact_or_near"]))
         for name, found in summary["copies"].items()
     ]
-    words = (
-        "Images of the first split that are in the second too (in the same split: besides "
-        "themselves), pixel for pixel, and with near copies."
-    )
-    figures = [
-        part
-        for title, text, png in sections
-        for part in (page.section(title, text), page.image(folder / png, title))
-    ]
-    head = ("images of … in …", "exact", "exact or near")
-    return page.page("Dataset", [page.section("Copies", words), page.table(head, copies), *figures])

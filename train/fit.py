@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +29,7 @@ from train.checkpoints import (
     trim_log,
     write_text,
 )
+from train.curves import LOG
 from train.dataset import Split
 from train.devices import sharding
 from train.errors import CheckpointError, TrainError
@@ -38,7 +38,6 @@ from train.progress import Progress
 from train.recipe import Recipe
 from train.targets import TrainingSet, validation_targets
 
-LOG = "log.csv"
 VALIDATION_BATCH = 256
 
 Watchers = Sequence[keras.callbacks.Callback]
@@ -108,7 +107,7 @@ def _fit(
             validation_batch_size=VALIDATION_BATCH,
             callbacks=[*_callbacks(work, recipe, watchers), _StopAfter(last)],
             shuffle=False,  # Batches shuffles
-            verbose=1 if sys.stdout.isatty() else 2,  # 1 is a bar that is redrawn
+            verbose=0,  # Progress prints
         )
     load_weights(model, work / BEST)
     return read_log(work / LOG)
@@ -240,6 +239,14 @@ class _StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
 
+class _LearningRate(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds the learning rate at the end of an epoch to what is logged."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
 class StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends a run whose loss is no longer finite before its weights reach a checkpoint."""
 
@@ -263,8 +270,9 @@ def _callbacks(work: Path, recipe: Recipe, watchers: Watchers) -> list[keras.cal
         StopAtNaN(),
         *averaging,
         BestWeights(work),
+        _LearningRate(),
         keras.callbacks.CSVLogger(str(work / LOG), append=True),
-        Progress(work, work / LOG, recipe.as_json()),
+        Progress(work, recipe.as_json()),
         *_tensorboard(work),
         *watchers,
         LatestState(work),

@@ -31,6 +31,8 @@ SPLITS = {
     "validation": "Validation",
     "test": "Test",
     "testing": "Test",
+    "publictest": "PublicTest",
+    "privatetest": "PrivateTest",
 }
 OFFICIAL_TESTS = ("PublicTest", "PrivateTest")
 # Other names of FER2013's classes, in lower case. The numbers are FER2013's own.
@@ -40,8 +42,9 @@ ALIASES = {
     "fear": ("fearful", "scared", "afraid", "2"),
     "happy": ("happiness", "joy", "happily", "3"),
     "sad": ("sadness", "4"),
-    "surprise": ("surprised", "5"),
+    "surprise": ("surprised", "suprise", "5"),
     "neutral": ("neutrality", "6"),
+    "contempt": ("contemptuous",),
 }
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"}
 GRAY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}  # Pillow's
@@ -104,11 +107,14 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
     images: dict[str, list[NDArray[np.uint8]]] = {}
     numbers: dict[str, list[int]] = {}
     ignored: list[str] = []
+    stray: Counter[str] = Counter()  # folders beside those of the splits, in which classes are
     for file in _files(path):
         if file.path.suffix.lower() not in SUFFIXES:
             ignored.append(file.shown)
             continue
-        split, label = _place(file, classes, labels)
+        split, label, parent = _place(file, classes, labels)
+        if split == "Training" and parent:
+            stray[parent] += 1
         images.setdefault(split, []).append(_read_picture(file, conversions))
         numbers.setdefault(split, []).append(label)
     if not images:
@@ -121,6 +127,9 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
         _check_classes(path, each)
     for sentence in conversions.sentences():
         print(f"{path}: {sentence}")
+    if len(splits) > 1:
+        for parent, n in stray.items():
+            print(f"{path}: {n} pictures in {parent}, which names no split, are trained on")
     if ignored:
         print(f"{path}: {len(ignored)} files that are not pictures were ignored, as {ignored[0]}")
     return _named(path, splits)
@@ -169,11 +178,23 @@ def _class_names(labels: tuple[str, ...]) -> dict[str, int]:
     return names | {label.lower(): number for number, label in enumerate(labels)}
 
 
-def _place(file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]) -> tuple[str, int]:
-    """The split and the class of a picture, by the folders it is in."""
+def _place(
+    file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]
+) -> tuple[str, int, str]:
+    """The split and the class of a picture, by the folders it is in.
+
+    The third value is the folder around the class's where none is named like a split. A number is
+    a class only where no folder has a class's name: it may count people or recordings.
+    """
     folders = [part.lower() for part in file.path.parts[:-1]]
     found = [place for place, name in enumerate(folders) if name in classes]
+    found = [place for place in found if not folders[place].isdecimal()] or found[:1]
     splits = [place for place, name in enumerate(folders) if name in SPLITS]
+    if len({classes[folders[place]] for place in found}) > 1:
+        raise DatasetError(
+            f"{file.shown}: is in folders of several classes "
+            f"({', '.join(file.path.parts[place] for place in found)}); move it into one."
+        )
     if not found:
         where = splits[0] + 1 if splits else 0
         if where >= len(folders):
@@ -187,7 +208,8 @@ def _place(file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]) 
     prefix = file.path.name.partition("_")[0]
     if split != "Training" and prefix in OFFICIAL_TESTS:
         split = prefix
-    return split, classes[folders[found[-1]]]
+    parent = "" if splits or not found[0] else file.path.parts[found[0] - 1]
+    return split, classes[folders[found[-1]]], parent
 
 
 def _check_classes(path: Path, split: Split) -> None:
@@ -224,7 +246,8 @@ def _gray(picture: Image.Image) -> Image.Image:
     """8-bit gray; Pillow alone would clip 16-bit pictures to white."""
     if picture.mode.startswith(("I", "F")):
         levels = np.asarray(picture).astype(np.float64)
-        scale = 255 / SIXTEEN_BIT if picture.mode != "F" or levels.max() > 255 else 1.0
+        is_8_bit = not picture.mode.startswith("I;16") and levels.max() <= 255
+        scale = 1.0 if is_8_bit else 255 / SIXTEEN_BIT
         return Image.fromarray((levels * scale).round().clip(0, 255).astype(np.uint8))
     if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
         picture = picture.convert("RGBA").convert("RGB")

@@ -1,34 +1,28 @@
-"""Builds HTML pages that need no other file."""
+"""Builds HTML pages that need no other file, in the style of `docs/report.html`."""
 
 from __future__ import annotations
 
 import base64
 import html
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import Template
 
-_STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { padding: 0.2rem 0.8rem; border-bottom: 1px solid #8888; text-align: right }
-th:first-child, td:first-child { text-align: left }
-img { max-width: 100%; background: #fff }
-"""
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+TEMPLATE = Path(__file__).parents[1] / "docs" / "report.html"
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """The whole page with `title` as its heading."""
+def page(title: str, body: Iterable[str], *, reload_s: int = 0) -> str:
+    """The whole page with `title` as its heading; it reloads itself every `reload_s` seconds."""
     name = html.escape(title)
-    pieces = "\n".join(body)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{name}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{_STYLE}</style>
-<h1>{name}</h1>
-{pieces}
-</html>
-"""
+    meta = f'<meta http-equiv="refresh" content="{reload_s}">' if reload_s else ""
+    text = "\n".join([f"<h1>{name}</h1>", *body])
+    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return template.substitute(title=name, meta=meta, body=text)
 
 
 def section(title: str, text: str) -> str:
@@ -40,13 +34,45 @@ def section(title: str, text: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose first column has names and the others figures."""
     lines = [_row(head, "th"), *(_row(cells, "td") for cells in rows)]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
+    return '<div class="table"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
 
-def image(png: Path, title: str) -> str:
-    """The picture, embedded; `title` is its alternative text."""
-    data = base64.b64encode(png.read_bytes()).decode()
-    return f'<p><img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></p>'
+def charts(pngs: Iterable[Path], *, wide: bool = False) -> str:
+    """Drawn pictures, embedded, beside each other where there is room.
+
+    A `wide` one keeps a legible size on a telephone and is scrolled there.
+    """
+    kind = "chart wide" if wide else "chart"
+    figures = [
+        f'<figure class="{kind}">{_image(png.read_bytes(), png.stem)}</figure>' for png in pngs
+    ]
+    return '<div class="charts">\n' + "\n".join(figures) + "\n</div>"
+
+
+def sheet(png: Path, title: str) -> str:
+    """A picture of many faces, embedded; `title` is its alternative text."""
+    return f'<p class="sheet">{_image(png.read_bytes(), title)}</p>'
+
+
+def faces(shown: Iterable[tuple[NDArray[np.uint8], str]]) -> str:
+    """Faces (48, 48, 1), each over its caption."""
+    figures = [
+        f"<figure>{_image(_png(face), caption)}<figcaption>{html.escape(caption)}</figcaption>"
+        "</figure>"
+        for face, caption in shown
+    ]
+    return '<div class="faces">\n' + "\n".join(figures) + "\n</div>"
+
+
+def _png(face: NDArray[np.uint8]) -> bytes:
+    memory = io.BytesIO()
+    Image.fromarray(face[..., 0]).save(memory, "png")
+    return memory.getvalue()
+
+
+def _image(png: bytes, title: str) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
 def _row(cells: Iterable[str], tag: str) -> str:

@@ -1,38 +1,19 @@
-"""Draws PNGs: training curves, confusion, reliability, coverage, robustness."""
+"""Draws PNGs: confusion, reliability, coverage, robustness."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from train.dataset import Split
-
 mpl.use("Agg")
 
-
-def plot_curves(log: Path, picture: Path | IO[bytes]) -> None:
-    """Draw loss and accuracy, of training and validation, by epoch; `log` is Keras' CSV log."""
-    with log.open(newline="") as text:
-        rows = list(csv.DictReader(text))
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    metrics = [name for name in ("loss", "accuracy", "votes_accuracy") if name in rows[0]]
-    figure = Figure(figsize=(4.5 * len(metrics), 3.6), layout="constrained")
-    for axis, metric in zip(figure.subplots(1, len(metrics)), metrics, strict=True):
-        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            # One epoch would be an invisible line.
-            axis.plot(epochs, [float(row[name]) for row in rows], marker=".", label=label)
-        axis.set(xlabel="epoch", title=metric.replace("_", " "))
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(picture, dpi=110)
+DPI = 110
 
 
 def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Path) -> None:
@@ -49,14 +30,14 @@ def plot_confusion(matrix: NDArray[np.int64], labels: Sequence[str], picture: Pa
         color = "white" if share[i, j] > 0.5 else "black"
         text = f"{share[i, j]:.0%}\n{matrix[i, j]}"
         axis.text(j, i, text, ha="center", va="center", color=color, size=8)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=DPI)
 
 
 def plot_reliability(bins: Sequence[dict[str, Any]], picture: Path) -> None:
     """Draw accuracy by confidence, and how many faces have each confidence."""
     low = [each["low"] for each in bins]
     width = bins[0]["high"] - bins[0]["low"]
-    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     right, faces = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     right.bar(low, [each["accuracy"] for each in bins], width, align="edge", edgecolor="white")
     right.plot((0, 1), (0, 1), color="black", linestyle="--", label="ideal")
@@ -64,12 +45,12 @@ def plot_reliability(bins: Sequence[dict[str, Any]], picture: Path) -> None:
     right.legend()
     faces.bar(low, [each["faces"] for each in bins], width, align="edge", edgecolor="white")
     faces.set(xlabel="score of the chosen class", ylabel="faces")
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=DPI)
 
 
 def plot_coverage(curves: Mapping[str, Sequence[dict[str, float]]], picture: Path) -> None:
     """Draw accuracy against the share of the faces that is named, a line for each set of labels."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
     axis = figure.subplots()
     for name, rows in curves.items():
         coverage = [100 * each["coverage"] for each in rows]
@@ -77,21 +58,7 @@ def plot_coverage(curves: Mapping[str, Sequence[dict[str, float]]], picture: Pat
     axis.set(xlabel="faces named (%)", ylabel="accuracy")
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(picture, dpi=110)
-
-
-def plot_mistakes(mistakes: Sequence[dict[str, Any]], split: Split, picture: Path) -> None:
-    """Draw the faces of `mistakes` with label, answer, score and row."""
-    columns = 6
-    rows = -(-len(mistakes) // columns)
-    figure = Figure(figsize=(9, 1.9 * rows), layout="constrained")
-    for axis in figure.subplots(rows, columns, squeeze=False).ravel():
-        axis.axis("off")
-    for axis, each in zip(figure.axes, mistakes, strict=False):
-        axis.imshow(split.x[each["row"], ..., 0], cmap="gray", vmin=0, vmax=255)
-        label, answer = split.labels[each["label"]], split.labels[each["answer"]]
-        axis.set_title(f"{label} → {answer}\n{each['score']:.2f}, row {each['row']}", size=7)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=DPI)
 
 
 def plot_robustness(robustness: dict[str, Any], name: str, clean: float, picture: Path) -> None:
@@ -111,4 +78,4 @@ def plot_robustness(robustness: dict[str, Any], name: str, clean: float, picture
     axis.set_xticks(range(len(corruptions)), corruptions, rotation=20, ha="right")
     axis.set(ylabel=f"accuracy ({name})", ylim=(0, 1))
     axis.legend(ncols=4, loc="upper center")
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=DPI)

@@ -1,66 +1,84 @@
-"""Shows the progress of a training: lines, curves and a page that reloads itself."""
+"""Shows the progress of a training: lines, a bar, curves and a page that reloads itself."""
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import sys
 import time
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
-from train.checkpoints import BEST, write_bytes, write_text
-from train.page import image, page, section, table
-from train.plots import plot_curves
+from train.checkpoints import write_text
+from train.curves import best_epoch, curve_files, write_curves
+from train.page import charts, page, section, table
+from train.terminal import Bar, duration, progress_bar
 
-PAGE, CURVES = "index.html", "curves.png"
+PAGE = "index.html"
 RELOAD_S = 10
 LINE_S = 60.0  # between lines within an epoch
+FIRST_BATCH, TIMED_BATCHES = 2, 8  # the first batches compile the network
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Draws `curves.png` and writes `index.html` in `work` after every epoch.
+    """Prints lines, and a bar on a terminal; draws the curves and writes `index.html` in `work`.
 
-    Before every epoch but the first it prints how long the rest takes at the present speed.
+    After the first batches it prints how long all epochs take, and after every epoch how long the
+    rest takes.
     """
 
-    def __init__(self, work: Path, log: Path, recipe: dict[str, Any]) -> None:
-        """`log` is Keras' CSV log, `recipe` the settings that the page shows under the curves."""
+    def __init__(self, work: Path, recipe: dict[str, Any]) -> None:
+        """`recipe` has the settings that the page shows under the curves."""
         super().__init__()
-        self._work, self._log, self._recipe = work, log, recipe
+        self._work, self._recipe = work, recipe
         self._epochs: int = recipe["epochs"]
         self._marks_s: list[float] = []  # the start, then the end of each epoch
-        self._printed_s = 0.0
+        self._printed_s = self._timed_s = 0.0
+        self._drawn_s = -math.inf
+        self._bar: Bar[NoReturn] | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._marks_s = [time.monotonic()]
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Print a line now and then where there is no terminal for Keras' bar."""
-        now_s = time.monotonic()
-        if not sys.stdout.isatty() and now_s - self._printed_s > LINE_S:
-            self._printed_s = now_s
-            loss = (logs or {}).get("loss", math.nan)
-            print(f"batch {batch + 1} of {self.params['steps']}, loss {loss:.3f}")
-
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        title = f"Epoch {epoch + 1}/{self._epochs}"
+        print(title, flush=True)
         self._printed_s = time.monotonic()
-        if each_s := self._epoch_s():
-            left = duration((self._epochs - epoch) * each_s)
-            print(f"{each_s:.0f} s an epoch, {left} to go")
-        else:
+        self._bar = progress_bar(self.params["steps"], title, unit="batch")
+        if not self._epoch_s():
             self._write_page(epoch)
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Print the time of all epochs once, and a line now and then where there is no bar."""
+        now_s, steps = time.monotonic(), self.params["steps"]
+        if self._bar is not None:
+            self._bar.update()
+        if len(self._marks_s) == 1 and batch == FIRST_BATCH:
+            self._timed_s = now_s
+        if len(self._marks_s) == 1 and batch == FIRST_BATCH + TIMED_BATCHES:
+            each_s = (now_s - self._timed_s) / TIMED_BATCHES
+            print(
+                f"all epochs together take about {duration(each_s * steps * self._epochs)} at the "
+                "present load, then come calibration and evaluation"
+            )
+        if now_s - self._printed_s > LINE_S and not sys.stderr.isatty():
+            self._printed_s = now_s
+            print(f"batch {batch + 1} of {steps}, loss {(logs or {}).get('loss', math.nan):.3f}")
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self._bar is not None:
+            self._bar.close()
         self._marks_s.append(time.monotonic())
-        curves = io.BytesIO()
-        plot_curves(self._log, curves)
-        write_bytes(self._work / CURVES, curves.getvalue())
+        print(f"  {_figures(logs or {})}")
+        if left := self._epochs - epoch - 1:
+            each_s = self._epoch_s()
+            print(f"  {each_s:.0f} s an epoch, {duration(left * each_s)} to go")
+        if not left or time.monotonic() - self._drawn_s > RELOAD_S / 2:
+            write_curves(self._work)
+            self._drawn_s = time.monotonic()
         self._write_page(epoch + 1)
 
     def _epoch_s(self) -> float:
@@ -81,33 +99,28 @@ def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: floa
     `left_s` is 0 while it is unknown. The page reloads itself until the run is done.
     """
     running = done < recipe["epochs"]
-    curves = work / CURVES
+    curves = curve_files(work)
     return page(
         f"Training {work.parent.name}",
         [
-            # Browsers accept it in the body too.
-            *([f'<meta http-equiv="refresh" content="{RELOAD_S}">'] if running else []),
             section(f"{done} of {recipe['epochs']} epochs", _status(running, left_s)),
-            *([section("Best epoch so far", best)] if (best := _best(work)) else []),
-            *([image(curves, "loss and accuracy by epoch")] if curves.exists() else []),
+            *([section("Best epoch so far", best)] if (best := best_epoch(work)) else []),
+            *([charts(curves)] if curves else []),
             section("Recipe", ""),
             table(("setting", "value"), [(name, str(value)) for name, value in recipe.items()]),
         ],
+        reload_s=RELOAD_S if running else 0,
     )
 
 
-def duration(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-def _best(work: Path) -> str:
-    """The best epoch of the run in `work`; "" before there is one."""
-    record = work / Path(BEST).with_suffix(".json")
-    if not record.exists():
-        return ""
-    found = json.loads(record.read_text())
-    return f"Epoch {found['epoch'] + 1}, validation accuracy {found['val_accuracy']:.2%}"
+def _figures(logs: dict[str, float]) -> str:
+    """What is logged of an epoch, in a line."""
+    shown = []
+    for name, value in logs.items():
+        words = name.removeprefix("val_").replace("_", " ")
+        text = f"{value:.1%}" if words.endswith("accuracy") else f"{value:.3g}"
+        shown.append(f"{'validation ' if name.startswith('val_') else ''}{words} {text}")
+    return ", ".join(shown)
 
 
 def _status(running: bool, left_s: float) -> str:

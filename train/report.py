@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train import page
 from train.checkpoints import write_text
+from train.curves import best_epoch, curve_files
 from train.dataset import FER2013, Split
 from train.label_sets import FERPLUS
 from train.plots import (
     plot_confusion,
     plot_coverage,
-    plot_mistakes,
     plot_reliability,
     plot_robustness,
 )
 
 Json = dict[str, Any]
+Face = NDArray[np.uint8]  # (48, 48, 1)
+
+WIDE = {"confusion.png", "robustness.png"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,12 @@ class Section:
 
 
 def write_report(
-    metrics: Json, split: Split, folder: Path, *, title: str, curves: Path | None = None
+    metrics: Json, split: Split, folder: Path, *, title: str, work: Path | None = None
 ) -> None:
     """Write `index.html`, which needs no other file, `metrics.json` and the PNGs to `folder`.
 
-    `metrics` are those of `evaluate` on `split`; `curves` is a picture of the training for the end
-    of the page.
+    `metrics` are those of `evaluate` on `split`; `work` is the folder of the training, whose
+    curves end the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
@@ -58,16 +62,14 @@ def write_report(
     )
     body = [part for each in sections(metrics) for part in _html(each, folder)]
     if metrics["mistakes"]:
-        plot_mistakes(metrics["mistakes"], split, folder / "mistakes.png")
         text = (
             "The wrong answers with the highest scores: label, answer and score of each face, and "
             f"its row in {split.name}, counted from 0."
         )
-        body.append(page.section("Mistakes", text))
-        body.append(page.image(folder / "mistakes.png", "Mistakes"))
-    if curves and curves.exists():  # not in every run of several processes
-        (folder / "curves.png").write_bytes(curves.read_bytes())
-        body += [page.section("Training", ""), page.image(folder / "curves.png", "Training")]
+        body += [page.section("Mistakes", text), page.faces(_mistakes(metrics, split))]
+    if work and (curves := curve_files(work)):
+        text = f"The weights are those of the best epoch. {best_epoch(work)}"
+        body += [page.section("Training", text), page.charts(curves)]
     write_text(folder / "index.html", page.page(title, body))
 
 
@@ -84,6 +86,13 @@ def sections(metrics: Json) -> Iterator[Section]:
     yield _answers(_name(metrics), _own(metrics)["answers"])
     yield _calibration(metrics)
     yield from _robustness(metrics)
+
+
+def _mistakes(metrics: Json, split: Split) -> Iterator[tuple[Face, str]]:
+    labels = metrics["labels"]
+    for each in metrics["mistakes"]:
+        label, answer = labels[each["label"]], labels[each["answer"]]
+        yield split.x[each["row"]], f"{label} → {answer}, {each['score']:.2f}, row {each['row']}"
 
 
 def percent(share: float) -> str:
@@ -265,4 +274,4 @@ def _html(each: Section, folder: Path) -> Iterator[str]:
     yield page.section(each.title, each.text)
     yield page.table(each.head, each.rows)
     if each.picture:
-        yield page.image(folder / each.picture, each.title)
+        yield page.charts([folder / each.picture], wide=each.picture in WIDE)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from train.label_sets import LabelSet
 from train.scores import Classify, Faces
+from train.terminal import progress_bar
 
 _SEED = 1
 _READ_NOISE = 3.0  # gray levels, of a small sensor in the dark
@@ -134,14 +135,19 @@ def measure_robustness(
     `sets` are for the faces `x` (n, 48, 48, 1). For JSON.
     """
 
+    runs = sum(len(each.levels) for each in CORRUPTIONS.values())
+    bar = progress_bar(runs, "robustness", unit="run")
+
     def accuracies(corruption: Corruption, level: float) -> dict[str, float]:
         answers = classify(corruption.apply(x, level)).argmax(axis=1)
+        bar.update()
         return {name: float((answers[each.rows] == each.y).mean()) for name, each in sets.items()}
 
-    found = {
-        title: [accuracies(each, level) for level in each.levels]
-        for title, each in CORRUPTIONS.items()
-    }
+    with bar:
+        found = {
+            title: [accuracies(each, level) for level in each.levels]
+            for title, each in CORRUPTIONS.items()
+        }
     every = [each for levels in found.values() for each in levels]
     return {
         "mean_accuracy": {name: float(np.mean([each[name] for each in every])) for name in sets},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +17,15 @@ from train.errors import DatasetError
 from train.evaluate import evaluate, headline
 from train.export import export
 from train.ferplus import FILE, Votes, vote_shares
-from train.fit import batches_of, compiled, fit
+from train.fit import fit
 from train.label_sets import FERPLUS, label_sets
 from train.loading import keras_classifier
 from train.networks import VOTES, build, heads_in_float32, without_contempt
-from train.progress import duration
 from train.recipe import Recipe
 from train.report import write_report
 from train.selection import Selection, select
-from train.targets import TrainingSet, make_training_set
+from train.targets import make_training_set
 from train.warm_start import SUFFIX, load_start, sha256_of
-
-WARM_UP_BATCHES, TIMED_BATCHES = 2, 6
 
 
 def run(
@@ -77,15 +73,11 @@ def run(
             files=teacher_files, shares=shares,
         )  # fmt: skip
     keras.config.set_dtype_policy(recipe.precision)
-    seconds = expected_s(training, recipe)
+    print("preparing the training: some seconds to a minute …", flush=True)
     network = build(recipe)
     if start:
         load_start(network, recipe, start, selection.training.x)
     print(f"{architecture}: {network.count_params():,} parameters, {recipe.epochs} epochs")
-    print(
-        f"all epochs together take about {duration(seconds)} on this machine at its present load, "
-        "then come calibration and evaluation"
-    )
     fit(network, training, selection.validation, recipe, folder / "work", shares=shares)
     if not sharding().writes:
         return
@@ -98,20 +90,19 @@ def finish(
 ) -> None:
     """Calibrate and evaluate each head of the `trained` network; write its report and export."""
     heads = heads_in_float32(trained, recipe)
-    drawn = folder / "work" / "curves.png"
-    curves = drawn if drawn.exists() else None  # an average was not trained
     for head, network in heads.items():
         source = FERPLUS if head == VOTES else selection.validation.dataset
         suffix = SUFFIX if len(heads) > 1 and head != VOTES else ""
         own_name, own_folder = name + suffix, folder.with_name(folder.name + suffix)
-        print(f"calibrating and evaluating {own_name}: some minutes …", flush=True)
+        print(f"calibrating and evaluating {own_name} …", flush=True)
         chosen = selection
         if len(heads) > 1 and head != VOTES and recipe.labels == WITH_CONTEMPT:
             # No label of FER2013 is contempt.
             network, chosen = without_contempt(network, recipe), selection.among(LABELS)  # noqa: PLW2901
         metrics = calibrate_and_evaluate(network, chosen, source)
         title = f"{own_name}, the Keras network"
-        write_report(metrics, chosen.validation, own_folder / "report", title=title, curves=curves)
+        report, work = own_folder / "report", folder / "work"
+        write_report(metrics, chosen.validation, report, title=title, work=work)
         export(network, recipe, chosen, metrics, name=own_name, folder=own_folder)
         print(f"{own_name}: {headline(metrics)}")
         print(f"wrote {own_folder}")
@@ -136,19 +127,6 @@ def calibrate_and_evaluate(
     return evaluate(
         classify, validation, votes=votes, annotations=annotations, temperature=temperature
     )
-
-
-def expected_s(training: TrainingSet, recipe: Recipe) -> float:
-    """Seconds that all epochs take, from a few timed batches of a throw-away network."""
-    batches = batches_of(training, recipe)
-    model = compiled(build(recipe), recipe, len(batches))
-    x, targets, weights = batches[0]
-    for number in range(WARM_UP_BATCHES + TIMED_BATCHES):
-        if number == WARM_UP_BATCHES:
-            start_s = time.monotonic()
-        model.train_on_batch(x, targets, weights)
-    each_s = (time.monotonic() - start_s) / TIMED_BATCHES
-    return each_s * len(batches) * recipe.epochs
 
 
 def _without_missing_votes(

@@ -21,6 +21,7 @@ from train.dataset import CSV_NAMES, FER2013, LABELS, SIZE_PX, WHERE, WITH_CONTE
 from train.errors import DatasetError
 
 PIXELS = SIZE_PX * SIZE_PX
+MOST_LEVEL = 255
 # What the unpackers raise for a file that is cut short or damaged.
 _UNREADABLE = (
     OSError,
@@ -49,7 +50,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
     """`path` as text, unpacked by its suffix; of an archive its FER2013 member."""
     raw: IO[bytes] | gzip.GzipFile | None
     with ExitStack() as stack:
-        if path.suffix == ".zip":
+        if path.suffix.lower() == ".zip":
             packed = stack.enter_context(zipfile.ZipFile(path))
             raw = packed.open(_member(path, packed.namelist()))
         elif path.name.endswith((".tar.gz", ".tgz")):
@@ -94,7 +95,7 @@ def _collect(
         try:
             emotion, pixels, usage = (row[c] for c in columns)
             label = int(emotion)
-            image = np.array(pixels.split(), dtype=np.uint8)
+            image = _pixels(pixels)
         except IndexError:
             raise _bad_row(path, line, f"only {len(row)} columns", labels) from None
         except (ValueError, OverflowError) as error:
@@ -114,6 +115,17 @@ def _collect(
         )
         for name in images
     }
+
+
+def _pixels(text: str) -> NDArray[np.uint8]:
+    """The numbers of a row; raises ValueError or OverflowError with what is wrong."""
+    try:
+        levels = np.fromstring(text, dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning):  # which of them depends on NumPy's version
+        levels = np.empty(0, np.int64)
+    if levels.size == PIXELS and levels.min() >= 0 and levels.max() <= MOST_LEVEL:
+        return levels.astype(np.uint8)
+    return np.array(text.split(), dtype=np.uint8)  # four times as slow; names the bad number
 
 
 def _bad_row(path: Path, line: int, what: str, labels: tuple[str, ...]) -> DatasetError:

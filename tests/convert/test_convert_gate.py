@@ -131,7 +131,7 @@ class TestRanges:
         assert -15 < low < -3
         assert 3 < high < 20
 
-    def test_what_is_spread_evenly_keeps_its_range_with_zero_in_it(self) -> None:
+    def test_uniform_values_keep_their_range_with_zero_in_it(self) -> None:
         low, high = ranges.least_error(np.linspace(2, 10, 5000))
         assert (low, high) == pytest.approx((0, 10), rel=0.02)
 
@@ -140,7 +140,7 @@ class TestRanges:
 
 
 class TestCorruption:
-    def test_a_third_each_is_blurred_noisy_and_dark(self) -> None:
+    def test_a_third_each_is_blurred_noisy_or_dark(self) -> None:
         checks = (np.indices((48, 48)).sum(axis=0) % 2 * 100 + 50).astype(np.uint8)
         images = np.repeat(checks[None, ..., None], 90, axis=0)
         bad = trials.corrupted(images)

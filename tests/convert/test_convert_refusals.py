@@ -274,7 +274,7 @@ class TestRefusals:
         ],
         ids=["list", "truth", "accuracy"],
     )
-    def test_shuffled_labels_are_named(
+    def test_shuffled_labels_are_refused(
         self,
         damage: Callable[[Path], None],
         sentence: str,
@@ -287,14 +287,14 @@ class TestRefusals:
         assert sentence in capfd.readouterr().err
         assert not list(tmp_path.glob("x.*"))
 
-    def test_dead_network_is_named(
+    def test_a_dead_network_is_refused(
         self, broken_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         replace_network(kernel_initializer="zeros")(broken_dir)
         assert cli.main([str(broken_dir), "-o", str(tmp_path / "x.tflite")]) == 1
         assert "answers 'angry' to every test image" in capfd.readouterr().err
 
-    def test_unwritable_target_is_named_before_the_work(
+    def test_an_unwritable_target_is_refused_before_the_work(
         self, export_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "file").write_text("")

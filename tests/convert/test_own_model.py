@@ -126,10 +126,13 @@ def test_wrong_pixels_show_as_a_low_accuracy(
     assert accuracy < 60
 
 
-def test_three_classes_of_ones_own_go_all_the_way(
+def test_a_network_for_three_own_classes_runs_in_the_daemon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Class folders of 96×96 pixels, a network for them, and the daemon with their names."""
+    """Class folders of 96×96 pixels, an ELU network for them, and the daemon with their names.
+
+    The evaluation takes the classes from the model file.
+    """
     from PIL import Image
 
     x, y = faces(420, 3)
@@ -143,7 +146,8 @@ def test_three_classes_of_ones_own_go_all_the_way(
     network = keras.Sequential(
         [
             keras.Input((48, 48, 1)),
-            layers.MaxPooling2D(6),
+            layers.Conv2D(4, 3, strides=2, activation="elu"),  # which int8 kernels do not suit
+            layers.MaxPooling2D(3),
             layers.Flatten(),
             layers.Dense(3, activation="softmax"),
         ]
@@ -156,9 +160,10 @@ def test_three_classes_of_ones_own_go_all_the_way(
     assert train([*words, "--name", "moods", "--output", str(tmp_path / "exports")]) == 0
     assert "180 pictures of 96×96 pixels were scaled to 48×48" in capsys.readouterr().out
     target = tmp_path / "moods.tflite"
-    assert convert([str(tmp_path / "exports" / "moods"), "-o", str(target)]) == 0
+    words = [str(tmp_path / "exports" / "moods"), "-o", str(target), "--variants", "float16"]
+    assert convert(words) == 0
     card = tmp_path / "moods.md"
-    words = ["evaluate", str(target), *dataset, "--card", str(card)]
+    words = ["evaluate", str(target), dataset[0], "--card", str(card)]
     assert train([*words, "--output", str(tmp_path / "evaluate")]) == 0
     text = card.read_text(encoding="utf-8")
     assert "moods: " in text

@@ -22,7 +22,11 @@ ADAPTERS = {
     "mediapipe": {"edge_daemon": {"vision/detector.py"}},
     "prometheus_client": {"edge_daemon": {"status/metrics.py"}},
     "PIL": {"edge_daemon": {"core/picture.py", "draw/text.py"}},
-    "tqdm": {"edge_daemon": {"batch/output.py"}},
+    "tqdm": {
+        "edge_daemon": {"batch/output.py"},
+        "train": {"terminal.py"},
+        "convert": {"progress.py"},
+    },
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
     "requests": {"edge_daemon": {"capture/login.py", "webhooks/delivery.py"}},

@@ -88,7 +88,7 @@ def test_training_keeps_shape_type_and_range_and_changes_images(name: str) -> No
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_draws_are_the_seeds_and_differ_from_batch_to_batch(name: str) -> None:
+def test_draws_depend_on_the_seed_and_differ_between_batches(name: str) -> None:
     images, layer = faces(), LAYERS[name](1)
     first, second = run(layer, images), run(layer, images)
     again = LAYERS[name](1)
@@ -98,16 +98,16 @@ def test_draws_are_the_seeds_and_differ_from_batch_to_batch(name: str) -> None:
     assert not np.array_equal(run(LAYERS[name](2), images), first)
 
 
-def test_each_image_is_drawn_for_itself() -> None:
+def test_each_image_is_augmented_independently() -> None:
     changed = run(augmenter(1), np.repeat(faces(1), 16, axis=0))
     assert len({image.tobytes() for image in changed}) > 12
 
 
-def test_bytes_of_the_dataset_are_taken() -> None:
+def test_uint8_images_are_accepted() -> None:
     images = faces()
     changed = run(augmenter(1), images.astype(np.uint8))
     assert changed.dtype == np.float32
-    darkness = 0.1 * (1 - 0.415) * images.mean()  # see test_only_the_dark_moves_the_mean
+    darkness = 0.1 * (1 - 0.415) * images.mean()  # see test_only_darkening_changes_the_mean
     assert abs(changed.mean() - images.mean() + darkness) < 10
 
 
@@ -133,7 +133,7 @@ def test_shift_moves_a_face_by_up_to_a_tenth_either_way() -> None:
         assert abs(away.mean()) < 0.6
 
 
-def test_turn_and_zoom_keep_the_middle() -> None:
+def test_rotation_and_zoom_keep_the_center() -> None:
     v, u = np.mgrid[0:48, 0:48]
     bar = 200 * np.exp(-((u - 23.5) ** 2 / 128 + (v - 23.5) ** 2 / 8)).astype(np.float32)
     turned = run(crop(turn_deg=12, zoom=0.1), np.repeat(bar[None, :, :, None], 300, axis=0))[..., 0]
@@ -149,7 +149,7 @@ def test_turn_and_zoom_keep_the_middle() -> None:
     assert -13 < angle_deg.min() < -9
 
 
-def test_light_leaves_the_average_batch_as_light_as_it_was() -> None:
+def test_light_keeps_the_mean_brightness_of_batches() -> None:
     images = np.clip(faces(1), 60, 190).repeat(600, axis=0)  # away from where clipping bites
     changed = run(light(contrast=0.25, brightness=30), images)
     assert abs(changed.mean() - images.mean()) < 2.5
@@ -161,7 +161,7 @@ def test_light_leaves_the_average_batch_as_light_as_it_was() -> None:
     assert gain.max() == pytest.approx(1.25, abs=0.02)
 
 
-def test_gamma_bends_the_levels_between_black_and_white() -> None:
+def test_gamma_keeps_black_and_white() -> None:
     ramp = np.linspace(0, 255, 48 * 48, dtype=np.float32).reshape(1, 48, 48, 1)
     bent = run(light(gamma=1.25), ramp.repeat(600, axis=0))
     np.testing.assert_allclose(bent[:, 0, 0, 0], 0, atol=1e-3)
@@ -190,12 +190,12 @@ def test_blur_spreads_a_dot_by_at_most_a_binomial() -> None:
     assert not outside.any()
 
 
-def test_blur_keeps_an_even_picture_to_its_edge() -> None:
+def test_blur_keeps_a_uniform_picture() -> None:
     even = np.full((20, 48, 48, 1), 90.0, np.float32)
     np.testing.assert_allclose(run(RandomBlur(probability=1.0, seed=1), even), even, rtol=1e-5)
 
 
-def test_noise_has_no_drift_and_no_more_than_its_largest_deviation() -> None:
+def test_noise_has_zero_mean_and_a_bounded_deviation() -> None:
     gray = np.full((200, 48, 48, 1), 128.0, np.float32)
     noise = run(RandomNoise(probability=1.0, largest=8.0, seed=1), gray) - gray
     deviation = noise.std(axis=(1, 2, 3))
@@ -235,7 +235,7 @@ def test_compression_is_that_of_jpeg() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur", "motion", "noise", "JPEG"])
-def test_what_is_not_chosen_stays_as_it_is(name: str) -> None:
+def test_images_that_are_not_chosen_are_unchanged(name: str) -> None:
     images = faces(100)
     changed = run(LAYERS[name](1), images)
     untouched = (changed == images).all(axis=(1, 2, 3)).mean()
@@ -255,7 +255,7 @@ def test_erasing_fills_one_rectangle_with_the_mean() -> None:
     np.testing.assert_array_equal(kept, images)
 
 
-def test_only_the_dark_moves_the_mean() -> None:
+def test_only_darkening_changes_the_mean() -> None:
     """A tenth of the pictures keeps (1 - 0.12) / ln(1 / 0.12) = 0.415 of its light on average."""
     images = faces(200)
     layer = augmenter(1)

@@ -20,7 +20,7 @@ FACES, SIZE = 50, 16
 
 
 def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **sharding: int) -> Batches:
-    """Faces whose every pixel is their number, with targets and weights to match."""
+    """Faces whose pixels are their number, with targets and weights to match."""
     number = np.arange(FACES)
     training = TrainingSet(
         np.broadcast_to(number.astype(np.uint8)[:, None, None, None], (FACES, 48, 48, 1)),
@@ -35,7 +35,7 @@ def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **sharding: int) 
 
 
 def epoch_of(source: Batches) -> list[Batch]:
-    """What Keras takes from it in the next epoch."""
+    """All batches that Keras reads in the next epoch."""
     source.on_epoch_begin()
     return [source[number] for number in range(len(source))]
 
@@ -52,7 +52,7 @@ def faces_of(epoch: list[Batch]) -> NDArray[np.float64]:
     return np.concatenate([x[:, 0, 0, 0] for x, _, _ in epoch]).astype(float)
 
 
-def test_a_face_comes_once_an_epoch_with_its_target_and_weight() -> None:
+def test_an_epoch_has_each_face_once_with_its_target_and_weight() -> None:
     epoch = epoch_of(batches())
     assert [len(x) for x, _, _ in epoch] == [16, 16, 16]
     numbers = faces_of(epoch).astype(int)
@@ -63,14 +63,14 @@ def test_a_face_comes_once_an_epoch_with_its_target_and_weight() -> None:
     np.testing.assert_allclose(weights, 1 + numbers / FACES, rtol=1e-6)
 
 
-def test_the_faces_that_fill_no_batch_are_others_each_epoch() -> None:
+def test_each_epoch_drops_other_faces_that_fill_no_batch() -> None:
     source = batches()
     left = [set(range(FACES)) - set(faces_of(epoch_of(source)).astype(int)) for _ in range(6)]
     assert {len(faces) for faces in left} == {2}
     assert len(set.union(*left)) > 6
 
 
-def test_fewer_faces_than_a_batch_are_one() -> None:
+def test_fewer_faces_than_a_batch_are_one_batch() -> None:
     y = np.zeros(5, np.float32)
     few = TrainingSet(np.zeros((5, 48, 48, 1), np.uint8), np.zeros((5, 7), np.float32), y)
     source = Batches(few, SIZE, mixup=0.0, mixup_epochs=0, seed=1, sharding=Sharding())
@@ -78,7 +78,7 @@ def test_fewer_faces_than_a_batch_are_one() -> None:
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.3])
-def test_the_parts_of_two_processes_are_the_batch_of_one(mixup: float) -> None:
+def test_two_processes_share_the_batch_of_one(mixup: float) -> None:
     whole = epoch_of(batches(mixup))
     parts = [epoch_of(batches(mixup, devices=2, shards=2, shard=shard)) for shard in (0, 1)]
     together = [
@@ -89,7 +89,7 @@ def test_the_parts_of_two_processes_are_the_batch_of_one(mixup: float) -> None:
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.3])
-def test_batches_follow_from_seed_and_epoch_alone(mixup: float) -> None:
+def test_batches_depend_on_seed_and_epoch_alone(mixup: float) -> None:
     unbroken = batches(mixup)
     epochs = [epoch_of(unbroken) for _ in range(4)]
     assert same(epoch_of(batches(mixup, epoch=3)), epochs[3]), "a resumed run sees others"
@@ -97,7 +97,7 @@ def test_batches_follow_from_seed_and_epoch_alone(mixup: float) -> None:
     assert not same(epoch_of(batches(mixup, seed=2)), epochs[0])
 
 
-def test_a_batch_can_be_asked_for_twice_and_in_any_order() -> None:
+def test_batches_can_be_read_repeatedly_and_in_any_order() -> None:
     source = batches(mixup=0.3)
     epoch = epoch_of(source)
     assert same([source[n] for n in reversed(range(len(source)))], epoch[::-1])

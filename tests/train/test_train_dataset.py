@@ -46,7 +46,7 @@ def test_every_form_gives_the_same_faces_by_file_and_by_folder(tmp_path: Path, n
             assert split.y.tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_of_the_challenges_archive_the_table_with_all_splits_is_read(tmp_path: Path) -> None:
+def test_the_table_with_all_splits_is_read_from_the_challenges_archive(tmp_path: Path) -> None:
     path = tmp_path / "challenge.zip"
     pack_zip(path, example_submission_csv="a,b\n", icml_face_data_csv=rerelease_table())
     assert tuple(read_dataset(path)) == USAGES
@@ -71,7 +71,7 @@ def test_class_folders_are_read_in_the_labels_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(training.x[:, 0, 0, 0], 30 * training.y)
 
 
-def test_class_folders_go_by_their_other_names_too(tmp_path: Path) -> None:
+def test_other_names_of_classes_and_splits_are_known(tmp_path: Path) -> None:
     names = ("Angry", "Disgust", "fearful", "Happy", "Sad", "surprised", "Neutral")
     root = class_folders(tmp_path, "train", "validation", names=names)
     (root / "train" / ".ipynb_checkpoints").mkdir()
@@ -83,7 +83,7 @@ def test_class_folders_go_by_their_other_names_too(tmp_path: Path) -> None:
 
 
 def test_a_test_folder_that_mixes_the_tests_is_split_by_file_name(tmp_path: Path) -> None:
-    """As on Kaggle; only what its name does not tell stays in the mixture."""
+    """As on Kaggle; files with other names stay in the mixed split."""
     root = class_folders(tmp_path, "train")
     png(root / "train" / "sad" / "PrivateTest_9.png", np.full((48, 48), 9, np.uint8))
     levels = {"PublicTest": 10, "PrivateTest": 20, "Training": 30, "other": 40}
@@ -101,7 +101,7 @@ def test_a_test_folder_that_mixes_the_tests_is_split_by_file_name(tmp_path: Path
     assert splits["PublicTest"].counts == splits["PrivateTest"].counts == (1,) * 7
 
 
-def test_beside_a_validation_folder_the_test_folder_stays_a_split_of_its_own(
+def test_validation_and_test_folders_are_separate_splits(
     tmp_path: Path,
 ) -> None:
     splits = read_dataset(class_folders(tmp_path, "train", "validation", "test"))
@@ -158,7 +158,7 @@ def test_pictures_in_folders_below_a_class_are_counted(tmp_path: Path) -> None:
     assert read_dataset(root)["Training"].counts == (1, 1, 1, 1, 2, 1, 1)
 
 
-def test_files_that_are_no_pictures_are_counted(
+def test_files_other_than_pictures_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = class_folders(tmp_path, "train")
@@ -176,7 +176,7 @@ def test_pictures_of_16_bits_keep_their_levels(tmp_path: Path) -> None:
     np.testing.assert_allclose(face, levels / 257, atol=0.51)
 
 
-def test_other_sizes_and_colors_are_converted_and_said(
+def test_other_sizes_and_colors_are_converted_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = class_folders(tmp_path, "train")
@@ -220,7 +220,7 @@ def test_a_stratified_split_takes_its_share_of_every_class() -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate([rest, held_out])), np.arange(len(y)))
 
 
-def test_a_stratified_split_is_its_seeds() -> None:
+def test_a_stratified_split_depends_on_its_seed() -> None:
     y = np.arange(700) % 7
     _, one = stratified_split(y, 0.1, seed=1)
     _, again = stratified_split(y, 0.1, seed=1)
@@ -254,8 +254,8 @@ def test_the_official_test_splits_are_recognized(fer2013: dict[str, Split]) -> N
         assert describe(fer2013[name]).endswith(": the official FER2013 " + name)
 
 
-def test_a_missing_face_is_said_plainly(fer2013: dict[str, Split]) -> None:
-    """The copy at hand lacks a Surprise of Training; a whole one loses it here."""
+def test_a_missing_face_is_reported(fer2013: dict[str, Split]) -> None:
+    """The usual copy lacks one Surprise of Training; a complete one loses it here."""
     training = fer2013["Training"]
     if training.counts == OFFICIAL_COUNTS["Training"]:
         assert describe(training).endswith(": the official FER2013 Training")
@@ -269,7 +269,7 @@ def test_a_missing_face_is_said_plainly(fer2013: dict[str, Split]) -> None:
 
 @pytest.mark.parametrize("name", OFFICIAL_COUNTS)
 def test_official_counts_alone_are_recognized(name: str) -> None:
-    """Of the class folders, test/ is both official tests together."""
+    """The test/ of class folders is both official tests together."""
     y = np.repeat(np.arange(7), OFFICIAL_COUNTS[name])
     split = Split("PublicTest", np.zeros((len(y), 1), np.uint8), y)
     assert describe(split).endswith(f": the official FER2013 {name}")
@@ -281,7 +281,58 @@ def test_another_dataset_is_not_taken_for_fer2013() -> None:
     assert said.endswith("none of the official FER2013 splits")
 
 
-def test_the_known_leak_is_there(fer2013: dict[str, Split]) -> None:
-    """About 8 % of each evaluation split stands in Training too."""
+def test_the_known_leak_is_found(fer2013: dict[str, Split]) -> None:
+    """About 8 % of each evaluation split is also in Training."""
     leaked = duplicates_of(fer2013["PublicTest"].x, fer2013["Training"].x).mean()
     assert 0.05 < leaked < 0.12
+
+
+# --- folders as people have them ---
+
+
+def test_numbers_below_a_class_are_not_classes(tmp_path: Path) -> None:
+    """People or recordings are numbered too, above and below the class."""
+    root = class_folders(tmp_path, "train")
+    for place in ("train/sad/0", "train/3/sad", "train/sad/sad"):
+        png(root / place / "more.png", np.full((48, 48), 9, np.uint8))
+    assert read_dataset(root)["Training"].counts == (1, 1, 1, 1, 4, 1, 1)
+
+
+def test_folders_named_like_the_official_tests_are_these(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "Training", "PublicTest", "PrivateTest")
+    assert set(read_dataset(root)) == set(USAGES)
+
+
+def test_pictures_outside_the_splits_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders(tmp_path, "train", "test", "holdout")
+    assert read_dataset(root)["Training"].counts == (2,) * 7
+    said = capsys.readouterr().out
+    assert f"{root}: 7 pictures in holdout, which names no split, are trained on" in said
+
+
+def test_a_zip_of_any_name_with_a_table_of_its_own_is_read(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "data", "AffectNet/Train", "AffectNet/val")
+    archive = tmp_path / "download" / "AffectNet.ZIP"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("AffectNet/labels.csv", "pth,label\n")
+        for path in root.rglob("*.png"):
+            packed.write(path, path.relative_to(root))
+    for path in (archive, archive.parent):
+        assert set(read_dataset(path)) == {"Training", "Validation"}
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_levels_of_wider_pixels_are_kept(tmp_path: Path, mode: str) -> None:
+    """32-bit pictures with 8-bit levels, and 16-bit ones, as TIFF."""
+    from PIL import Image
+
+    root = class_folders(tmp_path, "train")
+    levels = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) % 256
+    kind = {"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode]
+    stored = (levels * 257 if mode == "I;16" else levels).astype(kind)
+    Image.fromarray(stored).save(root / "train" / "angry" / "0.tif")
+    (root / "train" / "angry" / "0.png").unlink()
+    np.testing.assert_array_equal(read_dataset(root)["Training"].x[0, ..., 0], levels)

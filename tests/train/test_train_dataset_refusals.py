@@ -127,7 +127,7 @@ def test_a_page_saved_in_place_of_the_download_is_refused(tmp_path: Path, name: 
     assert "download it again" in refusal(tmp_path / name)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_a_table_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(b"\x89PNG\xff\xfe")
     assert "download it again" in refusal(tmp_path / "fer2013.csv")
 
@@ -196,3 +196,10 @@ def test_a_picture_in_no_class_folder_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path, "train")
     png(root / "train" / "stray.png", np.zeros((48, 48), np.uint8))
     assert f"{root / 'train' / 'stray.png'}: is not in a folder of its class" in refusal(root)
+
+
+def test_a_picture_in_folders_of_two_classes_is_named(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, "train")
+    path = root / "train" / "sad" / "happy" / "1.png"
+    png(path, np.zeros((48, 48), np.uint8))
+    assert f"{path}: is in folders of several classes (sad, happy); move it" in refusal(root)

@@ -238,12 +238,12 @@ def test_a_corruption_is_a_pure_function_that_grows_with_its_level(name: str) ->
 
 
 @pytest.mark.parametrize("name", ["gaussian blur", "motion blur", "down and up again", "shift"])
-def test_these_leave_a_flat_picture_as_it_is(name: str) -> None:
+def test_geometric_corruptions_keep_a_uniform_picture(name: str) -> None:
     flat = np.full((3, 48, 48, 1), 77, np.uint8)
     assert np.array_equal(CORRUPTIONS[name].apply(flat, CORRUPTIONS[name].levels[2]), flat)
 
 
-def test_a_turn_there_and_a_shift_are_what_they_say() -> None:
+def test_rotation_and_shift_move_faces_as_specified() -> None:
     x = faces(64)
     assert np.array_equal(rotate(x, 0), x)
     moved = shift(x, 4)
@@ -255,14 +255,14 @@ def test_a_turn_there_and_a_shift_are_what_they_say() -> None:
         assert not there[4]  # nowhere is no shift
 
 
-def test_half_a_face_is_hidden_by_one_gray() -> None:
+def test_occlusion_hides_half_a_face_with_one_gray() -> None:
     for face in occlude(np.random.default_rng(1).integers(0, 256, (32, 48, 48, 1), np.uint8), 0.5):
         halves = (face[:24], face[24:], face[:, :24], face[:, 24:])
         assert sum(half.min() == half.max() for half in halves) == 1
 
 
-def test_the_table_of_robustness_is_of_the_corrupted_faces() -> None:
-    """A classifier by brightness loses in the dark and nowhere else that keeps a flat gray."""
+def test_robustness_is_measured_on_the_corrupted_faces() -> None:
+    """A classifier by brightness fails in low light and under what changes a uniform gray."""
     y = np.arange(70) % 7
     x = np.broadcast_to((20 + 30 * y)[:, None, None, None], (70, 48, 48, 1)).astype(np.uint8)
 

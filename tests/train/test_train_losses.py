@@ -61,7 +61,7 @@ def test_with_one_head_it_is_the_cross_entropy() -> None:
     )
 
 
-def test_the_loss_of_a_student_is_hintons() -> None:
+def test_the_loss_of_a_student_is_that_of_hinton() -> None:
     rng = np.random.default_rng(1)
     student, teacher = rng.normal(0, 2, (2, 5, 7))
     y = np.eye(7)[rng.integers(0, 7, 5)]
@@ -162,7 +162,7 @@ def test_each_head_becomes_a_network_that_answers_alike(architecture: str) -> No
     assert heads[LABELS].count_params() == heads[VOTES].count_params()
 
 
-def test_one_head_stays_one() -> None:
+def test_a_network_with_one_head_keeps_one() -> None:
     network = build(ONE_HEAD)
     assert list(heads_in_float32(network, ONE_HEAD)) == [LABELS]
     assert validation_targets(np.arange(7), 7, None, ONE_HEAD).shape == (7, 7)

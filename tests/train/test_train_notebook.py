@@ -51,7 +51,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     write_table(tmp_path / "fer2013.csv", training=140, test=42)
     folder = tmp_path / "exports" / "walk"
-    settings = {"FACES_PER_CLASS": 15, "EPOCHS": 1}
+    settings = {"NETWORK": "compact", "FACES_PER_CLASS": 15, "EPOCHS": 1}
     paths = {"DATASET": tmp_path, "FOLDER": folder}
     notebook = nbformat.read(PATH, as_version=4)
     (place,) = (
@@ -59,7 +59,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     given = notebook.cells[place].source
     assert all(f"{name} = " in given for name in settings | paths)
-    lines = [f"{name} = {value}" for name, value in settings.items()]
+    lines = [f"{name} = {value!r}" for name, value in settings.items()]
     lines += [f"{name} = Path({str(path)!r})" for name, path in paths.items()]
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
 
@@ -74,7 +74,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     text = printed(notebook)
     assert "training on 105 faces, 42 of PublicTest choose the epoch" in text
-    assert "1 batches an epoch; faces (64, 48, 48, 1), targets (64, 7)" in text
+    assert "1 batches an epoch; faces (105, 48, 48, 1), targets (105, 7)" in text
     assert "best epoch: 1, validation accuracy " in text
     assert "PublicTest: FER2013 accuracy " in text
     assert "the same answers: True" in text

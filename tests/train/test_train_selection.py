@@ -33,7 +33,7 @@ def split(name: str, x: NDArray[np.uint8]) -> Split:
 
 
 def dataset(*tests: str) -> dict[str, Split]:
-    """Of each test's 21 pictures, 0 and 1 stand in Training exactly, 2 and 3 nearly.
+    """Of each test's 21 pictures, 0 and 1 are exactly in Training, 2 and 3 nearly.
 
     Training 0 to 3 are those of the first test, 4 to 7 those of the second; 8 is blank; 10
     to 19 are 20 to 29 again, which no other split has.
@@ -92,8 +92,8 @@ def test_public_test_chooses_the_epoch() -> None:
 
 
 @pytest.mark.parametrize("exam", ["PrivateTest", "PublicTest+PrivateTest"])
-def test_the_exam_never_chooses_the_epoch(exam: str) -> None:
-    """A part of Training does; a picture and its copy never stand on both sides of that cut."""
+def test_a_test_split_never_chooses_the_epoch(exam: str) -> None:
+    """A part of Training does; a picture and its copy are never in both parts."""
     splits = dataset(exam)
     parted = 0
     for seed in range(1, 4):
@@ -106,7 +106,7 @@ def test_the_exam_never_chooses_the_epoch(exam: str) -> None:
     assert parted, "no seed held out a twin"
 
 
-def test_the_held_out_part_is_the_seeds() -> None:
+def test_the_held_out_part_depends_on_the_seed() -> None:
     splits = dataset()
     one, again, other = (select(splits, {}, seed).validation.x for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)

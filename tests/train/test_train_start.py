@@ -79,7 +79,7 @@ def test_a_file_of_another_architecture_is_refused() -> None:
     [(None, "cannot be read (No such file or directory)."), (b"no model", "neither an export")],
     ids=["missing", "broken"],
 )
-def test_a_start_that_is_no_model_is_refused(
+def test_a_start_that_is_not_a_model_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
 ) -> None:
     table, file = write_table(tmp_path / "fer2013.csv"), tmp_path / "start.tflite"

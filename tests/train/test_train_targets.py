@@ -90,7 +90,7 @@ def test_validation_targets_have_the_same_columns() -> None:
 
 
 def test_votes_predict_the_label_that_such_faces_have() -> None:
-    """Who sees fear looks at faces labeled 2 and 5; where nobody voted, nothing is known."""
+    """Voters see fear in faces labeled 2 and 5; without votes nothing is known."""
     shares = np.zeros((5, CLASSES), np.float32)
     shares[[0, 1, 2], 2] = 1
     shares[3, [2, 6]] = 0.5
