@@ -22,7 +22,7 @@ SPREADS = 2.0  # standard deviations of the prediction that a face may be off
 CONFIRM_HITS = 3
 AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
 MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
-NEW_S = 1.0  # since a face was first detected
+NEW_S = 0.6  # since a face was first detected; all tiles have had a turn by then
 RECENT = 9  # gaps whose median is the usual one
 MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
 
