@@ -286,7 +286,7 @@ def ray_readers_of(path: Path) -> list[int]:
         with suppress(OSError):
             if (process / "cmdline").read_bytes().startswith(b"ray::"):
                 files = (process / "fd").iterdir()
-                found += [int(process.name) for each in files if os.readlink(each) == str(path)]
+                found += [int(process.name) for each in files if each.readlink() == path]
     return found
 
 
@@ -308,8 +308,9 @@ def test_a_lost_worker_of_ray_is_replaced(endless: Path) -> None:
         try:
             while process.poll() is None:
                 for worker in ray_readers_of(endless / "a.ts"):
-                    os.kill(worker, signal.SIGKILL)
-                    killed.add(worker)
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+                        killed.add(worker)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
         finally:
