@@ -4,7 +4,8 @@
 
 The contenders are programs of their own, each in its own environment (`benchmarks/contenders/`).
 They take turns, a few frames each, so that they share whatever else the machine does: compare the
-ratios, not the milliseconds. Writes benchmarks/results.json and results.md.
+ratios, not the milliseconds. Writes benchmarks/results.json and results.md, and puts the table of
+all ways into the README. Four minutes on an idle machine.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Way(NamedTuple):
     @property
     def is_installed(self) -> bool:
         """Whether its environment is installed."""
-        return (self.python.parents[1] / ".installed").exists()
+        return self.python.exists()
 
 
 SEED, FLOOR = "the seed's way", "the bare parts"
@@ -250,12 +251,12 @@ def goals_table(result: Mapping[str, Any]) -> str:
     sent_ms = f"{whole['sent_p50_ms']:.1f} and {whole['sent_p99_ms']:.1f} ms"
     published_ms = f"{published['p50']:.1f} and {published['p99']:.1f} ms"
     rows = [
-        ("CPU a frame, seed's way ÷ Mien", "≥ 25", f"{seed / ours['cpu_ms']:.1f}"),
+        ("CPU a frame, seed's way ÷ Mien", "≥ 40", f"{seed / ours['cpu_ms']:.1f}"),
         ("where every frame is searched", "", f"{seed / every['cpu_ms']:.1f}"),
-        ("CPU a frame, Mien ÷ bare parts", "≤ 1.25", f"{ours['cpu_ms'] / floor:.2f}"),
-        ("where every frame is searched", "≤ 1.25", f"{every['cpu_ms'] / floor:.2f}"),
+        ("CPU a frame, Mien ÷ bare parts", "≤ 1.10", f"{ours['cpu_ms'] / floor:.2f}"),
+        ("where every frame is searched", "≤ 1.10", f"{every['cpu_ms'] / floor:.2f}"),
         ("memory of the daemon, one viewer", "≤ 130 MB", f"{whole['memory_mb']:.0f} MB"),
-        ("exec to first picture at the viewer", "≤ 1.5 s", f"{whole['start_s']:.2f} s"),
+        ("exec to first picture at the viewer", "≤ 0.6 s", f"{whole['start_s']:.2f} s"),
         (f"capture to published view, p99 ÷ p50 ({published_ms})", "≤ 2", f"{tail:.1f}"),
         (f"capture to sent by the daemon, p99 ÷ p50 ({sent_ms})", "", f"{sent:.1f}"),
         ("CPU of the whole daemon a frame, decoding too", "", f"{whole['cpu_ms']:.1f} ms"),
@@ -285,8 +286,16 @@ def note(result: Mapping[str, Any]) -> str:
     )
 
 
+def put_into_readme(table: str, readme: Path) -> None:
+    """Replace the table of all ways in the README by `table`."""
+    text = readme.read_text()
+    start = text.index(table.splitlines()[0])
+    end = text.index("\n\n", start)
+    readme.write_text(text[:start] + table + text[end:])
+
+
 def main() -> None:
-    """Measure, print the tables and write both result files."""
+    """Measure, print the tables, and write both result files and the README's table."""
     frames = max(int(sys.argv[1]) if len(sys.argv) > 1 else FRAMES, TURN) // TURN * TURN
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = Path(tempfile.mkdtemp(prefix="mien-bench-"))
@@ -300,6 +309,7 @@ def main() -> None:
     here = Path(__file__).parent
     (here / "results.md").write_text(text + "\n")
     (here / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    put_into_readme(tables[0], ROOT / "README.md")
 
 
 if __name__ == "__main__":

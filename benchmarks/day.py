@@ -58,10 +58,14 @@ def programs(scene: str, before: Path | None) -> dict[str, Program]:
     return result | {MOTION: peers.motion, SEED: peers.seed}
 
 
-def measured(camera: Camera, program: Program, window_s: float) -> list[Row]:
-    """Run a program and return a row for each kind of viewer it has."""
+def measured(camera: Camera, program: Program, folder: Path, window_s: float) -> list[Row]:
+    """Run a program and return a row for each kind of viewer it has.
+
+    What it writes stays in `folder`: only the first of its starts is one with a new model, which
+    the daemon tries in a process of its own.
+    """
     rows = []
-    with tempfile.TemporaryDirectory() as folder, program(camera, Path(folder)) as peer:
+    with program(camera, folder) as peer:
         time.sleep(SETTLE_S)
         for viewer, path in peer.paths.items():
             request = f"GET {path} HTTP/1.0\r\n\r\n".encode()
@@ -244,7 +248,9 @@ def main() -> None:
                     for program, run in programs(scene, before).items():
                         print(f"{mode}, {scene}: {program}", file=sys.stderr)
                         known = {"program": program, "mode": str(mode), "scene": scene}
-                        rows += [known | row for row in measured(camera, run, window_s)]
+                        state = folder / program
+                        state.mkdir(exist_ok=True)
+                        rows += [known | row for row in measured(camera, run, state, window_s)]
     results = Results(rows)
     tables = [*(cost_table(results, mode) for mode in MODES), day_table(results)]
     text = "\n\n".join([note(window_s), *tables, goals_table(results)])

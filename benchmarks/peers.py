@@ -154,7 +154,7 @@ def _started(
 ) -> Iterator[tuple[int, float]]:
     """Run a program; gives its process and the moment of its start."""
     started_s = time.monotonic()
-    with log.open("w") as errors, (output or log).open("a") as lines:
+    with log.open("w") as errors, (output or Path(os.devnull)).open("w") as lines:
         child = subprocess.Popen(  # noqa: S603
             words, cwd=ROOT, stdout=lines, stderr=errors, env=os.environ | (environment or {})
         )

@@ -154,7 +154,8 @@ def run_average(splits: dict[str, Split], options: argparse.Namespace) -> None:
     """Export the mean of several trainings."""
     folder = options.output / options.name
     _check_writable(folder)
-    from train.averaging import average  # noqa: PLC0415
+    with quiet_stderr():
+        from train.averaging import average  # noqa: PLC0415
 
     votes = _votes(splits, options.dataset)
     average(splits, votes, options.networks, name=options.name, folder=folder)

@@ -33,8 +33,9 @@ class Output:
     def __init__(self, kind: str, labels: Sequence[str], *, jobs: Sequence[Job]) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # file names are written unchanged
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-        self._write = _writer(kind, sys.stdout, labels)
-        self._shares_terminal = sys.stdout.isatty()
+        self._stdout = sys.stdout
+        self._write = _writer(kind, self._stdout, labels)
+        self._shares_terminal = self._stdout.isatty()
         self._started_s = time.monotonic()
         self._files: set[str] = set()
         self._faces = self.skipped = 0
@@ -79,7 +80,7 @@ class Output:
             )
 
     def _before_stderr(self) -> None:
-        sys.stdout.flush()
+        self._stdout.flush()
         self._bar.clear()
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterable
+from contextlib import redirect_stdout
 from functools import cache
 from typing import Any
 
@@ -63,12 +65,13 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
         return results
 
     try:
-        yield from in_order(
-            jobs,
-            submit=lambda job: (job, task.remote(settings, job)),
-            result=result,
-            ahead=AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1),
-        )
+        with redirect_stdout(sys.stderr):  # Ray prints of lost workers
+            yield from in_order(
+                jobs,
+                submit=lambda job: (job, task.remote(settings, job)),
+                result=result,
+                ahead=AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1),
+            )
     finally:
         ray.shutdown()
 

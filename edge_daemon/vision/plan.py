@@ -143,7 +143,8 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         follow = [Scan("short", each.region) for each in chosen]
         follow.append(whole_picture(size)[0])
     if hint.lost or hint.arrived or not hint.known:
-        alert = _alert_search(hint.turn, size, reach, idle=hint.idle)
+        is_thrifty = hint.idle or (bool(hint.known) and not hint.lost)
+        alert = _alert_search(hint.turn, size, reach, idle=hint.idle, is_thrifty=is_thrifty)
         return list(dict.fromkeys(follow + alert))
     background = _background(hint.turn, size, reach)
     if len(hint.known) == FEW and background == whole_picture(size)[:1]:
@@ -169,14 +170,17 @@ def tilt_of(eyes: Eyes | None) -> float:
     return math.atan2(right_y - left_y, right_x - left_x)
 
 
-def _alert_search(turn: int, size: Size, reach: Reach, *, idle: bool) -> list[Scan]:
+def _alert_search(
+    turn: int, size: Size, reach: Reach, *, idle: bool, is_thrifty: bool
+) -> list[Scan]:
     """Plan a search while faces may appear: the whole picture and tiles take turns.
 
     No turn has more than two scans of full-range, so that none takes much longer than the others.
-    An `idle` room has cheaper turns, because motion wakes it.
+    An `idle` room has fewer tiles a turn, because motion wakes it. With `is_thrifty` the networks
+    take turns on the whole picture, too.
     """
     full, short, padded = whole_picture(size)
-    near = [short, padded][turn // 2 % 2]
+    near = [short, padded][turn // (4 if is_thrifty else 2) % 2]
     if reach == "near":
         return [near if turn % 2 else full]
     if reach == "far":
@@ -185,7 +189,7 @@ def _alert_search(turn: int, size: Size, reach: Reach, *, idle: bool) -> list[Sc
     if turn % 2:
         far = _portion(tiles(size, 1), turn // 2, 6 if idle else 3)
         return [Scan("full", tile, is_tile=True) for tile in far]
-    if not idle:
+    if not is_thrifty:
         return [full, near]
     return [near] if turn % 4 else [full]
 

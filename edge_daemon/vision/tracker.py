@@ -22,7 +22,7 @@ SPREADS = 2.0  # standard deviations of the prediction that a face may be off
 CONFIRM_HITS = 3
 AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
 MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
-NEW_S = 1.0  # since a face was first detected
+NEW_UPDATES = 7.0  # usual gaps since a face was first detected: a search's turns all take place
 RECENT = 9  # gaps whose median is the usual one
 MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
 
@@ -123,8 +123,9 @@ class Tracker:
         return any(each.last_seen_s < self._updated_s for each in self._followed)
 
     def has_new(self, now_s: float) -> bool:
-        """Return whether a face that is followed was first detected within the last NEW_S."""
-        return any(now_s - each.first_seen_s < NEW_S for each in self._followed)
+        """Return whether a face was first detected within the last NEW_UPDATES usual gaps."""
+        recent_s = NEW_UPDATES * self._usual_gap_s
+        return any(now_s - each.first_seen_s < recent_s for each in self._followed)
 
     def predict(self, now_s: float) -> list[Track]:
         """Return the tracks predicted for `now_s`, when no search was made."""
@@ -156,6 +157,10 @@ class Tracker:
         if now_s > self._updated_s > -math.inf:
             self._gaps_s.append(min(now_s - self._updated_s, MAX_GAP_S))
         self._updated_s = now_s
+        return self._usual_gap_s
+
+    @property
+    def _usual_gap_s(self) -> float:
         return statistics.median(self._gaps_s) if self._gaps_s else 0.0
 
     def _confirm(self, hits: int) -> None:

@@ -7,6 +7,7 @@ own address is among the trusted ones.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -40,9 +41,10 @@ class Origins:
         """Return the address of the client, behind trusted proxies too."""
         address = str(request.remote_addr)
         for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-            if not self._is_proxy(address) or not _is_address(hop.strip()):
+            hop_address = _without_port(hop.strip())
+            if not self._is_proxy(address) or not _is_address(hop_address):
                 break
-            address = hop.strip()
+            address = hop_address
         return address
 
     def is_secure(self, request: Request) -> bool:
@@ -93,6 +95,12 @@ class Origins:
         parsed = ipaddress.ip_address(address)
         mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
         return any((mapped or parsed) in network for network in self._proxies)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies name the client with its port: 192.0.2.7:1234 or [2001:db8::7]:1234."""
+    found = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([\d.]+):\d+", hop)
+    return found[1] or found[2] if found else hop
 
 
 def _is_address(host: str) -> bool:

@@ -279,18 +279,20 @@ def test_a_lost_worker_is_replaced(reading: subprocess.Popen[str], endless: Path
     assert "Traceback" not in errors
 
 
-def readers_of(path: Path) -> list[int]:
-    """The processes that have a file open."""
+def ray_readers_of(path: Path) -> list[int]:
+    """The workers of Ray that have a file open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if any(each.resolve() == path for each in (process / "fd").iterdir()):
-                found.append(int(process.name))
+            if (process / "cmdline").read_bytes().startswith(b"ray::"):
+                files = (process / "fd").iterdir()
+                found += [int(process.name) for each in files if each.readlink() == path]
     return found
 
 
 @pytest.mark.long
 @needs_ray
+@pytest.mark.timeout(3 * TIMEOUT_S)
 @pytest.mark.usefixtures("patient_ray")
 def test_a_lost_worker_of_ray_is_replaced(endless: Path) -> None:
     """Ray reads the file again elsewhere; a file that ends every worker is named at last."""
@@ -305,9 +307,10 @@ def test_a_lost_worker_of_ray_is_replaced(endless: Path) -> None:
         killed: set[int] = set()
         try:
             while process.poll() is None:
-                for worker in readers_of(endless / "a.ts"):
-                    os.kill(worker, signal.SIGKILL)
-                    killed.add(worker)
+                for worker in ray_readers_of(endless / "a.ts"):
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+                        killed.add(worker)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.2)
         finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import Contender, Tally, Way, figures, floor_ms
+from benchmarks.compare import Contender, Tally, Way, figures, floor_ms, put_into_readme
 from benchmarks.soak import Sample, spread_mb
 
 
@@ -37,6 +37,15 @@ def test_the_floor_counts_the_network_once_for_each_face(
     none, two = floor_ms(tally, 0), floor_ms(tally, 2)
     assert none["classifier"] == 0 < two["classifier"]
     assert none["detector"] == two["detector"] > 0
+
+
+def test_a_new_table_replaces_the_readmes_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    before, after = "# Mien\n\n| a |\n|---|\n\n", "\n\nEnd.\n"
+    old, new = "| way |\n|---|\n| old |", "| way |\n|---|\n| new |\n| other |"
+    readme.write_text(before + old + after)
+    put_into_readme(new, readme)
+    assert readme.read_text() == before + new + after
 
 
 def test_a_contender_that_ends_is_named(media_dir: Path, tmp_path: Path) -> None:

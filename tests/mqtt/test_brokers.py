@@ -48,6 +48,34 @@ def test_a_refused_topic_is_left_out_and_named_and_events_flow(
     assert all("Not authorized" in line for line in refused)
 
 
+@pytest.mark.parametrize(
+    ("rules", "refused"),
+    [
+        (["topic read #", "topic write mien/test/porch/event"], "mien/test/porch/availability"),
+        (["topic readwrite #", "topic deny homeassistant/#"], "homeassistant/device/"),
+        (["topic readwrite #", "topic deny mien/test/porch/state"], ""),  # it is not acknowledged
+        (["topic write #", "topic read mien/test/porch/event"], ""),
+    ],
+    ids=["the events alone", "no home assistant", "all but the state", "no reading"],
+)
+def test_events_flow_whatever_else_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rules: list[str], refused: str
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("\n".join([*rules, ""]))
+    acl.chmod(0o700)
+    with (
+        mosquitto(tmp_path, ["allow_anonymous true", f"acl_file {acl}"]) as broker,
+        Listener(broker.port, topic="mien/test/porch/event") as listener,
+        MqttSite(tmp_path, broker.port, commands=True) as site,
+    ):
+        for n in range(20):
+            site.happens(n=n)
+        until(lambda: numbers(listener) == list(range(20)))
+        until(lambda: refused in caplog.text)
+        assert site.link.status.connected
+
+
 def test_the_brokers_maximum_packet_size_is_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

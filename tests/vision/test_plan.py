@@ -18,6 +18,7 @@ from edge_daemon.vision.plan import (
     live_plan,
     still_plan,
     tiles,
+    whole_picture,
 )
 
 VGA = Size(640, 480)
@@ -71,6 +72,14 @@ def test_without_a_face_close_ones_are_looked_for_every_quarter_of_a_second(
     for first in range(8):
         plans = [live_plan(VGA, Hint(turn), reach) for turn in range(first, first + 4)]
         assert any(scan.network == "short" for plan in plans for scan in plan)
+
+
+def test_a_room_at_rest_is_searched_by_both_networks_and_in_every_tile() -> None:
+    plans = [live_plan(VGA, Hint(turn, idle=True), "auto") for turn in range(12)]
+    scans = {scan for plan in plans for scan in plan}
+    assert all(len(plan) == 1 for plan in plans)
+    assert set(tiles(VGA, 1)) <= {scan.region for scan in scans}
+    assert set(whole_picture(VGA)) <= scans
 
 
 def test_near_searches_no_tile() -> None:

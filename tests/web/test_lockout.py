@@ -119,7 +119,10 @@ def test_each_client_of_a_trusted_proxy_is_locked_out_alone(site: Site) -> None:
     assert guess(site, 1, X_Forwarded_For="192.0.2.2") == [401]
     assert guess(site, 1, X_Forwarded_For="192.0.2.2, 192.0.2.1") == [429]
     assert guess(site, 1, X_Forwarded_For="192.0.2.1, 127.0.0.9") == [429]
+    assert guess(site, 1, X_Forwarded_For="192.0.2.1:50123") == [429]
     assert guess(site, 1, X_Forwarded_For="192.0.2.1, nonsense") == [401]
+    assert guess(site, 7, X_Forwarded_For="2001:db8::7")[-1] == 429
+    assert guess(site, 1, X_Forwarded_For="[2001:db8::7]:50123") == [429]
 
 
 def test_another_proxy_is_not_believed(tmp_path: Path) -> None:
