@@ -188,16 +188,18 @@ class Pipeline:
 
     def _hint(self, frame: Frame) -> Hint:
         schedule, tracker = self._stages.schedule, self._stages.tracker
-        turn = schedule.searches
+        is_file, is_following = self._stages.is_file, not (tracker.is_empty or tracker.has_lost)
+        turn = schedule.turns if is_following and not is_file else schedule.searches
         return Hint(
             turn=turn,
             known=tracker.known(frame.captured_s),
             lost=tracker.has_lost,
+            others=is_file or schedule.is_turn(frame),
             arrived=tracker.has_new(frame.captured_s),
             idle=tracker.is_empty
             and schedule.chosen is None
             and not self._stages.motion.is_awake(frame.captured_s),
-            thorough=schedule.sparse or (self._stages.is_file and not turn % FILE_TURNS),
+            thorough=schedule.sparse or (is_file and not turn % FILE_TURNS),
         )
 
     def _classify(self, tracks: Sequence[Track], frame: Frame) -> None:

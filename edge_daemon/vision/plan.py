@@ -68,7 +68,8 @@ class Hint(NamedTuple):
     `turn` counts the searches, `known` are the faces that should be there, `lost` is True
     if the last search missed one of them, `arrived` if one of them is new, as where one person
     appears others often do, and with `thorough` the frame is searched like a still picture. `idle`
-    is True while no face is known and nothing moves.
+    is True while no face is known and nothing moves. Without `others`, known faces are followed
+    and nothing else is done.
     """
 
     turn: int = 0
@@ -77,6 +78,7 @@ class Hint(NamedTuple):
     arrived: bool = False
     thorough: bool = False
     idle: bool = False
+    others: bool = True
 
 
 NO_HINT: Final = Hint()
@@ -142,6 +144,8 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         chosen = [*unsure, *_rotated(unfit, hint.turn)][:CROPS]
         follow = [Scan("short", each.region) for each in chosen]
         follow.append(whole_picture(size)[0])
+    if hint.known and not (hint.lost or hint.others):
+        return follow
     if hint.lost or hint.arrived or not hint.known:
         is_thrifty = hint.idle or (bool(hint.known) and not hint.lost)
         alert = _alert_search(hint.turn, size, reach, idle=hint.idle, is_thrifty=is_thrifty)

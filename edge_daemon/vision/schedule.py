@@ -13,6 +13,7 @@ SEARCHES_HZ = 15.0  # more find no more (docs/adr/0016-fifteen-searches-a-second
 LOAD = 0.5  # of the frame period that a search may take; drawing and encoding need the rest
 SPARSE_S = 0.5  # between searches from which there is time for a thorough one each
 TOLERANCE = 0.1  # of the idle gap, because frames do not arrive to the millisecond
+TURN_TOLERANCE = 0.3  # of the time between turns: a camera of 20 frames a second takes all
 RECENT = 15  # searches and frames over which medians are taken
 
 
@@ -48,12 +49,14 @@ class SearchSchedule:
         self._periods_s: deque[float] = deque(maxlen=RECENT)
         self._frame: Frame | None = None
         self._searched: Frame | None = None
-        self.searches = 0
+        self._turned_s = -math.inf
+        self.searches = self.turns = 0
 
     def adopt(self, old: SearchSchedule) -> None:
         """Take over the frames and searches that `old` has counted."""
         self._periods_s = old._periods_s
         self._frame, self._searched, self.searches = old._frame, old._searched, old.searches
+        self.turns, self._turned_s = old.turns, old._turned_s
 
     @property
     def sparse(self) -> bool:
@@ -91,8 +94,18 @@ class SearchSchedule:
             return False
         return self.chosen is not None or gap_s >= self._idle_gap_s or not is_idle()
 
+    def is_turn(self, frame: Frame) -> bool:
+        """Return whether a search of `frame` is one of about SEARCHES_HZ that look for new faces.
+
+        Where frames are searched more often, known faces are followed in the others.
+        """
+        return frame.captured_s - self._turned_s >= (1 - TURN_TOLERANCE) / SEARCHES_HZ
+
     def searched(self, frame: Frame, took_s: float) -> None:
         """Record that searching `frame` took `took_s` seconds."""
+        if self.is_turn(frame):
+            self.turns += 1
+            self._turned_s = frame.captured_s
         self._searched = frame
         self.searches += 1
         self._searches_s.append(took_s)

@@ -82,6 +82,15 @@ def test_a_room_at_rest_is_searched_by_both_networks_and_in_every_tile() -> None
     assert set(whole_picture(VGA)) <= scans
 
 
+def test_known_faces_alone_are_followed_between_turns() -> None:
+    known = [Known(FACE)]
+    assert [scan.is_known for scan in live_plan(VGA, Hint(0, known, others=False), "auto")] == [
+        True
+    ]
+    assert len(live_plan(VGA, Hint(0, known, lost=True, others=False), "auto")) > 1
+    assert live_plan(VGA, Hint(0, others=False), "auto")
+
+
 def test_near_searches_no_tile() -> None:
     assert not any(scan.is_tile for scan in regions_of("near", turns=16))
 

@@ -148,3 +148,14 @@ def test_an_empty_room_is_searched_less_often_until_it_is_no_longer_idle() -> No
 def test_a_chosen_interval_knows_no_idling() -> None:
     schedule = SearchSchedule(interval=1, max_gap_s=0.5, idle_hz=5)
     assert all(schedule.due(frame(n, n / 15), lambda: True) for n in range(5))
+
+
+@pytest.mark.parametrize(("fps", "turns"), [(15, 30), (20, 40), (30, 30), (60, 40)])
+def test_new_faces_are_looked_for_15_to_20_times_a_second(fps: int, turns: int) -> None:
+    schedule = SearchSchedule(interval=1, max_gap_s=0.5)
+    for number in range(2 * fps):
+        each = frame(number + 1, 100 + number / fps)
+        assert schedule.due(each)
+        schedule.searched(each, 0.005)
+    assert schedule.turns == turns
+    assert schedule.searches == 2 * fps
