@@ -219,6 +219,8 @@ def _searched_ms(results: Results, mode: Mode) -> float:
 def note(window_s: float) -> str:
     """What was measured on what."""
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        where += ", real-time priority beside other work"
     return f"""\
 Whole programs that read one MJPEG camera on loopback; {where}; {window_s:g} s a figure, in turns.
 A cell is the processor seconds of a minute and, in brackets, the milliseconds of a frame. The one
