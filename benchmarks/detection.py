@@ -38,7 +38,7 @@ from benchmarks.composites import (
     groups,
     sources,
 )
-from benchmarks.detection_methods import LIVE, OLD, STILL, LiveCamera, Search, has, searches
+from benchmarks.detection_methods import LIVE, STILL, LiveCamera, Search, has, searches
 from edge_daemon.core.types import Box, Detection, ImageBgr
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.vision.blazeface import BlazeFace, whole
