@@ -15,7 +15,7 @@ M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 GROWN_BYTES: Final = 12 << 20
-TRIM_EVERY_S, LONGEST_PAUSE_S = 10.0, 300.0  # the next frame's pages have to be cleared again
+TRIM_EVERY_S: Final = 20.0  # the pages of the next frame have to be cleared again
 STATM: Final = Path("/proc/self/statm")
 
 
@@ -56,20 +56,16 @@ class HeapTrimmer:
     """
 
     def __init__(self) -> None:
-        self._usual_bytes = self._next_s = 0.0
-        self._pause_s = TRIM_EVERY_S
+        self._first_bytes = self._trimmed_s = 0.0
 
     def check(self) -> None:
-        """Trim when GROWN_BYTES more than at first are in use, less often if it does not help."""
+        """Trim while GROWN_BYTES more than at first are in use, once in TRIM_EVERY_S."""
         now_s, resident = time.monotonic(), _resident_bytes()
-        if not self._usual_bytes:
-            self._usual_bytes = resident
-        if resident < self._usual_bytes + GROWN_BYTES or now_s < self._next_s:
-            return
-        _trim()
-        has_helped = _resident_bytes() < self._usual_bytes + GROWN_BYTES
-        self._pause_s = TRIM_EVERY_S if has_helped else min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self._next_s = now_s + self._pause_s
+        if not self._first_bytes:
+            self._first_bytes = resident
+        if resident > self._first_bytes + GROWN_BYTES and now_s > self._trimmed_s + TRIM_EVERY_S:
+            self._trimmed_s = now_s
+            _trim()
 
 
 def _resident_bytes() -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -187,3 +189,25 @@ def test_stopping_does_not_wait_for_viewers(site: Site) -> None:
             site.views.put(noise(number % 3))
             time.sleep(0.02)
         assert stopped_promptly(site)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_readers_of_events_that_stall_are_cut_off_without_a_traceback(
+    site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def has_place() -> bool:
+        with suppress(AssertionError), site.watch("/events", Accept="text/event-stream"):
+            return True
+        return False
+
+    site.facts["padding"] = "x" * 1_000_000  # fills every buffer
+    with site.camera_running(), ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(site.connect())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(b"GET /events?live=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            client.sendall(b"Accept: text/event-stream\r\n\r\n")
+            until(lambda client=client: select.select([client], [], [], 0)[0])  # type: ignore[misc]
+        assert not has_place()
+        until(has_place)
+    assert "Traceback" not in capfd.readouterr().err

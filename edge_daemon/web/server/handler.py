@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import select
 import socket
@@ -35,9 +36,13 @@ class Client:
         self._closed.register(self._number, select.POLLRDHUP)
 
     def wait_writable(self) -> None:
-        """Wait until the client has taken what was written before; TimeoutError if it stalls."""
+        """Wait until the client has taken what was written before.
+
+        Raises BrokenPipeError if it stalls: pywsgi then closes the connection, without a word.
+        """
         if not self._writable.poll(0):  # else there is no need to go through the event loop
-            wait_write(self._number, STALLED_S, TimeoutError())
+            stalled = BrokenPipeError(errno.EPIPE, "the client reads nothing")
+            wait_write(self._number, STALLED_S, stalled)
 
     def has_left(self) -> bool:
         """Whether the client has closed the connection. May be called from any thread."""
