@@ -118,6 +118,8 @@ def test_home_assistant_gets_values_for_all_it_is_announced(
     values = {}
     for key, component in announced.values["components"].items():
         topic = component.get("state_topic", component.get("topic"))
+        if topic is None:
+            continue  # without function here: a camera without snapshots, no thermometer
         message = daemon.until(partial(listener.of, topic))[-1]
         if "value_template" in component:
             values[key] = home_assistant.rendered(component, message.payload)

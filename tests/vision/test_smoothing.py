@@ -29,7 +29,7 @@ SETTING = SmoothingConfig(
 
 
 def smoother(**changed: Any) -> Smoother:
-    return Smoother(labels=LABELS, **(SETTING.model_dump() | changed))
+    return Smoother(labels=LABELS, **(SETTING.model_dump(exclude={"calibration"}) | changed))
 
 
 def labels_of(tops: list[int], *, value: float = 0.9) -> list[str]:
