@@ -105,6 +105,8 @@ def main(runtime: str, memory_bytes: int) -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit = _data_bytes() + len(content) + memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    # A runtime that gets no memory names the operator that failed, so each reason names the limit.
+    allowance = f"(a model may take {memory_bytes // 1_000_000} MB of memory)"
     try:
         classifier = Classifier(parse_model(Path("the model file"), content), runtime=runtime)
         _check_scores(classifier)
@@ -112,10 +114,10 @@ def main(runtime: str, memory_bytes: int) -> int:
     except MemoryError:
         return 1
     except UserError as error:
-        print(error)
+        print(f"{str(error).rstrip('.')} {allowance}.")
         return REFUSED
     except Exception as error:  # whatever a runtime makes of a damaged model
-        print(f"the model file: the model cannot be used: {reason_of(error)}")
+        print(f"the model file: the model cannot be used: {reason_of(error)} {allowance}.")
         return REFUSED
     return 0
 
