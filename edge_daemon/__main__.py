@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -15,6 +16,7 @@ def main() -> int:
     Nothing else is imported before this function is called, so that Ctrl-C ends the command
     without a traceback from its first moment on, and a missing package is named in one sentence.
     """
+    _open_missing_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.version_info < OLDEST:
@@ -31,6 +33,16 @@ def main() -> int:
         if not isinstance(error, ModuleNotFoundError):
             what = f"is damaged ({str(error).strip().splitlines()[-1]}) in"
         return _refuse(f"the package {package!r} {what} {sys.executable}; fix: {_installation()}")
+
+
+def _open_missing_streams() -> None:
+    """Let standard streams that the caller closed lead nowhere.
+
+    Otherwise the next file that is opened would receive what libraries write to descriptor 1 or 2.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _refuse(sentence: str) -> int:
@@ -53,7 +65,6 @@ def leave(code: int) -> NoReturn:
     If its call returned while the interpreter shuts down, the process would abort.
     """
     import logging  # noqa: PLC0415
-    import os  # noqa: PLC0415
     import threading  # noqa: PLC0415
 
     logging.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import getpass
 import logging
 import os
@@ -23,9 +24,10 @@ from edge_daemon.core.output import complain, log_formatter
 # V4L2 device. Large matrices, for which OpenBLAS would start threads, do not occur.
 LIBRARY_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
-    "OPENCV_LOG_LEVEL": "ERROR",
+    "OPENCV_LOG_LEVEL": "FATAL",
     "OPENCV_FFMPEG_LOGLEVEL": "8",
 }
+FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # what writing fails with
 MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
 PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take
 DEFAULT_CONFIG: Final = Path(DEFAULT_NAME)
@@ -41,15 +43,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", options.max_pixels)
     command: Callable[[argparse.Namespace], int] = options.function
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
     except UserError as error:
         complain(str(error))
-        return 2
+        code = 2
     except BrokenPipeError:  # the reader of the output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        complain(f"standard output cannot be written: {reason_of(error)}")
+        code = 2
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    if code:
+        _discard_unwritten_output()
+    return code
+
+
+def _discard_unwritten_output() -> None:
+    """Write what is left of standard output, if it can be written; Python does not at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:

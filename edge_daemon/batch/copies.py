@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from edge_daemon.core.errors import UserError
+from edge_daemon.core.files import replace_file
 from edge_daemon.core.types import ImageBgr, View
 from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
@@ -26,18 +30,25 @@ FRONT_INDEX: Final = {"movflags": "+faststart"}  # playback can start during the
 BT601: Final = 6  # the color space that swscale converts BGR to
 
 
+class CopyError(UserError):
+    """An annotated copy cannot be written; the message names it."""
+
+
 def write_picture(path: Path, bgr: ImageBgr) -> None:
-    """Write `bgr` in the format of the suffix. Raises OSError."""
+    """Write `bgr` in the format of the suffix. Raises CopyError, and leaves no half a picture."""
     suffix = path.suffix.lower()
     if suffix in JPEG_SUFFIXES:
         content = encode_jpeg(bgr, quality=JPEG_QUALITY)
     else:
         ok, encoded = cv2.imencode(suffix, bgr)
         if not ok:
-            raise OSError(f"the copy {path} could not be encoded")
+            raise CopyError(f"the copy {path} cannot be encoded")
         content = encoded.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content, sync=False)
+    except OSError as error:
+        raise _copy_error(path, error) from error
 
 
 class VideoCopy:
@@ -46,6 +57,8 @@ class VideoCopy:
     Browsers play H.264 with subsampled colors, whose width and height must be even. The last row or
     column of a frame with odd sides is therefore repeated. Frames that differ in size from the
     first one are scaled to its size.
+
+    If it cannot be written, the rest is left out: `failure` says why, and no file is left.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -55,21 +68,41 @@ class VideoCopy:
         self._stream: VideoStream | None = None
         self._size = (0, 0)
         self._last_ticks = -1
+        self.failure: CopyError | None = None
 
     def put(self, view: View) -> None:
-        """Draw and append `view`. Raises OSError."""
-        for shown in self._delay.put(view):
-            self._write(shown)
+        """Draw and append `view`."""
+        self._write(self._delay.put(view))
 
     def close(self) -> None:
         """Write the delayed frames and finish the file."""
-        for shown in self._delay.flush():
-            self._write(shown)
-        if self._container is not None and self._stream is not None:
+        self._write(self._delay.flush())
+        if self.failure is not None or self._container is None or self._stream is None:
+            return
+        try:
             self._container.mux(self._stream.encode(None))
             self._container.close()
+        except OSError as error:
+            self._fail(error)
 
-    def _write(self, view: View) -> None:
+    def _write(self, views: Iterable[View]) -> None:
+        if self.failure is not None:
+            return
+        try:
+            for view in views:
+                self._append(view)
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = _copy_error(self._path, error)
+        if self._container is not None:
+            with suppress(OSError):  # it writes its index, for which there is no room either
+                self._container.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, view: View) -> None:
         bgr = annotate(view)
         if self._container is None or self._stream is None:
             self._container, self._stream = self._open(bgr)
@@ -96,6 +129,10 @@ class VideoCopy:
         stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
         stream.codec_context.colorspace = BT601
         return container, stream
+
+
+def _copy_error(path: Path, error: OSError) -> CopyError:
+    return CopyError(f"the copy {path} cannot be written: {error.strerror or error}")
 
 
 def _with_even_sides(bgr: ImageBgr) -> ImageBgr:

@@ -22,6 +22,7 @@ from edge_daemon.core.picture_header import JPEG, picture_format
 Kind = Literal["picture", "video"]
 
 HEAD_BYTES: Final = 4096
+ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 TRANSPORT_STREAM: Final = re.compile(rb"(?s)(?:G.{187}){4}G|(?:G.{191}){4}G")
 
 PICTURE_SUFFIXES: Final = frozenset(
@@ -144,6 +145,8 @@ def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
         try:
             if not text:
                 raise FileNotFoundError(errno.ENOENT, "an empty name is no file")
+            if not path.exists() and (reason := _no_file(text)):
+                raise FileNotFoundError(errno.ENOENT, reason)
             if stat.S_ISDIR(path.stat().st_mode):
                 _add_folder(search, path, copies)
             else:
@@ -266,6 +269,15 @@ def _head(path: Path) -> bytes:
         raise OSError(errno.EINVAL, "this is a device or a pipe, not a file")
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
+
+
+def _no_file(text: str) -> str:
+    """Return why a name that was meant otherwise is no file; "" if that is not known."""
+    if text == "-":
+        return "standard input is not read; save the picture or video in a file"
+    if ADDRESS.match(text):
+        return "addresses are not read; download the file first"
+    return "no file has a name like this" if any(char in text for char in "*?[") else ""
 
 
 def _reason(error: OSError) -> str:

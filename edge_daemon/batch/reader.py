@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_daemon.batch.copies import VideoCopy, write_picture
+from edge_daemon.batch.copies import CopyError, VideoCopy, write_picture
 from edge_daemon.batch.files import Job, Unreadable
 from edge_daemon.capture.sources import SourceError, TimedImage
 from edge_daemon.core.frame import Picture
@@ -74,6 +74,8 @@ class FileReader:
     def read(self, job: Job) -> Iterator[Result]:
         """Yield the records of a file, then an Unreadable if it could not be read to its end.
 
+        Another Unreadable stands for an annotated copy that could not be written.
+
         Raises nothing, so that no file ends the batch.
         """
         count = 0
@@ -83,6 +85,8 @@ class FileReader:
                 count += 1
         except SourceError as error:
             yield Unreadable(str(error), is_partly_read=count > 0)
+        except CopyError as error:
+            yield Unreadable(str(error))
         except PictureRefused as error:
             yield Unreadable(f"{job.name}: {error}")
         except OSError as error:
@@ -117,7 +121,7 @@ class FileReader:
         areas = BlurAreas().update([*doubtful, *known], (), 0.0)
         return replace(view, blur_areas=areas, drawing=self._drawing)
 
-    def _video(self, job: Job) -> Iterator[Record]:
+    def _video(self, job: Job) -> Iterator[Result]:
         job.path.open("rb").close()  # raises the OSError that says why it cannot be read
         from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (pictures need no PyAV)
 
@@ -138,6 +142,8 @@ class FileReader:
         finally:
             if copy is not None:
                 copy.close()
+        if copy is not None and copy.failure is not None:
+            yield Unreadable(str(copy.failure))
 
 
 def _completed(

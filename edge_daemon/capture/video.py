@@ -10,20 +10,18 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream as AvVideoStream
 
 from edge_daemon.capture.address import CameraAddress
+from edge_daemon.capture.file_clock import FileClock
+from edge_daemon.capture.frame_converter import FrameConverter, pixel_aspect
 from edge_daemon.capture.sources import (
     SourceAwayError,
     SourceError,
@@ -31,25 +29,32 @@ from edge_daemon.capture.sources import (
     TimedImage,
 )
 from edge_daemon.core.frame import Picture
-from edge_daemon.core.types import ImageBgr
 
 _USUAL_FPS: Final = 25.0  # of a file that does not say
 _FPS_RANGE: Final = (0.01, 240.0)  # others are nonsense in the header
-_ROTATIONS: Final = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_CLOCKWISE,
-}
-_LARGEST_SIDE_PX: Final = 16_384  # after pixels were made square; the ratio may be nonsense
 # A decoder keeps up to 16 frames. Files are chosen by the user; what a camera sends is not.
 _MOST_FILE_PIXELS, _MOST_STREAM_PIXELS = 40_000_000, 12_500_000
 # Certificates that Debian and Fedora trust; FFmpeg does not find them by itself.
 _AUTHORITIES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-_JUMP_BACK_S: Final = 1.0  # time that goes back by more starts anew, as where files were joined
 _FORMATS_WITH_DURATION: Final = frozenset(
     {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv", "asf"}
 )
 _SHORT_S, _SHORT_SHARE = 0.5, 0.05  # a file that ends sooner than its header says is cut off
+# Formats that name other files or addresses; a file from somebody else would read these.
+_LISTS: Final = frozenset(
+    {
+        "concat", "dash", "hls", "imf", "lavfi", "rtsp", "sap", "sdp", "smoothstreaming", "vobsub",
+        "webm_dash_manifest",
+    }
+)  # fmt: skip
+_FILE_OPTIONS: Final = {
+    "max_pixels": str(_MOST_FILE_PIXELS),
+    "format_whitelist": ",".join(sorted(av.formats_available - _LISTS)),
+    "protocol_whitelist": "file",
+}
+_LIST_BEGINNINGS: Final = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml")
+_MP4_BEGINNINGS: Final = frozenset({b"ftyp", b"mdat", b"wide", b"free", b"skip"})
+_JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64  # a few bytes may follow the end
 
 
 class VideoFile:
@@ -75,26 +80,45 @@ class VideoFile:
 
     def _open(self) -> InputContainer:
         try:
-            return av.open(
-                f"file:{self._path}",  # a name may look like an address
-                options={"max_pixels": str(_MOST_FILE_PIXELS)},
-                metadata_errors="replace",
-            )
+            return _open_file(self._path)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(
-                f"{self.name} is not a video that can be decoded: {_reason(error)}"
-            ) from error
+            raise SourceError(f"{self.name} {_complaint(self._path, error)}") from error
 
 
 def frame_count(path: Path) -> int:
     """Return how many frames the header of a video file promises; 0 if it cannot be read."""
     try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
+        with _open_file(path) as container:
             stream = _video_stream(container, str(path))
             duration_s = (container.duration or 0) / av.time_base
             return stream.frames or round(duration_s * _nominal_fps(stream))
     except (av.FFmpegError, OSError, ValueError, SourceError):
         return 0
+
+
+def _open_file(path: Path) -> InputContainer:
+    """Open a video that is all in this one file. Raises FFmpegError, OSError or ValueError."""
+    return av.open(
+        f"file:{path}",  # a name may look like an address
+        options=_FILE_OPTIONS,
+        metadata_errors="replace",
+    )
+
+
+def _complaint(path: Path, error: Exception) -> str:
+    """Return a clause that says why a file cannot be opened as a video."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as unreadable:
+        return f"cannot be read: {_reason(unreadable)}"
+    if not head:
+        return "is empty"
+    if isinstance(error, av.error.ArgumentError) or head.startswith(_LIST_BEGINNINGS):
+        return "is a list of other files or addresses, which are not read; name these instead"
+    if head[4:8] in _MP4_BEGINNINGS:
+        return "is cut off: the index at its end is missing; copy it again from where it was made"
+    return f"is not a video that can be decoded: {_reason(error)}"
 
 
 class _FileDecoder:
@@ -103,12 +127,13 @@ class _FileDecoder:
     def __init__(self, container: InputContainer, name: str) -> None:
         self._container, self._name = container, name
         self._stream = _video_stream(container, name)
-        self._clock = _FileClock(
+        self._clock = FileClock(
             start_s=(container.start_time or 0) / av.time_base,
             interval_s=1 / _nominal_fps(self._stream),
         )
-        self._converter = _FrameConverter()
-        self._end_s = 0.0  # of the last packet of any stream
+        self._converter = FrameConverter()
+        self._end_s, self._end_byte = 0.0, 0  # of the last packet of any stream
+        self._jpegs_end = self._is_encrypted = False
         self._count = self._damaged = 0
 
     def frames(self) -> Iterator[TimedImage]:
@@ -117,12 +142,14 @@ class _FileDecoder:
                 self._note_damage()
                 continue
             try:
-                bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+                bgr = self._converter.bgr(frame, pixel_aspect(self._stream))
             except (av.FFmpegError, ValueError):
                 self._note_damage()
                 continue
             self._count += 1
-            yield TimedImage(Picture(bgr), self._clock.time_s(frame.time))
+            yield TimedImage(Picture(bgr), self._clock.time_s(frame.time, _duration_s(frame)))
+        if not self._count and self._is_encrypted:
+            raise SourceError(f"{self._name} is encrypted, so that it cannot be decoded")
         if not self._count:
             raise SourceError(f"{self._name} holds no frame that can be decoded")
         if self._damaged or self._is_short():
@@ -144,9 +171,11 @@ class _FileDecoder:
                 if packet.pts is not None and packet.time_base is not None:
                     end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     self._end_s = max(self._end_s, end_s)
+                self._end_byte = max(self._end_byte, (packet.pos or 0) + packet.size)
                 if packet.stream is not self._stream:
                     continue
-                if packet.is_corrupt:  # cut short; half a picture is not shown
+                self._is_encrypted |= packet.has_sidedata("encryption_info")
+                if packet.is_corrupt or self._is_half_jpeg(packet):  # half a picture is not shown
                     self._note_damage()
                     continue
                 try:
@@ -166,35 +195,26 @@ class _FileDecoder:
         except av.FFmpegError:
             return
 
-    def _is_short(self) -> bool:
-        """Whether the header promises more than the file holds.
+    def _is_half_jpeg(self, packet: Packet[Any]) -> bool:
+        """Whether the packet of a raw MJPEG file has no end, although those before had one."""
+        if self._container.format.name != "mjpeg" or not packet.size:
+            return False
+        has_end = _JPEG_END in bytes(packet)[-_JPEG_TAIL:]
+        self._jpegs_end |= has_end
+        return self._jpegs_end and not has_end
 
-        Its duration may count from the first frame or from 0; `_end_s` is no less than either.
+    def _is_short(self) -> bool:
+        """Whether the file ends within a frame, or its header promises more than it holds.
+
+        The duration may count from the first frame or from 0; `_end_s` is no less than either.
         Other formats have no duration but what FFmpeg estimates.
         """
+        if self._container.format.name == "yuv4mpegpipe":
+            return self._container.size > self._end_byte
         if self._container.format.name not in _FORMATS_WITH_DURATION:
             return False
         duration_s = (self._container.duration or 0) / av.time_base
         return duration_s - self._end_s > max(_SHORT_S, _SHORT_SHARE * duration_s)
-
-
-class _FileClock:
-    """Gives each frame a time that grows, whatever the file says."""
-
-    def __init__(self, *, start_s: float, interval_s: float) -> None:
-        self._start_s, self._interval_s = start_s, interval_s
-        self.last_s = -interval_s
-
-    def time_s(self, stamp_s: float | None) -> float:
-        """Seconds since the file's beginning; without a stamp, one interval after the last."""
-        time_s = self.last_s + self._interval_s if stamp_s is None else stamp_s - self._start_s
-        if time_s < self.last_s - _JUMP_BACK_S and stamp_s is not None:
-            time_s = self.last_s + self._interval_s
-            self._start_s = stamp_s - time_s
-        elif time_s <= self.last_s:
-            time_s = self.last_s + 0.001
-        self.last_s = max(time_s, 0.0)
-        return self.last_s
 
 
 class NetworkVideo:
@@ -227,7 +247,7 @@ class NetworkVideo:
             raise SourceAwayError(str(error)) from error
         self._packets = self._container.demux(self._stream)
         self._frames: deque[VideoFrame] = deque()
-        self._converter = _FrameConverter()
+        self._converter = FrameConverter()
         self.mode = self._stream.codec_context.name
 
     def read(self) -> TimedImage | None:
@@ -247,7 +267,7 @@ class NetworkVideo:
                 return None
             self._decode(packet)
         frame = self._frames.popleft()
-        bgr = self._converter.bgr(frame, _pixel_aspect(self._stream))
+        bgr = self._converter.bgr(frame, pixel_aspect(self._stream))
         return TimedImage(Picture(bgr), frame.time)
 
     def close(self) -> None:
@@ -272,27 +292,6 @@ class NetworkVideo:
         if self._is_late():
             return f"no answer within {self._timeout_s:g} s"
         return _reason(error)
-
-
-class _FrameConverter:
-    """Converts decoded frames to BGR, upright and with square pixels."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def bgr(self, frame: VideoFrame, pixel_aspect: Fraction) -> ImageBgr:
-        width, height = _square_size(frame.width, frame.height, pixel_aspect)
-        converted = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format="bgr24",
-            interpolation=Interpolation.BILINEAR,
-            threads=1,
-        )
-        bgr = np.asarray(converted.to_ndarray(), np.uint8)
-        turn = _ROTATIONS.get(frame.rotation % 360)
-        return bgr if turn is None else np.asarray(cv2.rotate(bgr, turn), np.uint8)
 
 
 def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]:
@@ -333,21 +332,13 @@ def _video_stream(
     return stream
 
 
+def _duration_s(frame: VideoFrame) -> float:
+    """Return for how long a frame is shown; 0 if the file does not say."""
+    return float((frame.duration or 0) * (frame.time_base or 0))
+
+
 def _nominal_fps(stream: AvVideoStream) -> float:
     for rate in (stream.guessed_rate, stream.average_rate):
         if rate and _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:
             return float(rate)
     return _USUAL_FPS
-
-
-def _pixel_aspect(stream: AvVideoStream) -> Fraction:
-    """Return how many times as wide as high a pixel is."""
-    aspect = stream.sample_aspect_ratio
-    return aspect if aspect and aspect > 0 else Fraction(1)
-
-
-def _square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Return the size in square pixels; one side grows, so that no detail is lost."""
-    ratio = float(pixel_aspect)
-    wider, higher = round(width * max(ratio, 1.0)), round(height / min(ratio, 1.0))
-    return (width, height) if max(wider, higher) > _LARGEST_SIDE_PX else (wider, higher)

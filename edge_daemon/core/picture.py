@@ -8,12 +8,14 @@ itself enforces `OPENCV_IO_MAX_IMAGE_PIXELS`, which every command sets before Op
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_daemon.core.picture_header import (
     AVIF,
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 
 MAX_PIXELS: Final = 40_000_000  # of an upload; decoding then takes 230 MB at most
 PILLOWS_SHARE: Final = 3  # its decoders take up to three times the memory of OpenCV's
+FLOATS_SHARE: Final = 9  # a color may take 24 bytes a pixel, and as many while it is scaled
 MAX_SCANS: Final = 32  # of a JPEG: each is a pass over all pixels
 MAX_SCANNED: Final = 10  # pixels of all scans together, in multiples of the pixel limit
 MAX_COEFFICIENT_BYTES: Final = 5  # per pixel of the pixel limit
+INTEGER_WHITES, FLOAT_WHITES = (65_535, 2**32), (1, 255, 65_535)  # what white may be stored as
 LONGEST_SIDE_PX: Final = 32_766  # OpenCV's warps use 16-bit coordinates
 
 _BY_OPENCV: Final = frozenset({JPEG, "PNG", "WebP", "BMP", TIFF, "PNM"})
@@ -174,10 +178,29 @@ def _decoded_by_opencv(
             raise MemoryError from error
         bgr = None
     if bgr is None and kind == TIFF:
-        return _decoded_by_pillow(content, kind, max_pixels, reduced_pixels)
+        try:
+            return _decoded_by_pillow(content, kind, max_pixels, reduced_pixels)
+        except PictureRefused as refused:
+            if refused.kind is not RefusalKind.DAMAGED:
+                raise
+            if (floats := _float_colors(content, header, max_pixels)) is None:
+                raise
+            return _picture(floats, header, kind, factor, factor)
     if bgr is None:
         raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded")
     return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
+
+
+def _float_colors(content: bytes, header: PictureHeader, max_pixels: int) -> ImageBgr | None:
+    """Decode a TIFF whose colors are floats, which OpenCV reads unchanged only; None for others."""
+    _check_cost(header, max_pixels // FLOATS_SHARE)
+    try:
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if values is None or values.dtype.kind != "f" or values.ndim == 2:
+        return None
+    return _eight_bits(np.asarray(values[:, :, :3], np.float32), FLOAT_WHITES)
 
 
 def _decoded_by_pillow(
@@ -222,16 +245,19 @@ def _register_heif() -> None:
 def _bgr(image: Image) -> ImageBgr:
     """Convert to 8 bits a channel; more bits are scaled, and transparency is dropped."""
     if image.mode[0] in "IF":  # 16 or 32 bits, or floats
-        values = np.array(image, np.float32)
-        whites = [65_535, 2**32] if image.mode[0] == "I" else [1, 255, 65_535, np.inf]
-        white = next(white for white in whites if values.max() <= white)
-        values /= white
-        values *= 255
-        np.nan_to_num(values, copy=False)
-        gray = values.clip(0, 255, out=values).round(out=values).astype(np.uint8)
+        whites = INTEGER_WHITES if image.mode[0] == "I" else FLOAT_WHITES
+        gray = _eight_bits(np.array(image, np.float32), whites)
         return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
     rgb = np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, rgb), np.uint8)
+
+
+def _eight_bits(values: NDArray[np.float32], whites: Sequence[float]) -> NDArray[np.uint8]:
+    """Scale `values`, in place, by the first of `whites` that none exceeds."""
+    np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+    values /= next((white for white in whites if values.max() <= white), values.max())
+    values *= 255
+    return values.clip(0, 255, out=values).round(out=values).astype(np.uint8)
 
 
 def _check_cost(header: PictureHeader, max_pixels: int) -> None:

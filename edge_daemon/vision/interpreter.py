@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,8 @@ from edge_daemon.core.files import read_file
 FloatArray = NDArray[np.float32]
 
 _IDENTIFIER = b"TFL3"  # file identifier of the TFLite schema, at byte 4 of every flatbuffer
+
+_stderr_redirection = threading.Lock()  # two threads may build interpreters
 
 # Larger models do not fit a small board beside the rest.
 MAX_MODEL_BYTES = 50_000_000
@@ -105,9 +110,29 @@ def _content(model: bytes | Path, name: str) -> bytes:
 def _build(interpreter_class: Any, content: bytes, num_threads: int) -> Any:
     with warnings.catch_warnings():  # TensorFlow's class warns that it moved to LiteRT
         warnings.simplefilter("ignore")
-        interpreter = interpreter_class(model_content=content, num_threads=num_threads)
-    interpreter.allocate_tensors()
+        with _without_information():
+            interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+            interpreter.allocate_tensors()
     return interpreter
+
+
+@contextmanager
+def _without_information() -> Iterator[None]:
+    """Keep the lines marked INFO that the runtime's C++ code prints off standard error.
+
+    The runtime has no option for it. All other lines are printed afterwards.
+    """
+    with _stderr_redirection, os.fdopen(os.memfd_create("stderr"), "w+b") as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            held.seek(0)
+            lines = held.read().splitlines(keepends=True)
+            os.write(stderr, b"".join(line for line in lines if not line.startswith(b"INFO: ")))
+            os.close(stderr)
 
 
 def _tensor(details: dict[str, Any]) -> Tensor:

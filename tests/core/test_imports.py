@@ -30,7 +30,9 @@ ADAPTERS = {
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
     "requests": {"edge_daemon": {"capture/login.py", "webhooks/delivery.py"}},
-    "av": {"edge_daemon": {"capture/video.py", "batch/copies.py"}},
+    "av": {
+        "edge_daemon": {"capture/frame_converter.py", "capture/video.py", "batch/copies.py"},
+    },
     "picamera2": {"edge_daemon": {"capture/picamera.py"}},
     "gevent": {
         "edge_daemon": {

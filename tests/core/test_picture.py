@@ -75,6 +75,10 @@ def of_floats(bgr: np.ndarray) -> bytes:
     return content.getvalue()
 
 
+def of_float_colors(bgr: np.ndarray) -> bytes:
+    return cv2.imencode(".tif", bgr.astype(np.float64) / 255)[1].tobytes()
+
+
 def refusal_of(content: bytes, max_pixels: int = MAX_PIXELS) -> RefusalKind:
     with pytest.raises(PictureRefused) as caught:
         decode_picture(content, max_pixels=max_pixels)
@@ -168,9 +172,21 @@ def test_every_compression_of_tiff_is_read(compression: str, scene: np.ndarray) 
 
 
 def test_a_tiff_of_a_kind_that_nobody_decodes_is_not_called_damaged_alone() -> None:
-    floats = cv2.imencode(".tif", np.zeros((8, 8, 3), np.float32))[1].tobytes()
+    unknown_compression = tiff_header(160, 120, t259=34_661)
     with pytest.raises(PictureRefused, match="of a kind that cannot be decoded; export it as PNG"):
-        decode_picture(floats)
+        decode_picture(unknown_compression)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("white", [1, 255, 65_535, 100_000])
+def test_colors_as_floats_are_scaled(scene: np.ndarray, dtype: type, white: float) -> None:
+    values: np.ndarray = (scene / 255 * white * 0.99).astype(dtype)
+    values[0, 0] = np.nan
+    content = cv2.imencode(".tif", values)[1].tobytes()
+    bgr = decode_picture(content).bgr
+    brightest = scene.max() if white == 100_000 else 255 / 0.99  # beyond every usual white
+    expected = scene / brightest * 255
+    assert np.abs(bgr[1:].astype(int) - expected[1:]).mean() < 1
 
 
 def test_of_an_animation_the_first_frame_is_read() -> None:
@@ -454,8 +470,8 @@ def test_no_memory_means_that_picture_only() -> None:
     [(6320, by_opencv(".png")), (6320, by_pillow("JPEG", progressive=True)),
      (5700, by_pillow("JPEG", progressive=True, subsampling=0)), (3650, by_pillow("GIF")),
      (3650, by_pillow("AVIF", speed=10)), (3650, by_pillow("JPEG2000", irreversible=True)),
-     (3650, of_floats)],
-    ids=["png", "4:2:0", "4:4:4", "gif", "avif", "jpeg 2000", "tiff of floats"],
+     (3650, of_floats), (2100, of_float_colors)],
+    ids=["png", "4:2:0", "4:4:4", "gif", "avif", "jpeg 2000", "tiff of floats", "of float colors"],
 )  # fmt: skip
 def test_the_largest_picture_takes_bounded_memory(
     side: int, encode: Encoder, tmp_path: Path
