@@ -69,11 +69,19 @@ def remove(config: Config) -> str:
 
 
 def _wait(calibrator: Calibrator, camera: CameraPart, stop: Stop, limit_s: float) -> None:
-    """Wait for the end of the recording. Raises UserError if the camera delivers no face."""
+    """Wait for the end of the recording. Raises UserError if the camera delivers no face.
+
+    The demo is recorded only if it is the configured source.
+    """
     until_s = time.monotonic() + limit_s
     while calibrator.is_recording:
         if stop.failure is not None:
             raise UserError(f"the recording failed: {reason_of(stop.failure)}.")
+        if camera.report()["camera"]["no_camera_found"]:
+            raise UserError(
+                "no camera on this machine delivers a picture; "
+                "fix: connect one, or name the source with --set camera.source=…"
+            )
         if trouble := camera.trouble():
             raise UserError(
                 f"{trouble}; if the daemon uses the camera, record on its page instead."

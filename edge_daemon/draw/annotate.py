@@ -1,7 +1,8 @@
 """Draws boxes, labels and score bars on a copy of a view's frame.
 
-The colors are the eight of Okabe and Ito (https://jfly.uni-koeln.de/color/), which color-blind
-readers can tell apart; `static/style.css` uses the same. Sizes follow the frame's height.
+The colors are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which color-blind readers
+can tell apart, and for "contempt" the violet that they can best tell from these. `static/style.css`
+uses the same. Sizes follow the frame's height.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Bgr = tuple[int, int, int]
 
 COLORS: Final[dict[str, Bgr]] = {
     "angry": (0, 94, 213),
+    "contempt": (248, 32, 144),
     "disgust": (115, 158, 0),
     "fear": (167, 121, 204),
     "happy": (66, 228, 240),

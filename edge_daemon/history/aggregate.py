@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 MINUTE_MS: Final = 60_000
-MAX_GAP_MS: Final = 31 * 24 * 60 * MINUTE_MS  # a longer one was made by a clock that jumped
+DAY_MS: Final = 24 * 60 * MINUTE_MS
+MAX_GAP_MS: Final = 31 * DAY_MS  # a longer one was made by a clock that jumped
+MAX_STAY_MS: Final = 100 * 366 * DAY_MS
 
 _STATES: Final = {
     "daemon_start": True,
@@ -144,7 +146,7 @@ class _Fold:
             state.faces[int(event["face"])] = OpenFace(at_ms)
         elif "face" in event:
             face = state.faces.setdefault(int(event["face"]), OpenFace(at_ms))
-            face.label = "" if kind == "expression_end" else str(event.get("label", ""))
+            face.label = "" if kind == "expression_end" else _label(event.get("label"))
 
     def advance(self, at_ms: int) -> None:
         """Count the time since the last event for what was there all along."""
@@ -170,6 +172,8 @@ class _Fold:
     def _end(self, event: Mapping[str, Any], at_ms: int) -> None:
         self.state.faces.pop(int(event["face"]), None)
         stay_ms = round(float(event["duration_s"]) * 1000)
+        if not 0 <= stay_ms <= MAX_STAY_MS:
+            raise ValueError(stay_ms)
         minute = self._minute(at_ms)
         minute.departures += 1
         minute.stay_ms += stay_ms
@@ -183,6 +187,12 @@ class _Fold:
         return self.minutes.setdefault(at_ms // MINUTE_MS, Minute())
 
 
+def _label(label: object) -> str:
+    """A label as a text that SQLite takes; "" for none."""
+    return "" if label is None else str(label).encode(errors="replace").decode()
+
+
 def _milliseconds(time: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 time."""
-    return round(datetime.fromisoformat(time).timestamp() * 1000)
+    """Milliseconds since 1970 of an RFC 3339 time, in UTC unless it says otherwise."""
+    at = datetime.fromisoformat(time)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.events.build import build_history, log_file
 from edge_daemon.history.report import HistoryReport
-from edge_daemon.history.store import HistoryStore
+from edge_daemon.history.store import HistoryStore, set_aside
 from edge_daemon.history.zone import zone_named
 
 BATCH: Final = 10_000
@@ -44,7 +45,13 @@ def rebuild(config: Config) -> int:
         raise HistoryUnavailable(
             "There is no history: history.enabled is off, or events.path is not a file."
         )
-    store, count = HistoryStore(path), 0
+    try:
+        store, count = HistoryStore(path), 0
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:  # damaged, or of another version
+        set_aside(path)
+        store, count = HistoryStore(path), 0
     store.clear()
     entries, last = build_history(config).after(""), ""
     while batch := list(islice(entries, BATCH)):

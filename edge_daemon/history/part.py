@@ -7,19 +7,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.config.schema import Config
+from edge_daemon.core.errors import reason_of
 from edge_daemon.core.parts import Apply, Part, nothing_to_apply
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventHistory
 from edge_daemon.events.tail import EventFollower
-from edge_daemon.history.build import database_path, history_report
+from edge_daemon.history.build import HistoryUnavailable, database_path, history_report
 from edge_daemon.history.report import HistoryReport
-from edge_daemon.history.store import HistoryStore
+from edge_daemon.history.store import HistoryStore, set_aside
 
 COUNT_S: Final = 5.0  # how often new events are counted
 BEHIND_S: Final = 0.05  # between two batches while it is behind: frames go first
@@ -46,15 +46,22 @@ class HistoryPart(Part[Config]):
         self._path = database_path(config)
         self._follower = EventFollower(feed=feed, history=events)
         self._store: HistoryStore | None = None
+        self._is_lost = False  # whether the follower may not be where the store is
         self._reason = ""
         self._prune_at_s = 0.0
         self._closing = threading.Event()
         self._worker = Worker("history", self._run, on_failure)
 
     def answers(self) -> HistoryReport | None:
-        """What answers questions about the totals; None if there are none."""
-        store = self._store
-        return history_report(self._config, store, is_live=True) if store else None
+        """What answers questions about the totals; None if there are none.
+
+        Raises HistoryUnavailable while they cannot be read.
+        """
+        if self._path is None:
+            return None
+        if store := self._store:
+            return history_report(self._config, store, is_live=not self._reason)
+        raise HistoryUnavailable(self._reason or "The history is starting; try again.")
 
     def start(self) -> None:
         if self._path is not None:
@@ -91,13 +98,13 @@ class HistoryPart(Part[Config]):
     def _try(self, path: Path) -> bool:
         """Count a batch; whether there may be more. A disk that fails is tried again."""
         try:
-            if self._store is None:
+            if self._store is None or self._is_lost:
                 self._store = HistoryStore(path)
                 self._follower.go_back(self._store.position)
+                self._is_lost = False
             is_behind = self._count(self._store)
         except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
-            self._fail(path, error)
-            return False
+            return self._begins_anew(path, error)
         self._reason = ""
         return is_behind
 
@@ -111,16 +118,19 @@ class HistoryPart(Part[Config]):
             store.prune()
         return len(entries) == BATCH
 
-    def _fail(self, path: Path, error: Exception) -> None:
-        """Record the error; a database that is damaged is begun anew from the log."""
-        reason = f"{path}: the history cannot be written: {error}"
+    def _begins_anew(self, path: Path, error: Exception) -> bool:
+        """Record the error; whether the log is counted anew, as the database is damaged."""
+        reason = f"{path}: the history cannot be written: {reason_of(error)}"
         if not self._reason:
             log.warning("%s", reason)
-        self._reason = reason
+        self._reason, self._is_lost = reason, True
+        if isinstance(error, OSError | sqlite3.OperationalError):  # of the disk
+            return False
         self._store = None
-        is_damaged = isinstance(error, sqlite3.DatabaseError | ValueError | KeyError | TypeError)
-        if is_damaged and not isinstance(error, sqlite3.OperationalError):
-            log.warning("%s: it is counted again from the log", path)
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                with suppress(OSError):
-                    path.with_name(name).unlink()
+        try:
+            kept = set_aside(path)
+        except OSError as refused:
+            log.warning("%s: it cannot be renamed: %s", path, reason_of(refused))
+            return False
+        log.warning("%s: it is counted again from the log, and kept as %s", path, kept)
+        return True

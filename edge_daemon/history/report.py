@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from edge_daemon.history.aggregate import Minute, until
+from edge_daemon.history.periods import Period
+from edge_daemon.history.privacy import hide_few, hide_parts
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 
 Step = Literal["minute", "quarter", "hour", "day", "weekday"]
@@ -15,6 +17,7 @@ Step = Literal["minute", "quarter", "hour", "day", "weekday"]
 STEP_MINUTES: Final[dict[Step, int]] = {
     "minute": 1, "quarter": 15, "hour": 60, "day": 1440, "weekday": 1440,
 }  # fmt: skip
+WHOLES: Final[dict[Step, Step]] = {"minute": "quarter", "quarter": "hour", "hour": "day"}
 CLOCK_STEPS: Final = frozenset(("minute", "quarter", "hour"))  # of a fixed length
 MAX_ROWS: Final = 10_000
 WEEKDAYS: Final = (
@@ -25,72 +28,6 @@ _Key = tuple[int, int]  # of a period: see _key
 
 class PeriodError(ValueError):
     """The period cannot be answered; the message says why."""
-
-
-@dataclass(slots=True)
-class Period:
-    """The totals from `start` to before `end`, in milliseconds; for a weekday, of all such days.
-
-    `is_hidden` if there were faces, but fewer than `least_faces`.
-    """
-
-    start: datetime
-    end: datetime
-    weekday: str = ""
-    recorded_ms: int = 0
-    face_ms: int = 0
-    carried: int = 0
-    arrivals: int = 0
-    departures: int = 0
-    stay_ms: int = 0
-    longest_ms: int = 0
-    expressions: dict[str, int] = field(default_factory=dict)
-    is_hidden: bool = False
-
-    @property
-    def faces(self) -> int:
-        """How many faces were there."""
-        return self.carried + self.arrivals
-
-    def add(self, other: Period) -> None:
-        """Add the totals of another period."""
-        self.recorded_ms += other.recorded_ms
-        self.face_ms += other.face_ms
-        self.carried += other.carried
-        self.arrivals += other.arrivals
-        self.departures += other.departures
-        self.stay_ms += other.stay_ms
-        self.longest_ms = max(self.longest_ms, other.longest_ms)
-        self.add_expressions(other.expressions)
-
-    def add_expressions(self, sums: dict[str, int]) -> None:
-        """Add the milliseconds of each label."""
-        if not self.expressions:
-            self.expressions = sums.copy()
-            return
-        for label, ms in sums.items():
-            self.expressions[label] = self.expressions.get(label, 0) + ms
-
-    def as_dict(self) -> dict[str, Any]:
-        """The totals as values for JSON, in seconds."""
-        values: dict[str, Any] = {
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
-            **({"weekday": self.weekday} if self.weekday else {}),
-            "recorded_s": self.recorded_ms / 1000,
-            "hidden": self.is_hidden,
-        }
-        details = {
-            "faces": self.faces,
-            "arrivals": self.arrivals,
-            "face_s": self.face_ms / 1000,
-            "departures": self.departures,
-            "stay_s": self.stay_ms / 1000,
-            "mean_stay_s": self.stay_ms // self.departures / 1000 if self.departures else None,
-            "longest_stay_s": self.longest_ms / 1000 if self.departures else None,
-            "expressions": {label: ms / 1000 for label, ms in sorted(self.expressions.items())},
-        }
-        return values | (dict.fromkeys(details) if self.is_hidden else details)
 
 
 class HistoryReport:
@@ -114,18 +51,37 @@ class HistoryReport:
             raise PeriodError("the end is not after the start")
         if (end - start) / timedelta(minutes=STEP_MINUTES[step]) > MAX_ROWS:
             raise PeriodError(f"these are more than {MAX_ROWS:,} rows; ask for a shorter time")
+        if step == "weekday":
+            return _by_weekday(self._shown(start, end, "day"))
+        return self._shown(start, end, step)
+
+    def _shown(self, start: datetime, end: datetime, step: Step) -> list[Period]:
+        """Return the periods, with those hidden that have few faces or give others away."""
+        if not self._least_faces:
+            return self._found(start, end, step)
+        if step == "day":
+            days = self._found(start, end, step)
+            hide_few(days, self._least_faces)
+            return days
+        wholes = self._shown(start, end, WHOLES[step])
+        periods = self._found(wholes[0].start, wholes[-1].end, step)
+        ends = [_minutes(period.end) for period in periods]
+        first = 0
+        for whole in wholes:
+            last = bisect_right(ends, _minutes(whole.end))
+            hide_parts(whole, periods[first:last], self._least_faces)
+            first = last
+        return [each for each in periods if each.start < end and start < each.end]
+
+    def _found(self, start: datetime, end: datetime, step: Step) -> list[Period]:
         minutes = _minutes(start), -(-round(end.timestamp()) // 60)
         periods = self._by_clock(*minutes, step) if step in CLOCK_STEPS else self._by_day(*minutes)
-        self._fill(periods, step)
-        found = list(periods.values())
-        if step == "weekday":
-            found = _by_weekday(found)
-        for period in found:
-            period.is_hidden = 0 < period.faces < self._least_faces
-        return found
+        if self._is_live:
+            self._add_time_since_last_event(periods, step)
+        return list(periods.values())
 
     def _by_clock(self, start: int, end: int, step: Step) -> dict[_Key, Period]:
-        """Return the empty periods of a fixed length; a change of the clock may cut one short."""
+        """Return the periods of a fixed length; a change of the clock may cut one short."""
         length, periods = STEP_MINUTES[step], dict[_Key, Period]()
         start -= (start + _offset(start, self.zone)) % length
         for first, last, offset in _segments(start, end, self.zone):
@@ -135,49 +91,59 @@ class HistoryReport:
             edges[0] = max(edges[0], datetime.fromtimestamp(first * 60, local))
             if last < end:
                 edges[-1] = min(edges[-1], datetime.fromtimestamp(last * 60, local))
+            labels, rows = self._rows(first, _minutes(edges[-1]), offset, length)
+            sums = {row[0]: row for row in rows}
             for number, begin, following in zip(numbers, edges, edges[1:], strict=False):
-                periods[number, offset] = Period(begin, following)
+                row = sums.get(number)
+                periods[number, offset] = (
+                    _period(begin, following, labels, row) if row else Period(begin, following)
+                )
         return periods
 
     def _by_day(self, start: int, end: int) -> dict[_Key, Period]:
-        """Return empty days; they have 23 or 25 hours when the clock is changed."""
+        """Return the days; they have 23 or 25 hours when the clock is changed."""
         at, periods = datetime.fromtimestamp(start * 60, self.zone), dict[_Key, Period]()
         at = at.replace(hour=0, minute=0, fold=0)
+        first = _minutes(at)
         while _minutes(at) < end:
             following = (at + timedelta(days=1)).replace(fold=0)
             periods[_key(_minutes(at), "day", self.zone)] = Period(at, following)
             at = following
+        for begin, last, offset in _segments(first, _minutes(at), self.zone):
+            labels, rows = self._rows(begin, last, offset, STEP_MINUTES["day"])
+            for row in rows:
+                periods[row[0], 0].add(_period(at, at, labels, row))
         return periods
 
-    def _fill(self, periods: dict[_Key, Period], step: Step) -> None:
-        length = STEP_MINUTES[step]
-        found = list(periods.values())
-        first, last = _minutes(found[0].start), _minutes(found[-1].end)
-        for start, end, offset in _segments(first, last, self.zone):
-            size = _largest_size(start, end, offset, length)
-            key_offset = offset if step in CLOCK_STEPS else 0
-            labels, rows = self._store.totals(size, start, end, offset=offset, step=length)
-            for row in rows:
-                period = periods.get((row[0], key_offset))
-                if period is None:
-                    continue
-                period.recorded_ms += row[1]
-                period.face_ms += row[2]
-                period.carried += row[3]
-                period.arrivals += row[4]
-                period.departures += row[5]
-                period.stay_ms += row[6]
-                period.longest_ms = max(period.longest_ms, row[7])
-                sums = {label: ms for label, ms in zip(labels, row[8:], strict=True) if ms}
-                period.add_expressions(sums)
-        if self._is_live:
-            self._add_time_since_last_event(periods, step)
+    def _rows(
+        self, start: int, end: int, offset: int, length: int
+    ) -> tuple[list[str], list[tuple[int, ...]]]:
+        """The sums of `HistoryStore.totals`, from the largest rows that they consist of."""
+        size = _largest_size(start, end, offset, length)
+        return self._store.totals(size, start, end, offset=offset, step=length)
 
     def _add_time_since_last_event(self, periods: dict[_Key, Period], step: Step) -> None:
         now_ms = round(datetime.now(UTC).timestamp() * 1000)
         for number, minute in until(self._store.state(), now_ms).items():
             if period := periods.get(_key(number, step, self.zone)):
                 _add(period, minute, is_first=_minutes(period.start) == number)
+
+
+def _period(start: datetime, end: datetime, labels: list[str], row: tuple[int, ...]) -> Period:
+    """A period with a row of `HistoryStore.totals`."""
+    _, recorded_ms, face_ms, carried, arrivals, departures, stay_ms, longest_ms, *sums = row
+    return Period(
+        start,
+        end,
+        recorded_ms=recorded_ms,
+        face_ms=face_ms,
+        carried=carried,
+        arrivals=arrivals,
+        departures=departures,
+        stay_ms=stay_ms,
+        longest_ms=longest_ms,
+        expressions={label: ms for label, ms in zip(labels, sums, strict=True) if ms},
+    )
 
 
 def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
@@ -188,12 +154,18 @@ def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
 
 
 def _by_weekday(days: list[Period]) -> list[Period]:
+    """Add up the days of each weekday; of hidden ones only the recorded time."""
     found: dict[int, Period] = {}
     for day in days:
         number = day.start.weekday()
         total = found.setdefault(number, Period(day.start, day.end, WEEKDAYS[number]))
         total.end = day.end
-        total.add(day)
+        if day.is_hidden:
+            total.recorded_ms += day.recorded_ms
+            total.is_hidden = total.is_hidden or not total.faces
+        else:
+            total.add(day)
+            total.is_hidden = total.is_hidden and not total.faces
     return [found[number] for number in sorted(found)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ class HistoryStore:
         with self._connection() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version not in (0, VERSION):
-                raise sqlite3.DatabaseError(f"its version {version} is not {VERSION}")
+                raise sqlite3.DatabaseError(f"it has version {version}, and this Mien {VERSION}")
             _make_tables(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -142,6 +142,16 @@ class HistoryStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             yield connection
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database that cannot be used; return its new name. Raises OSError."""
+    target = path.with_name(f"{path.name}.old")
+    path.replace(target)
+    for suffix in ("-wal", "-shm"):  # without them it misses what was written last
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{suffix}").replace(f"{target}{suffix}")
+    return target
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:

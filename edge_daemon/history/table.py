@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from edge_daemon.history.report import Period
+from edge_daemon.history.periods import Period
 
 
 def labels_of(periods: Iterable[Period]) -> list[str]:
-    """The labels that faces had in `periods`, in order."""
-    return sorted({label for period in periods for label in period.expressions})
+    """The labels that faces had in those of `periods` that are shown, in order."""
+    shown = (period for period in periods if not period.is_hidden)
+    return sorted({label for period in shown for label in period.expressions})
 
 
 def rows_of(periods: Iterable[Period], labels: Sequence[str]) -> list[dict[str, Any]]:

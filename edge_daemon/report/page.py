@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from edge_daemon.core.errors import UserError
-from edge_daemon.history.report import Period, Step
+from edge_daemon.history.periods import Period
+from edge_daemon.history.report import Step
 from edge_daemon.report.totals import CameraTotals
 
 WEB: Final = Path(__file__).resolve().parents[1] / "web"  # whose page it is

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
-from edge_daemon.history.report import HistoryReport, Period, Step
+from edge_daemon.history.periods import Period
+from edge_daemon.history.report import HistoryReport, Step
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
 

@@ -12,8 +12,10 @@ from typing import Final
 
 from flask import Response, render_template, request
 
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.text import table_cell
-from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Period, PeriodError, Step
+from edge_daemon.history.periods import Period
+from edge_daemon.history.report import STEP_MINUTES, HistoryReport, PeriodError, Step
 from edge_daemon.history.table import labels_of, rows_of
 from edge_daemon.web import parameters
 from edge_daemon.web.answers import sentence
@@ -22,10 +24,19 @@ from edge_daemon.web.server.loop import Loop
 STEPS: Final[tuple[Step, ...]] = ("hour", "minute", "quarter", "day", "weekday")
 FORMATS: Final = ("json", "csv")
 FIRST_YEAR, LAST_YEAR = 1970, 2200
+# Of a second, from .0 to .999.
+_FRACTIONS: Final = tuple(repr(ms / 1000)[1:] for ms in range(1000))
+_HIDDEN: Final = (
+    '"hidden": true, "faces": null, "arrivals": null, "face_s": null, "departures": null, '
+    '"stay_s": null, "mean_stay_s": null, "longest_stay_s": null, "expressions": null'
+)
 
 
 class HistoryViews:
-    """Answers from what `answers` returns, which is None while there is no history."""
+    """Answers from what `answers` returns: None if there is no history.
+
+    It raises UserError while that cannot be read.
+    """
 
     def __init__(self, answers: Callable[[], HistoryReport | None], *, loop: Loop) -> None:
         self._answers = answers
@@ -37,9 +48,12 @@ class HistoryViews:
 
     def history(self) -> Response:
         """The totals of a period; without parameters, the hours of today."""
-        report = self._answers()
+        try:
+            report = self._answers()
+        except UserError as error:
+            return sentence(503, str(error))
         if report is None:
-            return sentence(404, "There is no history: history.enabled is off, or it is starting.")
+            return sentence(404, "There is no history: history.enabled is off, or it has no file.")
         by = parameters.choice("by", STEPS)
         step: Step = next(each for each in STEP_MINUTES if each == by)
         file_format = parameters.choice("format", FORMATS)
@@ -66,9 +80,41 @@ def _answer(
 
 
 def as_json(periods: list[Period], step: Step, zone: tzinfo) -> str:
-    """Return what /history answers."""
-    values = {"time_zone": str(zone), "by": step, "periods": [each.as_dict() for each in periods]}
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    """Return what /history answers: each period as `Period.as_dict` has it.
+
+    The text is put together here, in half of the time that the json module takes for a year of
+    hours.
+    """
+    names = {label: json.dumps(label, ensure_ascii=False) for label in labels_of(periods)}
+    rows = ", ".join([_period_text(period, names) for period in periods])
+    head = json.dumps({"time_zone": str(zone), "by": step}, ensure_ascii=False)
+    return f'{head[:-1]}, "periods": [{rows}]}}\n'
+
+
+def _period_text(period: Period, names: dict[str, str]) -> str:
+    """A period as JSON; `names` has the labels as JSON in their order."""
+    weekday = f', "weekday": "{period.weekday}"' if period.weekday else ""
+    known = (
+        f'"start": "{period.start.isoformat()}", "end": "{period.end.isoformat()}"{weekday}, '
+        f'"recorded_s": {_s(period.recorded_ms)}'
+    )
+    if period.is_hidden:
+        return f"{{{known}, {_HIDDEN}}}"
+    sums, left = period.expressions, period.departures
+    expressions = [f"{names[label]}: {_s(sums[label])}" for label in names if label in sums]
+    return (
+        f'{{{known}, "hidden": false, '
+        f'"faces": {period.faces}, "arrivals": {period.arrivals}, '
+        f'"face_s": {_s(period.face_ms)}, "departures": {left}, "stay_s": {_s(period.stay_ms)}, '
+        f'"mean_stay_s": {_s(period.stay_ms // left) if left else "null"}, '
+        f'"longest_stay_s": {_s(period.longest_ms) if left else "null"}, '
+        f'"expressions": {{{", ".join(expressions)}}}}}'
+    )
+
+
+def _s(ms: int) -> str:
+    """Milliseconds as seconds."""
+    return f"{ms // 1000}{_FRACTIONS[ms % 1000]}"
 
 
 def _table(periods: list[Period]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -102,9 +104,35 @@ def test_uncertain_is_gray_and_expressions_are_not() -> None:
     assert UNSURE not in COLORS.values()
 
 
-def test_colors_can_be_told_apart() -> None:
-    for one, other in combinations([*COLORS.values(), UNSURE], 2):
-        assert np.linalg.norm(np.subtract(one, other)) > 60
+# How dichromats see linear RGB: G. Machado, M. Oliveira, L. Fernandes, A Physiologically-based
+# Model for Simulation of Color Vision Deficiency, 2009, at severity 1.
+EYES = {
+    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
+                   (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
+                     (-0.011820, 0.042940, 0.968881)),
+    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602),
+                   (0.004733, 0.691367, 0.303900)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_colors_can_be_told_apart(eyes: str) -> None:
+    colors = np.array([[[*COLORS.values(), UNSURE]]], np.float32)[0] / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear[..., ::-1] @ np.array(EYES[eyes]).T, 0, 1).astype(np.float32)
+    (lab,) = cv2.cvtColor(seen, cv2.COLOR_LRGB2Lab)
+    for one, other in combinations(lab, 2):
+        assert np.linalg.norm(one - other) > 15
+
+
+def test_a_model_with_contempt_has_a_color_for_it() -> None:
+    """FER+'s eight labels each have one, and the same on the page, the charts and the report."""
+    assert set(COLORS) == {*LABELS, "contempt"}
+    order = (Path(edge_daemon.__file__).parent / "web/static/history/figures.js").read_text()
+    (listed,) = re.findall(r"const ORDER = (\[.*\]);", order)
+    assert set(json.loads(listed)) == set(COLORS)
 
 
 def test_the_page_uses_the_same_colors() -> None:

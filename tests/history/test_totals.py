@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import signal
+import sqlite3
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,15 +21,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.daemon import Daemon
+from support.waiting import until
 
 from benchmarks.made_up_days import MadeUpDays, Totals, entries, portions, stored, week
 from edge_daemon.commands import main
+from edge_daemon.config.schema import validated
+from edge_daemon.events.build import build_history
+from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import EventIds
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
-from edge_daemon.history.report import HistoryReport, Period, PeriodError, Step
-from edge_daemon.history.store import HistoryStore
+from edge_daemon.history.build import HistoryUnavailable
+from edge_daemon.history.part import HistoryPart
+from edge_daemon.history.periods import Period
+from edge_daemon.history.report import HistoryReport, PeriodError, Step
+from edge_daemon.history.store import VERSION, HistoryStore
+from edge_daemon.web.history import as_json
 
 BERLIN = ZoneInfo("Europe/Berlin")
+ROOM_BYTES = 160_000  # for some of the totals of the made-up week
 
 
 def summed(minutes: Iterable[Minute | Period]) -> Totals:
@@ -181,9 +195,10 @@ def test_faces_count_once_in_every_period(tmp_path: Path) -> None:
     (day,) = report.periods(noon, noon + timedelta(hours=1), "day")
     assert (day.faces, day.arrivals) == (2, 2)
     shy = HistoryReport(report._store, zone=UTC, least_faces=2)
-    hidden, told = shy.periods(noon - timedelta(hours=1), noon + timedelta(hours=1), "hour")
-    assert hidden.as_dict()["hidden"] is True
-    assert hidden.as_dict()["faces"] is hidden.as_dict()["expressions"] is None
+    for hidden in shy.periods(noon - timedelta(hours=1), noon + timedelta(hours=1), "hour"):
+        assert hidden.as_dict()["hidden"] is True  # of two faces in the day, one was in the first
+        assert hidden.as_dict()["faces"] is hidden.as_dict()["expressions"] is None
+    (told,) = shy.periods(noon, noon + timedelta(hours=1), "day")
     assert told.as_dict()["faces"] == 2
 
 
@@ -213,6 +228,62 @@ def test_odd_events_are_left_out() -> None:
     expected, _ = aggregate(good, AggregateState())
     found, _ = aggregate([*odd[:5], *good], AggregateState())
     assert found == expected
+
+
+def test_an_event_with_absurd_values_stops_nothing(tmp_path: Path) -> None:
+    """What SQLite cannot hold, and what is no number or no text, is left out or replaced."""
+    good = week().events[:50]
+    face = next(event for event in good if event["type"] == "face_start")
+    absurd = [
+        {**face, "type": "face_end", "duration_s": seconds}
+        for seconds in (1e300, -1e300, float("nan"), float("inf"), -5, "1e30", None)
+    ]
+    labels = ["\ud800", "\x00", None, 7]
+    for number, label in enumerate(labels):
+        absurd.append({**face, "type": "face_update", "face": number + 10**30, "label": label})
+    absurd += [
+        {**good[-1], "type": "face_update", "face": number + 10**30, "label": label}
+        for number, label in enumerate(labels)
+    ]
+    place = good.index(face)
+    store = stored(
+        tmp_path, [*good[:place], *absurd[: len(labels) + 7], *good[place:], *absurd[-4:]]
+    )
+    assert store.position
+    begin = datetime.fromisoformat(good[0]["time"])
+    (day,) = HistoryReport(store, zone=UTC).periods(begin, begin + timedelta(minutes=1), "day")
+    expected, _ = aggregate(good, AggregateState())
+    assert day.recorded_ms == summed(expected.values()).recorded_ms
+    assert day.stay_ms == sum(minute.stay_ms for minute in expected.values())
+    assert {"?", "\x00", "7"} <= set(day.expressions)
+    assert "None" not in day.expressions
+
+
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        common = {"camera": "c", "run": "1", "type": "daemon_start"}
+        times = ["2026-01-01T12:00:00", "2026-01-01T12:00:30.000Z"]
+        minutes, _ = aggregate([{**common, "time": each} for each in times], AggregateState())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [minute.recorded_ms for minute in minutes.values()] == [30_000]
+
+
+@pytest.mark.parametrize("step", ["hour", "day", "weekday"])
+def test_the_answer_says_what_the_periods_are(tmp_path: Path, step: Step) -> None:
+    events = week().events
+    events[3]["label"] = 'a "label" of ours, 微笑'
+    store = stored(tmp_path, events)
+    for least_faces in (0, 30):
+        report = HistoryReport(store, zone=BERLIN, least_faces=least_faces)
+        start = datetime(2026, 3, 28, tzinfo=BERLIN)
+        periods = report.periods(start, start + timedelta(days=9), step)
+        answer = json.loads(as_json(periods, step, BERLIN))
+        assert answer["periods"] == [period.as_dict() for period in periods]
+        assert [answer["time_zone"], answer["by"]] == ["Europe/Berlin", step]
 
 
 def write_log(path: Path, events: list[dict[str, Any]]) -> None:
@@ -304,3 +375,63 @@ def test_a_damaged_database_is_counted_again_from_the_log(tmp_path: Path) -> Non
         daemon.until(lambda: daemon.state()["history"] == {"enabled": True, "trouble": ""})
         assert daemon.stop() == 0
     assert HistoryStore(database).position == daemon.events()[-1]["id"]
+    assert (tmp_path / "events.history.old").read_bytes().startswith(b"not a database")
+
+
+@pytest.mark.parametrize("is_rebuilt", [True, False])
+def test_a_database_of_a_newer_version_is_kept(tmp_path: Path, is_rebuilt: bool) -> None:
+    log, database, aside = (
+        tmp_path / f"events.{name}" for name in ("jsonl", "history", "history.old")
+    )
+    write_log(log, week().events)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute("CREATE TABLE of_the_future (value)")
+        connection.commit()
+    config = validated({"events": {"path": str(log)}})
+    events = build_history(config)
+    if is_rebuilt:
+        assert main(["history", "rebuild", "--set", f"events.path={log}"]) == 0
+    else:
+        feed = EventFeed([], last_id=events.last_id())
+        part = HistoryPart(config, feed=feed, events=events, on_failure=lambda _: None)
+        with pytest.raises(HistoryUnavailable, match="is starting"):
+            part.answers()
+        part.start()
+        until(lambda: part.trouble() == "" and aside.exists())
+        until(lambda: HistoryStore(database).position == feed.last_id)
+        part.stop()
+    assert HistoryStore(database).position == events.last_id()
+    with closing(sqlite3.connect(aside)) as connection:
+        assert connection.execute("SELECT count(*) FROM of_the_future").fetchone() == (0,)
+
+
+def test_on_a_full_disk_the_totals_so_far_are_answered(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is counted once there is room, and nothing twice."""
+    monkeypatch.setattr("edge_daemon.history.part.COUNT_S", 0.1)
+    subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
+    days, rest = week(), small_disk / "rest"
+    write_log(small_disk / "events.jsonl", days.events)
+    with suppress(OSError), rest.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    os.truncate(rest, rest.stat().st_size - ROOM_BYTES)
+    config = validated({"events": {"path": str(small_disk / "events.jsonl")}})
+    events = build_history(config)
+    feed = EventFeed([], last_id=events.last_id())
+    part = HistoryPart(config, feed=feed, events=events, on_failure=lambda _: None)
+    part.start()
+    until(part.trouble)
+    assert "the history cannot be written: database or disk is full" in part.trouble()
+    report = part.answers()
+    assert report is not None
+    start = datetime(2026, 3, 25, tzinfo=UTC)
+    before = summed(report.periods(start, start + timedelta(days=14), "day"))
+    assert 0 < before.arrivals < days.totals.arrivals
+    rest.unlink()
+    until(lambda: HistoryStore(small_disk / "events.history").position == feed.last_id)
+    part.stop()
+    after = HistoryReport(HistoryStore(small_disk / "events.history"), zone=UTC)
+    assert_equal(summed(after.periods(start, start + timedelta(days=14), "day")), days.totals)

@@ -48,7 +48,7 @@ def answer(daemon: Daemon, query: str) -> list[dict[str, Any]]:
     try:
         values = json.loads(daemon.get(f"/history?{query}"))
     except HTTPError as error:
-        assert error.code == 404  # it is starting
+        assert error.code == 503  # it is starting
         return []
     assert values["time_zone"] == ZONE
     return list(values["periods"])

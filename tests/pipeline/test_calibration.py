@@ -15,6 +15,8 @@ import pytest
 from support.labels import LABELS
 from support.paths import ROOT
 
+from edge_daemon.capture.picamera import pi_cameras
+from edge_daemon.capture.v4l2 import capture_devices
 from edge_daemon.config.file import ConfigError
 from edge_daemon.config.schema import Config, validated
 from edge_daemon.core.frame import Picture
@@ -229,3 +231,15 @@ def test_the_command_records_a_clip_and_forgets_it(
     assert missing.returncode == 2
     assert "mien: /dev/video77" in missing.stderr
     assert "record on its page instead" in missing.stderr
+
+
+def test_without_a_camera_the_demo_is_not_taken_for_a_face_at_rest(
+    tmp_path: Path, blazeface_dir: Path
+) -> None:
+    assert blazeface_dir
+    if capture_devices() or pi_cameras():
+        pytest.skip("NOT TESTED: this machine has a camera")
+    done = command("--set", f"events.path={tmp_path}/events.jsonl", "--seconds", "2")
+    assert done.returncode == 2
+    assert "mien: no camera on this machine delivers a picture; fix: " in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -2,9 +2,10 @@
 
 import { byId, percent } from "../dom.js";
 import { Chart, cssColor, known, steps } from "./chart.js";
-import { added, dateName, exact, isShown, labelsOf, seconds, stay } from "./figures.js";
+import { dateName, exact, labelsOf, seconds, stay } from "./figures.js";
 import { fillTable } from "./table.js";
 
+const count = (faces) => (faces === null ? "too few to be shown" : String(faces));
 const NOTHING = { recorded_s: 0 }; // an hour that the other day does not have
 
 export class ComparisonPanel {
@@ -12,11 +13,12 @@ export class ComparisonPanel {
     this.chart = new Chart(byId("comparison"), { height: 200 });
   }
 
-  show([date, hours], [otherDate, otherHours], now) {
-    const days = [hours, otherHours].map((each) => (each.some(isShown) ? added(each) : null));
-    byId("comparison-charts").hidden = !days[0] || !days[1];
-    byId("comparison-empty").hidden = Boolean(days[0] && days[1]);
-    if (!days[0] || !days[1]) return;
+  show([date, hours, total], [otherDate, otherHours, otherTotal], now) {
+    const days = [total, otherTotal];
+    const isKnown = days.every((day) => day?.recorded_s);
+    byId("comparison-charts").hidden = !isKnown;
+    byId("comparison-empty").hidden = isKnown;
+    if (!isKnown) return;
     const faces = (each) => known(hours.map((_, index) => each[index] ?? NOTHING), (hour) => hour.faces);
     this.chart.show(hours, [
       { label: date, values: faces(hours), color: cssColor("--accent"), width: 3, paths: steps() },
@@ -26,7 +28,7 @@ export class ComparisonPanel {
       },
     ], {
       now,
-      name: `Faces by hour: ${days[0].faces} on ${dateName(date)}, ${days[1].faces} on ${dateName(otherDate)}`,
+      name: `Faces by hour: ${count(total.faces)} on ${dateName(date)}, ${count(otherTotal.faces)} on ${dateName(otherDate)}`,
     });
     byId("comparison-this").textContent = dateName(date);
     byId("comparison-missing").textContent = `not recorded on ${dateName(date)}`;
@@ -36,12 +38,12 @@ export class ComparisonPanel {
 }
 
 function fillTotals(days, dates) {
-  const share = (label) => (day) => percent(seconds(day, label) / (day.face_s || 1));
+  const share = (label) => (day) => (day.hidden ? "–" : percent(seconds(day, label) / (day.face_s || 1)));
   const rows = [
     ["Recorded", (day) => exact(day.recorded_s)],
-    ["Faces", (day) => String(day.faces)],
-    ["Arrived", (day) => String(day.arrivals)],
-    ["Time of faces", (day) => exact(day.face_s)],
+    ["Faces", (day) => count(day.faces)],
+    ["Arrived", (day) => (day.hidden ? "–" : String(day.arrivals))],
+    ["Time of faces", (day) => (day.hidden ? "–" : exact(day.face_s))],
     ["Mean stay", (day) => stay(day.mean_stay_s)],
     ["Longest stay", (day) => stay(day.longest_stay_s)],
     ...labelsOf(days).map((label) => [label, share(label)]),

@@ -3,7 +3,7 @@
 import { duration } from "../dom.js";
 
 export const OTHER = "not classified"; // faces without a label, or with an unclear one
-const ORDER = ["happy", "surprise", "neutral", "sad", "fear", "disgust", "angry"];
+const ORDER = ["happy", "surprise", "neutral", "sad", "fear", "disgust", "contempt", "angry"];
 const COMPLETE_S = 1; // less that was not recorded is not mentioned
 
 export const clock = (period) => period.start.slice(11, 16);

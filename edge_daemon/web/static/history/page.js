@@ -74,7 +74,7 @@ export class HistoryPage {
     let found;
     try {
       found = await Promise.all([
-        one(day, "quarter"), one(day, "hour"), one(day, "day"), one(other, "hour"),
+        one(day, "quarter"), one(day, "hour"), one(day, "day"), one(other, "hour"), one(other, "day"),
         source.periods(camera, shifted(day, 1 - 7 * weeks), shifted(day, 1), "hour"),
       ]);
     } catch (error) {
@@ -83,11 +83,11 @@ export class HistoryPage {
     }
     if (number !== this.number) return;
     this.fail(null);
-    const [quarters, hours, [total], otherHours, weekHours] = found;
+    const [quarters, hours, [total], otherHours, [otherTotal], weekHours] = found;
     const now = source.isLive ? Date.now() + source.ahead_ms : Infinity;
     this.panels.day.show(day, quarters, total, now);
     this.panels.stays.show(day, hours, now);
-    this.panels.comparison.show([day, hours], [other, otherHours], now);
+    this.panels.comparison.show([day, hours, total], [other, otherHours, otherTotal], now);
     showWeek(weekHours);
     const address = source.table(day, shifted(day, 1));
     byId("csv").hidden = address === "";
