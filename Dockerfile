@@ -1,10 +1,10 @@
 # The daemon without systemd: the release that `sudo make install` makes, in /opt/mien.
 #   docker build --tag mien .
 # For amd64 and arm64. BASE can be any image with Python 3.11 to 3.13, pip and venv. The first FROM
-# names the default; a release pins it by digest (`make pin`), and dependabot keeps the digest new.
+# names the default, pinned by digest for all architectures; dependabot or `make pin` keeps it new.
 ARG BASE=python
 
-FROM python:3.13-slim-bookworm AS python
+FROM python:3.13.14-slim-bookworm@sha256:67a1e1f215ccda113cfc024e8639049257e88f273898f595b61476d128d387e8 AS python
 
 FROM ${BASE} AS build
 WORKDIR /source

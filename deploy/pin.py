@@ -1,7 +1,7 @@
-"""Pins the Dockerfile's base image by digest: `python3 -m deploy.pin`, or `make pin`.
+"""Pins the container images of this repository by digest: `python3 -m deploy.pin`, or `make pin`.
 
-The digest is that of what the tag names now, for all architectures. It takes skopeo (Debian's
-package) and a network that reaches the image's registry.
+The digest is that of what each tag names now, for all architectures. It takes skopeo (Debian's
+package) and a network that reaches the images' registries.
 """
 
 from __future__ import annotations
@@ -14,26 +14,36 @@ from pathlib import Path
 
 from deploy.layout import DeployError
 
-DOCKERFILE = Path(__file__).resolve().parent.parent / "Dockerfile"
-FROM = re.compile(r"(?<=^FROM )([^\s@$]+)(@sha256:[0-9a-f]{64})?(?= AS python$)", re.MULTILINE)
+SOURCE = Path(__file__).resolve().parent.parent
+FILES = ("Dockerfile", "deploy/fleet/compose.yaml")
+# `FROM IMAGE:TAG AS name` and `image: IMAGE:TAG`, with or without a digest; not `FROM ${BASE}`.
+IMAGE = re.compile(
+    r"(?<=^FROM )([^\s@$]+:[^\s@$]+)(@sha256:[0-9a-f]{64})?(?=$| AS )"
+    r"|(?<= image: )([^\s@$]+)(@sha256:[0-9a-f]{64})?$",
+    re.MULTILINE,
+)
+
+
+def images(text: str) -> dict[str, bool]:
+    """The images that a Dockerfile or a compose file names, and whether each has a digest."""
+    return {each[1] or each[3]: bool(each[2] or each[4]) for each in IMAGE.finditer(text)}
+
+
+def unpinned(source: Path) -> list[str]:
+    """The images of a checkout that are named by tag alone."""
+    texts = ((source / name).read_text(encoding="utf-8") for name in FILES)
+    return [image for text in texts for image, has_digest in images(text).items() if not has_digest]
 
 
 def pinned(text: str, *, options: tuple[str, ...] = ()) -> str:
-    """Return a Dockerfile's text with the base image's digest of today; raises DeployError."""
-    image = FROM.search(text)
-    if image is None:
-        raise DeployError("the Dockerfile has no line `FROM IMAGE:TAG AS python`.")
-    return FROM.sub(f"{image[1]}@sha256:{_digest(image[1], options)}", text)
+    """Return a file's text with the digest of today for each image; raises DeployError."""
+    if not images(text):
+        raise DeployError("there is no line `FROM IMAGE:TAG` or `image: IMAGE:TAG`.")
+    return IMAGE.sub(lambda each: _with_digest(each[1] or each[3], options), text)
 
 
-def is_pinned(text: str) -> bool:
-    """Whether the base image is named by digest."""
-    image = FROM.search(text)
-    return image is not None and image[2] is not None
-
-
-def _digest(image: str, options: tuple[str, ...]) -> str:
-    """The SHA-256 of the image's manifest, which is its digest (OCI image specification)."""
+def _with_digest(image: str, options: tuple[str, ...]) -> str:
+    """Name the image by tag and digest: its manifest's SHA-256 (OCI image specification)."""
     name = image if "/" in image else f"library/{image}"
     host = name.partition("/")[0]
     name = name if re.search(r"[.:]|^localhost$", host) else f"docker.io/{name}"
@@ -48,14 +58,15 @@ def _digest(image: str, options: tuple[str, ...]) -> str:
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip()
         raise DeployError(f"the digest of {image} cannot be looked up: {reason}") from error
-    return hashlib.sha256(asked.stdout).hexdigest()
+    return f"{image}@sha256:{hashlib.sha256(asked.stdout).hexdigest()}"
 
 
 def main() -> int:
-    """Rewrite the Dockerfile; the exit code is 0, or 1 after a sentence that says why it failed."""
+    """Rewrite the files; the exit code is 0, or 1 after a sentence that says why it failed."""
     try:
-        text = pinned(DOCKERFILE.read_text(encoding="utf-8"))
-        DOCKERFILE.write_text(text, encoding="utf-8")
+        texts = {name: pinned((SOURCE / name).read_text(encoding="utf-8")) for name in FILES}
+        for name, text in texts.items():
+            (SOURCE / name).write_text(text, encoding="utf-8")
     except (DeployError, OSError) as error:
         print(f"pin: {error}", file=sys.stderr)
         return 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from deploy.bundle import ARCHITECTURES, PYTHONS, SOURCE, bundle
 from deploy.deb import package
 from deploy.layout import DeployError, run
-from deploy.pin import is_pinned
+from deploy.pin import unpinned
 from deploy.release import version
 from deploy.seal import SUMS as LIST
 from deploy.seal import public_key, seal
@@ -76,8 +76,8 @@ def _problems() -> Iterator[str]:
         yield f"CHANGELOG.md has entries under Unreleased; move them to the section of {number}."
     if f"## To {number}" not in (SOURCE / "docs/upgrading.md").read_text(encoding="utf-8"):
         yield f"docs/upgrading.md has no section `## To {number}`."
-    if not is_pinned((SOURCE / "Dockerfile").read_text(encoding="utf-8")):
-        yield "the Dockerfile names its base image by tag alone; fix: make pin"
+    for image in unpinned(SOURCE):
+        yield f"the image {image} is named by tag alone; fix: make pin"
     try:
         public_key(_key())
     except DeployError as error:

@@ -1,8 +1,9 @@
-"""The base image is pinned by what a real registry says."""
+"""Images are pinned by what a real registry says, and all that the repository names are pinned."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from support.paths import ROOT
 from support.waiting import until
 
 from deploy.layout import DeployError
-from deploy.pin import is_pinned, pinned
+from deploy.pin import FILES, images, pinned, unpinned
 
 PLAIN = ("--tls-verify=false",)
 EMPTY = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json"}
@@ -64,27 +65,44 @@ def push(registry: str, folder: Path, note: str) -> str:
 
 
 def test_the_image_is_pinned_and_pinned_anew(registry: str, tmp_path: Path) -> None:
-    text = (ROOT / "Dockerfile").read_text()
     name = f"{registry}/library/python:3.13"
-    text = text.replace("FROM python:3.13-slim-bookworm AS python", f"FROM {name} AS python")
-    assert not is_pinned(text)
-    for note in ("one", "another"):
-        digest = push(registry, tmp_path, note)
-        text = pinned(text, options=PLAIN)
-        assert f"\nFROM {name}@{digest} AS python\n" in text
-        assert is_pinned(text)
-        assert text.count("@sha256:") == 1
+    for path in FILES:
+        text = (ROOT / path).read_text()
+        for image in images(text):
+            text = re.sub(rf"{re.escape(image)}@sha256:\w+", name, text)
+        assert images(text) == {name: False}
+        for note in ("one", "another"):
+            digest = push(registry, tmp_path, note)
+            text = pinned(text, options=PLAIN)
+            assert images(text) == {name: True}
+            named = (f" {name}@{digest} AS python\n", f" image: {name}@{digest}\n")
+            assert text.count("@sha256:") == sum(map(text.count, named)) >= 1
 
 
 def test_an_image_that_is_not_there_is_named(registry: str) -> None:
     with pytest.raises(DeployError, match=r"the digest of .*/none:1 cannot be looked up"):
         pinned(f"FROM {registry}/none:1 AS python\n", options=PLAIN)
-    with pytest.raises(DeployError, match="has no line"):
+    with pytest.raises(DeployError, match="there is no line"):
         pinned("FROM scratch\n")
 
 
 def test_the_dockerfiles_base_can_be_pinned_and_replaced() -> None:
     text = (ROOT / "Dockerfile").read_text()
-    assert text.count(" AS python\n") == 1
+    assert text.count(" AS python\n") == 1 == len(images(text))
     assert "ARG BASE=python\n" in text
     assert text.count("FROM ${BASE}") == 2
+
+
+def test_every_image_that_the_repository_names_is_pinned() -> None:
+    assert unpinned(ROOT) == []
+    assert [len(images((ROOT / path).read_text())) for path in FILES] == [1, 3]
+    named = re.compile(
+        r"^FROM (?!\$)(.+?)(?: AS .*)?$|^[ -]*image: (\S+)|uses: docker://(\S+)", re.M
+    )
+    for pattern in ("Dockerfile*", "deploy/**/*.y*ml", ".github/**/*.y*ml", "docs/*.md"):
+        for path in ROOT.glob(pattern):
+            text = path.read_text()
+            if path.suffix != ".md":
+                assert all("@sha256:" in each[0] for each in named.finditer(text)), path
+            for command in re.findall(r"docker run .*(?:\\\n.*)*", text):
+                assert not re.search(r" [a-z][\w./-]*:[\w.]+ ", command), f"{path}: {command}"

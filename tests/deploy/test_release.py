@@ -122,6 +122,9 @@ def test_a_release_that_is_not_ready_is_refused_with_every_reason(
 
     git("init", "--quiet")
     (checkout / "Dockerfile").write_text("FROM python:3 AS python\n")
+    compose = checkout / "deploy/fleet/compose.yaml"
+    compose.parent.mkdir(parents=True)
+    compose.write_text(f"    image: grafana/grafana:12@sha256:{'1' * 64}\n")
     monkeypatch.setattr(publish, "SOURCE", checkout)
     monkeypatch.delenv("KEY", raising=False)
     with pytest.raises(DeployError) as refused:
@@ -131,7 +134,7 @@ def test_a_release_that_is_not_ready_is_refused_with_every_reason(
         "entries under Unreleased",
         "no section `## To 3.0.0`",
         "changes that are not committed",
-        "names its base image by tag alone; fix: make pin",
+        "the image python:3 is named by tag alone; fix: make pin",
         "name the key's file: make release KEY=release.key",
     ):
         assert part in str(refused.value)
