@@ -196,14 +196,13 @@ SITE = NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet
 site: dev  ## write the documentation as a site to build/site; fails at a broken link
 	$(SITE)
 
-audit: dev  ## look for known vulnerabilities in the packages of the locks
-	@for lock in deploy/locks/*.txt; do echo "$$lock"; \
-	    $(DEV)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --requirement "$$lock" || exit; done
+audit: dev  ## look for known vulnerabilities in the packages of the locks (needs a network)
+	@$(DEV)/bin/python -B -m deploy.audit
 
 lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
 	$(DEV)/bin/python -B -m deploy.lock
 
-pin:  ## name the container's base image by its digest, in the Dockerfile
+pin:  ## name the images of Dockerfile and deploy/fleet by today's digests (takes skopeo)
 	@python3 -B -m deploy.pin
 
 picture: dev $(BLAZEFACE)  ## take the pictures of the pages, docs/page.webp and docs/history.webp
