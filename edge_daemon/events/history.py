@@ -25,7 +25,7 @@ from edge_daemon.events.archive import Archive
 
 MAX_EVENTS: Final = 10_000  # in one answer; a client asks for the next page
 MARGIN: Final = timedelta(days=1)  # how far the clock may have been set back within a file
-CHECK_LINES: Final = 1000  # between two checks whether a query was canceled
+CHECK_LINES: Final = 50  # between two checks whether a query was canceled
 TAIL_BYTES: Final = 65536
 MAX_HEADS: Final = 10_000
 

@@ -40,6 +40,7 @@ IN_FLIGHT: Final = 20  # messages not yet acknowledged, if the broker allows as 
 TICK_S: Final = 0.5
 PACKET_BYTES: Final = 4096  # of a message for us; commands have a few bytes
 INBOX: Final = 100  # messages kept between two calls of `received`; the newest win
+AT_ONCE: Final = 20  # messages read in one wait; a flood is left to the broker's own limits
 NOT_AUTHORIZED: Final = 0x87
 TAKEN_OVER: Final = 0x8E
 
@@ -76,6 +77,7 @@ class MqttClient:
         self._acknowledged: list[int] = []
         self._refused: list[RefusedMessage] = []
         self._inbox: deque[Message] = deque(maxlen=INBOX)
+        self._received = 0  # messages in all
         self._topics: dict[int, str] = {}  # of messages and subscriptions not yet acknowledged
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -145,7 +147,7 @@ class MqttClient:
         wake_up.clear()
         try:
             if rest or any(number != wake_up.fileno() for number, _ in ready):
-                self._client.loop_read()
+                self._read()
             self._refuse_large_packet()
             if self._client.want_write():
                 self._client.loop_write()
@@ -196,6 +198,14 @@ class MqttClient:
         """Disconnect in order, so that the broker does not publish the will."""
         self._client.disconnect()
         self._end("closed")
+
+    def _read(self) -> None:
+        """Read what has arrived, up to AT_ONCE messages for us."""
+        for _ in range(AT_ONCE):
+            before = self._received
+            self._client.loop_read()
+            if self._received == before or not self.is_open:
+                return
 
     def _end(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -251,6 +261,7 @@ class MqttClient:
         self._refused += [RefusedMessage(topic, str(code)) for code in codes if code.is_failure]
 
     def _on_message(self, client: Any, _: Any, message: Any) -> None:
+        self._received += 1
         with suppress(UnicodeDecodeError):  # of the topic
             self._inbox.append(Message(message.topic, message.payload, message.qos, message.retain))
 

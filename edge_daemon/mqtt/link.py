@@ -31,6 +31,7 @@ STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits bet
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
 COMMANDS_S: Final = 1.0  # the shortest time between two commands that are passed on
+REST_S: Final = 0.025  # after messages have come, so that a flood of them does not cost frames
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,8 @@ class MqttLink:
             connection.wait(self._wake_up, TICK_S)
             self._record_refusals(connection)
             self._deliver(connection)
-            self._receive(connection)
+            if self._receive(connection):
+                self._closing.wait(REST_S)
             self._pass_commands()
             if self._is_reported and time.monotonic() > stable_at_s:
                 self._report_connected()
@@ -297,13 +299,15 @@ class MqttLink:
                 self._warned.add(refusal.topic)
                 log.warning("%s a message to %s: %s", where, refusal.topic, refusal.reason)
 
-    def _receive(self, connection: Connection) -> None:
-        """Collect commands and answer Home Assistant's birth."""
-        for message in connection.received():
+    def _receive(self, connection: Connection) -> bool:
+        """Collect commands and answer Home Assistant's birth; whether there was any message."""
+        messages = connection.received()
+        for message in messages:
             if self._topics.command_name(message.topic):
                 self._received[message.topic] = message
             elif message.payload == home_assistant.BIRTH and not self._announce_at_s:
                 self._announce_at_s = time.monotonic() + random.uniform(0, BIRTH_S)  # noqa: S311
+        return bool(messages)
 
     def _pass_commands(self) -> None:
         """Pass on the newest command of each topic, at most every COMMANDS_S.

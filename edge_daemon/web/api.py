@@ -30,7 +30,8 @@ from edge_daemon.web.access import Access
 from edge_daemon.web.answers import json_answer, sentence
 from edge_daemon.web.events import CONTENT_TYPE, ServerSentEvents
 from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
-from edge_daemon.web.server.handler import CLIENT, Client
+from edge_daemon.web.searches import Search, Searches
+from edge_daemon.web.server.handler import CLIENT
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.stream import Viewers
 
@@ -92,6 +93,7 @@ class ApiViews:
         self._reports, self._queries = loop.threads(1), loop.threads(QUERIES)
         self._followers, self._classifiers = loop.threads(1), loop.threads(1)
         self._uploads = loop.places(UPLOADS)
+        self._searches = Searches()
 
     def openapi(self) -> Response:
         """The description of all paths."""
@@ -122,23 +124,25 @@ class ApiViews:
             header = request.headers.get("Last-Event-ID", "")
             last_id = parameters.checked_event_id(header, "The header Last-Event-ID")
             return self._live_events(last_id or parameters.event_id("last_event_id"), query.since)
-        client: Client = request.environ[CLIENT]
+        search = self._searches.begin(request.environ[CLIENT])
 
         def page() -> str:
-            found = self._find(query, limit + 1, newest_first, client)
-            events = [_with_id(entry) for entry in found[:limit]]
+            found = self._find(query, limit + 1, newest_first, search)
             following = found[limit - 1].id if len(found) > limit else None
-            return json.dumps({"events": events, "next": following}, ensure_ascii=False)
+            return _page(found[:limit], following, search)
 
-        return Response(self._queries.run(page) + "\n", mimetype="application/json")
+        return Response(self._queries.run(page), mimetype="application/json")
 
     def events_csv(self) -> Response:
         """The same as a table, for a spreadsheet."""
         limit = int(parameters.number("limit", 1, MAX_EVENTS) or MAX_EVENTS)
         query, newest_first = _query()
-        client: Client = request.environ[CLIENT]
-        table = self._queries.run(lambda: _table(self._find(query, limit, newest_first, client)))
-        response = Response(table, mimetype="text/csv")
+        search = self._searches.begin(request.environ[CLIENT])
+
+        def table() -> str:
+            return _table(self._find(query, limit, newest_first, search), search)
+
+        response = Response(self._queries.run(table), mimetype="text/csv")
         response.headers["Content-Disposition"] = 'attachment; filename="mien-events.csv"'
         return response
 
@@ -174,11 +178,11 @@ class ApiViews:
         return faces, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _find(
-        self, query: Query, limit: int, newest_first: bool, client: Client
+        self, query: Query, limit: int, newest_first: bool, search: Search
     ) -> Sequence[Entry]:
         """Search the log, as long as the client waits for it."""
         return self._history.find(
-            query, limit, newest_first=newest_first, is_canceled=client.has_left
+            query, limit, newest_first=newest_first, is_canceled=search.is_canceled
         )
 
     def _state(self) -> dict[str, Any]:
@@ -262,11 +266,24 @@ def _with_id(entry: Entry) -> dict[str, Any]:
     return {"id": entry.id, **entry.event}
 
 
-def _table(entries: Sequence[Entry]) -> str:
+def _page(entries: Sequence[Entry], following: str | None, search: Search) -> str:
+    """The answer as JSON, an event at a time: the encoder holds up every other thread."""
+    events = [
+        json.dumps(_with_id(entry), ensure_ascii=False)
+        for entry in entries
+        if not search.is_canceled()
+    ]
+    return f'{{"events": [{", ".join(events)}], "next": {json.dumps(following)}}}\n'
+
+
+def _table(entries: Sequence[Entry], search: Search) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     table.writeheader()
-    table.writerows(map(_row, entries))
+    for entry in entries:
+        if search.is_canceled():
+            break
+        table.writerow(_row(entry))
     return text.getvalue()
 
 

@@ -16,7 +16,9 @@ from support.mqtt_site import MqttSite
 from support.waiting import until
 
 from edge_daemon.core.types import Command
-from edge_daemon.mqtt.messages import Topics
+from edge_daemon.mqtt.client import AT_ONCE, Broker, MqttClient
+from edge_daemon.mqtt.link import WakeUp
+from edge_daemon.mqtt.messages import Message, Topics
 
 MIB = 1 << 20
 
@@ -158,6 +160,25 @@ def test_a_broker_that_sends_huge_messages_is_left(tmp_path: Path) -> None:
     ):
         until(lambda: "larger than allowed" in site.link.status.trouble)
     assert broker.sent_bytes < 32 * MIB  # what fits into the sockets' buffers
+
+
+def test_a_flood_is_read_a_few_messages_at_a_time() -> None:
+    """The rest waits in the sockets, and at the broker, which has limits of its own."""
+    publish = b"\x30\x08\x00\x03a/b\x00ON"
+    will, wake_up = Message("mien/test/availability", b"offline"), WakeUp()
+    with hostile(CONNACK, publish * 2000, 1) as broker:
+        client = MqttClient(Broker("127.0.0.1", broker.port, "test"), will=will, vital="")
+        client.open(wake_up)
+        count = len(client.received())
+        while count < 2000:
+            client.wait(wake_up, 1.0)
+            messages = client.received()
+            assert len(messages) <= AT_ONCE
+            assert {(each.topic, each.payload) for each in messages} <= {("a/b", b"ON")}
+            count += len(messages)
+        client.close()
+    wake_up.close()
+    assert count == 2000
 
 
 @pytest.mark.parametrize(

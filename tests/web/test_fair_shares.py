@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,6 +15,10 @@ import pytest
 from support.daemon import Daemon
 from support.website import Site, read_part, served, view
 
+from edge_daemon.events.history import EventHistory, Query
+from edge_daemon.web.searches import FREE_S, Searches
+from edge_daemon.web.server.handler import Client
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
@@ -21,10 +26,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def write_long_log(folder: Path) -> None:
-    """A file put aside that takes a good part of a second to search."""
+def write_long_log(folder: Path, lines: int = 200_000) -> None:
+    """A file put aside that takes a while to search, by default a good part of a second."""
     line = '{"schema":1,"time":"2026-01-31T12:00:00.000Z","type":"face_start","camera":"Door"}\n'
-    (folder / "events.jsonl.1").write_text(line * 200_000)
+    (folder / "events.jsonl.1").write_text(line * lines)
 
 
 READERS = 20
@@ -45,6 +50,24 @@ def test_queries_do_not_hold_up_the_picture(tmp_path: Path) -> None:
         assert site.get("/metrics").status == 200
         answered, _, _ = select.select(searching, [], [], 0)
         assert len(answered) < len(searching)
+
+
+def test_a_long_query_rests_more_than_it_works(tmp_path: Path) -> None:
+    """Its thread would hold the interpreter's lock whenever a frame needs it."""
+    write_long_log(tmp_path, lines=40_000)
+    log = EventHistory(tmp_path / "events.jsonl")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        search = Searches().begin(Client(ours))
+        began_s, began_working_s = time.monotonic(), time.thread_time()
+        found = log.find(Query(labels=frozenset({"none"})), 1, is_canceled=search.is_canceled)
+        worked_s = time.thread_time() - began_working_s
+        rested_s = time.monotonic() - began_s - worked_s
+        assert found == []
+        assert worked_s > FREE_S
+        assert rested_s > 1.5 * (worked_s - FREE_S)
+        theirs.close()
+        assert search.is_canceled()
 
 
 def test_a_query_ends_when_its_client_leaves(tmp_path: Path) -> None:
