@@ -23,6 +23,7 @@ from edge_daemon.core.errors import reason_of
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+_MOST_LOG_INS: Final = 3  # where the camera calls its own challenge outdated
 _LONGEST_WORDS: Final = 80
 
 
@@ -44,7 +45,7 @@ class HttpClient:
 
     def get(self) -> HttpAnswer:
         """Return the answer of status 200. Raises SourceAwayError with what came instead."""
-        address, redirects, has_retried = self._address, 0, False
+        address, redirects, log_ins = self._address, 0, 0
         deadline = Deadline(time.monotonic() + self._timeout_s)
         while True:
             answer = self._request(address, deadline)
@@ -54,11 +55,10 @@ class HttpClient:
             answer.close()
             if status in _REDIRECTS and redirects < _MOST_REDIRECTS:
                 address, redirects = self._redirected(address, answer), redirects + 1
-                has_retried = False
+                log_ins = 0
             elif status == http.client.UNAUTHORIZED and address.user is not None:
-                if has_retried or not self._authorization.choose(answer.challenges):
-                    raise SourceAwayError(f"{self.name} {self._refusal(answer, has_retried)}")
-                has_retried = True
+                self._log_in(answer, log_ins)
+                log_ins += 1
             elif status == http.client.UNAUTHORIZED:
                 raise SourceAwayError(
                     f"{self.name} asks for a user name and password: write them as "
@@ -137,11 +137,17 @@ class HttpClient:
             )
         return target
 
-    def _refusal(self, answer: HttpAnswer, has_retried: bool) -> str:
-        if has_retried:
-            return "refuses the user name or the password"
-        schemes = ", ".join(sorted({self._shown(scheme) for scheme, _ in answer.challenges}))
-        return f"asks for a log-in of a kind that is not supported ({schemes or 'not named'})"
+    def _log_in(self, answer: HttpAnswer, log_ins: int) -> None:
+        """Prepare the answer to a challenge. Raises SourceAwayError where there can be none."""
+        challenges = answer.challenges
+        is_stale = any(values.get("stale", "").lower() == "true" for _, values in challenges)
+        if log_ins and not (is_stale and log_ins < _MOST_LOG_INS):
+            raise SourceAwayError(f"{self.name} refuses the user name or the password")
+        if unsupported := self._authorization.choose(challenges):
+            raise SourceAwayError(
+                f"{self.name} asks for a log-in of a kind that is not supported "
+                f"({self._shown(unsupported)}): choose Basic or Digest in its settings"
+            )
 
     def _shown(self, words: str) -> str:
         """What may be shown of the camera's `words`, which may repeat what it was sent."""

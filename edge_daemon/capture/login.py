@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Final, Protocol
 from urllib.request import parse_http_list
 
 from edge_daemon.capture.address import CameraAddress
-
-# The digests that can be computed, the best first; RFC 7616 and what is left of RFC 2617.
-_DIGESTS: Final = ("SHA-512", "SHA-256", "SHA", "MD5-SESS", "MD5")
+from edge_daemon.capture.digest import DigestChallenge
 
 Challenge = tuple[str, dict[str, str]]  # the scheme in lower case, and its parameters
 
@@ -19,63 +16,34 @@ class Authorization:
     """Answers the best challenge that a camera has given."""
 
     def __init__(self) -> None:
-        self._challenge: Challenge | None = None
-        self._digest: _Digest | None = None
+        self._digest: DigestChallenge | None = None
+        self._is_basic = False
 
-    def choose(self, challenges: list[Challenge]) -> bool:
-        """Take the best of `challenges`; False if none of them can be answered."""
-        digests = [
-            (_DIGESTS.index(wanted), {"realm": "", **values, "algorithm": wanted, "qop": qop})
-            for scheme, values in challenges
-            if scheme == "digest" and "nonce" in values
-            if (wanted := values.get("algorithm", "MD5").upper()) in _DIGESTS
-            if (qop := _qop(values)) is not None
-        ]
-        if digests:
-            self._challenge = "digest", min(digests, key=lambda each: each[0])[1]
-        elif any(scheme == "basic" for scheme, _ in challenges):
-            self._challenge = "basic", {}
-        else:
-            return False
-        return True
+    def choose(self, challenges: list[Challenge]) -> str:
+        """Take the best of `challenges`; return "", or what they ask for if none is supported."""
+        digests, others = [], []
+        for scheme, values in challenges:
+            try:
+                if scheme == "digest":
+                    digests.append(DigestChallenge(values))
+                elif scheme != "basic":
+                    others.append(scheme)
+            except ValueError as error:
+                others.append(str(error))
+        self._digest = min(digests, key=lambda each: each.rank, default=None)
+        self._is_basic = not digests and any(scheme == "basic" for scheme, _ in challenges)
+        return "" if self._digest or self._is_basic else ", ".join(others) or "not named"
 
     def header(self, address: CameraAddress) -> str:
         """Return the Authorization header; "" while no challenge is known, or without a user."""
-        if self._challenge is None or address.user is None:
+        if address.user is None:
             return ""
-        scheme, values = self._challenge
-        if scheme == "basic":
+        if self._digest is not None:
+            return self._digest.answer(address.user, address.password, address.path)
+        if self._is_basic:
             login = f"{address.user}:{address.password}".encode()
             return "Basic " + base64.b64encode(login).decode("ascii")
-        self._digest = self._digest or _digest(address.user, address.password)
-        return self._digest.answer(address.bare_url, values)
-
-
-class _Digest(Protocol):
-    def answer(self, url: str, challenge: dict[str, str]) -> str: ...
-
-
-def _digest(user: str, password: str) -> _Digest:
-    """Compute digests by Requests, which is imported for cameras that ask for one."""
-    from requests.auth import HTTPDigestAuth  # noqa: PLC0415
-
-    class RequestsDigest(HTTPDigestAuth):
-        _thread_local: Any
-
-        def answer(self, url: str, challenge: dict[str, str]) -> str:
-            self.init_per_thread_state()
-            self._thread_local.chal = challenge
-            return str(self.build_digest_header("GET", url) or "")  # type: ignore[no-untyped-call]
-
-    return RequestsDigest(user, password)
-
-
-def _qop(values: dict[str, str]) -> str | None:
-    """Return the quality of protection to use, "" for none; None if it is not supported."""
-    offered = [each.strip().lower() for each in values.get("qop", "").split(",") if each.strip()]
-    if not offered:
         return ""
-    return "auth" if "auth" in offered else None
 
 
 def parse_challenges(headers: list[str]) -> list[Challenge]:

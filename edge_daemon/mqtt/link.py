@@ -31,7 +31,11 @@ STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits bet
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
 COMMANDS_S: Final = 1.0  # the shortest time between two commands that are passed on
-REST_S: Final = 0.025  # after messages have come, so that a flood of them does not cost frames
+FLOOD: Final = 20  # more commands in that time are no person's
+FLOOD_S: Final = 10.0  # between two that are passed on, in a flood
+BURST: Final = 2000  # messages that are read as fast as they come
+MESSAGES_PER_S: Final = 500  # after that many; a flood must not cost frames
+REST_S: Final = 0.025  # between two reads that are too early
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +159,10 @@ class MqttLink:
         self._refused: set[str] = set()  # topics left out
         self._warned: set[str] = set()  # topics of which a message was too large
         self._received: dict[str, Message] = {}  # the newest command of each topic
-        self._passed_s = -COMMANDS_S
+        self._commands_count = 0  # since some were passed on
+        self._is_flooded = False
+        self._credit, self._credited_s = float(BURST), time.monotonic()
+        self._pass_at_s = 0.0
         self._breaks = 0
 
     @property
@@ -234,8 +241,7 @@ class MqttLink:
             connection.wait(self._wake_up, TICK_S)
             self._record_refusals(connection)
             self._deliver(connection)
-            if self._receive(connection):
-                self._closing.wait(REST_S)
+            self._slow_down(self._receive(connection))
             self._pass_commands()
             if self._is_reported and time.monotonic() > stable_at_s:
                 self._report_connected()
@@ -299,25 +305,45 @@ class MqttLink:
                 self._warned.add(refusal.topic)
                 log.warning("%s a message to %s: %s", where, refusal.topic, refusal.reason)
 
-    def _receive(self, connection: Connection) -> bool:
-        """Collect commands and answer Home Assistant's birth; whether there was any message."""
+    def _receive(self, connection: Connection) -> int:
+        """Collect commands and answer Home Assistant's birth; return the count of messages."""
         messages = connection.received()
         for message in messages:
             if self._topics.command_name(message.topic):
                 self._received[message.topic] = message
+                self._commands_count += 1
             elif message.payload == home_assistant.BIRTH and not self._announce_at_s:
                 self._announce_at_s = time.monotonic() + random.uniform(0, BIRTH_S)  # noqa: S311
-        return bool(messages)
+        return len(messages)
+
+    def _slow_down(self, count: int) -> None:
+        """Rest after more messages than a burst has (a token bucket); the broker keeps the next."""
+        now_s = time.monotonic()
+        refilled = self._credit + MESSAGES_PER_S * (now_s - self._credited_s)
+        self._credit = max(min(refilled, BURST) - count, 0.0)
+        self._credited_s = now_s
+        if count and not self._credit:
+            self._closing.wait(REST_S)
 
     def _pass_commands(self) -> None:
-        """Pass on the newest command of each topic, at most every COMMANDS_S.
+        """Pass on the newest command of each topic, at most every COMMANDS_S, in a flood FLOOD_S.
 
-        Each command rebuilds the stages: a flood of them must not hold up the main thread.
+        Each command rebuilds the stages, and blurring that is turned on holds the picture back for
+        half a second.
         """
         now_s = time.monotonic()
-        if self._commands is None or now_s - self._passed_s < COMMANDS_S or not self._received:
+        if self._commands is None or now_s < self._pass_at_s or not self._received:
             return
-        self._passed_s = now_s
+        is_flood = self._commands_count > FLOOD
+        if is_flood and not self._is_flooded:
+            log.warning(
+                "mqtt: %d commands arrived at once; while so many come, the newest are carried out "
+                "every %g s",
+                self._commands_count,
+                FLOOD_S,
+            )
+        self._is_flooded, self._commands_count = is_flood, 0
+        self._pass_at_s = now_s + (FLOOD_S if is_flood else COMMANDS_S)
         for topic, message in self._received.items():
             try:
                 name = self._topics.command_name(topic)

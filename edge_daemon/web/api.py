@@ -30,7 +30,7 @@ from edge_daemon.web.access import Access
 from edge_daemon.web.answers import json_answer, sentence
 from edge_daemon.web.events import CONTENT_TYPE, ServerSentEvents
 from edge_daemon.web.photo import PhotoRefused, in_own_pixels, read_photo
-from edge_daemon.web.searches import Search, Searches
+from edge_daemon.web.searches import LogSearch, LogSearches
 from edge_daemon.web.server.handler import CLIENT
 from edge_daemon.web.server.loop import Loop
 from edge_daemon.web.stream import Viewers
@@ -93,7 +93,7 @@ class ApiViews:
         self._reports, self._queries = loop.threads(1), loop.threads(QUERIES)
         self._followers, self._classifiers = loop.threads(1), loop.threads(1)
         self._uploads = loop.places(UPLOADS)
-        self._searches = Searches()
+        self._searches = LogSearches()
 
     def openapi(self) -> Response:
         """The description of all paths."""
@@ -178,7 +178,7 @@ class ApiViews:
         return faces, encode_jpeg(annotate(view), quality=view.drawing.quality, width=ANSWER_PX)
 
     def _find(
-        self, query: Query, limit: int, newest_first: bool, search: Search
+        self, query: Query, limit: int, newest_first: bool, search: LogSearch
     ) -> Sequence[Entry]:
         """Search the log, as long as the client waits for it."""
         return self._history.find(
@@ -266,7 +266,7 @@ def _with_id(entry: Entry) -> dict[str, Any]:
     return {"id": entry.id, **entry.event}
 
 
-def _page(entries: Sequence[Entry], following: str | None, search: Search) -> str:
+def _page(entries: Sequence[Entry], following: str | None, search: LogSearch) -> str:
     """The answer as JSON, an event at a time: the encoder holds up every other thread."""
     events = [
         json.dumps(_with_id(entry), ensure_ascii=False)
@@ -276,7 +276,7 @@ def _page(entries: Sequence[Entry], following: str | None, search: Search) -> st
     return f'{{"events": [{", ".join(events)}], "next": {json.dumps(following)}}}\n'
 
 
-def _table(entries: Sequence[Entry], search: Search) -> str:
+def _table(entries: Sequence[Entry], search: LogSearch) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     table.writeheader()

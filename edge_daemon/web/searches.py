@@ -13,18 +13,18 @@ WORK_S: Final = 0.001  # processor time between two rests
 RESTS: Final = 2.0  # how many times as long as the work a rest is
 
 
-class Searches:
+class LogSearches:
     """The searches at work. They rest one after another, so that many take no more than two."""
 
     def __init__(self) -> None:
         self._resting = threading.Lock()
 
-    def begin(self, client: Client) -> Search:
+    def begin(self, client: Client) -> LogSearch:
         """Return a search for `client`, to be used in one thread."""
-        return Search(client, self._resting)
+        return LogSearch(client, self._resting)
 
 
-class Search:
+class LogSearch:
     """A search that works for a moment, then rests for longer.
 
     Python runs one thread at a time and makes another one wait up to 5 ms, which a frame does many

@@ -20,6 +20,7 @@ from support.pictures import decoded
 from support.wire_server import Answer, WireServer, header, is_digest_right
 
 from edge_daemon.capture.address import parse_address
+from edge_daemon.capture.digest import DigestChallenge
 from edge_daemon.capture.http import cleaned
 from edge_daemon.capture.login import parse_challenges
 from edge_daemon.capture.opener import source_opener
@@ -372,7 +373,14 @@ LOGIN = "ad%20min:p%3A%C3%A4%2F%23%3F%5B%5D%40%2541%22x@"
         ([DIGEST + ', qop="auth-int, auth", algorithm=SHA-256'], "Digest"),
         ([DIGEST + ", qop=auth , algorithm=md5"], "Digest"),
         ([DIGEST + ', qop="auth", algorithm="MD5-sess"'], "Digest"),
-        ([DIGEST + ', qop="auth-int"', 'Basic realm="x"'], "Basic"),
+        ([DIGEST + ', qop="auth-int"', 'Basic realm="x"'], "Digest"),
+        ([DIGEST + ', qop="auth", algorithm=SHA-256-sess'], "Digest"),
+        ([DIGEST + ", algorithm=MD5-SESS"], "Digest"),
+        ([DIGEST + ', qop="auth-int", algorithm=SHA-512-256-sess, userhash=true'], "Digest"),
+        ([DIGEST + ', qop="auth", algorithm=SHA-256, userhash=TRUE, charset=UTF-8'], "Digest"),
+        ([DIGEST + ', algorithm=SHA-1, opaque="a\\"b"'], "Digest"),
+        ([DIGEST + ", algorithm=SHA3-256", 'Basic realm="x"'], "Basic"),
+        ([DIGEST + ', qop="auth-next"', 'Basic realm="x"'], "Basic"),
         (['Basic realm="x"', DIGEST + ', qop="auth"'], "Digest"),
         ([f'Basic realm="a, b=c", {DIGEST}, algorithm=MD5'], "Digest"),
         ([f'{DIGEST}, algorithm=SHA-256, qop="auth", Basic realm="x"'], "Digest"),
@@ -435,10 +443,58 @@ def test_a_realm_in_another_script_is_sent_back_as_it_came(
     assert first(open_http(serve(answer).url("me:pass@"))) is not None
 
 
-def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve) -> None:
-    server = serve(lambda request: [b"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\n\r\n"])
-    with pytest.raises(SourceAwayError, match=r"kind that is not supported \(ntlm\)"):
+@pytest.mark.parametrize(
+    ("challenge", "named"),
+    [
+        ("NTLM", "ntlm"),
+        ('Digest realm="x"', "digest without a nonce"),
+        ('Digest nonce="x", algorithm=SHA3-256-sess', "digest with algorithm=SHA3-256-sess"),
+        ('Digest nonce="x", qop="auth-next, Z"', "digest with qop=auth-next, Z"),
+        ("Bearer, Digest nonce=x, algorithm=\x01", "bearer, digest with algorithm="),
+        ("", "not named"),
+    ],
+)
+def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve, challenge: str, named: str) -> None:
+    line = f"WWW-Authenticate: {challenge}\r\n" if challenge else ""
+    server = serve(lambda request: [f"HTTP/1.1 401 No\r\n{line}\r\n".encode()])
+    with pytest.raises(SourceAwayError, match=rf"kind that is not supported \({named}\)"):
         open_http(server.url("a:b@"))
+
+
+def test_a_challenge_that_is_outdated_is_answered_anew(serve: Serve, jpegs: list[bytes]) -> None:
+    """Cameras that give each nonce a few milliseconds; but not for ever."""
+    tries = 2
+
+    def answer(request: str) -> Iterable[bytes]:
+        if len(server.requests) > tries:
+            return stream(*jpegs)(request)
+        nonce = f"nonce={len(server.requests)}, stale=TRUE"
+        return [f"HTTP/1.1 401 No\r\nWWW-Authenticate: Digest {nonce}\r\n\r\n".encode()]
+
+    server = serve(answer)
+    assert first(open_http(server.url("a:b@"))) is not None
+    tries = 9
+    server = serve(answer)
+    with pytest.raises(SourceAwayError, match="refuses the user name or the password"):
+        open_http(server.url("a:b@"))
+
+
+def test_the_digests_of_rfc_7616(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its example 3.9.1, with the client's nonce of that example."""
+    cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+    monkeypatch.setattr("secrets.token_hex", lambda _: cnonce)
+    asked = {
+        "realm": "http-auth@example.org",
+        "nonce": "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+    }
+    asked |= {"qop": "auth, auth-int", "opaque": "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"}
+    for algorithm, response in (
+        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+    ):
+        challenge = DigestChallenge({**asked, "algorithm": algorithm})
+        answer = challenge.answer("Mufasa", "Circle of Life", "/dir/index.html")
+        assert f'response="{response}"' in answer
 
 
 def test_a_redirect_on_the_same_host_keeps_the_log_in(serve: Serve, jpegs: list[bytes]) -> None:

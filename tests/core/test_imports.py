@@ -29,7 +29,7 @@ ADAPTERS = {
     },
     "pillow_heif": {"edge_daemon": {"core/picture.py"}},
     "ray": {"edge_daemon": {"batch/ray.py"}},
-    "requests": {"edge_daemon": {"capture/login.py", "webhooks/delivery.py"}},
+    "requests": {"edge_daemon": {"webhooks/delivery.py"}},
     "av": {
         "edge_daemon": {"capture/frame_converter.py", "capture/video.py", "batch/copies.py"},
     },

@@ -16,6 +16,7 @@ from support.mqtt_site import MqttSite
 from support.waiting import until
 
 from edge_daemon.core.types import Command
+from edge_daemon.mqtt import link
 from edge_daemon.mqtt.client import AT_ONCE, Broker, MqttClient
 from edge_daemon.mqtt.link import WakeUp
 from edge_daemon.mqtt.messages import Message, Topics
@@ -240,7 +241,10 @@ def test_after_a_stop_nobody_is_there(tmp_path: Path) -> None:
     assert (faces["count"], faces["expression"], faces["faces"]) == (0, "no_face", [])
 
 
-def test_a_flood_of_commands_is_reduced_to_the_newest(tmp_path: Path) -> None:
+def test_a_flood_of_commands_is_reduced_to_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link, "FLOOD_S", 1.5)
     with (
         mosquitto(tmp_path) as broker,
         Listener(broker.port) as listener,
@@ -256,6 +260,7 @@ def test_a_flood_of_commands_is_reduced_to_the_newest(tmp_path: Path) -> None:
             if (command := site.commands.get(1.0)) is not None:
                 passed.append(command)
         assert len(passed) < 40
+        assert caplog.text.count("the newest are carried out every 1.5 s") == 1
         assert next(c.value for c in reversed(passed) if c.key == "privacy.pause") is False
         assert len(listener.of("/config")) < 20
         site.happens(n=1)

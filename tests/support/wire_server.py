@@ -57,17 +57,21 @@ def is_digest_right(request: str, *, user: str, password: str, nonce: str) -> bo
     if scheme != "Digest":
         return False
     given = parse_keqv_list(parse_http_list(rest))
-    hashes = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256, "MD5-SESS": hashlib.md5}
     algorithm = given.get("algorithm", "MD5").upper()
+    name = algorithm.removesuffix("-SESS").replace("SHA-512-256", "SHA512_256").replace("-", "")
 
     def digest(text: str) -> str:
-        return hashes[algorithm](text.encode()).hexdigest()
+        return hashlib.new(name, text.encode()).hexdigest()
 
     secret = digest(f"{user}:{given['realm']}:{password}")
     if algorithm.endswith("SESS"):
         secret = digest(f"{secret}:{nonce}:{given['cnonce']}")
-    middle = f":{given['nc']}:{given['cnonce']}:auth" if "qop" in given else ""
-    target = digest(f"GET:{given['uri']}")
+    if given.get("userhash") == "true":
+        user = digest(f"{user}:{given['realm']}")
+    qop = given.get("qop", "")
+    middle = f":{given['nc']}:{given['cnonce']}:{qop}" if qop else ""
+    target = digest(f"GET:{given['uri']}" + (f":{digest('')}" if qop == "auth-int" else ""))
     expected = digest(f"{secret}:{nonce}{middle}:{target}")
     path = request.split()[1]
-    return given["response"] == expected and given["nonce"] == nonce and given["uri"] == path
+    named = {name: given[name] for name in ("response", "nonce", "uri", "username")}
+    return named == {"response": expected, "nonce": nonce, "uri": path, "username": user}

@@ -16,7 +16,7 @@ from support.daemon import Daemon
 from support.website import Site, read_part, served, view
 
 from edge_daemon.events.history import EventHistory, Query
-from edge_daemon.web.searches import FREE_S, Searches
+from edge_daemon.web.searches import FREE_S, LogSearches
 from edge_daemon.web.server.handler import Client
 
 
@@ -58,7 +58,7 @@ def test_a_long_query_rests_more_than_it_works(tmp_path: Path) -> None:
     log = EventHistory(tmp_path / "events.jsonl")
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        search = Searches().begin(Client(ours))
+        search = LogSearches().begin(Client(ours))
         began_s, began_working_s = time.monotonic(), time.thread_time()
         found = log.find(Query(labels=frozenset({"none"})), 1, is_canceled=search.is_canceled)
         worked_s = time.thread_time() - began_working_s
