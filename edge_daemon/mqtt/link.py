@@ -18,6 +18,7 @@ from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import Command
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
+from edge_daemon.mqtt.commands import IncomingCommands
 from edge_daemon.mqtt.delivery import EventDelivery
 from edge_daemon.mqtt.messages import COMMANDS, OFFLINE, ONLINE, Message, Topics
 from edge_daemon.mqtt.states import StatePublisher
@@ -30,9 +31,6 @@ SUSPICIOUS: Final = 3  # short connections that broke, in a row
 STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
-COMMANDS_S: Final = 1.0  # the shortest time between two commands that are passed on
-FLOOD: Final = 20  # more commands in that time are no person's
-FLOOD_S: Final = 10.0  # between two that are passed on, in a flood
 BURST: Final = 2000  # messages that are read as fast as they come
 MESSAGES_PER_S: Final = 500  # after that many; a flood must not cost frames
 REST_S: Final = 0.025  # between two reads that are too early
@@ -150,7 +148,8 @@ class MqttLink:
     ) -> None:
         self._broker_name, self._connect, self._topics = broker_name, connect, topics
         self._events, self._states = events, states
-        self._discovery, self._commands = discovery, commands
+        self._discovery = discovery
+        self._commands = None if commands is None else IncomingCommands(commands, topics)
         self._wake_up = WakeUp()
         self._closing = threading.Event()
         self._status = MqttStatus()
@@ -158,11 +157,7 @@ class MqttLink:
         self._announce_at_s = 0.0
         self._refused: set[str] = set()  # topics left out
         self._warned: set[str] = set()  # topics of which a message was too large
-        self._received: dict[str, Message] = {}  # the newest command of each topic
-        self._commands_count = 0  # since some were passed on
-        self._is_flooded = False
         self._credit, self._credited_s = float(BURST), time.monotonic()
-        self._pass_at_s = 0.0
         self._breaks = 0
 
     @property
@@ -242,7 +237,8 @@ class MqttLink:
             self._record_refusals(connection)
             self._deliver(connection)
             self._slow_down(self._receive(connection))
-            self._pass_commands()
+            if self._commands is not None:
+                self._commands.pass_on()
             if self._is_reported and time.monotonic() > stable_at_s:
                 self._report_connected()
             if 0 < self._announce_at_s <= time.monotonic():
@@ -309,9 +305,8 @@ class MqttLink:
         """Collect commands and answer Home Assistant's birth; return the count of messages."""
         messages = connection.received()
         for message in messages:
-            if self._topics.command_name(message.topic):
-                self._received[message.topic] = message
-                self._commands_count += 1
+            if self._commands is not None and self._topics.command_name(message.topic):
+                self._commands.add(message)
             elif message.payload == home_assistant.BIRTH and not self._announce_at_s:
                 self._announce_at_s = time.monotonic() + random.uniform(0, BIRTH_S)  # noqa: S311
         return len(messages)
@@ -324,33 +319,6 @@ class MqttLink:
         self._credited_s = now_s
         if count and not self._credit:
             self._closing.wait(REST_S)
-
-    def _pass_commands(self) -> None:
-        """Pass on the newest command of each topic, at most every COMMANDS_S, in a flood FLOOD_S.
-
-        Each command rebuilds the stages, and blurring that is turned on holds the picture back for
-        half a second.
-        """
-        now_s = time.monotonic()
-        if self._commands is None or now_s < self._pass_at_s or not self._received:
-            return
-        is_flood = self._commands_count > FLOOD
-        if is_flood and not self._is_flooded:
-            log.warning(
-                "mqtt: %d commands arrived at once; while so many come, the newest are carried out "
-                "every %g s",
-                self._commands_count,
-                FLOOD_S,
-            )
-        self._is_flooded, self._commands_count = is_flood, 0
-        self._pass_at_s = now_s + (FLOOD_S if is_flood else COMMANDS_S)
-        for topic, message in self._received.items():
-            try:
-                name = self._topics.command_name(topic)
-                self._commands.put(mqtt_messages.command(name, message.payload))
-            except ValueError as error:
-                log.warning("mqtt: %s", error)
-        self._received.clear()
 
     def _set_trouble(self, trouble: str) -> None:
         """Record the state; log the first trouble, then none until a connection is stable."""

@@ -464,6 +464,7 @@ def test_a_log_in_of_an_unknown_kind_is_named(serve: Serve, challenge: str, name
 def test_a_challenge_that_is_outdated_is_answered_anew(serve: Serve, jpegs: list[bytes]) -> None:
     """Cameras that give each nonce a few milliseconds; but not for ever."""
     tries = 2
+    server: WireServer
 
     def answer(request: str) -> Iterable[bytes]:
         if len(server.requests) > tries:

@@ -16,7 +16,7 @@ from support.mqtt_site import MqttSite
 from support.waiting import until
 
 from edge_daemon.core.types import Command
-from edge_daemon.mqtt import link
+from edge_daemon.mqtt import commands
 from edge_daemon.mqtt.client import AT_ONCE, Broker, MqttClient
 from edge_daemon.mqtt.link import WakeUp
 from edge_daemon.mqtt.messages import Message, Topics
@@ -244,7 +244,7 @@ def test_after_a_stop_nobody_is_there(tmp_path: Path) -> None:
 def test_a_flood_of_commands_is_reduced_to_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(link, "FLOOD_S", 1.5)
+    monkeypatch.setattr(commands, "FLOOD_S", 1.5)
     with (
         mosquitto(tmp_path) as broker,
         Listener(broker.port) as listener,
