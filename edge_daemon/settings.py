@@ -135,11 +135,19 @@ def _conflict(path: Path) -> SettingsConflict:
 
 
 def _write_trouble(path: Path) -> str:
-    """Return why `path` cannot be replaced, "" if it can."""
+    """Return why `path` cannot be replaced and what to do about it, "" if it can."""
     folder = path.resolve().parent
     if os.access(folder, os.W_OK):
         return ""
-    return f"The daemon may not write to {folder}, so nothing can be changed; see docs/settings.md."
+    fix = "let the user that the daemon runs as write to this folder"
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        fix = "mount this folder writable"
+        if "INVOCATION_ID" in os.environ:  # systemd's, whose unit protects the system's folders
+            fix = (
+                f"sudo systemctl edit edge-daemon, write the lines [Service] and "
+                f"ReadWritePaths={folder}, and restart the service (docs/settings.md)"
+            )
+    return f"The daemon may not write to {folder}, so nothing can be changed; fix: {fix}."
 
 
 def _replace(path: Path, old: bytes, new: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 from edge_daemon.events.build import build_history, log_file
+from edge_daemon.events.history import Entry
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import HistoryStore, set_aside
 from edge_daemon.history.zone import zone_named
@@ -27,11 +29,13 @@ def database_path(config: Config) -> Path | None:
     return path.with_suffix(".history") if path and config.history.enabled else None
 
 
-def history_report(config: Config, store: HistoryStore, *, is_live: bool) -> HistoryReport:
-    """What answers questions about the totals in `store`."""
+def history_report(
+    config: Config, store: HistoryStore, newer: Callable[[str], Sequence[Entry] | None]
+) -> HistoryReport:
+    """What answers questions about the totals in `store`, and the events that `newer` returns."""
     history = config.history
     return HistoryReport(
-        store, zone=zone_named(history.time_zone), least_faces=history.least_faces, is_live=is_live
+        store, zone=zone_named(history.time_zone), least_faces=history.least_faces, newer=newer
     )
 
 

@@ -44,6 +44,7 @@ class HistoryPart(Part[Config]):
     ) -> None:
         self._config = config
         self._path = database_path(config)
+        self._feed = feed
         self._follower = EventFollower(feed=feed, history=events)
         self._store: HistoryStore | None = None
         self._is_lost = False  # whether the follower may not be where the store is
@@ -60,7 +61,7 @@ class HistoryPart(Part[Config]):
         if self._path is None:
             return None
         if store := self._store:
-            return history_report(self._config, store, is_live=not self._reason)
+            return history_report(self._config, store, self._feed.after)
         raise HistoryUnavailable(self._reason or "The history is starting; try again.")
 
     def start(self) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, Literal
 
-from edge_daemon.history.aggregate import Minute, until
+from edge_daemon.events.history import Entry
+from edge_daemon.history.aggregate import Minute, aggregate, until
 from edge_daemon.history.periods import Period
 from edge_daemon.history.privacy import hide_few, hide_parts
-from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
+from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistorySnapshot, HistoryStore
 
 Step = Literal["minute", "quarter", "hour", "day", "weekday"]
 
@@ -33,14 +34,20 @@ class PeriodError(ValueError):
 class HistoryReport:
     """Reads `store` in the time zone `zone`; periods with fewer than `least_faces` are hidden.
 
-    While the daemon runs, `is_live`: the time since the last event counts too.
+    While the daemon runs, `newer` returns the events after the one with an id, None if it does not
+    know all of them. They count too, and so does the time since the last event.
     """
 
     def __init__(
-        self, store: HistoryStore, *, zone: tzinfo, least_faces: int = 0, is_live: bool = False
+        self,
+        store: HistoryStore,
+        *,
+        zone: tzinfo,
+        least_faces: int = 0,
+        newer: Callable[[str], Sequence[Entry] | None] = lambda position: None,
     ) -> None:
         self._store, self.zone = store, zone
-        self._least_faces, self._is_live = least_faces, is_live
+        self._least_faces, self._newer = least_faces, newer
 
     def periods(self, start: datetime, end: datetime, step: Step) -> list[Period]:
         """The periods of `step` from the one with `start` to before `end`, with all in between.
@@ -51,11 +58,38 @@ class HistoryReport:
             raise PeriodError("the end is not after the start")
         if (end - start) / timedelta(minutes=STEP_MINUTES[step]) > MAX_ROWS:
             raise PeriodError(f"these are more than {MAX_ROWS:,} rows; ask for a shorter time")
-        if step == "weekday":
-            return _by_weekday(self._shown(start, end, "day"))
-        return self._shown(start, end, step)
+        with self._store.snapshot() as snapshot:
+            reading = _Reading(snapshot, self.zone, self._least_faces, self._not_stored(snapshot))
+            if step == "weekday":
+                return _by_weekday(reading.shown(start, end, "day"))
+            return reading.shown(start, end, step)
 
-    def _shown(self, start: datetime, end: datetime, step: Step) -> list[Period]:
+    def _not_stored(self, snapshot: HistorySnapshot) -> dict[int, Minute]:
+        """The minutes of the newest events, and of the time after them until now."""
+        entries = self._newer(snapshot.position)
+        if entries is None:
+            return {}
+        minutes, state = aggregate((entry.event for entry in entries), snapshot.state())
+        now_ms = round(datetime.now(UTC).timestamp() * 1000)
+        for number, minute in until(state, now_ms).items():
+            minutes.setdefault(number, Minute()).add(minute, is_first=True)
+        return minutes
+
+
+class _Reading:
+    """Finds periods in `snapshot`, to which the minutes `newest` are added."""
+
+    def __init__(
+        self,
+        snapshot: HistorySnapshot,
+        zone: tzinfo,
+        least_faces: int,
+        newest: dict[int, Minute],
+    ) -> None:
+        self._snapshot, self._zone = snapshot, zone
+        self._least_faces, self._newest = least_faces, newest
+
+    def shown(self, start: datetime, end: datetime, step: Step) -> list[Period]:
         """Return the periods, with those hidden that have few faces or give others away."""
         if not self._least_faces:
             return self._found(start, end, step)
@@ -63,7 +97,7 @@ class HistoryReport:
             days = self._found(start, end, step)
             hide_few(days, self._least_faces)
             return days
-        wholes = self._shown(start, end, WHOLES[step])
+        wholes = self.shown(start, end, WHOLES[step])
         periods = self._found(wholes[0].start, wholes[-1].end, step)
         ends = [_minutes(period.end) for period in periods]
         first = 0
@@ -76,15 +110,16 @@ class HistoryReport:
     def _found(self, start: datetime, end: datetime, step: Step) -> list[Period]:
         minutes = _minutes(start), -(-round(end.timestamp()) // 60)
         periods = self._by_clock(*minutes, step) if step in CLOCK_STEPS else self._by_day(*minutes)
-        if self._is_live:
-            self._add_time_since_last_event(periods, step)
+        for number, minute in self._newest.items():
+            if period := periods.get(_key(number, step, self._zone)):
+                _add(period, minute, is_first=_minutes(period.start) == number)
         return list(periods.values())
 
     def _by_clock(self, start: int, end: int, step: Step) -> dict[_Key, Period]:
         """Return the periods of a fixed length; a change of the clock may cut one short."""
         length, periods = STEP_MINUTES[step], dict[_Key, Period]()
-        start -= (start + _offset(start, self.zone)) % length
-        for first, last, offset in _segments(start, end, self.zone):
+        start -= (start + _offset(start, self._zone)) % length
+        for first, last, offset in _segments(start, end, self._zone):
             local = timezone(timedelta(minutes=offset))
             numbers = range((first + offset) // length, -(-(last + offset) // length) + 1)
             edges = [datetime.fromtimestamp((n * length - offset) * 60, local) for n in numbers]
@@ -102,14 +137,14 @@ class HistoryReport:
 
     def _by_day(self, start: int, end: int) -> dict[_Key, Period]:
         """Return the days; they have 23 or 25 hours when the clock is changed."""
-        at, periods = datetime.fromtimestamp(start * 60, self.zone), dict[_Key, Period]()
+        at, periods = datetime.fromtimestamp(start * 60, self._zone), dict[_Key, Period]()
         at = at.replace(hour=0, minute=0, fold=0)
         first = _minutes(at)
         while _minutes(at) < end:
             following = (at + timedelta(days=1)).replace(fold=0)
-            periods[_key(_minutes(at), "day", self.zone)] = Period(at, following)
+            periods[_key(_minutes(at), "day", self._zone)] = Period(at, following)
             at = following
-        for begin, last, offset in _segments(first, _minutes(at), self.zone):
+        for begin, last, offset in _segments(first, _minutes(at), self._zone):
             labels, rows = self._rows(begin, last, offset, STEP_MINUTES["day"])
             for row in rows:
                 periods[row[0], 0].add(_period(at, at, labels, row))
@@ -118,19 +153,13 @@ class HistoryReport:
     def _rows(
         self, start: int, end: int, offset: int, length: int
     ) -> tuple[list[str], list[tuple[int, ...]]]:
-        """The sums of `HistoryStore.totals`, from the largest rows that they consist of."""
+        """The sums of `HistorySnapshot.totals`, from the largest rows that they consist of."""
         size = _largest_size(start, end, offset, length)
-        return self._store.totals(size, start, end, offset=offset, step=length)
-
-    def _add_time_since_last_event(self, periods: dict[_Key, Period], step: Step) -> None:
-        now_ms = round(datetime.now(UTC).timestamp() * 1000)
-        for number, minute in until(self._store.state(), now_ms).items():
-            if period := periods.get(_key(number, step, self.zone)):
-                _add(period, minute, is_first=_minutes(period.start) == number)
+        return self._snapshot.totals(size, start, end, offset=offset, step=length)
 
 
 def _period(start: datetime, end: datetime, labels: list[str], row: tuple[int, ...]) -> Period:
-    """A period with a row of `HistoryStore.totals`."""
+    """A period with a row of `HistorySnapshot.totals`."""
     _, recorded_ms, face_ms, carried, arrivals, departures, stay_ms, longest_ms, *sums = row
     return Period(
         start,
@@ -147,10 +176,21 @@ def _period(start: datetime, end: datetime, labels: list[str], row: tuple[int, .
 
 
 def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
-    period.recorded_ms += minute.recorded_ms
-    period.face_ms += minute.face_ms
-    period.carried += minute.carried if is_first else 0
-    period.add_expressions(minute.expressions)
+    carried = minute.carried if is_first else 0
+    period.add(
+        Period(
+            period.start,
+            period.end,
+            recorded_ms=minute.recorded_ms,
+            face_ms=minute.face_ms,
+            carried=carried,
+            arrivals=minute.arrivals,
+            departures=minute.departures,
+            stay_ms=minute.stay_ms,
+            longest_ms=minute.longest_ms,
+            expressions=minute.expressions,
+        )
+    )
 
 
 def _by_weekday(days: list[Period]) -> list[Period]:

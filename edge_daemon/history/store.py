@@ -57,13 +57,15 @@ class HistoryStore:
     @property
     def position(self) -> str:
         """The id of the last event that is counted."""
-        with self._connection() as connection:
-            return str(_load(connection, "position", ""))
+        with self.snapshot() as snapshot:
+            return snapshot.position
 
-    def state(self) -> AggregateState:
-        """What the next events' totals depend on."""
+    @contextmanager
+    def snapshot(self) -> Iterator[HistorySnapshot]:
+        """Read the totals as they are now, whatever is counted meanwhile."""
         with self._connection() as connection:
-            return _state(connection)
+            connection.execute("BEGIN")
+            yield HistorySnapshot(connection)
 
     def add(self, entries: Sequence[Entry], *, after: str) -> bool:
         """Count `entries`, which follow the event `after`; False if that is not the last counted.
@@ -111,6 +113,29 @@ class HistoryStore:
                         "DELETE FROM totals WHERE size = ? AND start < ?", (size, *oldest)
                     )
 
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=10.0, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            yield connection
+
+
+class HistorySnapshot:
+    """The totals at one moment."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def position(self) -> str:
+        """The id of the last event that is counted."""
+        return str(_load(self._connection, "position", ""))
+
+    def state(self) -> AggregateState:
+        """What the next events' totals depend on."""
+        return _state(self._connection)
+
     def totals(
         self, size: int, start: int, end: int, *, offset: int, step: int
     ) -> tuple[list[str], list[tuple[int, ...]]]:
@@ -121,27 +146,21 @@ class HistoryStore:
         the beginning of the step), arrivals, departures, stay_ms, longest_ms, and the ms of each
         label, 0 or None if there are none.
         """
-        with self._connection() as connection:
-            ids = _labels(connection)
-            columns = [*_COUNTED, *(f"label_{number}" for number in ids.values())]
-            if step == size:
-                sums, group = columns, ""
-            else:
-                sums, group = [f"sum({name})" for name in columns], "GROUP BY 1"
-                sums[2] = "sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END)"
-                sums[6] = "max(longest_ms)"
-            query = f"""
-                SELECT (start + ?1) / ?2, {", ".join(sums)}
-                FROM totals WHERE size = ?3 AND start >= ?4 AND start < ?5 {group} ORDER BY 1
-            """  # noqa: S608 - our own names
-            return list(ids), connection.execute(query, (offset, step, size, start, end)).fetchall()
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=10.0, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            yield connection
+        ids = _labels(self._connection)
+        columns = [*_COUNTED, *(f"label_{number}" for number in ids.values())]
+        if step == size:
+            sums, group = columns, ""
+        else:
+            sums, group = [f"sum({name})" for name in columns], "GROUP BY 1"
+            sums[2] = "sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END)"
+            sums[6] = "max(longest_ms)"
+        query = f"""
+            SELECT (start + ?1) / ?2, {", ".join(sums)}
+            FROM totals WHERE size = ?3 AND start >= ?4 AND start < ?5 {group} ORDER BY 1
+        """  # noqa: S608 - our own names
+        return list(ids), self._connection.execute(
+            query, (offset, step, size, start, end)
+        ).fetchall()
 
 
 def set_aside(path: Path) -> Path:

@@ -13,13 +13,14 @@ from typing import Final
 
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 from edge_daemon.history.periods import Period
-from edge_daemon.history.report import HistoryReport, Step
+from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Step
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
 
 BATCH: Final = 20_000  # events that are counted at once
 MINUTES: Final = 50_000  # that wait to be written, some 30 MB
-MONTH: Final = timedelta(days=60)  # asked for at once
+ROWS: Final = 5_000  # periods that are asked for at once,
+MOST_AT_ONCE: Final = timedelta(days=60)  # of so many days
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class CameraTotals:
     def periods(self, step: Step) -> Iterator[Period]:
         """The periods of the days on which something was recorded."""
         at = self.first.replace(hour=0, minute=0, second=0, microsecond=0)
+        span = timedelta(days=max(1, ROWS * STEP_MINUTES[step] // STEP_MINUTES["day"]))
         while at <= self.last:
-            following = (at + MONTH).replace(hour=0, minute=0, fold=0)
+            following = (at + min(span, MOST_AT_ONCE)).replace(hour=0, minute=0, fold=0)
             found = self.report.periods(at, following, step)
             for _, day in groupby(found, key=lambda period: period.start.date()):
                 periods = list(day)

@@ -8,12 +8,17 @@ finds in a folder what it would otherwise download.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
+import textwrap
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.container import HOST
@@ -157,6 +162,58 @@ def test_a_reload_takes_a_good_configuration_and_refuses_a_bad_one(device: Devic
     assert f"{CONFIG}, line" in device.journal()
     device.edit(r"^  qualty: 60", "  quality: 70")
     assert (device.show("MainPID"), device.show("ActiveState")) == (pid, "active")
+
+
+def settings_of(device: Device, **changes: object) -> tuple[int, dict[str, Any]]:
+    """Read the settings, or with `changes` change them; the status and the answer."""
+    url, body = device.url() + "/api/settings", None
+    headers = {"Authorization": f"Bearer {device.token}", "Accept": "application/json"}
+    if changes:
+        version = settings_of(device)[1]["version"]
+        body = json.dumps({"version": version, "changes": changes}).encode()
+        headers["Content-Type"] = "application/json"
+    try:
+        request = urllib.request.Request(url, body, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_settings_can_be_changed_once_the_unit_lets_the_service_write(device: Device) -> None:
+    """As docs/settings.md describes it; without that a sentence says what to do."""
+    before = (device.root / CONFIG[1:]).read_text()
+    _, form = settings_of(device)
+    assert form["trouble"] == (
+        "The daemon may not write to /etc/mien, so nothing can be changed; fix: sudo systemctl "
+        "edit edge-daemon, write the lines [Service] and ReadWritePaths=/etc/mien, and restart "
+        "the service (docs/settings.md)."
+    )
+    status, refused = settings_of(device, **{"smoothing.min_score": 0.45})
+    assert status == 503
+    assert refused["detail"].startswith(f"{CONFIG}: cannot be written: Read-only file system")
+    assert (device.root / CONFIG[1:]).read_text() == before
+    page = (ROOT / "docs/settings.md").read_text()
+    commands = re.search(r"(?:^    .+\n)+", page.partition("## On an installed")[2], re.M)
+    assert commands
+    device.shell(textwrap.dedent(commands[0]))
+    device.until(device.serving, "it serves again")
+    assert settings_of(device)[1]["trouble"] == ""
+    assert settings_of(device, **{"smoothing.min_score": 0.45})[0] == 200
+    after = (device.root / CONFIG[1:]).read_text()
+    changed = [
+        (old, new)
+        for old, new in zip(before.splitlines(), after.splitlines(), strict=True)
+        if old != new
+    ]
+    assert [new.split("#")[0].strip() for _, new in changed] == ["min_score: 0.45"]
+    assert device.run("stat", "-c", "%a %G", CONFIG).strip() == "640 mien"
+    device.run("systemctl", "reload", UNIT)
+    device.run("rm", "-r", f"/etc/systemd/system/{UNIT}.service.d")
+    device.edit(r"^  min_score: 0\.45", "  min_score: 0.4 ")
+    device.run("systemctl", "daemon-reload")
+    device.run("systemctl", "restart", UNIT)
+    device.until(device.serving, "it serves again")
 
 
 def test_a_lost_camera_is_waited_for_and_no_reason_to_restart(device: Device) -> None:

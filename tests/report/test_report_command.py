@@ -162,6 +162,24 @@ def test_tables_have_the_totals(report: Path, days: MadeUpDays) -> None:
     assert round(table[1][2] * 1000) == days.totals.face_ms
 
 
+@pytest.mark.parametrize("step", ["minute", "quarter", "hour", "day"])
+@pytest.mark.parametrize("has_duckdb", [True, False])
+def test_each_step_has_the_totals(
+    days: MadeUpDays, step: str, has_duckdb: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two weeks, in more minutes than are asked for at once."""
+    monkeypatch.setattr("edge_daemon.report.command._has_duckdb", lambda: has_duckdb)
+    log, out = write(tmp_path / "log.jsonl", lines_of(days)), tmp_path / "out.csv"
+    words = ["report", str(log), "--out", str(out), "--by", step, "--time-zone", "Asia/Kathmandu"]
+    assert main(words) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["start"] for row in rows}) == len(rows)
+    assert sum(int(row["arrivals"]) for row in rows) == days.totals.arrivals
+    for column, ms in (("recorded_s", days.totals.recorded_ms), ("face_s", days.totals.face_ms)):
+        assert round(sum(float(row[column]) for row in rows) * 1000) == ms
+
+
 @pytest.fixture
 def page(chromium: Any, report: Path) -> Iterator[Any]:
     """The report in a browser; fails if it requests anything or raises an error."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import stat
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -164,6 +165,24 @@ def test_a_disk_that_is_full_refuses_the_change(tmp_path: Path, small_disk: Path
         assert (status, "config.yaml: cannot be written: No space" in sentence) == (503, True)
         assert owner.state()["controls"]["blur"] is False
         assert owner.file.read_text() == CONFIG
+
+
+def test_a_folder_that_is_read_only_is_named_with_what_to_do(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    """Where the file is a link, that of the file behind it."""
+    (tmp_path / "config.yaml").symlink_to(small_disk / "config.yaml")
+    owner = Owner(tmp_path)
+    with owner.daemon:
+        assert owner.form()["trouble"] == ""
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        assert owner.form()["trouble"] == (
+            f"The daemon may not write to {small_disk}, so nothing can be changed; "
+            "fix: mount this folder writable."
+        )
+        status, sentence = owner.change(privacy__blur_faces=True)
+        assert (status, "cannot be written: Read-only file system" in sentence) == (503, True)
+        assert owner.state()["controls"]["blur"] is False
 
 
 @pytest.mark.parametrize(
