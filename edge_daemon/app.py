@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 def check(config: Config) -> None:
     """Check what the start of the daemon checks, without starting or writing anything.
 
-    Loads the model and the detector, and looks at the source, the certificates and the log's
-    folder. Raises UserError.
+    Loads the model and the detector, and looks at the source, the certificates, the files of
+    webhooks and the log's folder. Raises UserError.
     """
     guard = ModelGuard(None)
     config = with_fetched_model(config, guard)
@@ -43,6 +43,10 @@ def check(config: Config) -> None:
     check_web(config)
     if config.mqtt.host:
         build_connector(config, client_id="")
+    if config.webhooks:
+        from edge_daemon.webhooks.build import check_webhooks  # noqa: PLC0415 (loads requests)
+
+        check_webhooks(config)
 
 
 def run(source: ConfigSource, *, open_page: bool = False) -> int:

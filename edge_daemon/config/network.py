@@ -15,6 +15,12 @@ from edge_daemon.config.sections import PATH, Fraction, Section, restart
 _SCRYPT = r"scrypt:\d{4,6}:\d{1,2}:\d{1,2}\$[A-Za-z0-9]{8,64}\$[0-9a-f]{128}"
 _OLD_SCRYPT = r"scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44}"
 PASSWORD_FORM: Final = rf"^({_SCRYPT}|{_OLD_SCRYPT})?$"
+EventType = Literal[
+    "daemon_start", "daemon_stop",
+    "camera_lost", "camera_restored", "pause_start", "pause_end",
+    "face_start", "face_update", "face_end",
+    "expression_start", "expression_change", "expression_end",
+]  # fmt: skip
 ORIGIN_FORM: Final = r"https?://[A-Za-z0-9.\-\[\]:]+"
 TOKEN_FORM: Final = r"^(sha256:[0-9a-f]{64})?$"  # noqa: S105
 
@@ -175,11 +181,14 @@ class WebhookConfig(Section):
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")] = Field(
         description="The address that events are posted to."
     )
-    types: list[str] = Field([], description="Only events of these types; empty for all.")
+    types: list[EventType] = Field([], description="Only events of these types; empty for all.")
     labels: list[str] = Field([], description="Only events with these labels; empty for all.")
     min_score: Fraction = Field(0.0, description="Only events scored at least this, if scored.")
     secret_file: str = Field("", description="A file with the secret that signs requests.")
     headers_file: str = Field("", description="A file with header lines to add to requests.")
+    tls_ca: str = Field(
+        "", description="PEM of who signed the receiver's certificate; empty for the public ones."
+    )
     template: str = Field(
         "", description="The body, with {field} for a field of the event; empty for its JSON."
     )

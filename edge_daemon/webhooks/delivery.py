@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import requests
 
@@ -36,7 +37,12 @@ BATCH: Final = 50
 TICK_S: Final = 1.0
 # The receiver understood the request, and will not take this event at any time.
 REFUSALS: Final = frozenset({400, 405, 413, 414, 415, 422})
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+# Those that may not be given by the user, in lower case.
+OWN_HEADERS: Final = frozenset({
+    "content-length", "transfer-encoding", "webhook-id", "webhook-timestamp", "webhook-signature",
+    "mien-redelivered",
+})  # fmt: skip
+PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +52,8 @@ class Webhook:
     """Where events are posted, which ones, and how.
 
     Empty `types` and `labels` stand for all. In `template`, {name} is replaced by the field of that
-    name, as in a JSON text; an empty one posts the event itself. `secret` signs requests.
+    name, written as `content_type` needs it; an empty one posts the event itself. `secret` signs
+    requests; `tls_ca` is a file of certificates to trust instead of the public authorities.
     """
 
     url: str
@@ -57,6 +64,7 @@ class Webhook:
     content_type: str = "application/json"
     headers: Mapping[str, str] | None = None
     secret: bytes = b""
+    tls_ca: str = ""
 
     @property
     def host(self) -> str:
@@ -66,10 +74,11 @@ class Webhook:
 
     def selects(self, event: Mapping[str, Any]) -> bool:
         """Whether the event is to be posted."""
+        score = event.get("score")
         return (
-            (not self.types or event.get("type") in self.types)
-            and (not self.labels or event.get("label") in self.labels)
-            and ("score" not in event or event["score"] >= self.min_score)
+            (not self.types or str(event.get("type")) in self.types)
+            and (not self.labels or str(event.get("label")) in self.labels)
+            and (not isinstance(score, int | float) or score >= self.min_score)
         )
 
     def body(self, entry: Entry) -> bytes:
@@ -81,13 +90,11 @@ class Webhook:
         def value(found: re.Match[str]) -> str:
             text = event.get(found[1], "")
             text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-            return json.dumps(text, ensure_ascii=False)[1:-1] if self._is_json else text
+            if "json" in self.content_type:
+                return json.dumps(text, ensure_ascii=False)[1:-1]
+            return quote_plus(text) if "urlencoded" in self.content_type else text
 
-        return _PLACEHOLDER.sub(value, self.template).encode()
-
-    @property
-    def _is_json(self) -> bool:
-        return "json" in self.content_type
+        return PLACEHOLDER.sub(value, self.template).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,7 @@ class WebhookDelivery:
         self._wake, self._closing = threading.Event(), threading.Event()
         self._session = requests.Session()
         self._session.trust_env = False  # neither proxies nor passwords of the environment
+        self._session.verify = webhook.tls_ca or True
 
     @property
     def status(self) -> WebhookStatus:
@@ -256,7 +264,13 @@ class WebhookDelivery:
 def _retry_after_s(answer: requests.Response) -> float:
     """The seconds of a Retry-After header, within reason; 0 if there is none."""
     text = answer.headers.get("Retry-After", "")
-    return min(float(text), MAX_RETRY_AFTER_S) if text.isdecimal() and len(text) < 10 else 0.0
+    if text.isdecimal() and len(text) < 10:
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        wait_s = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _reason_of(error: Exception) -> str:
@@ -264,7 +278,7 @@ def _reason_of(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted"
+        return "its certificate is not trusted; tls_ca can name who signed it"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return (

@@ -8,32 +8,38 @@ import hmac
 import json
 import re
 import signal
+import ssl
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from support.certificate import make_certificate
 from support.daemon import Daemon
 from support.loopback_server import HttpServed
 from support.paths import ROOT
 from support.waiting import until
 
+from edge_daemon.commands import main
 from edge_daemon.config.file import ConfigError, load_config
+from edge_daemon.config.network import EventType
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.build import build_history
-from edge_daemon.events.events import Event
+from edge_daemon.events.events import TYPES, Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
-from edge_daemon.webhooks.build import WebhookError, build_deliveries
+from edge_daemon.web.server.listener import Tls
+from edge_daemon.webhooks.build import EVENT_FIELDS, WebhookError, build_deliveries
 from edge_daemon.webhooks.delivery import WebhookDelivery
 
 
@@ -73,6 +79,12 @@ class Receiver(HttpServed):
 
         super().__init__(Handler)
         self.url = f"{self.base_url}/hook/s3cret?key=hidden"
+
+    def use_tls(self, tls: Tls) -> None:
+        """Serve HTTPS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
 
     @property
     def numbers(self) -> list[int]:
@@ -241,6 +253,8 @@ def test_requests_are_signed(tmp_path: Path) -> None:
         ('{"text": "{camera}: {label} ({score})"}', "application/json",
          b'{"text": "Door \\"1\\": happy (0.5)"}'),
         ("{camera}: {label}, {none}", "text/plain", b'Door "1": happy, '),
+        ("text={camera}&label={label}&at=100%", "application/x-www-form-urlencoded",
+         b"text=Door+%221%22&label=happy&at=100%"),
     ],
 )  # fmt: skip
 def test_a_template_makes_what_another_service_wants(
@@ -267,9 +281,130 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
         Site(tmp_path, url="http://127.0.0.1/", secret_file=str(secret))
     with pytest.raises(WebhookError, match="No such file"):
         Site(tmp_path, url="http://127.0.0.1/", headers_file=str(tmp_path / "none"))
-    secret.write_text("no header")
-    with pytest.raises(WebhookError, match="line 1: expected a header"):
-        Site(tmp_path, url="http://127.0.0.1/", headers_file=str(secret))
+    for text, reason in (
+        ("no header", "line 1: expected a header"),
+        ("X-A: b\n\nX Y: c", "line 3: expected a header"),
+        ("X-A: b\n folded", "line 2: expected a header"),
+        ("X-Ä: b", "line 1: expected a header"),
+        ("Authorization: Bearer Schlüssel", "line 1: the value is not plain ASCII text"),
+        ("Authorization: a\x00b", "line 1: the value is not plain ASCII text"),
+        ("content-length: 3", "line 1: the daemon sets content-length itself"),
+    ):
+        secret.write_text(text)
+        with pytest.raises(WebhookError, match=reason):
+            Site(tmp_path, url="http://127.0.0.1/", headers_file=str(secret))
+
+
+def test_a_header_file_of_another_system_is_read(tmp_path: Path) -> None:
+    """With a byte order mark, the line ends of Windows, and empty lines."""
+    headers = tmp_path / "headers"
+    headers.write_bytes(b"\xef\xbb\xbfAuthorization: Basic a:b \r\n\r\nX-Site:shop\r\n\r\n")
+    headers.chmod(0o600)
+    with Receiver() as receiver:
+        site = Site(tmp_path, url=receiver.url, headers_file=str(headers))
+        with site.running():
+            site.happens(n=0)
+            (posted,) = until(lambda: list(receiver.posted))
+    assert posted.headers["authorization"] == "Basic a:b"
+    assert posted.headers["x-site"] == "shop"
+
+
+def test_check_config_reads_the_files_and_names_unknown_fields(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "config.yaml"
+    for webhook, said in (
+        (
+            {"url": "http://x/", "headers_file": str(tmp_path / "none")},
+            "none: cannot be read: No such",
+        ),
+        ({"url": "http://x/", "tls_ca": "none.pem"}, "webhooks[0].tls_ca: none.pem is not a file."),
+    ):
+        values = {"webhooks": [webhook], "events": {"path": str(tmp_path / "events.jsonl")}}
+        config.write_text(
+            yaml.safe_dump(values | {"model": str(ROOT / "models/expression.tflite")})
+        )
+        assert main(["check-config", "--config", str(config)]) == 2
+        assert said in capsys.readouterr().err
+    Site(tmp_path, url="http://x/", template='{"text": "{lable} {reason} {box}"}')
+    assert "webhooks[0].template: no event has a field 'lable'" in caplog.text
+    assert "reason" not in caplog.text
+
+
+def test_the_types_and_fields_are_those_of_events() -> None:
+    schema = json.loads((ROOT / "docs/events.schema.json").read_text())["properties"]
+    assert get_args(EventType) == tuple(schema["type"]["enum"]) == TYPES
+    assert schema.keys() == EVENT_FIELDS
+
+
+def test_several_webhooks_have_positions_of_their_own(tmp_path: Path) -> None:
+    """Of one address, one that is dead, and one that refuses: none holds up another."""
+    with Receiver() as good, Receiver(*[500] * 50) as failing:
+        path = tmp_path / "events.jsonl"
+        hooks = [
+            {"url": good.url, "types": ["face_start"]},
+            {"url": "http://127.0.0.1:9/"},
+            {"url": failing.url},
+            {"url": good.url, "types": ["face_end"]},
+        ]
+        config = Config.model_validate({"events": {"path": str(path)}, "webhooks": hooks})
+        feed = EventFeed([], "")
+        deliveries = build_deliveries(config, feed)
+        threads = [threading.Thread(target=each.run) for each in deliveries]
+        for thread in threads:
+            thread.start()
+        try:
+            for n in range(6):
+                kind = "face_end" if n % 2 else "face_start"
+                feed.put(Event(datetime.now(UTC), kind, {"run": "1", "n": n}))
+            until(lambda: len(good.posted) == 6)
+            until(lambda: all(each.status.trouble for each in deliveries[1:3]))
+        finally:
+            for each in deliveries:
+                each.close()
+            for thread in threads:
+                thread.join()
+    assert [n for n in good.numbers if n % 2] == [1, 3, 5]
+    assert [n for n in good.numbers if not n % 2] == [0, 2, 4]
+    assert set(failing.numbers) == {0}
+    assert len(list(tmp_path.glob("events.webhook-*"))) == 4
+
+
+def test_a_date_says_how_long_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_daemon.webhooks.delivery.FIRST_RETRY_S", 0.02)
+    at = datetime.now(UTC) + timedelta(minutes=30)
+    with Receiver(503, headers={"Retry-After": format_datetime(at, usegmt=True)}) as receiver:
+        site = Site(tmp_path, url=receiver.url)
+        with site.running() as delivery:
+            site.happens(n=0)
+            until(lambda: delivery.status.trouble == "HTTP 503")
+            assert not receiver_gets_more(receiver)
+
+
+def receiver_gets_more(receiver: Receiver) -> bool:
+    """Whether a request comes again soon."""
+    with suppress(AssertionError):
+        until(lambda: len(receiver.posted) > 1, timeout_s=0.4)
+    return len(receiver.posted) > 1
+
+
+def test_a_receiver_with_a_certificate_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_daemon.webhooks.delivery.FIRST_RETRY_S", 0.02)
+    tls = make_certificate(tmp_path / "tls", "receiver")
+    with Receiver() as receiver:
+        receiver.use_tls(tls)
+        url = receiver.url.replace("http://", "https://")
+        site = Site(tmp_path, url=url)
+        with site.running() as delivery:
+            site.happens(n=0)
+            trouble = until(lambda: delivery.status.trouble)
+            assert trouble == "its certificate is not trusted; tls_ca can name who signed it"
+        assert receiver.posted == []
+        trusting = Site(tmp_path, url=url, tls_ca=str(tls.certificate))
+        with trusting.running():
+            until(lambda: receiver.numbers == [0])
 
 
 @pytest.mark.parametrize(
@@ -278,6 +413,7 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path) -> None:
         ("[{url: ftp://x/}]", r"webhooks\[0\].url"),
         ("[{url: http://x/, color: 1}]", r"webhooks\[0\].color is an unknown key"),
         ("[{types: [a]}]", r"webhooks\[0\].url"),
+        ("[{url: http://x/, types: [face_started]}]", r"webhooks\[0\].types.*'face_start'"),
         ("{}", "webhooks"),
     ],
 )
