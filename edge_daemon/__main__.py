@@ -13,8 +13,8 @@ OLDEST = (3, 11)
 def main() -> int:
     """Run a command; return its exit code: 0, 1 after a failure, 2 if the user must fix something.
 
-    Nothing else is imported before this function is called, so that Ctrl-C ends the command
-    without a traceback from its first moment on, and a missing package is named in one sentence.
+    It imports everything else itself. So Ctrl-C never prints a traceback, not even during the
+    imports, and a missing package is reported in one sentence.
     """
     _open_missing_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -29,10 +29,12 @@ def main() -> int:
         package = (error.name or "").partition(".")[0]
         if package in {"", "edge_daemon"}:
             raise
-        what = "is not installed for"
+        trouble = "is not installed for"
         if not isinstance(error, ModuleNotFoundError):
-            what = f"is damaged ({str(error).strip().splitlines()[-1]}) in"
-        return _refuse(f"the package {package!r} {what} {sys.executable}; fix: {_installation()}")
+            trouble = f"is damaged ({str(error).strip().splitlines()[-1]}) in"
+        return _refuse(
+            f"the package {package!r} {trouble} {sys.executable}; fix: {_installation()}"
+        )
 
 
 def _open_missing_streams() -> None:
@@ -60,9 +62,10 @@ def _installation() -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit; at once if a thread still hangs in a driver.
+    """Exit with `code`; skip the interpreter's shutdown while other threads run.
 
-    If its call returned while the interpreter shuts down, the process would abort.
+    A thread may hang in a driver. If its call returned during the shutdown, the process would
+    abort.
     """
     import logging  # noqa: PLC0415
     import threading  # noqa: PLC0415

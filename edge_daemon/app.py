@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def check(config: Config) -> None:
-    """Check what the start of the daemon checks, without starting or writing anything.
+    """Run the checks of the daemon's start, without starting or writing anything.
 
     Loads the model and the detector, and looks at the source, the certificates, the files of
     webhooks and the log's folder. Raises UserError.
@@ -52,8 +52,8 @@ def check(config: Config) -> None:
 def run(source: ConfigSource, *, open_page: bool = False) -> int:
     """Run the daemon until SIGTERM, SIGINT or the end of a file; return the exit code.
 
-    The configuration of `source` is read now, and again at SIGHUP; `open_page` opens the page in
-    the browser. Raises UserError for what can never work until the user fixes it.
+    Reads the configuration from `source` now, and again at SIGHUP; `open_page` opens the page in
+    the browser. Raises UserError if the daemon cannot start until the user fixes something.
     """
     config = source.load()
     signals, stop, run_id = catch_signals(), Stop(), secrets.token_hex(4)

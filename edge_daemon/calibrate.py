@@ -17,11 +17,11 @@ from edge_daemon.pipeline.calibration import NEUTRAL, Calibrator
 from edge_daemon.pipeline.part import PipelinePart
 
 POLL_S: Final = 0.1
-PATIENCE_S: Final = 30.0  # without a face, beyond the time of the recording
+PATIENCE_S: Final = 30.0  # the longest time without a face, besides the recording itself
 
 
 def record(config: Config, duration_s: float) -> str:
-    """Record for `duration_s`, write the calibration, and return a sentence about it.
+    """Record for `duration_s`, write the calibration, and return a line that describes it.
 
     Raises UserError if the camera delivers no face.
     """
@@ -57,7 +57,7 @@ def record(config: Config, duration_s: float) -> str:
 
 
 def remove(config: Config) -> str:
-    """Remove the calibration and return a sentence about it. Raises UserError."""
+    """Remove the calibration; return a line that says what was removed. Raises UserError."""
     file = calibration_file(overridden(config, {"smoothing.calibration": True}), (NEUTRAL,))
     try:
         if file is None or not file.exists():
@@ -87,5 +87,8 @@ def _wait(calibrator: Calibrator, camera: CameraPart, stop: Stop, limit_s: float
                 f"{trouble}; if the daemon uses the camera, record on its page instead."
             )
         if camera.has_ended or time.monotonic() > until_s:
-            raise UserError("no face was seen for long enough; nothing has changed.")
+            raise UserError(
+                "no face was seen for long enough, so nothing was recorded; face the camera in "
+                "good light and try again."
+            )
         stop.event.wait(POLL_S)

@@ -20,16 +20,16 @@ from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.output import complain, log_formatter
 
-# Read by libraries when they are imported. OpenCV is quiet and waits 3 s instead of 10 for a silent
-# V4L2 device. Large matrices, for which OpenBLAS would start threads, do not occur.
+# Libraries read these when they are imported. OpenCV and FFmpeg log only errors. OpenBLAS starts no
+# threads: they would serve only larger matrices than the daemon has.
 LIBRARY_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_LOG_LEVEL": "FATAL",
     "OPENCV_FFMPEG_LOGLEVEL": "8",
 }
-FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # what writing fails with
-MAX_PIXELS: Final = "40000000"  # of a picture that OpenCV decodes
-PHOTO_PIXELS: Final = "256000000"  # of the largest photos that telephones take
+FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of writing to a full or broken disk
+MAX_PIXELS: Final = "40000000"  # the largest picture that OpenCV decodes
+PHOTO_PIXELS: Final = "256000000"  # the same for `classify`: the largest photos of telephones
 DEFAULT_CONFIG: Final = Path(DEFAULT_NAME)
 SHARE: Final = Path(__file__).parent / "share"
 COMPLETIONS: Final = {"bash": "bash/mien", "zsh": "zsh/_mien", "fish": "fish/mien.fish"}  # in SHARE

@@ -1,4 +1,4 @@
-"""What the main thread does while the daemon runs: signals, reloads and systemd's watchdog."""
+"""The loop of the main thread: serves signals, reloads and systemd's watchdog."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def catch_signals() -> SimpleQueue[int]:
     """Return the queue of the signals that arrive from now on.
 
-    A queue, because its `put` is safe in a signal handler; an Event's `set` may wait for itself.
+    A queue, because its `put` is safe in a signal handler; `Event.set` could deadlock there.
     """
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -31,10 +31,10 @@ def catch_signals() -> SimpleQueue[int]:
 
 
 class MainLoop:
-    """Serves signals, reloads and the supervisor; `run` returns when the daemon is to stop.
+    """Serves signals, reloads and the supervisor; `run` returns when the daemon has to stop.
 
-    `state` is what `/state` answers, `turns` a number that grows while the pipeline's thread lives,
-    and `has_ended` whether the source is a file that was played to its end.
+    `state` returns the answer of `/state`, `turns` a number that grows while the pipeline's thread
+    lives, and `has_ended` whether the source is a file that was played to its end.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MainLoop:
         self._supervisor.stopping()
 
     def _reload(self) -> None:
-        """SIGHUP: the log may have been moved away, and the configuration may have changed."""
+        """Reopen the log, which may have been moved, and read the configuration again."""
         self._supervisor.reloading()
         self._reopen_log()
         self._reloader.reload()
@@ -91,7 +91,7 @@ class MainLoop:
 
 
 def _arrived(signals: SimpleQueue[int]) -> set[int]:
-    """Return the signals of one turn; many of a kind count once."""
+    """Wait for signals, at most TURN_S; return each kind that arrived once."""
     arrived: set[int] = set()
     with suppress(Empty):
         arrived.add(signals.get(timeout=TURN_S))

@@ -15,18 +15,18 @@ M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 GROWN_BYTES: Final = 12 << 20
-TRIM_EVERY_S: Final = 20.0  # the pages of the next frame have to be cleared again
+TRIM_EVERY_S: Final = 20.0  # not more often: the kernel has to clear new pages for the next frame
 STATM: Final = Path("/proc/self/statm")
 
 
 def prepare_heap() -> None:
-    """Make all threads share one heap, and start without garbage collection.
+    """Make all threads share one heap, and turn garbage collection off.
 
-    Call it while there is only one thread, before the modules are imported: collecting while they
-    are takes a tenth of the start. `settle_heap` turns the collection on again.
+    Call it while there is only one thread and before the modules are imported: garbage collection
+    during the imports takes a tenth of the start. `settle_heap` turns it on again.
 
     glibc gives each thread a heap of its own. A frame is allocated by the thread that reads it and
-    freed by another, so each heap keeps room that another could use. One heap saves 3 to 5 MB.
+    freed by another, so each heap keeps memory that another could use. One heap saves 3 to 5 MB.
     Other C libraries have no such heaps.
     """
     gc.disable()
@@ -36,7 +36,7 @@ def prepare_heap() -> None:
 def settle_heap() -> None:
     """Prepare the heap for frames; call it when everything is built, before the first frame.
 
-    Frees what starting left behind, and exempts the objects that exist now from garbage
+    Frees the memory that only the start needed. Exempts the objects that exist now from garbage
     collection: most belong to modules, and a full collection stops every thread. From now on glibc
     keeps the pages of freed frames; otherwise the kernel clears new ones for each frame, which
     costs 180 page faults and a tenth of the time per frame.
@@ -59,7 +59,7 @@ class HeapTrimmer:
         self._first_bytes = self._trimmed_s = 0.0
 
     def check(self) -> None:
-        """Trim while GROWN_BYTES more than at first are in use, once in TRIM_EVERY_S."""
+        """Trim if GROWN_BYTES more are in use than at the first call, once in TRIM_EVERY_S."""
         now_s, resident = time.monotonic(), _resident_bytes()
         if not self._first_bytes:
             self._first_bytes = resident
@@ -69,7 +69,7 @@ class HeapTrimmer:
 
 
 def _resident_bytes() -> int:
-    """Return the process's resident memory; 0 where the system does not say."""
+    """Return the process's resident memory; 0 where the system does not tell it."""
     try:
         return int(STATM.read_text().split()[1]) * resource.getpagesize()
     except OSError:

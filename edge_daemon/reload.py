@@ -22,7 +22,7 @@ Signature = tuple[int, int, int]  # inode, time of the last change in ns, bytes
 
 
 class FileWatch:
-    """Reports once that a file has changed, when two checks in a row found it the same."""
+    """Reports a change of a file once, as soon as two checks in a row find it unchanged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,10 +48,10 @@ def _signature(path: Path) -> Signature | None:
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """Other values for keys of the running configuration, which the main thread switches to.
+    """A request to the main thread to set keys of the running configuration to other values.
 
-    `store` is called when every part is prepared; the change is refused if it raises an exception.
-    `done` then has that exception, as it has any other reason to refuse the change.
+    `store` is called when every part is prepared; if it raises an exception, the change is refused.
+    `done` gets the result: None, or the exception that refused the change.
     """
 
     values: Mapping[str, object]
@@ -62,10 +62,10 @@ class ConfigChange:
 class Reloader:
     """Switches `parts` from `running` to another configuration.
 
-    `load` reads the configuration. `model` is the file that is loaded again when it changes; it is
-    that of `running` unless a copy runs in its place. What `commands` request holds over reloads,
-    whatever the file says, until one of `changes` sets the same key. Whatever goes wrong while
-    loading and preparing is logged, and changes nothing.
+    `load` reads the configuration. `model` is the file that is loaded again when it changes: the
+    model of `running`, or its original if `running` uses a copy. A value that a command set wins
+    over the file's, also after reloads, until one of `changes` sets the same key. An error while
+    loading or preparing is logged and changes nothing.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class Reloader:
             wanted = overridden(self._load(), self._commanded)
             config = reloadable(self._running, wanted)
             before, switch = self._running, self._prepared(config)
-        except Exception as error:  # whatever a file may hold
+        except Exception as error:  # a file may contain anything
             _refuse(error)
             return
         switch()
-        names = ", ".join(changed(before, config)) or "nothing but what files hold"
+        names = ", ".join(changed(before, config)) or "no key, only the contents of files"
         log.info("reloaded; changed: %s", names)
         for name in changed(config, wanted):
             log.warning("%s has changed, but needs a restart: %s", name, needs_restart(name))
 
     def run_commands(self) -> None:
-        """Carry out the commands that came since; of several for one key the last counts."""
+        """Carry out the waiting commands; of several for one key, only the last."""
         wanted: dict[str, object] = {}
         while (command := self._commands.get(timeout_s=0)) is not None:
             wanted[command.key] = command.value
@@ -110,15 +110,15 @@ class Reloader:
                 if config == self._running:
                     continue
                 switch = self._prepared(config)
-            except Exception as error:  # a model may be anything
+            except Exception as error:  # a model file may contain anything
                 log.warning("command refused: %s", _sentence(error))
                 continue
             switch()
-            log.info("commanded: %s is %s", key, value)
+            log.info("%s was set to %s by a command", key, value)
             self._commanded[key] = value
 
     def run_changes(self) -> None:
-        """Switch to the changes that came since, and report to each whether it was accepted."""
+        """Carry out the waiting changes, and report to each whether it was accepted."""
         with suppress(Empty):
             while True:
                 self._change(self._changes.get_nowait())
@@ -130,7 +130,7 @@ class Reloader:
             config = overridden(self._running, change.values)
             before, switch = self._running, self._prepared(config)
             change.store()
-        except Exception as error:  # whatever a part, the disk or a library may raise
+        except Exception as error:  # parts, the disk and libraries raise different ones
             refused = error if isinstance(error, UserError) else UserError(_sentence(error))
             change.done.set_exception(refused)
             return
@@ -147,13 +147,13 @@ class Reloader:
         try:
             config = overridden(self._running, {"model": str(self._model_path)})
             switch = self._prepared(config)
-        except Exception as error:  # a model may be anything
+        except Exception as error:  # a model file may contain anything
             _refuse(error)
             return
         switch()
 
     def _prepared(self, config: Config) -> Apply:
-        """Have every part prepare for `config`; return what then switches all of them."""
+        """Have every part prepare for `config`; return the function that switches all of them."""
         switches = [part.adopt(config) for part in self._parts]
 
         def switch_all() -> None:
@@ -173,7 +173,7 @@ def _refuse(error: Exception) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """Return what a user has to fix, or what went wrong unexpectedly."""
+    """Return the message of a UserError; for any other exception, its type and reason."""
     if isinstance(error, UserError):
         return str(error)
     return f"unexpected {type(error).__name__}: {reason_of(error)}"

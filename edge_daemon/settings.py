@@ -33,7 +33,7 @@ class SettingsEditor:
     """Edits the configuration file of `source`.
 
     A change goes to `changes`, from which the main thread takes it, and is stored only once every
-    part has accepted it. `stopping` is set when nobody takes changes any more.
+    part has accepted it. `stopping` is set when no more changes will be taken.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SettingsEditor:
         self._source, self._changes, self._stopping = source, changes, stopping
 
     def form(self) -> dict[str, Any]:
-        """Return the settings with their values, and the version of the file they are from.
+        """Return the settings with their values, and the version of their file.
 
         `trouble` says why they cannot be changed, "" if they can. Raises UserError.
         """
@@ -61,11 +61,11 @@ class SettingsEditor:
     def change(
         self, version: str, values: Mapping[str, object], *, preview: bool
     ) -> dict[str, Any]:
-        """Change the file that has `version`, and the running daemon with it, unless `preview`.
+        """Change the file and the running daemon; with `preview`, only compute the difference.
 
-        Texts among `values` are read as those after `--set`. Returns the version after the change,
-        and the lines that differ. Raises UserError if anything refuses the change, and
-        SettingsConflict if the file is not that of `version`; nothing has changed then.
+        Strings in `values` are parsed like those after `--set`. Returns the version after the
+        change, and the lines that differ. Raises SettingsConflict if the file is no longer at
+        `version`, and UserError if anything else refuses the change; then nothing has changed.
         """
         path, content = self._read()
         if _version(content) != version:
@@ -106,7 +106,7 @@ class SettingsEditor:
         return wanted
 
     def _edited(self, path: Path, text: str, values: Mapping[str, object]) -> str:
-        """Return `text` with `values`, checked as a file is, and with nothing else changed."""
+        """Return `text` with `values`; refuse it if it is invalid or differs in anything else."""
         try:
             after = edited(text, values)
         except EditError as error:
@@ -116,7 +116,7 @@ class SettingsEditor:
         return after
 
     def _switch(self, change: ConfigChange) -> None:
-        """Have the main thread switch. Raises what has refused the change."""
+        """Have the main thread switch, and wait for it. Raises what refused the change."""
         self._changes.put(change)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon is, over the socket named in NOTIFY_SOCKET.
+"""Reports the daemon's state to systemd, over the socket named in NOTIFY_SOCKET.
 
 The protocol is sd_notify(3): datagrams of KEY=value lines. Without the variable nothing is sent.
 https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Sends readiness, watchdog signals and status lines to systemd, if it started the daemon.
 
-    A socket that is gone or full ends and blocks nothing; it is logged once. What was not sent,
-    except for watchdog signals, is sent before the next message.
+    A missing or full socket is logged once, and neither ends nor blocks the daemon. Messages that
+    could not be sent, except for watchdog signals, are sent before the next one.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -39,11 +39,11 @@ class Supervisor:
         self._reported = False
 
     def ready(self) -> None:
-        """The daemon is running, or has reloaded."""
+        """Report that the daemon is ready, at its start or after a reload."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """A reload begins; call `ready` after it."""
+        """Report that a reload begins; call `ready` after it."""
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
 
@@ -52,7 +52,7 @@ class Supervisor:
         self._send(f"WATCHDOG=1\nSTATUS={status}", keep=False)
 
     def stopping(self) -> None:
-        """The daemon stops."""
+        """Report that the daemon stops."""
         self._send("STOPPING=1")
 
     def _send(self, message: str, *, keep: bool = True) -> None:
@@ -67,7 +67,7 @@ class Supervisor:
         except (OSError, ValueError) as error:
             if not self._reported:
                 log.warning(
-                    "systemd cannot be told how it goes: NOTIFY_SOCKET=%s: %s",
+                    "systemd cannot be notified: NOTIFY_SOCKET=%s: %s",
                     self._address,
                     reason_of(error),
                 )

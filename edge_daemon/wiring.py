@@ -29,7 +29,7 @@ MAX_COMMANDS = 8  # waiting to be carried out
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """The daemon's parts in the order of their start, and what the main loop needs of them."""
+    """The daemon's parts in the order of their start, and those that the main loop uses."""
 
     parts: list[Part[Config]]
     report: DaemonReport
@@ -41,7 +41,7 @@ class Daemon:
 
 
 def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard, settings: Settings) -> Daemon:
-    """Build every part; `stop` hears of failures in their threads. Raises UserError."""
+    """Build every part; failures in their threads are passed to `stop`. Raises UserError."""
     frames: Latest[Frame] = Latest()
     views: Latest[View] = Latest()
     commands: Backlog[Command] = Backlog(MAX_COMMANDS)

@@ -1,8 +1,8 @@
-"""Addresses of network cameras: one parser for all uses, and what may be shown of an address.
+"""Parses the addresses of network cameras, and hides their secrets in messages.
 
-Camera passwords are typed as they are, with / # ? [ ] @ and %, where a URL would have to escape
-them. The text is therefore split at every `@` that a host may follow; if more than one reading is
-possible, the most plausible one is used, and nothing of the address is shown.
+Users type camera passwords unescaped, with / # ? [ ] @ and %, which a URL would have to escape.
+The text is therefore split at every `@` that a host may follow. If there is more than one way to
+read it, the most plausible one is used, and messages show only the scheme.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)(?::(\d*))?(?
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PATH_SAFE, _QUERY_SAFE = "/!$&'()*+,;=:@~%", "/?!$&'()*+,;=:@~%"
 _LONGEST_SHOWN: Final = 200
-_SHORTEST_SECRET: Final = 3  # shorter ones are in many words
+_SHORTEST_SECRET: Final = 3  # shorter texts occur in many words
 
 
 @dataclass(frozen=True, slots=True)
 class CameraAddress:
-    """A parsed address; `shown` is fit for logs, without user name, password, query and keys.
+    """A parsed address.
 
-    `host` is in ASCII, `path` is percent-encoded and includes the query.
+    `shown` may be logged: it contains no user name, password, query or keys. `host` is in ASCII,
+    `path` is percent-encoded and includes the query.
     """
 
     scheme: str
@@ -54,7 +55,7 @@ class CameraAddress:
 
     @property
     def full_url(self) -> str:
-        """The address with user name and password, percent-encoded. Never to be shown."""
+        """The address with user name and password, percent-encoded. Never show or log it."""
         if self.user is None:
             return self.bare_url
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
@@ -67,7 +68,7 @@ class CameraAddress:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def without_secrets(self, text: str) -> str:
-        """Replace in `text` what `shown` leaves out: user name, password and query."""
+        """Replace user name, password, query and path in `text` where `shown` omits them."""
         login = f"{self.user}:{self.password}"
         query = self.path.partition("?")[2]
         secrets = {base64.b64encode(login.encode(errors="replace")).decode(), login}
@@ -82,7 +83,8 @@ class CameraAddress:
     def redirected(self, location: str) -> CameraAddress:
         """Return the address that a redirect leads to.
 
-        User name and password stay with the host, and do not leave TLS. Raises SourceError.
+        User name and password are sent only to the same host, and not from TLS to plain text.
+        Raises SourceError.
         """
         target = parse_address(urljoin(self.bare_url, location))
         keeps = target.host.lower() == self.host.lower() and (
@@ -97,7 +99,7 @@ class CameraAddress:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to split the text behind the scheme; `login` is None without an `@`."""
+    """One way to split the text after the scheme; `login` is None without an `@`."""
 
     login: str | None
     host: str
@@ -110,7 +112,7 @@ class _Reading:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether the host is hardly anything else: an IP address, or a name with a dot."""
+        """Whether the host is very likely one: an IP address, or a name with a dot."""
         try:
             ipaddress.ip_address(self.host.strip("[]").partition("%")[0])
         except ValueError:
@@ -119,13 +121,13 @@ class _Reading:
 
 
 def parse_address(text: str) -> CameraAddress:
-    """Parse what a user wrote. Raises SourceError, whose message shows nothing secret."""
+    """Parse an address as a user wrote it. Raises SourceError; its message hides secrets."""
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
     if match is None or scheme not in SCHEMES:
         raise SourceError(
-            f"camera.source: {scheme or '…'}:// is not a kind of camera that is supported: use "
-            "rtsp://, rtsps://, http:// or https://"
+            f"camera.source: {scheme or '…'}:// cameras are not supported: use rtsp://, rtsps://, "
+            "http:// or https://"
         )
     rest = text[match.end() :].strip()
     if _CONTROL.search(rest):
@@ -147,7 +149,7 @@ def is_ambiguous(address: CameraAddress) -> bool:
 
 
 def redacted(text: str) -> str:
-    """Return what may be shown of `text`, an address or any other source."""
+    """Return `text`, an address or any other source, without secrets."""
     if "://" not in text:
         return text
     try:
@@ -174,7 +176,7 @@ def _readings(rest: str) -> list[_Reading]:
 
 
 def _names_host(rest: str) -> bool:
-    """Whether there is a host, so that what cannot be read is the port behind it."""
+    """Return whether there is a host, so that only the port after it is unreadable."""
     return re.match(r"(.*@)?(\[[^\]]*\]|[\w.-]+):", rest) is not None
 
 
@@ -211,11 +213,11 @@ def _address(scheme: str, reading: _Reading, *, is_certain: bool) -> CameraAddre
 
 
 def _encoded(text: str, safe: str) -> str:
-    """Percent-encode what must be; escapes that are there already stay as they are."""
+    """Percent-encode `text`; keep escapes that are already in it."""
     return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text), safe=safe)
 
 
 def _path_without_keys(path: str) -> str:
-    """Cut the path where it holds values, as in /user=admin&password=secret&channel=1."""
+    """Cut the path where values begin, as in /user=admin&password=secret&channel=1."""
     match = re.search(r"[^/]*=", path)
     return path if match is None else path[: match.start()] + "…"

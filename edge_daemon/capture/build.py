@@ -1,4 +1,4 @@
-"""Builds what opens the camera from the configuration."""
+"""Builds the function that opens the configured source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_daemon.config.schema import Config
 
 
 def configured_source(config: Config) -> OpenSource:
-    """Return what opens the source that the configuration names; raises SourceError."""
+    """Return a function that opens the source that the configuration names. Raises SourceError."""
     return source_opener(
         config.camera.source,
         width=config.camera.width,

@@ -35,10 +35,10 @@ State = Literal["starting", "ok", "lost", "ended"]
 Cause = Literal["absent", "ended", "silent", "frozen"]
 
 _POLL_S: Final = 0.2  # the longest wait before the stop flag is checked again
-_OPEN_TIMEOUT_S: Final = 15.0  # at the least: "auto" tries several devices
+_OPEN_TIMEOUT_S: Final = 15.0  # at least this long, because "auto" tries several devices
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 10.0
-_LATEST_S: Final = 1.0  # a file that is played later than this does not catch up
-_LONGEST_PAUSE_S: Final = 60.0  # between two frames of a file, whatever its times say
+_LATEST_S: Final = 1.0  # a file that falls further behind does not catch up
+_LONGEST_PAUSE_S: Final = 60.0  # between two frames of a file, whatever their times
 HALF_TURN: Final = 180
 _ROTATIONS: Final = {
     90: cv2.ROTATE_90_CLOCKWISE,
@@ -61,7 +61,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """The camera's state; `name` is "" until it was opened, `reason` while it is ok."""
+    """The camera's state. `name` is "" until the first opening, `reason` is "" while it is ok."""
 
     state: State
     name: str
@@ -75,7 +75,7 @@ class CameraCounts:
     """Counts since the start.
 
     `reopened` counts the attempts to open the camera after the first, `abandoned` the blocked
-    reads that were left behind, and `lost` the attempts that failed or came to an end, by cause.
+    reads that were given up, and `lost` the attempts that failed or ended, by cause.
     """
 
     captured: int
@@ -89,12 +89,12 @@ class Camera:
     """Runs the capture thread.
 
     A camera that fails, falls silent or freezes is opened again, at growing intervals, until it
-    delivers. It is lost after `timeout_s` without a new frame; `check_frozen` says whether one that
+    delivers. It is lost after `timeout_s` without a new frame. With `check_frozen`, a camera that
     repeats its last frame is lost too. Frames are rotated clockwise by `rotate` degrees (0, 90, 180
     or 270) and then mirrored.
 
-    A file is played at its own pace. With `lossless` it waits until each frame was taken, and
-    frames are stamped with the file's time, so that a run can be repeated exactly.
+    A file is played at its own pace. With `lossless`, each frame waits until the one before was
+    taken, and frames are stamped with the file's time, so that a run can be repeated exactly.
 
     `on_lost` and `on_restored` (with the time and the outage's duration in seconds) are called once
     for each outage, in the capture thread. `on_failure` is called there with the exception that
@@ -171,7 +171,7 @@ class Camera:
         self._worker.start()
 
     def stop(self) -> None:
-        """End the capture thread, within half a second even when the driver hangs."""
+        """End the capture thread, within half a second even if the driver hangs."""
         self._stop.set()
         self._worker.join(2 * _POLL_S + 0.1)
 
@@ -192,7 +192,7 @@ class Camera:
             self._stop.wait(self._back_off.next_s())
 
     def _read(self, reader: Reader) -> Loss | None:
-        """Publish what the reader delivers; None at a planned end, else why the camera is lost."""
+        """Publish the reader's frames until they end; return the loss, None at a planned end."""
         self._freshness.opened(time.monotonic())
         pace: _Pace | None = None
         while not self._stop.is_set():
@@ -250,7 +250,10 @@ class Camera:
             self._on_restored(frame.captured_at, outage_s)
 
     def _mark_lost(self, loss: Loss) -> None:
-        """Count the loss, and begin an outage; RestartNeeded if a read has blocked for too long."""
+        """Count the loss, and begin an outage.
+
+        Raises RestartNeeded if an abandoned read has blocked for too long.
+        """
         self._lost[loss.cause] += 1
         self._set_state("lost", cause=loss.cause, reason=loss.reason)
         if self._outage is None:
@@ -264,7 +267,7 @@ class Camera:
             )
 
     def _leave(self, reader: Reader) -> None:
-        """Stop the reader; one that hangs is left behind in its thread."""
+        """Stop the reader; abandon it in its thread if it hangs."""
         if not reader.leave(_POLL_S):
             self._abandoned += 1
             self._hanging.append(reader)
@@ -296,10 +299,11 @@ def _loss(cause: Cause, reason: str) -> Loss:
 
 
 class _Pace:
-    """Decides when frames are due, and which time they are stamped with.
+    """Decides when frames are due, and the time that they are stamped with.
 
-    A live camera's frames (`fps` is None) are due at once; a file's follow its own times, or `fps`
-    where it has none. Lossless files are not waited for; they are stamped as if they had been.
+    Frames of a live camera (`fps` is None) are due at once. Those of a file follow its own times,
+    or `fps` where it has none. Frames of a lossless file are due at once too, but get the time at
+    which they would have been due.
     """
 
     def __init__(self, fps: float | None, lossless: bool) -> None:
@@ -311,7 +315,7 @@ class _Pace:
         self._due_s = self._started_s - self._interval_s
 
     def wait_s(self, time_s: float | None) -> float:
-        """Return the seconds until the next frame is due, whose own time is `time_s`."""
+        """Return the seconds until the next frame, with the file's time `time_s`, is due."""
         if self._is_live:
             return 0.0
         if time_s is None:
@@ -331,7 +335,7 @@ class _Pace:
 
     @property
     def now_at(self) -> datetime:
-        """UTC by the system's clock as it is now: it may have been set since the last frame."""
+        """UTC, read from the system's clock each time because that may be set at any moment."""
         if self.is_virtual:
             return self._started_at + timedelta(seconds=self._due_s - self._started_s)
         return datetime.now(UTC)

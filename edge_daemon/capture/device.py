@@ -31,18 +31,18 @@ from edge_daemon.core.types import ImageBgr, ImageGray
 _DEEP_GRAYS: Final = frozenset({"Y16 ", "Y12 ", "Y10 "})  # of thermal cameras
 _JPEGS: Final = frozenset({MJPG, "JPEG"})
 _STRETCH_PERCENTILES: Final = (0.5, 99.5)
-_LEAST_SPAN: Final = 64  # of 65,536 values: less is noise, which is not stretched further
+_LEAST_SPAN: Final = 64  # of 65,536 values; a smaller range is noise and is not stretched further
 
 log = logging.getLogger(__name__)
 
 
 class V4l2Device:
-    """A V4L2 camera. SourceAwayError while it is missing, in use, or cannot be set up as asked.
+    """A V4L2 camera.
 
-    `pixel_format` is its FourCC as the driver has it, or "auto": MJPG where it gives more frames a
-    second than the others and these do not reach `fps`, else what OpenCV chooses. `controls` are
-    the driver's, by the names that v4l2-ctl shows. Buffers without a picture are skipped for up to
-    `timeout_s`.
+    `pixel_format` is the driver's FourCC, or "auto": MJPG where the other formats do not reach
+    `fps` and MJPG is faster, else OpenCV's choice. `controls` are the driver's, by the names that
+    v4l2-ctl shows. Buffers without a picture are skipped for up to `timeout_s`. Raises
+    SourceAwayError if the camera is missing, in use, or refuses its settings.
     """
 
     fps = None
@@ -64,7 +64,8 @@ class V4l2Device:
         if pixel_format == "auto":
             rates = frame_rates(Path(path), width, height)
             pixel_format = MJPG if prefers_mjpg(rates, fps) else ""
-        # Read once in a process, when the first picture is waited for; a little more than our own.
+        # OpenCV reads this once in a process, when it waits for the first picture. The limit is a
+        # little longer than our own.
         os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(timeout_s) + 1)
         self._jpegs = CameraJpegs()
         self._capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
@@ -102,11 +103,11 @@ class V4l2Device:
         return Picture(as_bgr(buffer))
 
     def _check_formats(self) -> None:
-        """Raise SourceAwayError where the camera has no format that OpenCV can decode."""
+        """Raise SourceAwayError if the camera has no format that OpenCV can decode."""
         try:
             formats = describe(Path(self.name)).formats
         except OSError:
-            return  # opening it will say why
+            return  # opening the camera reports the reason
         if formats and not READABLE.intersection(formats):
             raise SourceAwayError(f"{self.name} {unreadable(formats)}")
 
@@ -122,7 +123,8 @@ class V4l2Device:
             int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
         )
         self._sends_jpeg = granted in _JPEGS
-        # OpenCV would decode every JPEG, and keep the upper 8 bits of grays, which hardly change.
+        # OpenCV would decode every JPEG, and reduce 16-bit gray to its upper 8 bits, which hardly
+        # change from pixel to pixel.
         if self._sends_jpeg or granted in _DEEP_GRAYS:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
@@ -130,7 +132,7 @@ class V4l2Device:
 
 
 def as_bgr(picture: NDArray[np.generic]) -> ImageBgr:
-    """Return a picture in blue, green and red; 16-bit gray is stretched to its own range."""
+    """Convert a picture to BGR; 16-bit gray is stretched to its own range."""
     if picture.dtype == np.uint16:
         gray = stretched(picture.astype(np.uint16, copy=False))
         return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
@@ -140,14 +142,14 @@ def as_bgr(picture: NDArray[np.generic]) -> ImageBgr:
 
 
 def stretched(gray: NDArray[np.uint16]) -> ImageGray:
-    """Map 16-bit gray, (height, width), onto 8 bits, so that nearly all of its values differ."""
+    """Map the range of values in 16-bit gray, (height, width), onto 8 bits."""
     low, high = np.percentile(gray[::4, ::4], _STRETCH_PERCENTILES)
     scale = 255 / max(high - low, _LEAST_SPAN)
     return np.asarray(np.clip((gray - low) * scale, 0, 255), np.uint8)
 
 
 def unreadable(formats: tuple[str, ...]) -> str:
-    """Return a sentence without its subject, about a camera whose formats cannot be decoded."""
+    """Return why none of `formats` can be used, as a sentence that follows the camera's name."""
     return (
         f"delivers only {', '.join(each.strip() for each in formats)}, which cannot be decoded; "
         "a camera on a Raspberry Pi's own connector is read with camera.source: picamera"
@@ -156,7 +158,7 @@ def unreadable(formats: tuple[str, ...]) -> str:
 
 def _why_closed(node: Path) -> str:
     if not node.exists():
-        return "is not there"
+        return "does not exist"
     if not os.access(node, os.R_OK | os.W_OK):
         return "may not be opened by this user (is it in the group video?)"
-    return "cannot be opened (in use?)"
+    return "cannot be opened (does another program use it?)"

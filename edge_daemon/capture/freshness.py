@@ -1,10 +1,10 @@
 """Decides whether a camera has fallen silent or frozen.
 
-`VideoCapture.read()` may block, or return True with an old picture, after a camera has died. A
-camera is therefore judged by new content on our own clock. A stream that carries timestamps is
-frozen when these stand still; its pictures may repeat, since encoders send a quiet room bit for bit
-the same. Without timestamps the pictures are compared: noise makes every picture of a sensor
-different, so that exact equality means a frozen camera.
+After a camera has died, `VideoCapture.read()` may block, or return True with an old picture. A
+camera is therefore judged by new content on our own clock. A stream with timestamps is frozen when
+they stop growing; its pictures may repeat, because encoders send a still scene as identical
+pictures. Without timestamps the pictures are compared: a sensor's noise makes each one different,
+so equal pictures mean that the camera is frozen.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final, Literal
 
 from edge_daemon.capture.sources import TimedImage
 
-# Without a call of `failure` for this long, the whole process was stopped (SIGSTOP, a suspended
-# machine), or had no processor.
+# If `failure` was not called for this long, the whole process was stopped (by SIGSTOP or a
+# suspended machine) or got no processor time.
 STOPPED_S: Final = 1.0
 
 
 class Freshness:
-    """Judges a source each time it is opened, and keeps its last picture in between.
+    """Checks a source for silence and frozen pictures, across several openings.
 
     A source is silent after `timeout_s` without a picture; the first picture may take
-    `open_timeout_s`. With `check_frozen`, a live source that repeats itself for `timeout_s` is
-    frozen, and stays frozen when it is opened again until something new comes.
+    `open_timeout_s`. With `check_frozen`, a live source that repeats one picture for `timeout_s` is
+    frozen. Opened again, it stays frozen until it delivers a new picture.
     """
 
     def __init__(self, *, timeout_s: float, open_timeout_s: float, check_frozen: bool) -> None:
@@ -35,7 +35,7 @@ class Freshness:
         self.opened(0.0)
 
     def opened(self, now_s: float) -> None:
-        """Begin anew: the source is being opened."""
+        """Begin again: the source is being opened."""
         self._patience_s = self._open_timeout_s
         self._heard_s = self._asked_s = now_s
         self._first_s: float | None = None
@@ -43,7 +43,7 @@ class Freshness:
         self._repeats = False
 
     def check(self, image: TimedImage, now_s: float, *, live: bool) -> bool:
-        """Note a picture; return whether it is to be shown: not while the source is frozen."""
+        """Record a picture; return whether it may be shown: not while the source is frozen."""
         self.heard(now_s)
         self._repeats = live and self._check_frozen and self._is_repeated(image)
         if not self._repeats:
@@ -55,14 +55,14 @@ class Freshness:
         return not self._frozen
 
     def heard(self, now_s: float) -> None:
-        """End the silence; also called after our own delays."""
+        """Restart the time of silence; also called after delays that are our own."""
         self._heard_s, self._patience_s = now_s, self._timeout_s
 
     def failure(self, now_s: float) -> tuple[Literal["silent", "frozen"], str] | None:
-        """Return what is wrong with the source, as a cause and in words; None if nothing is."""
+        """Return the cause of a failure and a clause that describes it; None if there is none."""
         stopped_s = now_s - self._asked_s
         self._asked_s = now_s
-        if stopped_s > STOPPED_S:  # the time that nobody could listen does not count
+        if stopped_s > STOPPED_S:  # time in which the process could not read does not count
             self._heard_s = min(self._heard_s + stopped_s, now_s)
             self._fresh_s = min(self._fresh_s + stopped_s, now_s)
         if now_s - self._heard_s > self._patience_s:
@@ -74,8 +74,7 @@ class Freshness:
 
     @property
     def steady_s(self) -> float:
-        """How long the source has delivered since it was opened: from the first picture to the last
-        new one, in seconds."""
+        """Seconds from the first picture since the opening to the newest one that differs."""
         return 0.0 if self._first_s is None else self._fresh_s - self._first_s
 
     def _is_repeated(self, image: TimedImage) -> bool:

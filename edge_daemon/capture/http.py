@@ -1,8 +1,7 @@
-"""Asks cameras over HTTP: log-in, redirects, TLS, and a time limit for each answer as a whole.
+"""An HTTP client for cameras: log-in, redirects, TLS, and a time limit for each whole answer.
 
-Cameras answer less strictly than the standard library expects: status lines of ICY, lines in the
-header that are none, hundreds of header lines. Everything they send is bounded, and cleaned before
-it is shown.
+Cameras break rules that the standard library enforces: they send ICY status lines, malformed header
+lines, or hundreds of them. Everything they send is limited in size, and cleaned before it is shown.
 """
 
 from __future__ import annotations
@@ -109,8 +108,8 @@ class HttpClient:
     def _check_fingerprint(self, found: str, wanted: str) -> None:
         if found != wanted.replace(":", "").lower():
             raise SourceAwayError(
-                f"{self.name} has a certificate with another fingerprint than camera.tls_verify "
-                f"says: {found}"
+                f"{self.name} has a certificate with another fingerprint than "
+                f"camera.tls_verify: {found}"
             )
 
     def _headers(self, address: CameraAddress) -> dict[str, str | bytes]:
@@ -150,7 +149,7 @@ class HttpClient:
             )
 
     def _shown(self, words: str) -> str:
-        """What may be shown of the camera's `words`, which may repeat what it was sent."""
+        """Return the camera's `words` without secrets, which a camera may repeat."""
         return cleaned(self._address.without_secrets(words))
 
 
@@ -179,18 +178,18 @@ class HttpAnswer:
 
     @property
     def challenges(self) -> list[Challenge]:
-        """What the camera offers for logging in."""
+        """The log-in methods that the camera offers."""
         values = self._response.headers.get_all("WWW-Authenticate") or []
         return parse_challenges([_text(value) for value in values])
 
     def header(self, name: str) -> str:
-        """The value of a header; "" where there is none."""
+        """Return the value of a header; "" where there is none."""
         return str(self._response.headers.get(name) or "")
 
     def receive(self, timeout_s: float) -> bytes:
-        """Return what comes next of the body; b"" at its end, or where the connection broke.
+        """Return the next bytes of the body; b"" at its end, or if the connection broke.
 
-        Raises TimeoutError when nothing comes for `timeout_s`.
+        Raises TimeoutError if nothing arrives for `timeout_s`.
         """
         self._deadline.at_s = time.monotonic() + timeout_s
         try:
@@ -203,7 +202,7 @@ class HttpAnswer:
             return b""  # reset, or a broken chunk
 
     def _unpacked(self, unpack: zlib._Decompress) -> bytes:
-        """Return what comes next, a bounded piece at a time, however much it was compressed."""
+        """Return the next decompressed bytes, at most BUFFER_BYTES."""
         while True:
             packed = unpack.unconsumed_tail or self._response.read1(BUFFER_BYTES)
             if not packed:
@@ -217,14 +216,14 @@ class HttpAnswer:
 
 
 def cleaned(text: str) -> str:
-    """Return what a camera sent in a form fit for logs: printable, on one line, and short."""
+    """Return a camera's text in a form fit for logs: printable, on one line, and short."""
     words = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_WORDS])
     words = " ".join(words.split())
     return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
 
 
 def _text(value: str) -> str:
-    """Return a header's value on one line; bytes beyond ASCII are UTF-8 where they can be."""
+    """Return a header's value on one line; bytes beyond ASCII are read as UTF-8 if possible."""
     line = " ".join(value.split())
     try:
         return line.encode("latin-1").decode()
@@ -252,7 +251,7 @@ def _fingerprint(sock: Any) -> str:
 
 
 def _fingerprint_of(address: CameraAddress, timeout_s: float) -> str:
-    """Return the fingerprint of the certificate that the camera shows, for a message."""
+    """Connect without verification; return the certificate's fingerprint, for a message."""
     connection = _connection(address, timeout_s, tls_verify=False)
     try:
         connection.connect()

@@ -1,9 +1,9 @@
-"""Finds whole JPEG pictures in what a camera streams.
+"""Finds whole JPEG pictures in a camera's stream.
 
-Cameras get everything round the pictures wrong: boundaries that differ between header and body,
-lengths that are zero or wrong, padding and rubbish in between. None of it is used. A picture begins
-with the JPEG marker SOI and ends with EOI, and its segments are skipped by their lengths (ITU-T
-T.81, annex B), so that a thumbnail inside does not end it.
+Everything around the pictures may be wrong: boundaries that differ between header and body, lengths
+that are zero or too small, padding and garbage between the parts. None of it is used. A picture
+begins with the JPEG marker SOI and ends with EOI, and its segments are skipped by their lengths
+(ITU-T T.81, annex B), so that a thumbnail inside does not end it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class JpegSplitter:
         self._at = 0
 
     def _follow(self) -> int | None:
-        """Follow the markers as far as the bytes go; the end of the picture, if it has come."""
+        """Follow the markers in the bytes so far; return the picture's end, None if not reached."""
         while True:
             marker = (_SCAN_END if self._in_scan else _MARKER).search(self._bytes, self._at)
             if marker is None:
@@ -102,7 +102,7 @@ class JpegSplitter:
             self._at, self._in_scan = segment, code == _SOS
 
     def _without_eoi(self, picture: bytes) -> bytes | None:
-        """Cut off the head of the next part, and return the picture if it may be whole."""
+        """Return the picture without the next part's head, and with EOI; None if it may be cut."""
         head = picture.rfind(b"\n--")
         if head < 0 or len(picture) - head > _LONGEST_HEAD:
             match = _PART_HEAD.search(picture[-_LONGEST_HEAD:])

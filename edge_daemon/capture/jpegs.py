@@ -30,9 +30,8 @@ _DHT, _APP0, _EOI = b"\xff\xc4", b"\xff\xe0", b"\xff\xd9"
 class CameraJpegs:
     """Makes pictures of the JPEGs of one camera.
 
-    The first is decoded at once, to see whether it can be. So is each after one that could not be,
-    so that a camera that sends nothing else is noticed. The others are decoded when they are
-    needed.
+    The first one is decoded at once, as a check; so is each one after a failure, so that a camera
+    that sends only damaged pictures is noticed. The others are decoded when they are needed.
     """
 
     def __init__(self) -> None:
@@ -51,9 +50,9 @@ class CameraJpegs:
 
 
 def device_jpeg(buffer: bytes) -> bytes:
-    """Return the JPEG in the buffer of a V4L2 driver, complete for any decoder.
+    """Return the JPEG in a V4L2 driver's buffer, completed so that any decoder can read it.
 
-    Cameras leave out the usual Huffman tables, and some pad their buffers.
+    Cameras omit the standard Huffman tables, and some pad their buffers.
     """
     jpeg = buffer[: buffer.rfind(_EOI) + len(_EOI)]
     if _DHT in jpeg:

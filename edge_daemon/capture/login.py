@@ -1,4 +1,4 @@
-"""Logs in to HTTP cameras: parses their challenges and answers the best (RFC 9110, RFC 7616)."""
+"""Logs in to HTTP cameras: parses challenges, answers the strongest (RFC 9110, RFC 7616)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Authorization:
 
 
 def parse_challenges(headers: list[str]) -> list[Challenge]:
-    """Parse WWW-Authenticate: several challenges in one header, or each in its own (RFC 9110)."""
+    """Parse WWW-Authenticate headers, each with one or more challenges (RFC 9110, 11.6.1)."""
     challenges: list[Challenge] = []
     for item in parse_http_list(", ".join(headers)):
         match = re.match(r"\s*([\w!#$%&'*+.^`|~-]+)(?:\s*(=)\s*|\s+|$)(.*)", item, re.DOTALL)

@@ -21,7 +21,7 @@ def open_jpegs(
 ) -> HttpCamera | None:
     """Open an HTTP camera that sends JPEG pictures; None if it sends other video.
 
-    Raises SourceAwayError, which says what the camera answered.
+    Raises SourceAwayError with the camera's answer if it sends neither.
     """
     client = HttpClient(address, timeout_s=timeout_s, tls_verify=tls_verify)
     answer = client.get()
@@ -43,10 +43,10 @@ def open_jpegs(
 
 
 class HttpCamera:
-    """The pictures of an HTTP camera; those that arrive damaged are dropped.
+    """The pictures of an HTTP camera; damaged ones are dropped.
 
-    Where `fps` is given and the answer ends after a picture, the next one is requested at that
-    rate, or twice in `timeout_s` if that is more often.
+    `fps` is None for a stream. Otherwise each answer holds one picture, and the next one is
+    requested `fps` times a second, or twice in `timeout_s` if that is more often.
     """
 
     fps = None

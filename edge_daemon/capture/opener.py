@@ -1,4 +1,4 @@
-"""Chooses the source: from `camera.source` to a function that opens it as often as needed."""
+"""Turns `camera.source` into a function that opens the source, each time it is needed."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def source_opener(
     controls: Mapping[str, object] | None = None,
     tls_verify: bool | str = True,
 ) -> OpenSource:
-    """Check `source` as the configuration names it, and return what opens it.
+    """Check `source`, the value of `camera.source`, and return a function that opens it.
 
-    `width`, `height`, `fps`, `pixel_format` and `controls` are asked of a device; the first three
-    are also the demo's, and `fps` is the rate at which still pictures are polled. `loop` plays
-    files again and again. Network cameras are given `timeout_s` to answer, and their certificates
-    are checked as `tls_verify` says. Raises SourceError where opening could never work. The
-    function returned raises SourceAwayError while a camera does not answer.
+    `width`, `height`, `fps`, `pixel_format` and `controls` are requested from a device. The first
+    three also apply to the demo, and `fps` is the rate at which still pictures are polled. `loop`
+    plays files again and again. A network camera has `timeout_s` to answer; `tls_verify` is as in
+    `HttpClient`. Raises SourceError if opening can never work. The function returned raises
+    SourceAwayError while a camera does not answer.
     """
     text = f"/dev/video{source}" if str(source).isdecimal() else str(source)
 
@@ -104,10 +104,9 @@ def _attached_cameras() -> list[str]:
 class FirstCamera:
     """Opens the first camera of this machine that delivers a picture, or else the demo.
 
-    Once a camera has delivered, the demo is never shown again: a lost camera is lost. It may come
-    back under another number. A camera whose driver still blocks from an earlier attempt is
-    skipped, so that at most one thread is left behind for each. A camera is given `probe_s` to
-    deliver.
+    Each camera has `probe_s` to deliver. Once one has delivered, the demo is never shown again;
+    the camera may come back under another number. A camera whose driver still blocks from an
+    earlier attempt is skipped, so that at most one thread per camera hangs.
     """
 
     def __init__(
@@ -145,7 +144,10 @@ class FirstCamera:
 
 
 class StandIn:
-    """Shows `source` until a camera is plugged in, then fails, so that the choice is repeated."""
+    """Delivers `source` until a camera is plugged in, then raises SourceAwayError.
+
+    The capture thread then opens the source again, and the camera is chosen.
+    """
 
     def __init__(self, source: Source, cameras: Callable[[], list[str]]) -> None:
         self._source, self._cameras = source, cameras
@@ -169,7 +171,7 @@ class StandIn:
 
 
 class _Probe:
-    """Checks in a thread of its own whether a source opens and delivers a picture."""
+    """Checks, in a separate thread, whether a source opens and delivers a picture."""
 
     def __init__(self, open_source: OpenSource) -> None:
         self._open_source = open_source
@@ -185,7 +187,10 @@ class _Probe:
         return self._worker.alive
 
     def result(self, timeout_s: float) -> Source | None:
-        """Return the source if it delivers in time; else None, and abandon a blocked thread."""
+        """Return the source if it delivers in `timeout_s`; else None. Call it once.
+
+        A thread that still blocks then closes its source when it returns.
+        """
         self._worker.join(timeout_s)
         with self._handing_over:
             self._is_abandoned = True
@@ -272,7 +277,7 @@ def _file_opener(path: Path, *, loop: bool) -> OpenSource:
         try:
             return opened()
         except SourceError as error:
-            if loop:  # it may be put back
+            if loop:  # the file may come back
                 raise SourceAwayError(str(error)) from error
             raise
 

@@ -19,7 +19,7 @@ HEALTHY = frozenset({"ok", "starting", "ended"})
 
 
 class CameraPart(Part[Config]):
-    """Publishes the camera's frames in `frames`; raises SourceError if that can never work."""
+    """Publishes the camera's frames in `frames`. Raises SourceError if that can never work."""
 
     name = "camera"
 
@@ -81,7 +81,7 @@ class CameraPart(Part[Config]):
             counter("mien_frames_captured", "Frames the camera delivered.", counts.captured),
             counter(
                 "mien_frames_dropped",
-                "Frames that were not processed, because a newer one came or of throttling.",
+                "Frames that were not processed: a newer one came, or the board is throttled.",
                 counts.overwritten,
                 reason="overwritten",
             ),

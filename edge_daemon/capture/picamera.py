@@ -1,6 +1,6 @@
 """Raspberry Pi cameras, read by picamera2 where it is installed.
 
-Written after the Picamera2 manual (https://datasheets.raspberrypi.com/camera/picamera2-manual.pdf,
+Follows the Picamera2 manual (https://datasheets.raspberrypi.com/camera/picamera2-manual.pdf,
 sections 4.2, 5, 6.1 and 8.1). Not tested on a Pi yet.
 """
 
@@ -16,9 +16,10 @@ from edge_daemon.core.frame import Picture
 
 
 class PiCamera:
-    """A camera on the board's own connector. SourceAwayError while it is missing or in use.
+    """A camera on the board's own connector.
 
-    `controls` are libcamera's, such as {AeEnable: false, ExposureTime: 10000}.
+    `controls` are libcamera's, such as {AeEnable: false, ExposureTime: 10000}. Raises
+    SourceAwayError if the camera is missing or in use.
     """
 
     fps = None
@@ -35,8 +36,8 @@ class PiCamera:
         from picamera2 import Picamera2  # noqa: PLC0415 (takes a second, and is rarely installed)
 
         self.name = f"picamera:{number}"
-        self.mode = f"asked for {fps:g} fps"
-        # In memory, what picamera2 calls RGB888 has blue first.
+        self.mode = f"{fps:g} fps requested"
+        # The format that picamera2 calls RGB888 has blue first in memory.
         main = {"size": (width, height), "format": "RGB888"}
         try:
             self._camera = Picamera2(number)
@@ -62,11 +63,11 @@ class PiCamera:
 
 
 def check_installed() -> None:
-    """Raise SourceError where picamera2 cannot be imported."""
+    """Raise SourceError if picamera2 cannot be imported."""
     if not find_spec("picamera2"):
         raise SourceError(
             "picamera: the package picamera2 cannot be imported; install Raspberry Pi OS's "
-            "python3-picamera2 and make the environment with --system-site-packages"
+            "python3-picamera2 and create the environment with --system-site-packages"
         )
 
 

@@ -1,6 +1,6 @@
-"""Reads a source in a thread of its own, which can be left behind.
+"""Reads a source in a separate thread, which can be abandoned.
 
-`VideoCapture.read()` may block in the driver for ever and cannot be interrupted. The capture thread
+`VideoCapture.read()` may block in the driver forever and cannot be interrupted. The capture thread
 therefore waits for pictures with a timeout, and abandons a reader that hangs.
 """
 
@@ -43,7 +43,7 @@ class Reader:
     def next(self, timeout_s: float) -> TimedImage | None:
         """Return the next picture; None if none came within `timeout_s`.
 
-        Raises EOFError when the source delivers no more, and whatever opening or reading raised.
+        Raises EOFError at the end of the source, and any exception of opening or reading it.
         """
         try:
             result = self._results.get(timeout=timeout_s)
@@ -80,7 +80,7 @@ class Reader:
             self._results.put(image)
 
     def _has_room(self) -> bool:
-        """Wait until the last picture was taken; False once the reader is left."""
+        """Wait until the last picture was taken; return False once the reader is left."""
         while not self._left.is_set():
             if self._room.acquire(timeout=_POLL_S):
                 return True

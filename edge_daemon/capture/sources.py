@@ -1,4 +1,4 @@
-"""What frames come from: the interface of all sources, the demo and files."""
+"""The sources of frames: their common interface, the demo, and files."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ log = logging.getLogger(__name__)
 
 
 class SourceError(UserError):
-    """A source that cannot work as it is configured."""
+    """A source cannot work as it is configured."""
 
 
 class SourceAwayError(OSError):
-    """A source that does not answer now, and may later."""
+    """A source is unavailable now, but may come back."""
 
 
 class SourceSilentError(SourceAwayError):
-    """A source that is open and sends nothing."""
+    """A source is open but delivers no picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedImage:
-    """A picture of a source; `time_s` is its time by the source's own clock, None without one."""
+    """A picture of a source; `time_s` is its time on the source's own clock, None without one."""
 
     picture: Picture
     time_s: float | None = None
 
 
 class Source(Protocol):
-    """Something that one thread reads pictures from."""
+    """A source of pictures, read by one thread."""
 
     @property
     def name(self) -> str:
-        """Its name, fit for logs: without user names, passwords and keys."""
+        """The source's name for logs, without user names, passwords and keys."""
 
     @property
     def fps(self) -> float | None:
-        """The rate it should be read at; None for a live camera, which sets its own."""
+        """The rate at which to read it; None for a live camera, which sets the rate itself."""
 
     @property
     def mode(self) -> str:
-        """How it delivers, for the log: a format or a rate; may be empty."""
+        """The format or rate of its pictures, for the log; may be empty."""
 
     def read(self) -> TimedImage | None:
         """Return the next picture, in new memory each time; None at the end of the stream.
@@ -97,8 +97,8 @@ class DemoSource:
 class PictureFiles:
     """A picture, or the pictures in a folder by name, each shown for a few seconds.
 
-    A folder is listed again after its last picture, so that new files are seen. Pictures that
-    cannot be decoded are skipped with a warning; played once, they are an error at the end.
+    A folder is listed again after its last picture, so that new files are found. Pictures that
+    cannot be decoded are skipped with a warning; without `loop` they are an error at the end.
     """
 
     fps = _IMAGE_FPS
@@ -124,8 +124,8 @@ class PictureFiles:
     def _load_all(self) -> Iterator[Picture]:
         """Yield the pictures in order.
 
-        Raises SourceError at the end for those that could not be decoded; in a loop SourceAwayError
-        where there is none left to show.
+        Raises SourceError at the end if some could not be decoded; with `loop`, SourceAwayError if
+        there is no picture left.
         """
         done: set[Path] = set()
         broken: dict[Path, str] = {}
@@ -143,10 +143,10 @@ class PictureFiles:
         if broken:
             raise (SourceAwayError if self._loop else SourceError)(self._complaint(broken))
         if self._loop:
-            raise SourceAwayError(f"{self._path} has no picture in it any more: put one there")
+            raise SourceAwayError(f"{self._path} contains no picture any more: put one there")
 
     def _picture(self, path: Path, broken: dict[Path, str]) -> Picture | None:
-        """Return the picture; None if there is none, which is noted in `broken`."""
+        """Return the picture; None if it is gone or damaged. Damaged ones are put in `broken`."""
         try:
             picture = read_picture(path.read_bytes(), reduced_pixels=_MOST_PIXELS)
             picture.reduced(COARSEST)  # to see whether it can be decoded
@@ -177,7 +177,7 @@ class PictureFiles:
 class VideoSource:
     """A video file, played once or, with `loop`, again and again.
 
-    Raises SourceError where it cannot be decoded; played once, also at its end if it is cut off.
+    Raises SourceError if it cannot be decoded; without `loop`, also at its end if it is cut off.
     """
 
     fps: float

@@ -41,13 +41,13 @@ READABLE: Final = frozenset({
     "BGR3", "RGB3", "XR24", "AR24", "YV12", "YU12", "411P", "YUYV", "UYVY", "NV12", "NV21",
     "BA81", "GBRG", "S910", "MJPG", "JPEG", "GREY", "Y10 ", "Y12 ", "Y16 ",
 })  # fmt: skip
-_MOST = 64  # formats, or intervals of one, a driver may list; more is a loop
+_MOST = 64  # formats, or intervals of a format, that are read; some drivers list them endlessly
 _MOST_CONTROLS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class VideoNode:
-    """A video device; `formats` are its FourCCs as the driver has them."""
+    """A video device; `formats` are the driver's FourCCs."""
 
     name: str
     captures: bool
@@ -66,13 +66,13 @@ class DeviceControl:
 
 
 def video_nodes(folder: Path = Path("/dev")) -> list[Path]:
-    """The `video*` nodes, by number, whatever they are."""
+    """List all `video*` nodes, by number."""
     nodes = [p for p in folder.glob("video*") if p.name.removeprefix("video").isdigit()]
     return sorted(nodes, key=lambda p: int(p.name.removeprefix("video")))
 
 
 def capture_devices(folder: Path = Path("/dev")) -> list[Path]:
-    """The nodes that capture, without those for metadata, codecs and output."""
+    """List the nodes that capture pictures, without those for metadata, codecs and output."""
     return [p for p in video_nodes(folder) if _captures(p)]
 
 
@@ -94,15 +94,15 @@ def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
                 if fastest:
                     rates[code.decode("latin-1")] = fastest
     except OSError:
-        pass  # it is away: opening it will say so
+        pass  # opening the camera reports the reason
     return rates
 
 
 def prefers_mjpg(rates: Mapping[str, float], fps: float) -> bool:
-    """Whether only MJPG reaches `fps`, or comes nearer to it than uncompressed formats do.
+    """Return whether MJPG reaches `fps`, or comes nearer to it, and other formats do not.
 
-    USB 2 carries 640×480 uncompressed at 30 frames a second, but not much more; where it is
-    enough, it saves decoding.
+    USB 2 carries uncompressed frames of 640×480 at 30 a second, but not much more. Where they are
+    fast enough, they save the decoding.
     """
     plain = max((rate for code, rate in rates.items() if code != MJPG), default=0.0)
     return plain < min(fps, rates.get(MJPG, 0.0))
@@ -115,7 +115,7 @@ def device_controls(node: Path) -> list[DeviceControl]:
 
 
 def set_controls(node: Path, values: Mapping[str, object]) -> None:
-    """Set controls by name, in the order given. Raises OSError, whose text says which and why."""
+    """Set controls by name, in the order given. Raises OSError that names the control and why."""
     if not values:
         return
     with _opened(node) as handle:
@@ -136,7 +136,7 @@ def set_controls(node: Path, values: Mapping[str, object]) -> None:
 
 
 def control_name(title: str) -> str:
-    """Return a control's name as v4l2-ctl has it: "Exposure, Auto" is exposure_auto."""
+    """Return a control's name as v4l2-ctl shows it: "Exposure, Auto" is exposure_auto."""
     return re.sub("[^a-z0-9]+", "_", title.lower()).strip("_")
 
 
@@ -195,7 +195,7 @@ def _controls(handle: int) -> Iterator[DeviceControl]:
 
 def _set_control(handle: int, control: DeviceControl, value: int) -> str:
     """Set a control; return why that failed, or ""."""
-    # Most drivers would take the nearest value without a word. A bit mask has no range.
+    # Most drivers would silently take the nearest value. A bit mask has no range.
     if control.minimum <= control.maximum and not control.minimum <= value <= control.maximum:
         return os.strerror(errno.ERANGE)
     try:
@@ -206,7 +206,7 @@ def _set_control(handle: int, control: DeviceControl, value: int) -> str:
 
 
 def _text(raw: bytes) -> str:
-    """Return a driver's text up to its end, printable."""
+    """Return a driver's NUL-terminated text, with only printable characters."""
     text = raw.partition(b"\0")[0].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text)
 

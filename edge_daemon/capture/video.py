@@ -30,8 +30,8 @@ from edge_daemon.capture.sources import (
 )
 from edge_daemon.core.frame import Picture
 
-_USUAL_FPS: Final = 25.0  # of a file that does not say
-_FPS_RANGE: Final = (0.01, 240.0)  # others are nonsense in the header
+_USUAL_FPS: Final = 25.0  # of a file without a frame rate
+_FPS_RANGE: Final = (0.01, 240.0)  # other rates in a header are wrong
 # A decoder keeps up to 16 frames. Files are chosen by the user; what a camera sends is not.
 _MOST_FILE_PIXELS, _MOST_STREAM_PIXELS = 40_000_000, 12_500_000
 # Certificates that Debian and Fedora trust; FFmpeg does not find them by itself.
@@ -159,7 +159,7 @@ class _FileDecoder:
             )
 
     def _note_damage(self) -> None:
-        """Count what could not be decoded, but not before the first frame.
+        """Count an undecodable packet or frame, but not before the first frame.
 
         A recording may begin between key frames.
         """
@@ -218,9 +218,10 @@ class _FileDecoder:
 
 
 class NetworkVideo:
-    """Video from the network, over RTSP (in TCP) or HTTP. SourceAwayError while it is away.
+    """Video from the network, over RTSP (in TCP) or HTTP.
 
-    Opening it takes `timeout_s` at the longest, and so does waiting for a frame.
+    Opening it takes at most `timeout_s`, and so does waiting for a frame. Raises SourceAwayError
+    while it is unavailable.
     """
 
     fps = None
@@ -274,7 +275,7 @@ class NetworkVideo:
         self._container.close()
 
     def _decode(self, packet: Packet[AvVideoStream]) -> None:
-        """Keep what can be decoded; a stream that was joined in its middle begins with errors."""
+        """Keep the frames that can be decoded; a stream joined in its middle begins with errors."""
         try:
             self._frames += (
                 frame
@@ -285,7 +286,7 @@ class NetworkVideo:
             return
 
     def _is_late(self) -> bool:
-        """Whether our own time limit has ended what FFmpeg did; its error may be any."""
+        """Return whether our time limit ended FFmpeg's call, whatever its error says."""
         return time.monotonic() - self._asked_s >= self._timeout_s
 
     def _reason(self, error: Exception) -> str:
@@ -297,7 +298,7 @@ class NetworkVideo:
 def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]:
     """Return FFmpeg's options.
 
-    It waits neither for a frame rate nor for timestamps: the next picture may be far away.
+    FFmpeg must not wait for a frame rate or timestamps: the next picture may take long.
     """
     options = {
         "fpsprobesize": "0",
@@ -314,7 +315,7 @@ def _network_options(address: CameraAddress, tls_verify: bool) -> dict[str, str]
 
 
 def _reason(error: BaseException) -> str:
-    """Return what an error of PyAV means, without the address, which may hold a password."""
+    """Return the reason of a PyAV error, without the address, which may contain a password."""
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

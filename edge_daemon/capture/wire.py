@@ -1,4 +1,4 @@
-"""Reads the answers of HTTP cameras within a deadline; the header is mended and bounded."""
+"""Reads the answers of HTTP cameras within a deadline; repairs and limits their headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_HEADERS, _LONGEST_HEADER, _LONGEST_HEAD = 90, 8192, 1_000_000  # lines, by
 
 
 class Deadline:
-    """A point in monotonic time that moves on."""
+    """A point in monotonic time, which can be moved."""
 
     def __init__(self, at_s: float) -> None:
         self.at_s = at_s
@@ -28,7 +28,7 @@ class Deadline:
 
 
 class Wire:
-    """A socket as HTTPResponse wants it: it only makes a file of it."""
+    """A socket for `HTTPResponse`, which only calls `makefile`."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
@@ -38,7 +38,7 @@ class Wire:
 
 
 class _TimedFile(io.RawIOBase):
-    """Reads a socket, but not beyond a deadline, however slowly the bytes come."""
+    """Reads a socket until a deadline, even if bytes keep arriving slowly."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
@@ -57,13 +57,13 @@ class _TimedFile(io.RawIOBase):
 
 
 class _LenientReader(io.BufferedReader):
-    """Mends the header of an answer as it is read, so that the standard library takes it."""
+    """Repairs the header of an answer while it is read, so that the standard library accepts it."""
 
     def __init__(self, raw: io.RawIOBase, buffer_size: int) -> None:
         super().__init__(raw, buffer_size)
         self._lines = self._bytes = 0
         self._in_head = True
-        self._in_header = False  # so that what follows indented belongs to it
+        self._in_header = False  # then an indented line continues the header
 
     def readline(self, size: int | None = -1, /) -> bytes:
         if not self._in_head:
@@ -85,7 +85,7 @@ class _LenientReader(io.BufferedReader):
                 return re.sub(rb"^([^\s:]+)[ \t]+:", rb"\1:", line)
 
     def _head_line(self) -> bytes:
-        """Return one line, cut to a length that is no use to a camera."""
+        """Return one line, cut to _LONGEST_HEADER bytes."""
         line = super().readline(_LONGEST_HEADER)
         self._bytes += len(line)
         rest = line
@@ -93,14 +93,14 @@ class _LenientReader(io.BufferedReader):
             rest = super().readline(_LONGEST_HEADER)
             self._bytes += len(rest)
             if self._bytes > _LONGEST_HEAD:
-                raise http.client.HTTPException("its header has no end")
+                break
         if self._bytes > _LONGEST_HEAD:
             raise http.client.HTTPException("its header has no end")
         return line if line.endswith(b"\n") or not line else line + b"\r\n"
 
 
 def _status_line(line: bytes) -> bytes:
-    """Mend a status line: of ICY, HTTP/2 or http/1.0, or of an answer that begins with its body."""
+    """Repair the status line of ICY, HTTP/2 or http/1.0; add it if the answer begins with its body."""
     if line.startswith(b"--"):
         return b"HTTP/1.0 200 OK\r\n"
     if re.match(rb"HTTP/1\.[01] ", line):

@@ -1,6 +1,6 @@
 """Changes settings in the text of a configuration file, and keeps its comments and its order.
 
-The only file that imports ruamel.yaml, whose round trip keeps what PyYAML drops.
+Only this file imports ruamel.yaml, which keeps the comments that PyYAML drops.
 https://yaml.dev/doc/ruamel.yaml/
 """
 
@@ -22,7 +22,7 @@ COMMENT: Final = re.compile(r"(?:^|(?<=\s))#[^\n]*?(?=\s*$)", re.MULTILINE)
 DASH: Final = re.compile(
     r"^( *)[^\s#][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*( *)- ", re.MULTILINE
 )
-CANNOT: Final = "the file cannot be changed from here without changing more of it; edit it by hand"
+CANNOT: Final = "the file cannot be edited automatically without other changes; edit it by hand"
 
 
 class EditError(ValueError):
@@ -71,7 +71,7 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
 
 
 def _indents(text: str) -> tuple[int, int]:
-    """Return by how many spaces keys are indented in `text`, and dashes of lists."""
+    """Return how many spaces keys are indented by in `text`, and the dashes of lists."""
     key, dash = KEY.search(text), DASH.search(text)
     return len(key[1]) if key else 2, max(len(dash[2]) - len(dash[1]), 0) if dash else 2
 
@@ -153,7 +153,7 @@ def _hidden_spans(root: Any, shown: Collection[str]) -> Iterator[tuple[int, int]
 
 
 def _scalars(node: Any) -> Iterator[tuple[int, int]]:
-    """Yield where in the text the scalars of `node` start and end, without the keys."""
+    """Yield the start and end of each scalar of `node` in the text, without the keys."""
     if node.tag.endswith((":map", ":seq")):
         for each in node.value:
             yield from _scalars(each[1] if isinstance(each, tuple) else each)

@@ -1,6 +1,7 @@
 """Reads the configuration: defaults, then a file, `MIEN_…` variables and `--set` options.
 
-Later ones win. Every mistake is reported in one sentence, with its place and the nearest valid key.
+Later sources win. Each mistake is reported in one sentence, with its place and, for an unknown key,
+the nearest valid one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ NO_VARIABLES: Final[Mapping[str, str]] = {}
 TOP_KEYS = frozenset(key.name for key in keys() if "." not in key.name)  # all others are sections
 
 
-# A camera's address up to its host may hold a password; so may one that was shortened.
+# A camera's address up to its host may contain a password; so may a shortened one.
 _ADDRESS_LOGIN = re.compile(r"(\w:/{1,2})(?:.*(?=@)|\S*?(?=\.\.\.))")
 
 
@@ -58,7 +59,7 @@ class _Override:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Where the configuration comes from; see `load_config`."""
+    """The file, the `--set` options and the environment that `load_config` reads."""
 
     path: Path | None
     words: Sequence[str] = ()
@@ -143,7 +144,7 @@ def decoded_file(content: bytes, path: Path) -> str:
 
 
 def _parse_yaml(text: str, name: str) -> tuple[yaml.Node | None, dict[Any, object]]:
-    """Parse a mapping of settings; returns its nodes, which know their lines, and its values."""
+    """Parse a mapping of settings; return its nodes, which have line numbers, and its values."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text) or {}
@@ -189,7 +190,7 @@ def _model_file(name: str, folder: Path) -> str:
 
 
 def _is_relative_path(key: Key, value: object) -> bool:
-    """Whether `value` is a path relative to the file, and not a word with a meaning of its own."""
+    """Return whether `value` is a path relative to the file, and not a keyword or an address."""
     if not isinstance(value, str) or not value or value == "-" or value.startswith("~"):
         return False
     if key.name == "camera.source" and (
@@ -200,7 +201,7 @@ def _is_relative_path(key: Key, value: object) -> bool:
 
 
 def _is_address(source: str) -> bool:
-    """Whether this is a camera's address, however badly written: it may hold a password."""
+    """Return whether this is a camera's address, even a malformed one: it may have a password."""
     return "://" in source or re.match(r"\s*(rtsps?|https?):", source, re.IGNORECASE) is not None
 
 
@@ -215,7 +216,7 @@ def variable_of(key: str) -> str:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[_Override]:
-    """List the settings among the variables: those that begin with MIEN_ and a section's name."""
+    """List the settings among the variables: MIEN_KEY and MIEN_SECTION_KEY."""
     known = {variable_of(key.name): key.name for key in keys()}
     sections = {f"{variable_of(key.partition('.')[0])}_" for key in known.values() if "." in key}
     for variable in sorted(environment):
@@ -240,9 +241,9 @@ def _override(name: str, raw: str, origin: str) -> _Override:
 
 
 def typed_value(name: str, raw: str, origin: str) -> object:
-    """Return the value that `raw` stands for: YAML, except for keys whose values are always text.
+    """Parse `raw` as YAML, except for keys whose values are always text.
 
-    `origin` is how the user wrote it. Raises ConfigError.
+    `origin` names the option or variable in error messages. Raises ConfigError.
     """
     if any(key.name == name and key.is_text for key in keys()):
         return raw
@@ -253,7 +254,7 @@ def typed_value(name: str, raw: str, origin: str) -> object:
 
 
 def is_plain_text(value: str) -> bool:
-    """Whether YAML reads the text `value` as that text when it is written without quotes."""
+    """Return whether YAML reads `value`, written without quotes, as the same text."""
     try:
         return bool(yaml.safe_load(f"[{value}]") == [value] and yaml.safe_load(value) == value)
     except yaml.YAMLError:
@@ -290,7 +291,7 @@ def _sentence(
 
 
 def _nearest(dotted: str) -> str | None:
-    """Find a key or section with the same name, else one like it in its section, else anywhere."""
+    """Return a key with the same last name, else a similar one in its section, else anywhere."""
     names = [key.name for key in keys()]
     names += {name.partition(".")[0] for name in names if "." in name}
     section, _, last = dotted.rpartition(".")
@@ -316,7 +317,7 @@ def _line_of(node: yaml.Node | None, path: Sequence[str]) -> int | None:
 
 
 def _refuse_repeated(node: yaml.Node | None, name: str, levels: int = 3) -> None:
-    """Refuse a key that is there twice, of which YAML readers silently keep the last."""
+    """Refuse a repeated key; YAML readers silently keep the last."""
     if not isinstance(node, yaml.MappingNode) or not levels:
         return
     seen: dict[object, int] = {}

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from edge_daemon.config.schema import Config, keys, value_of
 
-# What is searched for, shown and reported. Left out is what concerns the device and its network:
-# addresses, files, secrets, and what is kept on the disk and for how long.
+# The page can change how faces are found, shown and reported. It cannot change what concerns the
+# device and its network: addresses, files, secrets, and what is kept on the disk and for how long.
 _SECTIONS: Final = ("detector", "tracker", "smoothing", "privacy", "stream")
 _KEYS: Final = (
     "camera.name", "camera.width", "camera.height", "camera.fps", "camera.controls",
@@ -27,7 +27,7 @@ WORDS: Final = {
 
 @cache
 def editable_keys() -> tuple[str, ...]:
-    """The names of the keys that can be changed from the page, in the order of the schema."""
+    """Return the names of the keys that can be changed from the page, in the schema's order."""
     return tuple(
         key.name
         for key in keys()
@@ -39,7 +39,7 @@ def editable_keys() -> tuple[str, ...]:
 def settings_form(config: Config) -> Iterator[dict[str, Any]]:
     """Yield the fields of a form with the values of `config`, as values for JSON.
 
-    `value`, `default` and `choices` are texts, as one writes them in the file or after `--set`.
+    `value`, `default` and `choices` are strings, as they are written in the file.
     """
     default = Config()
     for name in editable_keys():

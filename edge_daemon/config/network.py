@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from edge_daemon.config.sections import PATH, Fraction, Section, restart
 
-# What the commands hash-password and new-token print.
-# A password's second form is that of older versions.
+# The forms of what hash-password and new-token print; older versions printed _OLD_SCRYPT.
 _SCRYPT = r"scrypt:\d{4,6}:\d{1,2}:\d{1,2}\$[A-Za-z0-9]{8,64}\$[0-9a-f]{128}"
 _OLD_SCRYPT = r"scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44}"
 PASSWORD_FORM: Final = rf"^({_SCRYPT}|{_OLD_SCRYPT})?$"
@@ -56,7 +55,10 @@ class WebConfig(Section):
     )
     auth: Literal["auto", "none"] = Field(
         "auto",
-        description="none lets everybody watch who can reach the address; auto does not.",
+        description=(
+            "auto requires a password or a token unless host is this machine alone; none lets "
+            "everybody who can reach the address watch."
+        ),
     )
     password: Annotated[str, Field(pattern=PASSWORD_FORM)] = Field(
         "",
@@ -81,7 +83,7 @@ class WebConfig(Section):
         json_schema_extra=PATH | restart("open connections cannot switch between http and https"),
     )
     session_h: Annotated[float, Field(gt=0, le=8760)] = Field(
-        720.0, description="Hours after which one has to sign in again."
+        720.0, description="Hours until a sign-in expires."
     )
     trusted_proxies: list[str] = Field(
         [],
@@ -101,14 +103,14 @@ class WebConfig(Section):
     settings: Literal["auto"] | bool = Field(
         "auto",
         description=(
-            "Whether those who are signed in may change settings on the page; auto says yes where "
-            "a password or a token is set."
+            "Whether signed-in users may change settings on the page; auto allows it if a "
+            "password or a token is set."
         ),
     )
 
     @property
     def offers_settings(self) -> bool:
-        """Whether those who may watch may also change settings."""
+        """Whether users who may watch may also change settings."""
         return bool(self.password or self.token) if self.settings == "auto" else self.settings
 
     @property

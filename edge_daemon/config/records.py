@@ -32,7 +32,8 @@ class EventsConfig(Section):
     cooldown_s: Seconds = Field(
         1.0,
         description=(
-            "A face's expression is logged at most once in this time; the one at its end counts."
+            "Changes of a face's expression are logged at most once in this time; after it, the "
+            "current expression is logged."
         ),
     )
     update_s: Seconds = Field(
@@ -61,8 +62,8 @@ class EventsConfig(Section):
     fsync: Literal["always", "every_second", "never"] = Field(
         "every_second",
         description=(
-            "When events are forced to the disk. Later events are lost in a power cut; a daemon "
-            "that is killed loses none."
+            "When events are forced to the disk. A power cut loses the events since then; killing "
+            "the daemon loses none."
         ),
     )
     ram_dir: str = Field(
@@ -113,7 +114,7 @@ class HistoryConfig(Section):
     )
     time_zone: str = Field(
         "",
-        description="Of days and hours, as in Europe/Berlin; empty is the system's.",
+        description="Time zone of days and hours, such as Europe/Berlin; empty is the system's.",
     )
     least_faces: Annotated[int, Field(ge=0, le=1000)] = Field(
         0, description="Periods with fewer faces are hidden in answers; 0 hides none."

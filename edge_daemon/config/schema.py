@@ -1,6 +1,6 @@
-"""The typed schema of the configuration: plain values become a `Config`, or a list of mistakes.
+"""The typed schema of the configuration: validates plain values, and lists the mistakes in them.
 
-`sections.py`, `records.py` and `network.py` have the keys; `file.py` reads what users write.
+`sections.py`, `records.py` and `network.py` define the keys; `file.py` reads the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECRETS: Final = {"web.password": "hash-password", "web.token": "new-token"}
 
 
 class _ShortRepr(reprlib.Repr):
-    """Shows a value in a few words, though aliases of YAML nest and numbers may be endless."""
+    """Shortens the text of a value: YAML may nest without end, and numbers may be very long."""
 
     def repr_int(self, value: int, level: int) -> str:
         try:
@@ -47,7 +47,7 @@ SHORT.maxlevel = SHORT.maxlist = SHORT.maxdict = SHORT.maxset = SHORT.maxtuple =
 
 
 class Config(Section):
-    """The whole configuration; what the model knows (size, labels, crop) is read from its file."""
+    """The whole configuration; input size, labels and crop are read from the model's file."""
 
     model: Annotated[str, Field(min_length=1)] = Field(
         "models/expression.tflite",
@@ -82,8 +82,8 @@ class Config(Section):
 class Key(NamedTuple):
     """One setting, by its dotted name.
 
-    `is_text` says whether any value given for it is text, `is_path` whether it names a file, and
-    `needs_restart` why a reload cannot change it, "" if it can.
+    `is_text` is whether its values are always text, `is_path` whether it names a file.
+    `needs_restart` says why a reload cannot change it; "" if it can.
     """
 
     name: str

@@ -25,7 +25,7 @@ class Section(BaseModel):
     @field_validator("*")
     @classmethod
     def _without_nul(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse the character that no path, name or address may contain."""
+        """Refuse NUL, which no path, name or address may contain."""
         if isinstance(value, str) and "\0" in value:
             raise ValueError(f"{info.field_name} contains a NUL character")
         return value
@@ -82,8 +82,8 @@ class CameraConfig(Section):
     timeout_s: Annotated[float, Field(ge=0.5, le=600)] = Field(
         5.0,
         description=(
-            "Without a new frame for this long the camera is lost and opened again; a network "
-            "camera has as long to answer."
+            "Without a new frame for this long the camera is lost and opened again; also how long "
+            "a network camera may take to answer."
         ),
     )
     tls_verify: bool | Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$")] = (
@@ -132,7 +132,7 @@ class DetectorConfig(Section):
     reach: Literal["auto", "near", "far"] = Field(
         "auto",
         description=(
-            "Which faces of a video the range both looks for beside medium ones: close ones "
+            "With range both, the faces of a video that are found besides medium ones: close ones "
             "(near), small ones (far, which takes more time), or both in turn (auto)."
         ),
     )
@@ -140,7 +140,7 @@ class DetectorConfig(Section):
     interval: Literal["auto"] | Annotated[int, Field(ge=1, le=60)] = Field(
         "auto",
         description=(
-            "Every how many frames one is searched for faces, at least two within "
+            "One frame in this many is searched for faces, at least two within "
             "tracker.max_age_s; auto searches about 15 times a second, or as often as a slow "
             "board can without losing frames."
         ),
@@ -181,7 +181,7 @@ class SmoothingConfig(Section):
         {}, description="Another min_score for single labels, as in {disgust: 0.6, fear: 0.5}."
     )
     min_margin: Fraction = Field(
-        0.1, description="With a smaller lead over the second label it is uncertain, too."
+        0.1, description="With a smaller lead over the second label it is uncertain as well."
     )
     hysteresis: Fraction = Field(
         0.1, description="Added to the score of the current expression before it is compared."

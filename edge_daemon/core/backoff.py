@@ -1,4 +1,4 @@
-"""The waits between attempts to reach something that is not there."""
+"""Growing waits between attempts to reach something that is not available."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import random
 class BackOff:
     """Waits that double from `first_s` up to `last_s`.
 
-    Each varies by a quarter at random, so that many devices that lost the same server do not all
-    return at the same moment.
+    Each wait is varied at random by up to a quarter, so that many devices that lost the same server
+    do not all come back at the same moment.
     """
 
     def __init__(self, *, first_s: float, last_s: float) -> None:

@@ -12,6 +12,6 @@ class UserError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """Why, in a few words: the system's text for an OSError, else the first line of the message."""
+    """Return the reason in a few words: an OSError's text, else the message's first line."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text).strip().partition("\n")[0] or type(error).__name__

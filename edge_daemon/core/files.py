@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-# The folder with models/: a checkout, a release on a device, or what an installed wheel brings.
+# The folder that contains models/: a checkout, a release on a device, or the data of a wheel.
 INSTALLATION: Final = (
     _CHECKOUT if (_CHECKOUT / "models").is_dir() else Path(sys.prefix, "share", "mien")
 )
@@ -49,7 +49,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = 
 
 
 def part_of(path: Path) -> Path:
-    """The name of the file that `replacing` writes before it takes the place of `path`."""
+    """Return the name of the file that `replacing` writes before it takes the place of `path`."""
     return path.with_name(f"{path.name}{PART}")
 
 

@@ -1,4 +1,4 @@
-"""A camera's picture, decoded only when, and only as finely as, somebody looks at it."""
+"""The picture of a frame. A camera's JPEG is decoded when it is first read, at the scale needed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _START_OF_SCAN: Final = b"\xff\xda"
 class Picture:
     """A picture of `size` (width, height) pixels; any thread may read it.
 
-    `jpeg` are the bytes that the camera sent, None where there are none or the picture was changed
-    since. `is_refused` is True once they could not be decoded.
+    `jpeg` holds the bytes that the camera sent; None if it sent no JPEG, or if the picture was
+    changed since. `is_refused` is True once these bytes could not be decoded.
     """
 
     jpeg: bytes | None = None
@@ -46,21 +46,24 @@ class Picture:
     def reduced(self, factor: int) -> ImageBgr:
         """Return the picture, its sides divided by at most `factor`. Raises PictureRefused.
 
-        What has been decoded already is used where it is fine enough.
+        Uses a decoded copy again if it is fine enough.
         """
         return self._bgr
 
     def changed(self, change: Change, *, is_turned: bool = False) -> Picture:
-        """Return the picture as `change` makes it at any scale; `is_turned` swaps its sides."""
+        """Return the picture changed by `change`, which must work at any scale.
+
+        `is_turned` tells that `change` swaps width and height.
+        """
         return Picture(change(self._bgr))
 
     def repeats(self, other: Picture) -> bool:
-        """Return whether it shows exactly what `other` does."""
+        """Return whether all pixels are the same as those of `other`."""
         return np.array_equal(self.bgr, other.bgr)
 
 
 class JpegPicture(Picture):
-    """A picture that a camera sent as `jpeg`, of `size`; `changes` are made after decoding."""
+    """A picture of `size` that a camera sent as `jpeg`; `changes` are applied after decoding."""
 
     def __init__(self, jpeg: bytes, size: tuple[int, int], changes: Sequence[Change] = ()) -> None:
         self.size = size
@@ -83,7 +86,7 @@ class JpegPicture(Picture):
         return JpegPicture(self._jpeg, size, (*self._changes, change))
 
     def repeats(self, other: Picture) -> bool:
-        """Return whether both have the same scan; what stands before it may be the time."""
+        """Return whether both have the same scan; the header before it may contain the time."""
         if not isinstance(other, JpegPicture):
             return super().repeats(other)
         return _scan(self._jpeg) == _scan(other._jpeg)
@@ -100,7 +103,7 @@ class JpegPicture(Picture):
 
 
 def black_picture(size: tuple[int, int]) -> Picture:
-    """Return a picture of `size` (width, height) that shows nothing."""
+    """Return a black picture of `size` (width, height)."""
     return Picture(np.zeros((size[1], size[0], 3), np.uint8))
 
 
@@ -113,9 +116,9 @@ def read_picture(
 ) -> Picture:
     """Return the picture in `content`, in one of `formats`. Raises PictureRefused.
 
-    A JPEG is decoded later if it is as plain as those of cameras: of one scan, without EXIF data,
-    which may turn it and name places, and of at most `reduced_pixels`. Other pictures are decoded
-    and reduced at once; above `max_pixels` they are refused.
+    A JPEG as cameras send it is decoded later: of one scan, of at most `reduced_pixels`, and
+    without EXIF data (which may rotate the picture and name a place). Other pictures are decoded
+    and reduced at once. Pictures of more than `max_pixels` are refused.
     """
     size = plain_jpeg_size(content, max_pixels)
     if size is not None and size[0] * size[1] <= reduced_pixels:

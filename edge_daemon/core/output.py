@@ -1,4 +1,4 @@
-"""What commands and the daemon print: errors, and the form of log lines."""
+"""Prints errors on the terminal, and formats log lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TextIO
 
 PROGRAM: Final = "mien"
-IN_THE_JOURNAL: Final = "%(levelname)s %(message)s"  # which adds the time itself
+IN_THE_JOURNAL: Final = "%(levelname)s %(message)s"  # the journal adds the time
 ELSEWHERE: Final = "%(asctime)s %(levelname)s %(message)s"
-# Of the levels: green, yellow, red, white on red.
+# ANSI codes: green, yellow, red, white on red.
 COLORS: Final = {
     logging.INFO: "32",
     logging.WARNING: "33",
@@ -29,9 +29,9 @@ def complain(text: str) -> None:
 
 
 def log_formatter(stream: TextIO, form: Literal["text", "json"]) -> logging.Formatter:
-    """Return the formatter of log lines: JSON, or text with the time and with color on a terminal.
+    """Return the formatter of log lines: JSON, or text with the time, colored on a terminal.
 
-    Text in systemd's journal has neither; a terminal has no color where NO_COLOR is set.
+    In systemd's journal, text has neither time nor color. NO_COLOR turns colors off.
     https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#$JOURNAL_STREAM
     """
     if form == "json":

@@ -42,8 +42,8 @@ class Note(Protocol):
 class Part(Protocol[ConfigT_contra]):
     """A subsystem of the running daemon.
 
-    A part that is built has checked its configuration, but runs nothing before `start`. Subclasses
-    define `start` and `stop`, and of the other methods those that apply to them.
+    Its constructor checks the configuration, but runs nothing before `start`. Subclasses define
+    `start` and `stop`, and those of the other methods that apply to them.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Part(Protocol[ConfigT_contra]):
         return ()
 
     def trouble(self) -> str:
-        """Return why the part does not do its work, "" while it does; for `/healthz`."""
+        """Return why the part does not work, "" while it does; for `/healthz`."""
         return ""
 
     def adopt(self, config: ConfigT_contra) -> Apply:
@@ -78,25 +78,25 @@ class Part(Protocol[ConfigT_contra]):
 
 
 def counter(name: str, help_text: str, value: float, **labels: str) -> Metric:
-    """A counter with a single sample."""
+    """Return a counter with a single sample."""
     return Metric(name, help_text, "counter", ((labels, value),))
 
 
 def gauge(name: str, help_text: str, value: float) -> Metric:
-    """A gauge with a single sample and no labels."""
+    """Return a gauge with a single sample and no labels."""
     return Metric(name, help_text, "gauge", (({}, float(value)),))
 
 
 def counters(name: str, help_text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
-    """A counter with a sample for each value of `label`."""
+    """Return a counter with a sample for each value of `label`."""
     return Metric(name, help_text, "counter", tuple(({label: each}, v) for each, v in values))
 
 
 def gauges(name: str, help_text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
-    """A gauge with a sample for each value of `label`."""
+    """Return a gauge with a sample for each value of `label`."""
     return Metric(name, help_text, "gauge", tuple(({label: each}, v) for each, v in values))
 
 
 def info(name: str, help_text: str, /, **labels: str) -> Metric:
-    """A gauge `name`_info that is always 1 and carries its facts as labels."""
+    """Return a gauge `name`_info that is always 1 and carries its facts as labels."""
     return Metric(f"{name}_info", help_text, "gauge", ((labels, 1.0),))

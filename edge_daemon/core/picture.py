@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS: Final = 40_000_000  # of an upload; decoding then takes 230 MB at most
-PILLOWS_SHARE: Final = 3  # its decoders take up to three times the memory of OpenCV's
+PILLOWS_SHARE: Final = 3  # Pillow's decoders take up to three times the memory of OpenCV's
 FLOATS_SHARE: Final = 9  # a color may take 24 bytes a pixel, and as many while it is scaled
 MAX_SCANS: Final = 32  # of a JPEG: each is a pass over all pixels
 MAX_SCANNED: Final = 10  # pixels of all scans together, in multiples of the pixel limit
@@ -77,10 +77,10 @@ class PictureRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """A decoded picture, upright by its EXIF.
+    """A decoded picture, rotated upright by its EXIF data.
 
-    `size` is the file's own width and height in pixels, also upright. `bgr` may be smaller, by the
-    same factor in both directions.
+    `size` is the width and height of the file's picture in pixels, after the same rotation. `bgr`
+    may be smaller, by the same factor in both directions.
     """
 
     bgr: ImageBgr
@@ -104,8 +104,8 @@ def decode_picture(
 ) -> DecodedPicture:
     """Decode the first picture in `content`; it must be in one of `formats`.
 
-    It is reduced by 2, 4, 8 and so on until it has at most `reduced_pixels`, and no side is longer
-    than LONGEST_SIDE_PX. Of an animated picture this is the first frame. Raises PictureRefused.
+    Its sides are divided by 2, 4, 8 and so on until it has at most `reduced_pixels` and no side is
+    longer than LONGEST_SIDE_PX. Raises PictureRefused.
     """
     kind = picture_format(content)
     if kind is None or kind not in formats:
@@ -122,7 +122,7 @@ def decode_picture(
 def plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
     """Return width and height of a JPEG of one scan without EXIF data; None for other pictures.
 
-    For these `decode_reduced` may be called. Raises PictureRefused for one that is damaged, or has
+    `decode_reduced` decodes only such JPEGs. Raises PictureRefused if a JPEG is damaged or has
     more than `max_pixels`.
     """
     if picture_format(content) != JPEG:
@@ -135,7 +135,7 @@ def plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
 def decode_reduced(jpeg: bytes, factor: int) -> ImageBgr:
     """Decode a JPEG with its sides divided by `factor`: 1, 2, 4 or 8. Raises PictureRefused.
 
-    `plain_jpeg_size` must have accepted it.
+    Call it only where `plain_jpeg_size` returned a size.
     """
     try:
         bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _JPEG_REDUCTIONS[factor])
@@ -243,7 +243,7 @@ def _register_heif() -> None:
 
 
 def _bgr(image: Image) -> ImageBgr:
-    """Convert to 8 bits a channel; more bits are scaled, and transparency is dropped."""
+    """Convert to 8 bits a channel; scales deeper channels and drops transparency."""
     if image.mode[0] in "IF":  # 16 or 32 bits, or floats
         whites = INTEGER_WHITES if image.mode[0] == "I" else FLOAT_WHITES
         gray = _eight_bits(np.array(image, np.float32), whites)

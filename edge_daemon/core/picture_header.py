@@ -1,7 +1,7 @@
 """Reads the format and size of a picture from its header, before anything is decoded.
 
-The parsers find the same size as the decoders. Otherwise a file of a few kilobytes could hide that
-it decodes to gigabytes.
+The parsers must find the same size as the decoders. Otherwise a file of a few kilobytes that
+decodes to gigabytes could pass the check.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AVIF: Final = "AVIF"
 # stuffed zeros (FF00), and the markers without a length, TEM (FF01) and RSTn (FFD0 to FFD7).
 _JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_APP1: Final = 0xE1  # EXIF, or other words about the picture
+_APP1: Final = 0xE1  # EXIF or other metadata
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # without DHT, JPG, DAC
 _ONE_SCAN_FRAMES: Final = frozenset({0xC0, 0xC1})  # baseline and extended: may need one scan only
 
@@ -29,7 +29,7 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _STILL_BRANDS: Final = frozenset({b"mif1", b"msf1"})  # the other brands name the codec
 
-# Value types of one whole number each, the signed ones too: libtiff takes any of them for a size.
+# The value types of whole numbers, signed ones too: libtiff accepts any of them for a size.
 _TIFF_NUMBERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _TIFF_SUBFILE_TYPE, _TIFF_WIDTH, _TIFF_HEIGHT = 254, 256, 257
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
@@ -43,10 +43,9 @@ class BadHeader(ValueError):
 class PictureHeader:
     """The size and cost of a picture as its header states them, before EXIF rotation.
 
-    A JPEG is decoded in `scans` passes over all pixels; more than one needs a buffer of
-    `coefficient_bytes`; `has_exif` is whether it carries EXIF data. A TIFF may be stored in tiles
-    of `tile_pixels`. `is_reduced` marks the
-    thumbnail with which a camera's raw file begins.
+    A JPEG is decoded in `scans` passes over all pixels; more than one pass needs a buffer of
+    `coefficient_bytes`. `has_exif` is whether the JPEG carries EXIF data. A TIFF may be stored in
+    tiles of `tile_pixels`. `is_reduced` marks the thumbnail at the start of a camera's raw file.
     """
 
     width: int
@@ -201,7 +200,7 @@ def _tiff(content: bytes) -> PictureHeader:
         if kind in _TIFF_NUMBERS:
             value_format = order + _TIFF_NUMBERS[kind]
             (value,) = struct.unpack_from(value_format, content, place + value_offset)
-            tags[tag] = max(value, tags.get(tag, 0))  # decoders differ in which of two they take
+            tags[tag] = max(value, tags.get(tag, 0))  # of a repeated tag, decoders use either
     return PictureHeader(
         tags[_TIFF_WIDTH],
         tags[_TIFF_HEIGHT],

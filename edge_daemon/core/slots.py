@@ -1,4 +1,4 @@
-"""What passes values between threads: a slot for the newest one, and a bounded queue."""
+"""Passes values between threads: a slot for the newest value, and a bounded queue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Latest(Generic[T]):
         return self._seq
 
     def put(self, value: T) -> None:
-        """Publish `value`; a value that no reader took is counted as overwritten."""
+        """Publish `value`; if no reader took the one before, count that as overwritten."""
         with self._changed:
             if self._seq > self._taken:
                 self.overwritten += 1
@@ -49,9 +49,10 @@ class Latest(Generic[T]):
         self._notify()
 
     def get(self, after: int = 0, timeout_s: float = 1.0) -> tuple[int, T] | None:
-        """Wait for a value newer than sequence number `after`; None after `timeout_s`.
+        """Wait for a value newer than sequence number `after`.
 
-        Returns its sequence number and the value. Raises Closed once the slot is closed.
+        Returns its sequence number and the value; None after `timeout_s`. Raises Closed once the
+        slot is closed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._seq > after, timeout_s)
@@ -71,7 +72,7 @@ class Latest(Generic[T]):
             )
 
     def peek(self) -> T | None:
-        """The newest value, without waiting and without counting as a reader."""
+        """Return the newest value, without waiting and without counting as a reader."""
         with self._changed:
             return self._value
 
@@ -127,7 +128,7 @@ class Backlog(Generic[T]):
             return self._changed.wait_for(lambda: self._closed, timeout_s)
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """Return how many items wait."""
         with self._changed:
             return len(self._items)
 

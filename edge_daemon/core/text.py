@@ -1,4 +1,4 @@
-"""Text for other programs."""
+"""Escapes text for other programs."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from edge_daemon.core.errors import UserError
 
-JOIN_S: Final = 1.0  # that a stopping part waits for its thread
+JOIN_S: Final = 1.0  # how long a stopping part waits for its thread
 
 log = logging.getLogger(__name__)
 
 
 class RestartNeeded(RuntimeError):
-    """A known failure that only a new process can recover from; the message says which."""
+    """A known failure that only a new process can recover from; the message describes it."""
 
 
 class Stop:
@@ -43,7 +43,8 @@ class Stop:
 class Worker:
     """A named thread that runs `body`.
 
-    `on_failure` is called in that thread with what `body` raises, `Stop.fail` for instance.
+    `on_failure`, for instance `Stop.fail`, is called in that thread with the exception that `body`
+    raises.
     """
 
     def __init__(

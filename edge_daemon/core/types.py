@@ -23,7 +23,7 @@ Scores = NDArray[np.float32]  # (classes,), sums to 1
 
 UNCERTAIN: Final = "uncertain"  # the label of a face whose scores name no expression clearly
 
-# What is timed for /state and /metrics.
+# The stages whose times are in /state and /metrics.
 STAGES: Final = ("detect", "track", "classify", "publish")
 ENCODE: Final = "encode"  # drawing a view and compressing it to JPEG
 FRAME: Final = "frame"  # a whole frame, from its capture to its view
@@ -90,7 +90,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face found in one frame; `eyes` is None where the backend gives no keypoints."""
+    """A face found in one frame; `eyes` is None if the detector finds no keypoints."""
 
     box: Box
     score: float
@@ -115,13 +115,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What is shown of a track: its box and its smoothed expression.
+    """A confirmed track with its smoothed expression.
 
-    `label` is one of the model's labels, "uncertain", or "" before the first has settled; `score`
-    is the label's smoothed score (without a label, the top one) and `scores` are all of them in
-    the model's order, empty before the first classification; `since_s` is when the face took this
-    label. `detection_score` is the detector's, and `seen` is False in a frame in which the face is
-    only predicted.
+    `label` is one of the model's labels, "uncertain", or "" until the first label is confirmed.
+    `score` is the label's smoothed score; without a label, the highest. `scores` holds all of them
+    in the model's order and is empty before the first classification. `since_s` is when the face
+    took this label. `detection_score` is the detector's score. `seen` is False in a frame in which
+    the face is only predicted.
     """
 
     id: int
@@ -138,8 +138,8 @@ class Face:
 class Drawing:
     """How a view is drawn.
 
-    `labels` name the scores in the model's order; `quality` is the JPEG's, 1 to 100. `blur` makes
-    faces unrecognizable, and without `show` nobody sees the camera's picture at all.
+    `labels` name the scores in the model's order. `quality` is the JPEG quality, 1 to 100. `blur`
+    makes faces unrecognizable. Without `show`, a plain card replaces the camera's picture.
     """
 
     labels: tuple[str, ...] = ()
@@ -152,8 +152,8 @@ class Drawing:
 class View:
     """One processed frame, ready to be drawn or described.
 
-    `notice` is "" while the camera delivers; otherwise it says why it does not, and `frame`
-    holds the last picture, or a plain card. `blur_areas` are where faces may be.
+    `notice` is "" while the camera delivers; otherwise it says why the camera does not, and `frame`
+    holds the last picture or a plain card. `blur_areas` are the areas where faces may be.
     """
 
     frame: Frame
@@ -163,7 +163,7 @@ class View:
     drawing: Drawing = Drawing()
 
     def as_dict(self) -> dict[str, Any]:
-        """The faces as values for JSON, in pixels of a frame of `size`."""
+        """Return the faces as values for JSON, in pixels of the frame."""
         return {
             "time": rfc3339(self.frame.captured_at),
             "size": list(self.frame.size),
@@ -186,11 +186,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the pipeline is doing: running averages, and counts since the start.
+    """The pipeline's progress: running averages, and counts since the start.
 
-    `turns` grows while the pipeline's thread lives, with or without frames. Every
-    `detector_interval`th frame is searched for faces, which takes `search_s`; `faces` are in the
-    newest frame.
+    `turns` grows while the pipeline's thread lives, with or without frames. One frame in
+    `detector_interval` is searched for faces, which takes `search_s`. `faces` is the number of
+    faces in the newest frame.
     """
 
     turns: int = 0
@@ -216,5 +216,5 @@ class Command:
 
 
 def rfc3339(at: datetime) -> str:
-    """UTC with milliseconds, as in 2026-01-31T12:00:00.250Z."""
+    """Format a time as UTC with milliseconds, as in 2026-01-31T12:00:00.250Z."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -97,7 +97,7 @@ def test_of_two_readings_the_plausible_one_is_taken_and_none_is_shown() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("ftp://host/clip", "ftp:// is not a kind of camera"),
+        ("ftp://host/clip", "ftp:// cameras are not supported"),
         ("rtsp:///stream", "names no host"),
         ("http://", "names no host"),
         ("http://cam:99999/", "a port that is not 1 to 65535"),

@@ -120,7 +120,7 @@ def test_new_pictures_in_a_folder_are_seen(images: Path) -> None:
         for path in images.iterdir():
             path.unlink()
         until(lambda: bench.frames.get(timeout_s=0.01) and bench.camera.status.state == "lost")
-        assert "has no picture in it any more" in bench.camera.status.reason
+        assert "contains no picture any more" in bench.camera.status.reason
         cv2.imwrite(str(images / "6.png"), np.full((24, 32, 3), 20, np.uint8))
         until(lambda: bench.camera.status.state == "ok")
 
@@ -260,7 +260,7 @@ def test_camera_that_comes_late(jpegs: list[bytes]) -> None:
 
 def test_missing_device_is_waited_for() -> None:
     with Bench(opener(97)) as bench:
-        assert bench.wait_for("lost") == "/dev/video97 is not there"
+        assert bench.wait_for("lost") == "/dev/video97 does not exist"
 
 
 class FlakySource:

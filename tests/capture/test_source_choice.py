@@ -83,7 +83,7 @@ def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
     ("source", "sentence"),
     [
         ("no/such/file.mp4", "no/such/file.mp4 does not exist"),
-        ("ftp://host/clip", "ftp:// is not a kind of camera that is supported"),
+        ("ftp://host/clip", "ftp:// cameras are not supported"),
         ("rtsp:/me:secret@host", "names no host|not a kind of camera"),
         ("/etc/admin:secret@10.0.0.7", "neither a file nor an address"),
         ("http://me:secret@cam:99999/", "a port that is not 1 to 65535"),

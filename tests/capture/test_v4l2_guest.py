@@ -168,7 +168,7 @@ def test_a_busy_camera_is_waited_for(guest: Guest) -> None:
     guest.run("systemd-run", f"--unit={HOG}", *reads)
     before = len(guest.journal())
     guest.run("systemctl", "start", UNIT)
-    sentence = f"camera lost: {CAMERA} cannot be opened (in use?)"
+    sentence = f"camera lost: {CAMERA} cannot be opened (does another program use it?)"
     guest.until(lambda: logged(guest, sentence, before), "the log says that the camera is in use")
     assert lost(guest)
     guest.run("systemctl", "stop", HOG)

@@ -280,7 +280,7 @@ class TestParts:
     @pytest.mark.parametrize(
         ("source", "sentence", "remedy"),
         [
-            ("/dev/video77", "/dev/video77 is not there", ""),
+            ("/dev/video77", "/dev/video77 does not exist", ""),
             (
                 "http://me:secret@127.0.0.1:9/cam",
                 "http://127.0.0.1:9/cam",

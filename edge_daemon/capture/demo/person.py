@@ -1,4 +1,4 @@
-"""The appearance of a demo person, and the parts that no expression changes.
+"""The appearance of a demo person, and the parts that stay the same in every expression.
 
 All lengths are pixels of a sheet (see `paint`).
 """
