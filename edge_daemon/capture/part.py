@@ -11,7 +11,17 @@ from edge_daemon.capture.camera import Camera, Loss, State
 from edge_daemon.capture.sources import OpenSource
 from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import CameraConfig
-from edge_daemon.core.parts import Apply, Metric, Note, Part, counter, counters, gauges, info
+from edge_daemon.core.parts import (
+    Apply,
+    Metric,
+    Note,
+    Part,
+    counter,
+    counters,
+    frames_dropped,
+    gauges,
+    info,
+)
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import Frame
 
@@ -79,12 +89,7 @@ class CameraPart(Part[Config]):
         return [
             info("mien_camera", "The camera.", name=self._settings.name, source=status.name),
             counter("mien_frames_captured", "Frames the camera delivered.", counts.captured),
-            counter(
-                "mien_frames_dropped",
-                "Frames that were not processed: a newer one came, or the board is throttled.",
-                counts.overwritten,
-                reason="overwritten",
-            ),
+            frames_dropped(counts.overwritten, "overwritten"),
             gauges("mien_camera_state", "1 for the camera's state.", "state", states),
             gauges("mien_camera_lost", "1 for why the camera is lost.", "cause", causes),
             counters(

@@ -100,7 +100,7 @@ class _LenientReader(io.BufferedReader):
 
 
 def _status_line(line: bytes) -> bytes:
-    """Repair the status line of ICY, HTTP/2 or http/1.0; add it if the answer begins with its body."""
+    """Repair a status line of ICY, HTTP/2 or http/1.0; add one before an answer without it."""
     if line.startswith(b"--"):
         return b"HTTP/1.0 200 OK\r\n"
     if re.match(rb"HTTP/1\.[01] ", line):

@@ -97,6 +97,12 @@ def gauges(name: str, help_text: str, label: str, values: Iterable[tuple[str, fl
     return Metric(name, help_text, "gauge", tuple(({label: each}, v) for each, v in values))
 
 
+def frames_dropped(count: int, reason: str) -> Metric:
+    """Return the counter of frames dropped for `reason`; several parts report it."""
+    help_text = "Frames that were not processed: a newer one came, throttling, or damage."
+    return counter("mien_frames_dropped", help_text, count, reason=reason)
+
+
 def info(name: str, help_text: str, /, **labels: str) -> Metric:
     """Return a gauge `name`_info that is always 1 and carries its facts as labels."""
     return Metric(f"{name}_info", help_text, "gauge", ((labels, 1.0),))

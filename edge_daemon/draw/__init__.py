@@ -1,1 +1,1 @@
-"""Draws on frames."""
+"""Draws annotations on frames, hides parts of them, and encodes them to JPEG."""

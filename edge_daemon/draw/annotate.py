@@ -50,9 +50,9 @@ def public_picture(view: View, *, overlay: bool = True) -> ImageBgr:
 def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
     """Draw `view` on a copy of its frame, with faces blurred if its drawing says so.
 
-    A view with a notice is darkened and shows the notice instead of its faces. If faces are to be
-    blurred, none of that picture is shown, because no later frames tell where its faces are.
-    Without `overlay` nothing is drawn, but faces are still blurred.
+    A view with a notice is darkened and shows the notice instead of its faces. If faces have to be
+    blurred, its picture is black, because no later frames show where its faces are. Without
+    `overlay` nothing is drawn, but faces are still blurred.
     """
     try:
         bgr = view.frame.bgr.copy()
@@ -155,7 +155,7 @@ def _draw_outline(bgr: ImageBgr, box: Box, color: Bgr, scale: float) -> None:
 
 
 def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
-    """Write "#id label score" above the face, or below it at the top edge; returns its box."""
+    """Write "#id label score" above the face, or below it at the top edge; return the tag's box."""
     text = f"#{face.id} {face.label} {face.score:.2f}"
     size, pad = 0.5 * scale, 5 * scale
     w, h = text_size(text, size)
@@ -180,7 +180,7 @@ def _ink_on(color: Bgr) -> Bgr:
 def _draw_scores(
     bgr: ImageBgr, face: Face, labels: Sequence[str], taken: Sequence[Box], scale: float
 ) -> Box:
-    """Draw a bar per score beside the face where it covers least of `taken`; returns its box."""
+    """Draw a panel of score bars where it covers least of `taken`; return the panel's box."""
     panel = _panel(tuple(labels), scale)
     h, w = panel.keep.shape[:2]
     place = _beside(face.box, (w, h), _frame_box(bgr), taken, gap=4 * scale)
@@ -201,7 +201,7 @@ def _draw_scores(
 class _Panel:
     """The parts of the score panel that do not depend on the scores, drawn once.
 
-    `keep` is how much of the picture stays visible, of 255, and `names` the labels on black; both
+    `keep` is how much of the picture stays visible, of 255; `names` are the labels on black. Both
     have the panel's size. `lines` are the labels' positions, `tracks` the boxes of full bars.
     """
 
@@ -244,7 +244,7 @@ def _beside(
 
 
 def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:
-    """Draw the last frame darkened, with notice and time across it; frame 0 means no frame."""
+    """Draw the notice and the time on the darkened frame; a frame of id 0 has no time."""
     _darken(bgr, _frame_box(bgr), 0.3)
     scale = _scale(bgr)
     size, small = 0.8 * scale, 0.5 * scale

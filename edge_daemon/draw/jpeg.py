@@ -1,4 +1,4 @@
-"""Compresses pictures to JPEG: the only place that does."""
+"""Encodes pictures to JPEG, for the whole daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_daemon.core.types import ImageBgr
 
 
 def encode_jpeg(bgr: ImageBgr, *, quality: int, width: int | None = None) -> bytes:
-    """Compress `bgr` to JPEG of `quality` 1 to 100, scaled down if it is wider than `width` px."""
+    """Encode `bgr` to a JPEG of `quality` 1 to 100, scaled down to `width` px if it is wider."""
     height, full = bgr.shape[:2]
     if width is not None and width < full:
         size = (width, max(1, round(height * width / full)))

@@ -1,4 +1,4 @@
-"""Blackens parts of every picture of the camera."""
+"""Blackens the masked parts of every picture of the camera."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edge_daemon.core.types import ImageBgr
 Shape = Sequence[float]  # x, y, width, height of a rectangle, or x, y of three or more corners
 
 RECTANGLE = 4  # numbers
-MOST_SIZES = 8  # kept masks: a camera's size changes rarely, and has four scales
-FINE = 1 << 8  # steps of a pixel in which OpenCV takes corners
-FINE_BITS = 8
+MOST_SIZES = 8  # masks that are kept: a camera's size changes rarely, and is decoded at four scales
+FINE_BITS = 8  # OpenCV takes corners in fractions of a pixel
+FINE = 1 << FINE_BITS
 
 
 class Masks:
     """Blackens `shapes`, given in shares of the picture's width and height.
 
-    Pixels that a shape touches are black as a whole.
+    A pixel that a shape touches becomes black.
     """
 
     def __init__(self, shapes: Sequence[Shape] = ()) -> None:
@@ -31,9 +31,9 @@ class Masks:
         self._masks: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by size
 
     def applied(self, picture: Picture) -> Picture:
-        """Return `picture` with the shapes black, at whatever scale it is decoded.
+        """Return `picture` with the shapes black, at any scale at which it is decoded.
 
-        Returns the picture itself if there are no shapes.
+        Without shapes, returns the picture itself.
         """
         return picture.changed(self._blackened) if self._outlines else picture
 

@@ -1,7 +1,7 @@
 """Measures and writes lines of text.
 
-ASCII text is written in OpenCV's own font. Other text is written by Pillow with the font file of
-this package; both are loaded when they are first needed.
+ASCII text is written in OpenCV's own font. Other text is written by Pillow with the font file in
+this package; Pillow and the font are loaded when they are first needed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def put_text(bgr: ImageBgr, text: str, at: Point, size: float, color: tuple[int,
     part[:] = np.rint(part * (1 - ink) + np.array(color) * ink).astype(np.uint8)
 
 
-@lru_cache(maxsize=256)  # labels alone, and with a score of two digits
+@lru_cache(maxsize=256)  # labels, and labels with a score of two digits
 def _mask(text: str, size: float) -> tuple[NDArray[np.float32], int]:
     """Return the coverage of each pixel, 0 to 1, and the number of rows above the baseline."""
     from PIL import Image, ImageDraw  # noqa: PLC0415

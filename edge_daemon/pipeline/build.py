@@ -113,8 +113,9 @@ def _stages(
 def _schedule(config: Config) -> SearchSchedule:
     """Build the search schedule.
 
-    Every frame is searched if faces are blurred, because no unsearched frame may be shown, and in
-    a lossless file, because there is no frame rate to keep and runs must be repeatable.
+    Every frame is searched if faces are blurred, because a frame that was not searched must not be
+    shown. Every frame of a lossless file is searched, because there is no frame rate to keep and
+    runs must be repeatable.
     """
     chosen = config.detector.interval
     adapted = 1 if config.camera.lossless else None
@@ -146,9 +147,9 @@ def _smoother(config: Config, labels: Sequence[str], *, first_dwell_s: float | N
 
 
 def calibration_file(config: Config, labels: Sequence[str]) -> Path | None:
-    """Return the file beside the event log that has the face at rest; None if it is not used.
+    """Return the file beside the event log that holds the calibration; None if it is off.
 
-    Raises ConfigError where there cannot be one.
+    Raises ConfigError if the model or the event log makes calibration impossible.
     """
     if not config.smoothing.calibration:
         return None
@@ -159,12 +160,14 @@ def calibration_file(config: Config, labels: Sequence[str]) -> Path | None:
         )
     path = log_file(config)
     if path is None:
-        raise ConfigError("smoothing.calibration: needs events.path to be a file, to be beside it.")
+        raise ConfigError(
+            "smoothing.calibration: is stored beside the event log; set events.path to a file."
+        )
     return path.with_suffix(".calibration.json")
 
 
 def configured_detector(config: Config, min_score: float, *, still: bool = False) -> Detector:
-    """Build the configured detector, for video or for `still` pictures; raises UserError."""
+    """Build the configured detector, for video or for `still` pictures. Raises UserError."""
     return build_detector(
         config.detector.backend,
         models_dir=detector_folder(config),

@@ -1,10 +1,9 @@
 """Corrects scores by a face at rest.
 
-The faces of people who express nothing differ, and so does the light on them: to the model one
-looks sad, another angry. While a neutral face is recorded, the logarithms of its scores are
-averaged. A label that scores more than it would for a typical neutral face is then lowered, and
-"neutral" is raised, by adding a bias to every later logarithm. Nothing else is ever raised, so
-that noise is not.
+A neutral face can look sad to the model, another one angry, because faces and the light on them
+differ. While a neutral face is recorded, the logarithms of its scores are averaged. Later a bias is
+added to every logarithm. It lowers the labels that scored higher than for a typical neutral face,
+and raises "neutral". Other labels are never raised, because that would amplify noise.
 """
 
 from __future__ import annotations
@@ -29,11 +28,9 @@ from edge_daemon.vision.model_file import ModelFile
 from edge_daemon.vision.smoothing import FLOOR
 
 NEUTRAL: Final = "neutral"
-REST_SHARE: Final = (
-    0.7  # of "neutral" in the scores of a typical neutral face; others share the rest
-)
-MAX_BIAS: Final = 2.0  # so that a clear expression is still named: odds change by 7.4 at most
-HALF_SAMPLES: Final = 30  # the bias is half of what was measured with so few
+REST_SHARE: Final = 0.7  # score of "neutral" for a typical neutral face; the others share the rest
+MAX_BIAS: Final = 2.0  # changes odds by 7.4 at most, so that a clear expression keeps its label
+HALF_SAMPLES: Final = 30  # with this many samples, the bias is half of what was measured
 LEAST_SAMPLES: Final = 30
 MAX_BYTES: Final = 100_000
 
@@ -42,10 +39,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was learned from a face at rest: numbers only.
+    """The correction learned from a face at rest; it contains no picture.
 
     `bias` is added to the logarithms of the scores of the model with the checksum `model`;
-    `samples` is how many classified frames it is from.
+    `samples` is the number of classified frames that it was computed from.
     """
 
     model: str
@@ -57,7 +54,7 @@ class Calibration:
 def rest_bias(mean_logs: Sequence[float], labels: Sequence[str], samples: int) -> dict[str, float]:
     """Return the bias for each of `labels`, from the mean logarithms of their scores at rest.
 
-    With n `samples`, it is n ÷ (n + HALF_SAMPLES) of what was measured, and MAX_BIAS at most.
+    With n `samples`, it is n ÷ (n + HALF_SAMPLES) times the measured excess, and at most MAX_BIAS.
     """
     logs = np.asarray(mean_logs, np.float64)
     logs = logs - np.log(np.exp(logs).sum())
@@ -114,23 +111,23 @@ class Calibrator:
 
     @property
     def calibration(self) -> Calibration | None:
-        """What scores are corrected by, if by anything."""
+        """The calibration in use; None if there is none."""
         return self._calibration
 
     @property
     def trouble(self) -> str:
-        """Why nothing is corrected, though something was recorded; "" if all is well."""
+        """Why a recorded calibration is not used; "" if it is, or if there is none."""
         return self._trouble
 
     @property
     def is_recording(self) -> bool:
-        """Whether a recording has not ended."""
+        """Whether a recording is being made."""
         return self._recording is not None
 
     def use(self, file: Path | None, model: ModelFile) -> None:
         """Use the calibration in `file`, if it was made with `model`.
 
-        A recording goes on only with the same file and model.
+        A recording continues only if file and model stay the same.
         """
         with self._lock:
             before, self._file, self._model = (self._file, self._model), file, model
@@ -142,13 +139,13 @@ class Calibrator:
                 self._load(file, model)
 
     def start(self, duration_s: float) -> None:
-        """Record the largest face for `duration_s` from when it is first seen."""
+        """Record the largest face for `duration_s`, beginning with its first sample."""
         with self._lock:
             if self._model is not None:
                 self._recording = _Recording(duration_s, len(self._model.labels))
 
     def remove(self) -> None:
-        """Drop the recording, or the calibration if none is made. Raises OSError."""
+        """Cancel the recording; if there is none, remove the calibration. Raises OSError."""
         with self._lock:
             if self._recording is not None:
                 self._recording = None
@@ -159,7 +156,7 @@ class Calibrator:
             self._trouble = ""
 
     def add(self, scores: Scores, weight: float, now_s: float) -> None:
-        """Add the scores of the face at rest, while one is recorded."""
+        """Add the scores of a frame to the recording, if one is being made."""
         with self._lock:
             if self._recording is not None and self._recording.add(scores, weight, now_s):
                 self._finish(self._recording)

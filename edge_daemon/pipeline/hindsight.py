@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from edge_daemon.core.types import Face, View
 from edge_daemon.vision.tracker import hits_for
 
-HINDSIGHT_S = 0.5  # after which a face's first label has settled
+HINDSIGHT_S = 0.5  # the age at which a face's first label is settled
 
 
 @dataclass(slots=True)
 class _History:
-    """What is known of one face so far; `settled` is the face that its first frames are given."""
+    """One face so far; `settled` has the label and scores that its first frames are given."""
 
     first_s: float
     last_s: float
@@ -29,8 +29,8 @@ class Hindsight:
 
     The views come from a tracker that confirms every detection at once and a smoother that labels
     every face at once. A face is dropped unless it is detected as often as a live tracker demands,
-    or in every frame of a shorter file. In the first HINDSIGHT_S of a face its label is the one
-    that it has at the end of that time. Ids are numbered anew.
+    or in every frame of a shorter file. During its first HINDSIGHT_S, a face has the label that it
+    has at the end of that time. The remaining faces get new ids from 1 on.
     """
 
     def __init__(self) -> None:

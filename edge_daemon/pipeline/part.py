@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.config.schema import Config
-from edge_daemon.core.parts import Apply, Metric, Part, counter, gauge, info
+from edge_daemon.core.parts import Apply, Metric, Part, counter, frames_dropped, gauge, info
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.core.types import Frame, Progress, View
@@ -40,8 +40,8 @@ class PipelinePart(Part[Config]):
     """Turns `frames` into `views` and events, by the stages of the configuration.
 
     `check` raises ModelError for a model that cannot be used on a runtime. `run_id` is written to
-    every event; `notice` says why the camera is lost, "" while it is not.
-    Raises UserError if the model or detector cannot be used.
+    every event. `notice` returns why the camera is lost, "" while it is not. Raises UserError if
+    the model or detector cannot be used.
     """
 
     name = "pipeline"
@@ -88,7 +88,7 @@ class PipelinePart(Part[Config]):
 
     @property
     def progress(self) -> Progress:
-        """How the pipeline is doing."""
+        """The pipeline's averages and counts."""
         return self._pipeline.progress
 
     @property
@@ -102,11 +102,11 @@ class PipelinePart(Part[Config]):
         return self._pipeline.stages.classifier.model.labels
 
     def note(self, kind: str, at: datetime, **fields: Any) -> None:
-        """Log an event of the daemon itself, with what every event says of camera and model."""
+        """Log an event of the daemon itself, with the camera, run and model of every event."""
         self._feed.put(self._pipeline.stages.maker.make(kind, at, **fields))
 
     def limit(self, limits: Sequence[str] | None) -> None:
-        """Drop frames while `limits` hold the board back, unless every frame is to be processed."""
+        """Drop frames while the board is throttled by `limits`; never with `camera.lossless`."""
         if not self._lossless:
             self._throttle.update(limits, time.monotonic())
 
@@ -160,18 +160,8 @@ class PipelinePart(Part[Config]):
                 detector=stages.detector.name,
             ),
             counter("mien_frames_processed", "Frames that were processed.", progress.frames),
-            counter(
-                "mien_frames_dropped",
-                "Frames that were not processed, because a newer one came or of throttling.",
-                self._throttle.skipped,
-                reason="slow_down",
-            ),
-            counter(
-                "mien_frames_dropped",
-                "Frames that were not processed, because a newer one came or of throttling.",
-                self._pipeline.damaged,
-                reason="damaged",
-            ),
+            frames_dropped(self._throttle.skipped, "slow_down"),
+            frames_dropped(self._pipeline.damaged, "damaged"),
             gauge("mien_frame_rate_hertz", "Processed frames a second.", progress.fps),
             gauge(
                 "mien_slow_down", "1 while half of the frames are dropped.", self._throttle.active
@@ -202,7 +192,7 @@ class PipelinePart(Part[Config]):
         return apply
 
     def _note_pause(self, stages: Stages) -> None:
-        """Log where a pause begins and ends: what happens in between is not known."""
+        """Log the beginning and end of a pause, in which nothing is recorded."""
         now_s = time.monotonic()
         if stages.paused and self._paused_s is None:
             self._paused_s = now_s

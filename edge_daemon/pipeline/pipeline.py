@@ -41,11 +41,11 @@ class Pipeline:
     where the faces are. The `max_faces` largest faces of a searched frame are classified.
 
     `run` is the body of the pipeline's thread. It ends when `frames` is closed or `stop` is set.
-    `notice` returns "" while the camera delivers; otherwise it returns why not, and the pipeline
-    publishes views with that notice while the faces time out. An event that gets a picture goes to
-    `shots` with its view. `throttle` decides which frames are dropped, and `calibrator` corrects
-    scores. `observe` receives the seconds that each of `core.types.STAGES` and each whole
-    `core.types.FRAME` took.
+    `notice` returns "" while the camera delivers; otherwise the reason, and the pipeline publishes
+    views with that notice while the faces time out. An event that gets a picture goes to `shots`
+    with its view. Until the first frame, views have a black picture of `blank_size`. `throttle`
+    decides which frames are dropped, and `calibrator` corrects scores. `observe` receives the
+    duration in seconds of each of `core.types.STAGES` and of each whole frame, `core.types.FRAME`.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Pipeline:
         self._observe(stage, time.monotonic() - started_s)
 
     def _search(self, frame: Frame) -> tuple[list[Detection], list[Track]]:
-        """Find, follow and classify faces; return all detections, weak ones too, and the tracks."""
+        """Find, track and classify faces; return all detections, weak ones too, and the tracks."""
         stages, started_s = self._stages, time.monotonic()
         with self._timed("detect"):
             hint = self._hint(frame)
@@ -242,7 +242,7 @@ class Pipeline:
             self._views.put(shown)
 
     def _idle(self) -> None:
-        """Without a frame: if the camera is lost, publish why and let its faces time out."""
+        """If the camera is lost, publish a view that says why, and let its faces time out."""
         notice = self._notice()
         if not notice:
             return

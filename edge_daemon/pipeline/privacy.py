@@ -1,9 +1,9 @@
 """Remembers where faces were, so that they stay blurred when the detector misses them.
 
-Three rules keep a face blurred: weak detections are blurred too, and a frame is shown only after
-the frames of the next `HINDSIGHT_S` were searched; a face that is only predicted is blurred in a
-growing area; and where a face was detected stays blurred for `HOLD_S`. A face that is never
-detected cannot be blurred. `benchmarks/blurred_entrances.py` measures how often one is shown.
+Four rules keep a face blurred. Weak detections are blurred too. A frame is shown only after the
+frames of the next `HINDSIGHT_S` were searched. A face that is only predicted is blurred in a
+growing area. The place of a detected face stays blurred for `HOLD_S`. A face that is never detected
+cannot be blurred; `benchmarks/blurred_entrances.py` measures how often one is shown.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from edge_daemon.vision.tracker import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The parts of the frame path and their settings, built from one configuration.
+    """The stages of the frame path and their settings, built from one configuration.
 
     Detections scored below `min_score` are blurred but never become faces. At most `max_faces`
     faces are classified in a frame, and none whose longer side is below `min_face_px`. Events of
-    `snapshot_types` get a picture. What `masks` cover is black before anything else is done. While
-    `paused`, frames are discarded without a search. The first frame of a file (`is_file`) and some
-    later ones are searched like still pictures.
+    `snapshot_types` get a picture. `masks` blacken parts of the picture before any other stage.
+    While `paused`, frames are discarded without a search. The first frame of a file (`is_file`) and
+    some later ones are searched like still pictures.
     """
 
     schedule: SearchSchedule
@@ -46,8 +46,9 @@ class Stages:
     def adopt(self, old: Stages, frame: Frame) -> list[Event]:
         """Take over the state of `old`, which must not be used again, as it is after `frame`.
 
-        Faces keep their ids, their smoothed scores and what was announced about them. If the new
-        model has other labels, the announced expressions end; returns those events.
+        Faces keep their ids, their smoothed scores and the events announced for them. If the new
+        model has other labels, the announced expressions end; the events of these ends are
+        returned.
         """
         self.schedule.adopt(old.schedule)
         self.cuts.adopt(old.cuts)

@@ -9,8 +9,8 @@ from typing import Final
 from edge_daemon.core.types import Frame
 
 FACTOR: Final = 2.0  # by which the time between two processed frames grows
-TOLERANCE: Final = 0.125  # of that time, because frames do not arrive to the millisecond
-HOLD_S: Final = 30.0  # after the last limit, because full load brings the limit back
+TOLERANCE: Final = 0.125  # share of that time, because frames do not arrive to the millisecond
+HOLD_S: Final = 30.0  # throttling lasts on after the limit ends: full load would bring it back
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,14 @@ class Throttle:
         self._until_s = throttled_until_s(self._until_s, limits, now_s)
         active = now_s < self._until_s
         if active and not self.active:
-            log.warning("the board is throttled (%s): half the frames", ", ".join(limits or ()))
+            reasons = ", ".join(limits or ())
+            log.warning("the board is throttled (%s): half of the frames are dropped", reasons)
         elif self.active and not active:
-            log.info("the board is no longer throttled: all frames")
+            log.info("the board is no longer throttled: all frames are processed again")
         self.active = active
 
     def due(self, frame: Frame) -> bool:
-        """Return whether to process `frame`; counts it in `skipped` otherwise."""
+        """Return whether to process `frame`; if not, count it in `skipped`."""
         before, self._frame = self._frame, frame
         if before is not None and frame.id > before.id:
             self._period_s = (frame.captured_s - before.captured_s) / (frame.id - before.id)

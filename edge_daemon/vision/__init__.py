@@ -1,1 +1,1 @@
-"""Finds, follows and classifies faces."""
+"""Finds, tracks and classifies faces."""

@@ -1,8 +1,8 @@
 """Runs BlazeFace, full-range sparse or short-range, on a square region of a picture.
 
-Steps and constants are those of the graphs in MediaPipe's `modules/face_detection`, so that the
-boxes equal MediaPipe's. The networks: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face
-Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
+The steps and constants are those of the graphs in MediaPipe's `modules/face_detection`, so that the
+boxes equal MediaPipe's. Source of the networks: Bazarevsky et al., "BlazeFace: Sub-millisecond
+Neural Face Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from edge_daemon.vision.interpreter import Interpreter, ModelError
 
 FloatArray = NDArray[np.float32]
 
-# A network's anchors by the side of its input in pixels: grids of cells, and the number of anchors
-# in the center of each cell.
+# The anchors of each network, by the side of its input in pixels: for each grid, the number of
+# cells a side and the number of anchors in the center of each cell.
 GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     192: ((48, 1),),  # full-range sparse
     128: ((16, 2), (8, 6)),  # short-range
 }
-VALUES = 16  # an anchor's center, size and six keypoints, as x, y pairs
-ANCHORS_OF_FACE = 10  # that usually find the same face
+VALUES = 16  # outputs per anchor: center, size and six keypoints, as x, y pairs
 USED = 8  # of these: center, size and the two eyes
+ANCHORS_OF_FACE = 10  # anchors that usually find the same face
 OVERLAP = 0.3  # IoU above which detections are the same face
 
 
@@ -54,7 +54,7 @@ def whole(bgr: ImageBgr, *, padding: float = 1.0, angle: float = 0.0) -> Region:
 
 
 class FullScale:
-    """The part of detectors that search every picture at its full size, whatever was before."""
+    """Base of detectors that search every picture at full size and use no hint."""
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find faces in the whole picture `bgr` (height, width, 3); `hint` is ignored."""
@@ -140,11 +140,11 @@ class BlazeFace(FullScale):
         ]
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 class _Candidate(NamedTuple):
-    """What one anchor found: its score, its USED values, and the corners of its box."""
+    """The detection of one anchor: its score, its USED values, and the corners of its box."""
 
     score: float
     values: Sequence[float]

@@ -21,7 +21,7 @@ MAX_DIFFERENCE = 0.05
 
 
 class Classifier:
-    """Runs the expression network; raises ModelError if its tensors do not fit its spec."""
+    """Runs the expression network. Raises ModelError if its tensors do not fit its spec."""
 
     def __init__(self, model: ModelFile, *, runtime: str = "auto") -> None:
         self._interpreter = Interpreter(model.content, runtime=runtime)
@@ -34,11 +34,11 @@ class Classifier:
         return self.score(self.crop(bgr, box, eyes))
 
     def crop(self, bgr: ImageBgr, box: Box, eyes: Eyes | None) -> ImageGray:
-        """Cut the face at `box` out of the frame `bgr` in the network's size and geometry."""
+        """Cut the face at `box` out of the frame `bgr`, as the network's input."""
         return crop_face(bgr, box, eyes, self.model.crop, self.model.size_px)
 
     def crop_of(self, picture: Picture, box: Box, eyes: Eyes | None) -> ImageGray:
-        """Cut the face at `box`, in pixels of `picture`, out of no finer a decoding than needed."""
+        """Cut the face at `box`, in pixels of `picture`, out of a picture decoded coarsely."""
         bgr = picture.reduced(self.reduction(box))
         scale = bgr.shape[1] / picture.size[0], bgr.shape[0] / picture.size[1]
         if scale == (1, 1):
@@ -49,7 +49,7 @@ class Classifier:
         return self.crop(bgr, box, eyes)
 
     def reduction(self, box: Box) -> int:
-        """Return the factor that leaves the crop of `box` as fine as the network's input."""
+        """Return the greatest factor that leaves the crop of `box` as fine as the input."""
         return reduction(self.model.crop.side * max(box.w, box.h), self.model.size_px)
 
     def score(self, face: ImageGray) -> Scores:
@@ -70,7 +70,7 @@ class Classifier:
 
 
 def check_goldens(classifier: Classifier) -> str:
-    """Check that this runtime reproduces the model's golden answers; return one sentence on it.
+    """Check that this runtime reproduces the model's golden answers; return a clause for the log.
 
     Raises ModelError if it does not.
     """
@@ -78,7 +78,7 @@ def check_goldens(classifier: Classifier) -> str:
     if model.goldens is None:
         return "the model has no golden answers, so this runtime is unchecked; convert it again"
     found = deviation(model.goldens, classifier.score)
-    if not found.largest <= MAX_DIFFERENCE:  # true for NaN, too
+    if not found.largest <= MAX_DIFFERENCE:  # also true for NaN
         raise ModelError(
             f"{model.path}: on {classifier.runtime} its scores differ by up to "
             f"{found.largest:.3f} from its golden answers (at most {MAX_DIFFERENCE} is "
@@ -92,11 +92,11 @@ def check_goldens(classifier: Classifier) -> str:
 
 
 def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: int) -> ImageGray:
-    """Cut a face out of `bgr` as (size_px, size_px), upright, eyes where the network expects them.
+    """Cut a face out of `bgr` as (size_px, size_px), upright, its eyes where `crop` puts them.
 
-    The eyes give position and rotation, the box gives the size: the distance of the eyes shrinks
-    when a head turns aside, its box hardly does. Beyond the frame its edge pixels are repeated.
-    Large faces are oversampled and averaged down to avoid aliasing.
+    The eyes determine position and rotation. The box determines the size, because the distance of
+    the eyes shrinks when a head turns aside and the box hardly does. Beyond the frame, its edge
+    pixels are repeated. Large faces are oversampled and averaged down to avoid aliasing.
     """
     side = crop.side * max(box.w, box.h)
     anchor, target, angle = box.center, crop.box, 0.0
@@ -131,7 +131,7 @@ def crop_face(bgr: ImageBgr, box: Box, eyes: Eyes | None, crop: Crop, size_px: i
 def _gray_part(bgr: ImageBgr, inverse: NDArray[np.float64], fine_px: int) -> ImageGray:
     """Return, in gray, the part of `bgr` that `inverse` maps a square of `fine_px` onto.
 
-    Moves the origin of `inverse` to that of the part.
+    Changes `inverse` in place, so that its origin is that of the part.
     """
     (cos, sin, x), (_, _, y) = inverse.tolist()
     half = fine_px / 2

@@ -43,16 +43,16 @@ class Detector(Protocol):
     def detect(self, bgr: ImageBgr, hint: Hint = NO_HINT) -> list[Detection]:
         """Find the faces of `bgr` (height, width, 3); their boxes may reach beyond it.
 
-        `hint` says what previous frames of a video have shown.
+        `hint` describes the faces of previous frames of a video.
         """
         ...
 
     def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
-        """Find the faces of a frame's picture, decoded as finely as each region needs it."""
+        """Find the faces of a frame's picture, decoded no finer than each region needs."""
         ...
 
     def reduction(self, size: tuple[int, int], hint: Hint) -> int:
-        """Return the factor by which `detect_in` needs a picture of `size` reduced at most."""
+        """Return the greatest reduction at which `detect_in` can use a picture of `size`."""
         ...
 
     def close(self) -> None:
@@ -73,10 +73,10 @@ def build_detector(
     """Build the detector named `backend`, one of BACKENDS.
 
     "auto" is BlazeFace, or the Haar cascade with a warning if `models_dir` lacks BlazeFace's
-    files. A `face_range` of "both" combines BlazeFace's networks, thoroughly if `still`, else in
-    turns as `reach` says; "full" and "short" run one network on the whole picture. `min_score` does
-    not apply to Haar. Raises ModelError, RuntimeUnavailable, DetectorUnavailable, or ValueError for
-    an unknown name.
+    files. A `face_range` of "both" combines BlazeFace's networks: with `still` in one thorough
+    search, else in turns, chosen by `reach`. "full" and "short" run one network on the whole
+    picture. `min_score` does not apply to Haar. Raises ModelError, RuntimeUnavailable,
+    DetectorUnavailable, or ValueError for an unknown name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown detector {backend!r}; known are {', '.join(BACKENDS)}")
@@ -84,7 +84,8 @@ def build_detector(
     missing = [path for path in paths if not path.is_file()]
     if backend == "auto" and missing:
         log.warning(
-            "%s is missing: OpenCV's Haar cascade finds the faces, slower and fewer; fix: %s",
+            "%s is missing: OpenCV's Haar cascade is used, which is slower and finds fewer faces; "
+            "fix: %s",
             missing[0],
             FETCH_COMMAND,
         )
@@ -141,7 +142,7 @@ class HaarDetector(FullScale):
         return [Detection(Box(*(float(value) / scale for value in box)), 1.0) for box in boxes]
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 class MediaPipeDetector(FullScale):

@@ -1,4 +1,4 @@
-"""Golden answers: the scores a model gave when it was converted, to compare a runtime with."""
+"""Golden answers: a model's scores when it was converted, with which a runtime is compared."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Deviation:
 
 
 def read_goldens(content: bytes, size_px: int, classes: int) -> Goldens:
-    """Parse the content of a `goldens.npz`; raises GoldensDamaged if it does not fit the model."""
+    """Parse the content of a `goldens.npz`. Raises GoldensDamaged if it does not fit the model."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             faces = _array(archive, "faces", (size_px, size_px, 1), np.dtype(np.uint8))
@@ -61,7 +61,7 @@ def read_goldens(content: bytes, size_px: int, classes: int) -> Goldens:
 def _array(
     archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    """Read an array of up to MAX_FACES rows of `shape`; its header is checked before its data."""
+    """Read an array of up to MAX_FACES rows of `shape`; check its header before its data."""
     with archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         read_header = {

@@ -24,7 +24,7 @@ _IDENTIFIER = b"TFL3"  # file identifier of the TFLite schema, at byte 4 of ever
 
 _stderr_redirection = threading.Lock()  # two threads may build interpreters
 
-# Larger models do not fit a small board beside the rest.
+# Larger models do not fit into the memory of a small board.
 MAX_MODEL_BYTES = 50_000_000
 
 
@@ -57,13 +57,13 @@ class _Runtime(NamedTuple):
 class Interpreter:
     """A TFLite model with one input, ready to run. One thread at a time may use it.
 
-    `model` is a path or the file's bytes. `runtime` is "litert", "tflite-runtime" or
+    `model` is a path or the file's bytes. The argument `runtime` is "litert", "tflite-runtime" or
     "tensorflow", or "auto" for the first of these that is installed. Raises ModelError or
-    RuntimeUnavailable, each with one sentence that says what to do; tflite-runtime alone does
-    not look for damage and may crash on half a file.
+    RuntimeUnavailable. Only tflite-runtime does not check for damage, and may crash on a truncated
+    file.
 
-    `runtime` says afterwards what runs, with its version ("ai-edge-litert 2.3.0"); `input` and
-    `outputs` describe the tensors.
+    The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0");
+    `input` and `outputs` describe the tensors.
     """
 
     def __init__(self, model: bytes | Path, *, runtime: str = "auto", num_threads: int = 1) -> None:
@@ -83,9 +83,10 @@ class Interpreter:
         self.outputs = tuple(_tensor(each) for each in self._interpreter.get_output_details())
 
     def run(self, values: NDArray[Any]) -> list[FloatArray]:
-        """Run once on `values` (shape and dtype of `input`); quantized outputs come as real values.
+        """Run once on `values`, which have the shape and dtype of `input`.
 
-        The arrays returned belong to the caller. Raises ValueError for another shape or dtype.
+        Quantized outputs are returned as real values. The arrays belong to the caller. Raises
+        ValueError for another shape or dtype.
         """
         self._interpreter.set_tensor(self.input.index, values)
         self._interpreter.invoke()
@@ -93,7 +94,7 @@ class Interpreter:
 
 
 def runtime_name(runtime: str) -> str:
-    """Return the name and version of what runs for `runtime`. Raises RuntimeUnavailable."""
+    """Return name and version of the runtime that `runtime` selects. Raises RuntimeUnavailable."""
     return _load(runtime)[1]
 
 

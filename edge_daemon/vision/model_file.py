@@ -32,11 +32,11 @@ MAX_CROP_SIDE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """How a face is cut out for the network; matches the faces it was trained on.
+    """The geometry with which faces are cut out, the same as in training.
 
-    `side` is the crop's side as a multiple of the face box's longer side. `eyes` is where the
-    midpoint between the eyes goes and `box` where the center of the box goes if no eyes are known,
-    both as fractions of the crop.
+    `side` is the crop's side as a multiple of the face box's longer side. `eyes` is the place of
+    the midpoint between the eyes in the crop. `box` is the place of the box's center, used if no
+    eyes are known. Both are fractions of the crop.
     """
 
     side: float
@@ -59,7 +59,7 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read `path` and its embedded `spec.json`; raises ModelError if either is unusable."""
+    """Read `path` and its embedded `spec.json`. Raises ModelError if either cannot be used."""
     try:
         content = read_file(path, max_bytes=MAX_MODEL_BYTES)
     except OSError as error:
@@ -71,7 +71,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 
 def parse_model(path: Path, content: bytes) -> ModelFile:
-    """Parse the content of a model file; `path` names it in the ModelError if it is unusable."""
+    """Parse the content of a model file. Raises ModelError, which names `path`."""
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path}: is not a TFLite model.")
     spec = _read_spec(path, content)
@@ -103,7 +103,7 @@ def _read_spec(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _associated_file(content: bytes, name: str, max_bytes: int) -> bytes:
-    """Return the associated file `name`; raises KeyError if absent, BadZipFile if unusable."""
+    """Return the associated file `name`. Raises KeyError if absent, BadZipFile if damaged."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
             found = file.read(max_bytes + 1)
@@ -139,13 +139,13 @@ def _text(value: object, what: str) -> str:
     """Return `value` if it is a short line of text that any log and page can show."""
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME_LETTERS:
         raise ValueError(f"{what} is not a text of 1 to {MAX_NAME_LETTERS} letters")
-    if not value.isprintable():  # nor may it have surrogates
+    if not value.isprintable():  # which also excludes surrogates
         raise ValueError(f"{what} has characters that cannot be shown: {value!a}")
     return value
 
 
 def _number(value: object, what: str, least: float, most: float) -> float:
-    """Return `value` if it is a number in the range; NaN and infinity are not."""
+    """Return `value` if it is a number in the range, which excludes NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ValueError(f"{what} is {value!r:.50}, not {least:g} to {most:g}")
     return float(value)
@@ -162,6 +162,6 @@ def _read_goldens(content: bytes, size_px: int, classes: int) -> Goldens | None:
 
 
 def _point(pair: list[object], what: str) -> Point:
-    """Return a position in the crop; it may lie a little beside it."""
+    """Return a position in the crop, or close to it."""
     x, y = pair
     return Point(_number(x, what, -1, 2), _number(y, what, -1, 2))

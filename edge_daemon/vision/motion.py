@@ -1,6 +1,6 @@
-"""Estimates how a face moves.
+"""Estimates the motion of a face.
 
-A Kalman filter of constant velocity with white noise as acceleration (Bar-Shalom, Li and
+The method is a Kalman filter of constant velocity with white-noise acceleration (Bar-Shalom, Li and
 Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2). x and
 y have the same noise, so one covariance serves both.
 """
@@ -55,8 +55,8 @@ class Motion(NamedTuple):
     def corrected(self, place: Point, width: float) -> Motion:
         """Return this motion corrected by a detection at `place`, `width` pixels wide.
 
-        When something covers part of a face, its box shrinks on one side and its center is off by
-        half of that; so a change of width adds to the noise.
+        When something covers part of a face, its box shrinks on one side, and its center shifts by
+        half of that. A change of width therefore adds to the noise.
         """
         noise = PLACE_NOISE * width + abs(width - self.width) / 2
         spread = self.place_var + noise**2

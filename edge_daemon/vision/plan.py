@@ -1,9 +1,9 @@
 """Plans which network searches which regions of a picture; pure functions.
 
 Full-range BlazeFace finds faces from about 7 % to 50 % of a region's side, short-range from about
-20 % to 100 %, both better amid their surroundings (benchmarks/detection.md). A whole picture is
-therefore searched by both, smaller faces are found in overlapping tiles of a half, a quarter… of
-its longer side, and faces that fill the picture by padding it.
+20 % to 100 %. Both find them better with some background around them (benchmarks/detection.md).
+The whole picture is therefore searched by both. Smaller faces are found in overlapping tiles of a
+half, a quarter and so on of its longer side; faces that fill the picture are found by padding it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ LARGEST: Final = 0.5
 OVERLAP: Final = 0.2  # of a tile's side that it shares with the next one
 PADDING: Final = 2.0  # of the picture, for faces that fill it
 
-STILL_FACE_PX: Final = 24  # the smallest face searched for in a still picture,
-STILL_FACE: Final = 0.02  # or this share of its longer side where that is more; of a panorama,
-PANORAMA: Final = 2.0  # more than so many times as long as wide, only so much of it counts
+# The smallest face searched for in a still picture: in pixels, or as a share of its longer side if
+# that is more. In a panorama the longer side counts as at most PANORAMA times the shorter one.
+STILL_FACE_PX: Final = 24
+STILL_FACE: Final = 0.02
+PANORAMA: Final = 2.0
 
 AROUND: Final = 2.0  # side of the region around a known face, in sides of its box
-CROPS: Final = 4  # regions around faces that the whole picture's scan may miss, in one search
-FEW: Final = 2  # faces up to this many are followed in the regions around them
+CROPS: Final = 4  # regions around known faces in one search that also scans the whole picture
+FEW: Final = 2  # up to this many known faces, each is searched for in the region around it
 
 
 class Scan(NamedTuple):
     """One run of a network.
 
     With `is_tile`, faces cut by the region's border are dropped. With `is_known`, the region is
-    that around a known face, and what is found there has precedence over other scans, so that the
-    box does not jump between networks.
+    around a known face. Detections in it win over those of other scans, so that a face's box does
+    not jump between the networks.
     """
 
     network: Network
@@ -47,9 +49,9 @@ class Scan(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Where a known face should be, and the tilt of its eyes in radians, clockwise.
+    """The predicted box of a known face, and the tilt of its eyes in radians, clockwise.
 
-    With `is_sure` it is confirmed, and the last search found it.
+    `is_sure` is True if the face is confirmed and the last search found it.
     """
 
     box: Box
@@ -63,13 +65,12 @@ class Known(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What a search of a video may know of the frames before.
+    """Knowledge from earlier frames of a video that guides a search.
 
-    `turn` counts the searches, `known` are the faces that should be there, `lost` is True
-    if the last search missed one of them, `arrived` if one of them is new, as where one person
-    appears others often do, and with `thorough` the frame is searched like a still picture. `idle`
-    is True while no face is known and nothing moves. Without `others`, known faces are followed
-    and nothing else is done.
+    `turn` counts the searches. `known` are the faces that should be in the frame; `lost` is True if
+    the last search missed one of them, `arrived` if one of them is new (where one person appears,
+    others often follow). With `thorough` the frame is searched like a still picture. `idle` is True
+    while no face is known and nothing moves. Without `others`, only known faces are searched for.
     """
 
     turn: int = 0
@@ -112,7 +113,7 @@ def turned_plan(size: Size, angle: float) -> list[Scan]:
 
 
 def whole_picture(size: Size, angle: float = 0.0) -> list[Scan]:
-    """Plan the scans of the whole picture: medium, large, and filling it."""
+    """Plan scans of the whole picture for medium faces, large ones, and those that fill it."""
     whole = Region(_center(size), size.longer, angle)
     padded = whole._replace(side=PADDING * size.longer)
     return [Scan("full", whole), Scan("short", whole), Scan("short", padded)]
@@ -131,9 +132,9 @@ def tiles(size: Size, level: int) -> list[Region]:
 def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
     """Plan one search of a video.
 
-    Up to FEW known faces are found again in the regions around them, which costs less than a scan
-    of the whole picture and leaves time for looking elsewhere in some of the searches. While no
-    face is known, or one is new or was lost, full-range, short-range and tiles take turns.
+    Up to FEW known faces are found again in the regions around them. This costs less than a scan of
+    the whole picture and leaves time to search for other faces in some of the turns. While no face
+    is known, or one is new or was lost, full-range, short-range and tiles take turns.
     """
     if hint.thorough:
         return still_plan(size)
@@ -152,7 +153,8 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         return list(dict.fromkeys(follow + alert))
     background = _background(hint.turn, size, reach)
     if len(hint.known) == FEW and background == whole_picture(size)[:1]:
-        # This scan finds them too, so that two faces cost no more than one in the longest search.
+        # The background scan also finds these faces, so the longest search of two faces costs no
+        # more than that of one.
         follow = [
             scan
             for scan, each in zip(follow, hint.known, strict=True)
@@ -167,7 +169,7 @@ def around(box: Box, angle: float = 0.0, factor: float = AROUND) -> Region:
 
 
 def tilt_of(eyes: Eyes | None) -> float:
-    """Return by how much the eyes are turned clockwise, in radians; 0 if they are unknown."""
+    """Return the clockwise tilt of the eyes in radians; 0 if they are unknown."""
     if eyes is None:
         return 0.0
     (left_x, left_y), (right_x, right_y) = eyes
@@ -179,9 +181,9 @@ def _alert_search(
 ) -> list[Scan]:
     """Plan a search while faces may appear: the whole picture and tiles take turns.
 
-    No turn has more than two scans of full-range, so that none takes much longer than the others.
-    An `idle` room has fewer tiles a turn, because motion wakes it. With `is_thrifty` the networks
-    take turns on the whole picture, too.
+    No turn has more than two full-range scans, so that none takes much longer than the others. In
+    an `idle` room each turn has fewer tiles, because motion ends the idling anyway. With
+    `is_thrifty` the networks also take turns on the whole picture.
     """
     full, short, padded = whole_picture(size)
     near = [short, padded][turn // (4 if is_thrifty else 2) % 2]
@@ -199,7 +201,7 @@ def _alert_search(
 
 
 def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:
-    """Plan the scan that looks for further faces while some are known; none in odd turns."""
+    """Plan the scan for further faces while some are known; none in odd turns."""
     full, short, _ = whole_picture(size)
     if turn % 4 == 0:
         return [full]
@@ -224,7 +226,7 @@ def _portion(regions: Sequence[Region], turn: int, portions: int) -> list[Region
 
 
 def _rotated(faces: Sequence[Known], turn: int) -> list[Known]:
-    """Start at another face each turn, so that none is left out for ever."""
+    """Return `faces` starting at another one each turn, so that none is always left out."""
     first = turn % len(faces) if faces else 0
     return [*faces[first:], *faces[:first]]
 

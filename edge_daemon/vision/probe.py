@@ -1,8 +1,9 @@
 """Tries a model in a child process before the daemon loads it.
 
-A model file is native code's input: it may crash the runtime, hang it or take all memory. In a
-child that costs the file, not the daemon. `python -m edge_daemon.vision.probe RUNTIME` is the
-child; it reads the model from standard input and prints the reason if it cannot be used.
+A damaged model may crash the runtime, which is native code, hang it or take all memory. In a child
+process this only refuses the model and leaves the daemon alone. The child is
+`python -m edge_daemon.vision.probe RUNTIME MEMORY_BYTES`; it reads the model from standard input
+and prints the reason if it cannot be used.
 """
 
 from __future__ import annotations
@@ -26,11 +27,9 @@ from edge_daemon.vision.interpreter import ModelError, runtime_name
 from edge_daemon.vision.model_file import ModelFile, parse_model
 
 TIMEOUT_S: Final = 20.0  # systemd's watchdog waits for 30 s
-START_S: Final = (
-    60.0  # for the child's Python and libraries, whatever the model: a board may be busy
-)
-MEMORY_BYTES: Final = 150_000_000  # that the model may take; a large one takes 20 MB
-REFUSED: Final = 3  # exit code
+START_S: Final = 60.0  # to start Python and load its libraries on a busy board
+MEMORY_BYTES: Final = 150_000_000  # the limit for a model; a large one takes 20 MB
+REFUSED: Final = 3  # the exit code
 
 _STATUS: Final = Path("/proc/self/status")
 
@@ -45,7 +44,7 @@ def probe_model(
     """Load `model` on `runtime` and compare its golden answers, in a child process.
 
     Raises ModelError if the model cannot be used, crashes the child, or takes longer than
-    `timeout_s` or more than `memory_bytes`. The time counts from when the child has loaded its
+    `timeout_s` or more than `memory_bytes`. The time begins when the child has loaded its
     libraries.
     """
     environment = {k: v for k, v in os.environ.items() if k not in {"NOTIFY_SOCKET"}}
@@ -83,9 +82,9 @@ def probe_model(
 
 @contextmanager
 def _killed_after(limit_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Timer]:
-    """Kill the child if the block takes longer.
+    """Kill the child if the block takes longer than `limit_s`.
 
-    A wait with a timeout sleeps, and misses its end where the clock is set (libfaketime).
+    A timer is used because `Popen.wait` with a timeout fails where the clock is faked.
     """
     timer = threading.Timer(limit_s, child.kill)
     timer.start()
@@ -97,7 +96,7 @@ def _killed_after(limit_s: float, child: subprocess.Popen[bytes]) -> Iterator[th
 
 def main(runtime: str, memory_bytes: int) -> int:
     """Try the model from standard input; print the reason and return REFUSED if it fails."""
-    with suppress(UserError, ValueError):  # named below
+    with suppress(UserError, ValueError):  # reported below
         runtime_name(runtime)
     print(flush=True)  # the libraries are loaded
     content = sys.stdin.buffer.read()
@@ -116,14 +115,14 @@ def main(runtime: str, memory_bytes: int) -> int:
     except UserError as error:
         print(f"{str(error).rstrip('.')} {allowance}.")
         return REFUSED
-    except Exception as error:  # whatever a runtime makes of a damaged model
+    except Exception as error:  # runtimes raise different ones for damaged models
         print(f"the model file: the model cannot be used: {reason_of(error)} {allowance}.")
         return REFUSED
     return 0
 
 
 def _check_scores(classifier: Classifier) -> None:
-    """Run the model on plain gray, for models without golden answers too. Raises ModelError."""
+    """Run the model on black and on white, as models may lack golden answers. Raises ModelError."""
     size_px = classifier.model.size_px
     for gray in (0, 255):
         scores = classifier.score(np.full((size_px, size_px), gray, np.uint8))
@@ -132,7 +131,7 @@ def _check_scores(classifier: Classifier) -> None:
 
 
 def _data_bytes() -> int:
-    """What this process has of the memory that RLIMIT_DATA limits."""
+    """Return the bytes in use of the memory that RLIMIT_DATA limits."""
     for line in _STATUS.read_text().splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024

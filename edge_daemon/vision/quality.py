@@ -8,8 +8,8 @@ import cv2
 
 from edge_daemon.core.types import ImageGray
 
-# Sharpness at which half of the accuracy above chance is left, fitted to PublicTest's faces scaled
-# down and blurred (benchmarks/face_quality.md).
+# The sharpness at which half of the accuracy above chance is left, fitted to faces of PublicTest,
+# scaled down and blurred (benchmarks/face_quality.md).
 HALF_SHARPNESS = 0.008
 
 
@@ -24,9 +24,10 @@ def weight_of(face: ImageGray, side_px: float) -> float:
 
 
 def sharpness(face: ImageGray) -> float:
-    """Return the energy of the second differences over the variance, whatever the contrast.
+    """Return the energy of the second differences divided by the variance.
 
-    Takes the smaller of the two directions, because motion blurs in one.
+    It does not depend on the contrast. The smaller of the two directions counts, because motion
+    blurs in one direction.
     """
     across = cv2.Sobel(face, cv2.CV_32F, 2, 0, ksize=1)
     down = cv2.Sobel(face, cv2.CV_32F, 0, 2, ksize=1)

@@ -18,9 +18,10 @@ THUMBNAIL_COLUMNS: Final = 64
 THUMBNAIL_ROWS: Final = 48
 SAMPLED_ROWS: Final = 96  # of a picture, which a thumbnail averages
 SIDE: Final = 32  # cells that are compared to find cuts
-# At a cut the thumbnails correlate by less than ALIKE, SPIKE times as far from 1 as usual, and more
-# than CHANGED of the cells differ by more than LEVEL of 255. Between the clips it is at least 0.25
-# of the cells, within them and where people cross a plain wall at most 0.14.
+# At a cut the correlation of two thumbnails is below ALIKE and SPIKE times as far from 1 as usual,
+# and more than CHANGED of the cells differ by more than LEVEL of 255. From one test clip to another
+# at least 0.25 of the cells differ so; within a clip, and where people cross a plain wall, at most
+# 0.14 do.
 ALIKE: Final = 0.92
 SPIKE: Final = 8.0
 CHANGED: Final = 0.2
@@ -30,19 +31,19 @@ MOTION_COLUMNS: Final = 48
 MOTION_ROWS: Final = 36
 MOTION_LEVEL: Final = 10.0
 REFERENCE_S: Final = 0.5
-AWAKE_S: Final = 1.0  # after motion: all turns of a search take place
+AWAKE_S: Final = 1.0  # after motion; long enough for all turns of a search
 RECENT: Final = 9  # frames whose median is the usual distance
 
 
 class SceneCuts:
-    """Compares each frame with the one before; a change of brightness alone is no cut."""
+    """Compares each frame with the one before to find cuts; ignores changes of brightness."""
 
     def __init__(self) -> None:
         self._last: _Cells | None = None
         self._distances: deque[float] = deque(maxlen=RECENT)
 
     def adopt(self, old: SceneCuts) -> None:
-        """Go on after the frames that `old` has seen."""
+        """Continue after the frames that `old` has compared."""
         self._last, self._distances = old._last, old._distances
 
     def is_cut(self, thumbnail: ImageGray) -> bool:
@@ -74,7 +75,7 @@ class MotionSensor:
             self._moved_s = now_s
         else:
             change = cells - self._reference
-            change -= np.median(change)  # the light alone
+            change -= np.median(change)  # a change of the light
             if float(np.abs(change).max()) > MOTION_LEVEL:
                 self._moved_s = now_s
         if now_s - self._reference_s >= REFERENCE_S:
@@ -82,7 +83,7 @@ class MotionSensor:
         return self.is_awake(now_s)
 
     def is_awake(self, now_s: float) -> bool:
-        """Return whether anything has moved within AWAKE_S, as far as was compared."""
+        """Return whether a comparison within the last AWAKE_S found motion."""
         return now_s - self._moved_s <= AWAKE_S
 
 
@@ -99,7 +100,7 @@ def thumbnail(picture: Picture) -> ImageGray:
 
 
 class _Cells(NamedTuple):
-    """SIDE² gray values: with median 0, and with mean 0 and variance 1."""
+    """SIDE² gray values, shifted to median 0, and normalized to mean 0 and variance 1."""
 
     values: NDArray[np.float32]
     normalized: NDArray[np.float32]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from edge_daemon.core.types import Frame
 
-SEARCHES_HZ = 15.0  # more find no more (docs/adr/0016-fifteen-searches-a-second.md)
-LOAD = 0.5  # of the frame period that a search may take; drawing and encoding need the rest
-SPARSE_S = 0.5  # between searches from which there is time for a thorough one each
-TOLERANCE = 0.1  # of the idle gap, because frames do not arrive to the millisecond
-TURN_TOLERANCE = 0.3  # of the time between turns: a camera of 20 frames a second takes all
+SEARCHES_HZ = 15.0  # more searches find no more (docs/adr/0016-fifteen-searches-a-second.md)
+LOAD = 0.5  # share of the frame period that a search may take; drawing and encoding need the rest
+SPARSE_S = 0.5  # searches at least this far apart leave time for thorough ones
+TOLERANCE = 0.1  # share of the idle gap, because frames do not arrive to the millisecond
+TURN_TOLERANCE = 0.3  # share of the time between turns, so that all of 20 frames a second are turns
 RECENT = 15  # searches and frames over which medians are taken
 
 
@@ -31,12 +31,12 @@ def search_interval(search_s: float, period_s: float) -> int:
 
 
 class SearchSchedule:
-    """Chooses every `interval`th frame of the camera, counting frames that were dropped.
+    """Chooses one frame in `interval` of the camera's, counting frames that were dropped.
 
-    An `interval` of None adapts to camera and board by `search_interval`. `max_gap_s` after the
-    last search the next frame is searched whatever the interval, because the tracker can bridge no
-    more. An adaptive interval makes at most `idle_hz` searches a second while nobody is there and
-    nothing moves.
+    An `interval` of None adapts to camera and board by `search_interval`. If the last search is
+    `max_gap_s` ago, the next frame is searched in any case, because the tracker cannot bridge a
+    longer gap. While nobody is there and nothing moves, an adaptive interval makes at most
+    `idle_hz` searches a second.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SearchSchedule:
         self.searches = self.turns = 0
 
     def adopt(self, old: SearchSchedule) -> None:
-        """Take over the frames and searches that `old` has counted."""
+        """Continue the counts of `old`."""
         self._periods_s = old._periods_s
         self._frame, self._searched, self.searches = old._frame, old._searched, old.searches
         self.turns, self._turned_s = old.turns, old._turned_s
@@ -79,8 +79,8 @@ class SearchSchedule:
     def due(self, frame: Frame, is_idle: Callable[[], bool] = lambda: False) -> bool:
         """Return whether to search `frame`; call it once for each frame, in order.
 
-        `is_idle` returns whether no face is known and nothing has moved. It is called only where
-        that matters.
+        `is_idle` returns whether no face is known and nothing has moved. It is called only if the
+        answer depends on it.
         """
         before, self._frame = self._frame, frame
         if before is not None and frame.id > before.id:
@@ -97,7 +97,7 @@ class SearchSchedule:
     def is_turn(self, frame: Frame) -> bool:
         """Return whether a search of `frame` is one of about SEARCHES_HZ that look for new faces.
 
-        Where frames are searched more often, known faces are followed in the others.
+        If frames are searched more often, the other searches only follow known faces.
         """
         return frame.captured_s - self._turned_s >= (1 - TURN_TOLERANCE) / SEARCHES_HZ
 

@@ -1,4 +1,4 @@
-"""Finds faces of any size with both BlazeFace networks: thoroughly in stills, in turns live."""
+"""Finds faces of any size with both BlazeFace networks: in still pictures and in live video."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ from edge_daemon.vision.plan import (
 # medians over the clips (benchmarks/detection.md).
 SHORT_SIZE: Final = 0.97
 SHORT_SHIFT: Final = 0.038
-CUT: Final = 0.1  # of a box's side that may lie beyond the border of a tile
-NESTED: Final = 0.6  # share of the smaller box inside another from which the weaker one is dropped
+CUT: Final = 0.1  # share of a box's side that may lie beyond the border of a tile
+NESTED: Final = 0.6  # if this share of the smaller box is inside the other, the weaker is dropped
 
-# A new detection below SURE is scanned again at other scales; the mean of the scores must reach
-# BAR, or LARGE_BAR for faces that fill more than LARGE of the picture, which lack surroundings.
+# A new detection below SURE is scanned again at other scales. The mean of the scores must reach
+# BAR, or LARGE_BAR for faces of more than LARGE of the picture, which have little background.
 SURE: Final = 0.85
 BAR: Final = 0.64
 LARGE_BAR: Final = 0.6
 LARGE: Final = 0.2
 SCALES: Final = (2.0, 1.6, 2.5)  # sides of the scanned regions, in sides of the box
-RESCAN_SCORE: Final = 0.02  # of the weakest that counts as found again, among so many of the best
-RESCAN_MOST: Final = 4
-ALIKE: Final = 0.35  # IoU of the detection and what is found again
+RESCAN_SCORE: Final = 0.02  # the lowest score that counts as found again,
+RESCAN_MOST: Final = 4  # among this many of the best detections
+ALIKE: Final = 0.35  # the IoU with the detection from which one is the same face
 DOUBT: Final = 0.5  # factor of the score of a detection that was not found again
 TURNED_BAR: Final = 0.75  # for faces found in another orientation than the search's
 TILTED: Final = math.radians(30)  # eyes tilted by more are located again in a turned region
 TURNS: Final = (0.0, math.pi / 2, math.pi, -math.pi / 2)
 
-# Pictures of whose samples the share BRIGHT is darker than DARK, of 255, are brightened to it. More
-# brightening finds fewer faces, because noise grows with it (benchmarks/detection.md).
+# A picture is dark if the share BRIGHT of its samples is below DARK, of 255; it is brightened until
+# they reach DARK. More brightening finds fewer faces, because noise grows with it
+# (benchmarks/detection.md).
 BRIGHT: Final = 0.98
 SAMPLES: Final = 32  # rows and columns
 DARK: Final = 45
@@ -60,8 +61,8 @@ STILL_FACES: Final = 100
 class StillSearch(FullScale):
     """Searches single pictures thoroughly; a `Detector`.
 
-    Finds faces from 24 px or 2 % of the longer side, and turned by any angle, at most
-    `STILL_FACES`. Detections below `min_score` are dropped.
+    Finds at most `STILL_FACES` faces, of at least 24 px or 2 % of the longer side, turned by any
+    angle. Detections below `min_score` are dropped.
     """
 
     name = "blazeface"
@@ -80,7 +81,7 @@ class StillSearch(FullScale):
         if not faces:
             turned = [scan for angle in TURNS[1:] for scan in turned_plan(size, angle)]
             found = self._scanner.scan(pyramid, turned)
-            faces = [self._scanner.second_look(pyramid, each, bar=TURNED_BAR) for each in found]
+            faces = [self._scanner.recheck(pyramid, each, bar=TURNED_BAR) for each in found]
         return _without_overlaps(each for each in faces if each.score >= self._min_score)[
             :STILL_FACES
         ]
@@ -92,8 +93,8 @@ class StillSearch(FullScale):
 class LiveSearch:
     """Searches the frames of a video, each in a few scans that take turns; a `Detector`.
 
-    `reach` decides which faces the turns look for beside medium ones: "near" for close faces, "far"
-    for small ones, "auto" for both. Detections below `min_score` are dropped.
+    `reach` decides which faces the turns search for besides medium ones: "near" for close faces,
+    "far" for small ones, "auto" for both. Detections below `min_score` are dropped.
     """
 
     name = "blazeface"
@@ -116,20 +117,20 @@ class LiveSearch:
         found = self._scanner.scan(pyramid, self._plan(picture.size, hint))
         known = [each.box for each in hint.known]
         faces = [
-            each if _match(each.box, known) else self._scanner.second_look(pyramid, each)
+            each if _match(each.box, known) else self._scanner.recheck(pyramid, each)
             for each in found
         ]
         return [each for each in faces if each.score >= self._min_score]
 
     def reduction(self, size: tuple[int, int], hint: Hint) -> int:
-        """Return the factor that leaves every region of this search as fine as its network."""
+        """Return the greatest factor that leaves every region as fine as its network's input."""
         if hint.thorough:
             return 1
         scans = self._plan(size, hint)
         return min((self._scanner.reduction(scan) for scan in scans), default=COARSEST)
 
     def _plan(self, size: tuple[int, int], hint: Hint) -> list[Scan]:
-        """Plan a search, once for each frame."""
+        """Return the plan of a search; it is made once for each frame."""
         if self._planned is None or self._planned[0] != size or self._planned[1] is not hint:
             self._planned = size, hint, live_plan(Size(*size), hint, self._reach)
         return self._planned[2]
@@ -141,8 +142,8 @@ class LiveSearch:
 class _Pyramid:
     """A picture at several scales, so that a large one is scanned without aliasing.
 
-    It is decoded to `factor` first, and more finely where a region needs it. With `levels`, or if
-    it is dark, it is also halved again and again; else only what its decoder reduces is used.
+    It is first decoded with its sides divided by `factor`, and more finely where a region needs it.
+    With `levels`, or if it is dark, it is halved repeatedly; otherwise only the decoder reduces it.
     """
 
     def __init__(self, picture: Picture, *, levels: bool = True, factor: int = 1) -> None:
@@ -198,7 +199,7 @@ class _Scanner:
         self._min_score = min_score
 
     def reduction(self, scan: Scan) -> int:
-        """Return the factor that leaves the scan's region as fine as its network."""
+        """Return the greatest factor that leaves the region as fine as its network's input."""
         return reduction(scan.region.side, self._networks[scan.network].input_px)
 
     def scan(self, pyramid: _Pyramid, scans: Sequence[Scan]) -> list[Detection]:
@@ -219,7 +220,7 @@ class _Scanner:
                     found.append(face)
         return _merged_scans(found)
 
-    def second_look(
+    def recheck(
         self, pyramid: _Pyramid, detection: Detection, *, bar: float | None = None
     ) -> Detection:
         """Scan a doubtful detection again, eyes level; lower its score below `bar`."""
@@ -227,7 +228,7 @@ class _Scanner:
             return detection
         mean, _ = self._rescan(pyramid, detection, 0.0)
         limit = _bar(detection, pyramid.size) if bar is None else bar
-        return detection if mean >= limit else _doubted(detection)
+        return detection if mean >= limit else _lowered(detection)
 
     def best_orientation(self, pyramid: _Pyramid, detection: Detection) -> Detection:
         """Scan a doubtful or tilted detection again at four orientations; keep the best."""
@@ -244,7 +245,7 @@ class _Scanner:
             return face
         if mean >= _bar(detection, pyramid.size):
             return replace(upright, score=max(upright.score, mean))
-        return _doubted(detection)
+        return _lowered(detection)
 
     def _rescan(
         self, pyramid: _Pyramid, detection: Detection, angle: float
@@ -273,7 +274,7 @@ def _full_range(detection: Detection, angle: float = 0.0) -> Detection:
 
 
 def _merged_scans(detections: Sequence[Detection]) -> list[Detection]:
-    """Merge detections of several scans; of nested boxes the weaker is dropped."""
+    """Merge detections of several scans; drop the weaker of nested boxes."""
     rest = sorted(detections, key=lambda each: each.score, reverse=True)
     faces = []
     while rest:
@@ -288,7 +289,7 @@ def _merged_scans(detections: Sequence[Detection]) -> list[Detection]:
 
 
 def _without_overlaps(detections: Iterable[Detection]) -> list[Detection]:
-    """Keep the best of detections that came to overlap, best score first."""
+    """Return the detections, best score first, without those that overlap a better one."""
     kept: list[Detection] = []
     for each in sorted(detections, key=lambda each: each.score, reverse=True):
         if not _match(each.box, [other.box for other in kept]):
@@ -305,7 +306,7 @@ def _nested(one: Box, other: Box) -> float:
 
 
 def _within(box: Box, tile: Region, size: Size) -> bool:
-    """Return whether `box` lies within the tile, beyond which the picture goes on."""
+    """Return whether `box` is within the tile; borders that are the picture's do not count."""
     margin = CUT * max(box.w, box.h)
     left, top = tile.center.x - tile.side / 2, tile.center.y - tile.side / 2
     right, bottom = left + tile.side, top + tile.side
@@ -330,7 +331,7 @@ def _bar(detection: Detection, size: Size) -> float:
     return LARGE_BAR if side > LARGE * size.longer else BAR
 
 
-def _doubted(detection: Detection) -> Detection:
+def _lowered(detection: Detection) -> Detection:
     return replace(detection, score=DOUBT * detection.score)
 
 

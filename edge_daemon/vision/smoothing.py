@@ -45,8 +45,8 @@ class Smoother:
     A frame's weight halves every `half_life_s`. The label is the class with the highest score, or
     "uncertain" if that score is below `min_score` (or the class's entry in `label_min_scores`) or
     leads by less than `min_margin`. For these comparisons the current label's score is raised by
-    `hysteresis`, and a new label is adopted only after it has lasted `dwell_s`, the first one after
-    `first_dwell_s` if that is given.
+    `hysteresis`. A new label is adopted only after it has lasted `dwell_s`; a face's first label
+    after `first_dwell_s`, if that is given.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Smoother:
     def update(
         self, face: int, scores: Scores, now_s: float, weight: float = 1.0
     ) -> SmoothedExpression:
-        """Add `scores` of the face with id `face` at `now_s` with `weight`."""
+        """Add the `scores` of a frame at `now_s`, with `weight`, to the face with id `face`."""
         state = self._states.get(face)
         if state is None:
             none = [0.0] * len(self._labels)

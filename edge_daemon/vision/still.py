@@ -15,10 +15,10 @@ BuildParts = Callable[[], tuple[Detector, Classifier]]
 
 
 class StillReader:
-    """Reads one picture at a time with the detector and classifier that `build` makes.
+    """Reads one picture at a time with the detector and classifier that `build` returns.
 
-    They are built for the first picture, and again after `adopt`. Of each picture the `max_faces`
-    largest faces are classified.
+    They are built for the first picture, and again after `adopt`. The `max_faces` largest faces of
+    each picture are classified.
     """
 
     def __init__(self, build: BuildParts, max_faces: int) -> None:
@@ -29,7 +29,7 @@ class StillReader:
         self._parts: tuple[Detector, Classifier] | None = None
 
     def adopt(self, build: BuildParts) -> None:
-        """Use what `build` makes from the next picture on; any thread may call this."""
+        """Use another `build` from the next picture on; any thread may call this."""
         self._build = build
 
     def view(self, bgr: ImageBgr) -> View:

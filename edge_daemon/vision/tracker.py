@@ -1,4 +1,4 @@
-"""Follows faces from frame to frame and gives them stable ids.
+"""Tracks faces from frame to frame and gives them stable ids.
 
 The method is SORT's (Bewley et al., 2016, https://arxiv.org/abs/1602.00763): a Kalman filter
 predicts where each face is, and detections are assigned by overlap and distance. The best pair is
@@ -20,9 +20,9 @@ from edge_daemon.vision.plan import Known, tilt_of
 
 SPREADS = 2.0  # standard deviations of the prediction that a face may be off
 CONFIRM_HITS = 3
-AGE_UPDATES = 2.5  # usual gaps between updates for which a track is predicted at least
-MAX_GAP_S = 10.0  # faces further apart in time cannot be followed
-NEW_UPDATES = 7.0  # usual gaps since a face was first detected: a search's turns all take place
+AGE_UPDATES = 2.5  # a track is predicted for at least this many usual gaps between updates
+MAX_GAP_S = 10.0  # longer gaps between updates count as this
+NEW_UPDATES = 7.0  # a face is new for this many usual gaps; all turns of a search then take place
 RECENT = 9  # gaps whose median is the usual one
 MAX_GROWTH = 2.0  # a box this many times wider or narrower belongs to another face
 
@@ -52,9 +52,9 @@ class Tracker:
     A new face becomes a track after `confirm_hits` successive updates detected it, so that
     flickering false detections are dropped; fewer are needed where updates are far apart. A track
     without a detection is predicted for `max_age_s`, or for AGE_UPDATES updates where these are far
-    apart, and then ends; the same face gets a new id later. `max_shift` is the distance from
-    the predicted position, in face widths, that a detection may have, on top of the uncertainty of
-    the prediction.
+    apart, and then ends; if the face comes back, it gets a new id. `max_shift` is how far a
+    detection may be from the predicted position, in face widths, beyond the uncertainty of the
+    prediction.
 
     The ids depend on the detections and their times alone.
     """
@@ -76,7 +76,7 @@ class Tracker:
         self._updated_s, self._gaps_s = old._updated_s, old._gaps_s
 
     def reset(self) -> None:
-        """End all tracks, because the scene has changed; ids go on."""
+        """End all tracks, because the scene has changed; ids are not used again."""
         self._followed = []
 
     def update(self, detections: Sequence[Detection], now_s: float) -> list[Track]:
@@ -101,7 +101,7 @@ class Tracker:
         return self._tracks(now_s)
 
     def known(self, now_s: float) -> list[Known]:
-        """Return where the faces should be at `now_s`, those not yet confirmed included."""
+        """Return the predicted faces at `now_s`, including those not yet confirmed."""
         tracks = [_track(each, now_s) for each in self._followed]
         return [
             Known(
@@ -136,7 +136,7 @@ class Tracker:
         return [_track(each, now_s) for each in shown]
 
     def _assign(self, fits: Sequence[Sequence[float]]) -> dict[int, int]:
-        """Assign detections to faces, best pairs first; returns face index → detection index."""
+        """Assign detections to faces, best pairs first; return face index → detection index."""
         ranked = sorted(
             (
                 (fit, k, d)
@@ -178,7 +178,8 @@ def _new_face(detection: Detection, now_s: float) -> _FaceState:
 def _similarity(before: Box, motion: Motion, box: Box, max_shift: float) -> float:
     """Return how well `box` matches a face last detected as `before` and predicted by `motion`.
 
-    IoU minus the distance of the centers in face widths; −inf if it must be another face.
+    The measure is the IoU minus the distance of the centers in face widths; −inf if `box` must be
+    another face.
     """
     if min(before.w, box.w) * MAX_GROWTH <= max(before.w, box.w):
         return -math.inf

@@ -560,7 +560,7 @@ def test_a_self_made_certificate_needs_its_fingerprint(
     with_colons = ":".join(fingerprint[n : n + 2].upper() for n in range(0, 64, 2))
     for verify in (fingerprint, with_colons, False):
         assert first(open_http(server.url(), tls_verify=verify)) is not None
-    with pytest.raises(SourceAwayError, match=f"says: {fingerprint}$"):
+    with pytest.raises(SourceAwayError, match=f"camera.tls_verify: {fingerprint}$"):
         open_http(server.url(), tls_verify="0" * 64)
 
 
