@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_daemon.core.types import rfc3339
-from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.events.log_reader import Entry, EventIds
 from edge_daemon.history.store import HistoryStore
 
 LABELS = {

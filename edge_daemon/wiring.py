@@ -63,14 +63,14 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard, settings: 
         observe=times.observe,
         on_failure=stop.fail,
     )
-    camera.listen(pipeline.note)
+    camera.listen(pipeline.log_event)
     history = HistoryPart(
-        config, feed=event_log.feed, events=event_log.history, on_failure=stop.fail
+        config, feed=event_log.feed, log_reader=event_log.reader, on_failure=stop.fail
     )
     sources = WebSources(
         views=views,
         feed=event_log.feed,
-        history=event_log.history,
+        log_reader=event_log.reader,
         totals=history.answers,
         report=report,
         stills=pipeline.stills,
@@ -93,7 +93,7 @@ def build(config: Config, stop: Stop, run_id: str, guard: ModelGuard, settings: 
     updates = _updates(config, pipeline=pipeline, commands=commands, guard=guard, stop=stop)
     parts += [BoardPart(pipeline.limit, on_failure=stop.fail), event_log, snapshots, history]
     webhooks = WebhooksPart(config, feed=event_log.feed, on_failure=stop.fail)
-    parts += [web, mqtt, webhooks, RunPart(pipeline.note), pipeline, camera, updates]
+    parts += [web, mqtt, webhooks, RunPart(pipeline.log_event), pipeline, camera, updates]
     return Daemon(parts, report, commands, camera, pipeline, event_log, web)
 
 

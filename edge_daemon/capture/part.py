@@ -13,8 +13,8 @@ from edge_daemon.config.schema import Config
 from edge_daemon.config.sections import CameraConfig
 from edge_daemon.core.parts import (
     Apply,
+    EventLogger,
     Metric,
-    Note,
     Part,
     counter,
     counters,
@@ -41,7 +41,7 @@ class CameraPart(Part[Config]):
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._frames, self._on_failure = frames, on_failure
-        self._notes: list[Note] = []
+        self._loggers: list[EventLogger] = []
         self._settings = config.camera
         self._camera = self._build(config.camera, configured_source(config))
 
@@ -55,9 +55,9 @@ class CameraPart(Part[Config]):
         """Why the camera is lost; "" while it is not."""
         return self._camera.notice
 
-    def listen(self, note: Note) -> None:
-        """Call `note` when the camera is lost and when it is back; call before `start`."""
-        self._notes.append(note)
+    def listen(self, log_event: EventLogger) -> None:
+        """Call `log_event` when the camera is lost and when it is back; call before `start`."""
+        self._loggers.append(log_event)
 
     def start(self) -> None:
         self._camera.start()
@@ -139,15 +139,15 @@ class CameraPart(Part[Config]):
             check_frozen=settings.check_frozen,
             rotate=settings.rotate,
             mirror=settings.mirror,
-            on_lost=self._note_loss,
-            on_restored=self._note_return,
+            on_lost=self._log_loss,
+            on_restored=self._log_return,
             before=before,
         )
 
-    def _note_loss(self, loss: Loss) -> None:
-        for note in self._notes:
-            note("camera_lost", loss.at, cause=loss.cause, reason=loss.reason)
+    def _log_loss(self, loss: Loss) -> None:
+        for log_event in self._loggers:
+            log_event("camera_lost", loss.at, cause=loss.cause, reason=loss.reason)
 
-    def _note_return(self, at: datetime, outage_s: float) -> None:
-        for note in self._notes:
-            note("camera_restored", at, duration_s=round(outage_s, 3))
+    def _log_return(self, at: datetime, outage_s: float) -> None:
+        for log_event in self._loggers:
+            log_event("camera_restored", at, duration_s=round(outage_s, 3))

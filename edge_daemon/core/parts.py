@@ -33,7 +33,7 @@ class Metric:
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
-class Note(Protocol):
+class EventLogger(Protocol):
     """Logs an event of the daemon itself, at the time `at`."""
 
     def __call__(self, kind: str, at: datetime, **fields: Any) -> None: ...

@@ -12,7 +12,7 @@ from edge_daemon.core.errors import reason_of
 from edge_daemon.core.files import FileLock, LockTaken
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.events.events import Event
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.events.ram import RamLog
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.snapshots import Shot, SnapshotPolicy, SnapshotWriter
@@ -42,10 +42,10 @@ def build_event_log(config: Config, backlog: Backlog[Event]) -> EventLog:
     return EventLog(Path(name), store, backlog)
 
 
-def build_history(config: Config) -> EventHistory:
+def build_log_reader(config: Config) -> EventLogReader:
     """A reader of the log; of a stream it finds no events."""
     path, folder = log_file(config), config.events.ram_dir
-    return EventHistory(path, ram=Path(folder) / path.name if folder and path else None)
+    return EventLogReader(path, ram=Path(folder) / path.name if folder and path else None)
 
 
 def build_snapshot_writer(

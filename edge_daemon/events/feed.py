@@ -11,7 +11,7 @@ from typing import Final
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import rfc3339
 from edge_daemon.events.events import TYPES, Event
-from edge_daemon.events.history import Entry, EventIds, id_order
+from edge_daemon.events.log_reader import Entry, EventIds, id_order
 
 EXPRESSION_STARTS: Final = ("expression_start", "expression_change")
 RECENT: Final = 30  # how many events /state has

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from edge_daemon import __version__
 from edge_daemon.config.schema import Config
-from edge_daemon.core.parts import Apply, Metric, Note, Part, counter, counters
+from edge_daemon.core.parts import Apply, EventLogger, Metric, Part, counter, counters
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.events.build import (
     build_event_log,
-    build_history,
+    build_log_reader,
     build_snapshot_writer,
     log_policy,
     snapshot_policy,
@@ -39,8 +39,8 @@ class EventLogPart(Part[Config]):
     def __init__(self, config: Config, *, on_failure: Callable[[BaseException], None]) -> None:
         self._backlog: Backlog[Event] = Backlog(MAX_EVENTS)
         self._log = build_event_log(config, self._backlog)
-        self.history = build_history(config)
-        self.feed = EventFeed([self._backlog], self.history.last_id())
+        self.reader = build_log_reader(config)
+        self.feed = EventFeed([self._backlog], self.reader.last_id())
         self._worker = Worker("event-log", self._log.run, on_failure)
 
     def reopen(self) -> None:
@@ -157,14 +157,14 @@ class RunPart(Part[Config]):
 
     name = "run"
 
-    def __init__(self, note: Note) -> None:
-        self._note = note
+    def __init__(self, log_event: EventLogger) -> None:
+        self._log_event = log_event
         self._started_s = 0.0
 
     def start(self) -> None:
         self._started_s = time.monotonic()
-        self._note("daemon_start", datetime.now(UTC), version=__version__)
+        self._log_event("daemon_start", datetime.now(UTC), version=__version__)
 
     def stop(self) -> None:
         ran_s = round(time.monotonic() - self._started_s, 3)
-        self._note("daemon_stop", datetime.now(UTC), duration_s=ran_s)
+        self._log_event("daemon_stop", datetime.now(UTC), duration_s=ran_s)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_daemon.core.files import replace_file
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import Entry, EventHistory, id_order
+from edge_daemon.events.log_reader import Entry, EventLogReader, id_order
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ class EventFollower:
     log, once through. MQTT, server-sent events, webhooks and the history's totals each have one.
     """
 
-    def __init__(self, *, feed: EventFeed, history: EventHistory, last_id: str = "") -> None:
+    def __init__(self, *, feed: EventFeed, reader: EventLogReader, last_id: str = "") -> None:
         self.last_id = last_id
-        self._feed, self._history = feed, history
+        self._feed, self._reader = feed, reader
         self._logged: Iterator[Entry] | None = None
 
     @property
@@ -59,7 +59,7 @@ class EventFollower:
         """Read on in the log; at its end check whether it has grown meanwhile."""
         for _ in range(2):
             if self._logged is None:
-                self._logged = self._history.after(self.last_id)
+                self._logged = self._reader.after(self.last_id)
             if found := list(islice(self._logged, limit)):
                 return found
             self._logged = None

@@ -57,10 +57,10 @@ def rebuild(config: Config) -> int:
         set_aside(path)
         store, count = HistoryStore(path), 0
     store.clear()
-    entries, last = build_history(config).after(""), ""
+    entries, last = build_log_reader(config).after(""), ""
     while batch := list(islice(entries, BATCH)):
         if not store.add(batch, after=last):  # the daemon has gone on by itself
-            entries, last = build_history(config).after(store.position), store.position
+            entries, last = build_log_reader(config).after(store.position), store.position
             continue
         count, last = count + len(batch), batch[-1].id
     return count

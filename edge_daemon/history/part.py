@@ -15,7 +15,7 @@ from edge_daemon.core.errors import reason_of
 from edge_daemon.core.parts import Apply, Part, nothing_to_apply
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.events.tail import EventFollower
 from edge_daemon.history.build import HistoryUnavailable, database_path, history_report
 from edge_daemon.history.report import HistoryReport
@@ -39,7 +39,7 @@ class HistoryPart(Part[Config]):
         config: Config,
         *,
         feed: EventFeed,
-        events: EventHistory,
+        log_reader: EventLogReader,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._config = config

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from edge_daemon.events.history import Entry
+from edge_daemon.events.log_reader import Entry
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 
 VERSION: Final = 3

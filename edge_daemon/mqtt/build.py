@@ -10,7 +10,7 @@ from typing import Any
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Command, View
-from edge_daemon.events.build import build_history, log_file
+from edge_daemon.events.build import build_log_reader, log_file
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.tail import EventFollower, PositionFile
 from edge_daemon.mqtt import home_assistant
@@ -56,7 +56,7 @@ def build_mqtt(
         topics=topics,
         events=EventDelivery(
             topics=topics,
-            follower=EventFollower(feed=feed, history=build_history(config)),
+            follower=EventFollower(feed=feed, reader=build_log_reader(config)),
             file=PositionFile(path.with_suffix(".mqtt") if path else None),
             newest_id=lambda: feed.last_id,
         ),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge_daemon.events.history import id_order
+from edge_daemon.events.log_reader import id_order
 from edge_daemon.events.tail import EventFollower, Position, PositionFile
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Message, Topics

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from edge_daemon.core.types import Command, rfc3339
-from edge_daemon.events.history import Entry
+from edge_daemon.events.log_reader import Entry
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"

@@ -101,7 +101,7 @@ class PipelinePart(Part[Config]):
         """The labels of the model in use."""
         return self._pipeline.stages.classifier.model.labels
 
-    def note(self, kind: str, at: datetime, **fields: Any) -> None:
+    def log_event(self, kind: str, at: datetime, **fields: Any) -> None:
         """Log an event of the daemon itself, with the camera, run and model of every event."""
         self._feed.put(self._pipeline.stages.maker.make(kind, at, **fields))
 
@@ -115,7 +115,7 @@ class PipelinePart(Part[Config]):
         log.info("detector: %s", stages.detector.name)
         _log_model(stages)
         log.info("runtime: %s", stages.classifier.runtime)
-        self._note_pause(stages)
+        self._log_pause(stages)
         self._worker.start()
 
     def stop(self) -> None:
@@ -186,20 +186,20 @@ class PipelinePart(Part[Config]):
             self.stills.adopt(still_parts(config, stages))
             self._calibrate_by(config, stages)
             self._pipeline.swap(stages)
-            self._note_pause(stages)
+            self._log_pause(stages)
             _log_model(stages)
 
         return apply
 
-    def _note_pause(self, stages: Stages) -> None:
+    def _log_pause(self, stages: Stages) -> None:
         """Log the beginning and end of a pause, in which nothing is recorded."""
         now_s = time.monotonic()
         if stages.paused and self._paused_s is None:
             self._paused_s = now_s
-            self.note("pause_start", datetime.now(UTC))
+            self.log_event("pause_start", datetime.now(UTC))
         elif not stages.paused and self._paused_s is not None:
             lasted_s, self._paused_s = now_s - self._paused_s, None
-            self.note("pause_end", datetime.now(UTC), duration_s=round(lasted_s, 3))
+            self.log_event("pause_end", datetime.now(UTC), duration_s=round(lasted_s, 3))
 
     def _calibrate_by(self, config: Config, stages: Stages) -> None:
         model = stages.classifier.model

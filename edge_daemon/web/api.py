@@ -22,7 +22,7 @@ from edge_daemon.draw.annotate import annotate
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.events import TYPES
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import MAX_EVENTS, Entry, EventHistory, Query
+from edge_daemon.events.log_reader import MAX_EVENTS, Entry, EventLogReader, Query
 from edge_daemon.events.tail import EventFollower
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web import parameters
@@ -77,14 +77,14 @@ class ApiViews:
         access: Access,
         views: Latest[View],
         feed: EventFeed,
-        history: EventHistory,
+        log_reader: EventLogReader,
         report: Report,
         viewers: Viewers,
         stills: StillReader,
         metrics: Callable[[], tuple[bytes, str]],
         loop: Loop,
     ) -> None:
-        self._access, self._views, self._feed, self._history = access, views, feed, history
+        self._access, self._views, self._feed, self._log_reader = access, views, feed, log_reader
         self._report, self._viewers, self._stills = report, viewers, stills
         self._metrics = metrics
         self._readers = 0
@@ -197,7 +197,7 @@ class ApiViews:
             feed=self._feed,
             follower=EventFollower(
                 feed=self._feed,
-                history=self._history,
+                reader=self._log_reader,
                 last_id=last_id or since or self._feed.last_id,
             ),
             views=self._views if with_views else None,

@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.vision.still import StillReader
 from edge_daemon.web.access import Access, AccessPolicy
@@ -62,7 +62,7 @@ class WebSources:
 
     views: Latest[View]
     feed: EventFeed
-    history: EventHistory
+    log_reader: EventLogReader
     totals: Callable[[], HistoryReport | None]
     report: Report
     stills: StillReader
@@ -110,7 +110,7 @@ class WebServer:
             access=self._access,
             views=sources.views,
             feed=sources.feed,
-            history=sources.history,
+            log_reader=sources.log_reader,
             report=sources.report,
             viewers=self._viewers,
             stills=sources.stills,

@@ -14,7 +14,7 @@ from typing import Any, Final
 from edge_daemon.core.slots import Closed, Latest
 from edge_daemon.core.types import View
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import Entry
+from edge_daemon.events.log_reader import Entry
 from edge_daemon.events.tail import EventFollower
 from edge_daemon.web.server.handler import Client
 from edge_daemon.web.server.loop import Loop, WorkerThreads

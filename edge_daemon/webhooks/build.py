@@ -14,7 +14,7 @@ from edge_daemon.config.network import WebhookConfig
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.files import read_file
-from edge_daemon.events.build import build_history, log_file
+from edge_daemon.events.build import build_log_reader, log_file
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.tail import EventFollower, PositionFile
 from edge_daemon.webhooks.delivery import OWN_HEADERS, PLACEHOLDER, Webhook, WebhookDelivery

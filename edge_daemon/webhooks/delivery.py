@@ -26,7 +26,7 @@ import requests
 from edge_daemon import __version__
 from edge_daemon.core.backoff import BackOff
 from edge_daemon.core.errors import reason_of
-from edge_daemon.events.history import Entry, id_order
+from edge_daemon.events.log_reader import Entry, id_order
 from edge_daemon.events.tail import EventFollower, Position, PositionFile
 
 TIMEOUT_S: Final = (5.0, 10.0)  # to connect, and between two parts of the answer

@@ -24,7 +24,7 @@ from edge_daemon.core.slots import Backlog
 from edge_daemon.events.archive import Retention
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory, Query
+from edge_daemon.events.log_reader import EventLogReader, Query
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 
 DAY_S = 86400.0
@@ -145,16 +145,16 @@ def test_events_after_the_clock_was_set_back_are_found_and_come_after(tmp_path: 
         assert event is not None
         log.append(event.as_line().encode())
     log.close()
-    history = EventHistory(log.path)
-    ids = [entry.id for entry in history.find(Query(), 1000)]
+    reader = EventLogReader(log.path)
+    ids = [entry.id for entry in reader.find(Query(), 1000)]
     assert ids == sorted(set(ids))
-    assert history.last_id() == feed.last_id == ids[-1]
-    found = history.find(
+    assert reader.last_id() == feed.last_id == ids[-1]
+    found = reader.find(
         Query(since="2026-01-31T12:10:00.000Z", until="2026-01-31T12:20:00.000Z"), 99
     )
     assert [entry.event["n"] for entry in found] == [
         number for number, minute in enumerate(minutes) if 10 <= minute < 20
     ]
-    assert [entry.event["n"] for entry in history.after(ids[70])] == list(range(71, 120))
-    newest = history.find(Query(), 3, newest_first=True)
+    assert [entry.event["n"] for entry in reader.after(ids[70])] == list(range(71, 120))
+    newest = reader.find(Query(), 3, newest_first=True)
     assert [entry.event["n"] for entry in newest] == [119, 118, 117]

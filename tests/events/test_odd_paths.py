@@ -21,9 +21,9 @@ from support.waiting import until
 
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog
-from edge_daemon.events.build import build_event_log, build_history
+from edge_daemon.events.build import build_event_log, build_log_reader
 from edge_daemon.events.events import Event
-from edge_daemon.events.history import Query
+from edge_daemon.events.log_reader import Query
 from edge_daemon.events.writer import EventLogError
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
@@ -77,7 +77,7 @@ def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
     log.run()
     assert link.is_symlink()
     assert len(list(target.parent.glob("log.0*"))) > 3
-    assert len(build_history(config).find(Query(), 100)) == 50
+    assert len(build_log_reader(config).find(Query(), 100)) == 50
 
 
 @contextmanager

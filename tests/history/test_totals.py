@@ -27,7 +27,7 @@ from benchmarks.log_totals import totals_of
 from benchmarks.made_up_days import MadeUpDays, Totals, entries, portions, stored, week
 from edge_daemon.commands import main
 from edge_daemon.config.schema import validated
-from edge_daemon.events.build import build_history
+from edge_daemon.events.build import build_log_reader
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.history import Entry, EventIds
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
@@ -415,7 +415,7 @@ def test_a_database_of_a_newer_version_is_kept(tmp_path: Path, is_rebuilt: bool)
         connection.execute("CREATE TABLE of_the_future (value)")
         connection.commit()
     config = validated({"events": {"path": str(log)}})
-    events = build_history(config)
+    events = build_log_reader(config)
     if is_rebuilt:
         assert main(["history", "rebuild", "--set", f"events.path={log}"]) == 0
     else:
@@ -445,7 +445,7 @@ def test_on_a_full_disk_the_totals_so_far_are_answered(
             pass
     os.truncate(rest, rest.stat().st_size - ROOM_BYTES)
     config = validated({"events": {"path": str(small_disk / "events.jsonl")}})
-    events = build_history(config)
+    events = build_log_reader(config)
     feed = EventFeed([], last_id=events.last_id())
     part = HistoryPart(config, feed=feed, events=events, on_failure=lambda _: None)
     part.start()

@@ -14,7 +14,7 @@ import pytest
 from support.daemon import Daemon
 
 from benchmarks.made_up_days import MadeUpDays
-from edge_daemon.events.history import EventIds
+from edge_daemon.events.log_reader import EventIds
 
 ZONE = "America/New_York"
 

@@ -12,7 +12,7 @@ from support import home_assistant as by_its_documentation
 from support.paths import ROOT
 
 from edge_daemon.events.events import Event
-from edge_daemon.events.history import Entry
+from edge_daemon.events.log_reader import Entry
 from edge_daemon.mqtt import home_assistant
 from edge_daemon.mqtt import messages as mqtt_messages
 from edge_daemon.mqtt.messages import Topics

@@ -13,7 +13,7 @@ import pytest
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import KEPT, EventFeed
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.tail import EventFollower, Position, PositionFile
 from edge_daemon.mqtt.delivery import EventDelivery
@@ -35,13 +35,13 @@ class Site:
 
     def start(self) -> None:
         """A new process: what was at hand is gone."""
-        history = EventHistory(self.log.path)
+        reader = EventLogReader(self.log.path)
         self.written: Backlog[Event] = Backlog(1)
-        self.feed = EventFeed([self.written], history.last_id())
+        self.feed = EventFeed([self.written], reader.last_id())
         self.file = PositionFile(self.folder / "events.mqtt")
         self.delivery = EventDelivery(
             topics=Topics("mien", host="", camera=""),
-            follower=EventFollower(feed=self.feed, history=history),
+            follower=EventFollower(feed=self.feed, reader=reader),
             file=self.file,
             newest_id=lambda: self.feed.last_id,
         )

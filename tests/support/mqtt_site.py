@@ -14,7 +14,7 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Command, Face, Frame, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.tail import EventFollower, PositionFile
 from edge_daemon.mqtt import home_assistant
@@ -55,8 +55,8 @@ class MqttSite:
         self._log = RotatingLog(folder / "events.jsonl", LogPolicy())
         self._log.open()
         self._written: Backlog[Event] = Backlog(1)
-        history = EventHistory(self._log.path)
-        self.feed = EventFeed([self._written], history.last_id())
+        reader = EventLogReader(self._log.path)
+        self.feed = EventFeed([self._written], reader.last_id())
         self.views: Latest[View] = Latest()
         self.pictures: Latest[bytes] = Latest()
         self.commands: Backlog[Command] = Backlog(1000)
@@ -76,7 +76,7 @@ class MqttSite:
             topics=topics,
             events=EventDelivery(
                 topics=topics,
-                follower=EventFollower(feed=self.feed, history=history),
+                follower=EventFollower(feed=self.feed, reader=reader),
                 file=PositionFile(self._log.path.with_suffix(".mqtt")),
                 newest_id=lambda: self.feed.last_id,
             ),

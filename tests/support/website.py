@@ -23,7 +23,7 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import Box, Face, Frame, View
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import EventHistory
+from edge_daemon.events.log_reader import EventLogReader
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 from edge_daemon.events.writer import EventLog
 from edge_daemon.history.report import HistoryReport
@@ -150,7 +150,7 @@ class Site:
         self._log = EventLog(path, RotatingLog(path, LogPolicy(rotate_bytes=20_000)), self._backlog)
         self._logger = threading.Thread(target=self._log.run)
         self.feed = EventFeed([self._backlog])
-        self.history = EventHistory(path)
+        self.log_reader = EventLogReader(path)
         self.policy = AccessPolicy(
             password=password,
             token=token,
@@ -168,7 +168,7 @@ class Site:
             sources=WebSources(
                 views=self.views,
                 feed=self.feed,
-                history=self.history,
+                log_reader=self.log_reader,
                 totals=lambda: self.totals,
                 report=self,
                 stills=StillReader(_stills, max_faces=32),

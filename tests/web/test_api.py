@@ -21,7 +21,7 @@ from support.paths import ROOT
 from support.waiting import until
 from support.website import Site, served, view
 
-from edge_daemon.events.history import Query
+from edge_daemon.events.log_reader import Query
 from edge_daemon.web.api import file_of_form
 from edge_daemon.web.credentials import hash_token
 from edge_daemon.web.photo import PhotoRefused
@@ -240,8 +240,8 @@ def test_pages_of_the_newest_are_read_from_old_files_too(tmp_path: Path) -> None
         newest = json.loads(site.get("/events?order=desc&limit=450").body)
         rest = json.loads(site.get(f"/events?order=desc&after={newest['next']}").body)
         assert [event["face"] for event in rest["events"]] == list(range(49, -1, -1))
-        history = site.history.find(Query(before=rest["events"][0]["id"]), 1000)
-        assert [entry.event["face"] for entry in history] == list(range(49))
+        earlier = site.log_reader.find(Query(before=rest["events"][0]["id"]), 1000)
+        assert [entry.event["face"] for entry in earlier] == list(range(49))
 
 
 @pytest.mark.parametrize(

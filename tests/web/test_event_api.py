@@ -18,7 +18,7 @@ import pytest
 from support.labels import LABELS
 from support.website import Site, served, view
 
-from edge_daemon.events.history import EventHistory, EventIds, Query
+from edge_daemon.events.log_reader import EventIds, EventLogReader, Query
 from edge_daemon.events.ram import RamLog
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
 
@@ -111,14 +111,14 @@ def test_what_rotation_left_is_read_too_and_damage_is_skipped(tmp_path: Path) ->
     (tmp_path / "events.jsonl").write_text(f'{line(5)}\n{line(6)}\n{{"time":"2026-01-31T12:00:07.0')
     for age_s, name in enumerate(("events.jsonl", "events.jsonl.1", "events.jsonl.2.gz")):
         os.utime(tmp_path / name, (1e9 - age_s, 1e9 - age_s))
-    history = EventHistory(tmp_path / "events.jsonl")
-    found = history.find(Query(), 100)
+    reader = EventLogReader(tmp_path / "events.jsonl")
+    found = reader.find(Query(), 100)
     assert [entry.event["n"] for entry in found] == [1, 2, 3, 5, 6]
-    assert [e.event["n"] for e in history.find(Query(after=found[2].id), 100)] == [5, 6]
-    assert [e.event["n"] for e in history.find(Query(after="2026-01-31T12:00:02.500Z/3"), 9)] == [
+    assert [e.event["n"] for e in reader.find(Query(after=found[2].id), 100)] == [5, 6]
+    assert [e.event["n"] for e in reader.find(Query(after="2026-01-31T12:00:02.500Z/3"), 9)] == [
         3, 5, 6,
     ]  # fmt: skip
-    assert EventHistory(tmp_path / "none.jsonl").find(Query(), 9) == []
+    assert EventLogReader(tmp_path / "none.jsonl").find(Query(), 9) == []
 
 
 def test_the_archive_and_what_waits_in_ram_are_read_in_order(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_archive_and_what_waits_in_ram_are_read_in_order(tmp_path: Path) -> 
     aside.with_name(f"{aside.name}.part").write_bytes(b"half")
     ram = tmp_path / "ram.jsonl"
     ram.write_bytes(line(10))
-    found = EventHistory(disk.path, ram).find(Query(), 100)
+    found = EventLogReader(disk.path, ram).find(Query(), 100)
     assert [entry.event["n"] for entry in found] == list(range(11))
 
 
@@ -162,13 +162,13 @@ def test_a_log_that_is_being_written_is_read_without_gap_or_repeat(
             store.tidy()
         store.close()
 
-    history = EventHistory(disk.path, tmp_path / "ram" / "events.jsonl" if in_ram else None)
+    reader = EventLogReader(disk.path, tmp_path / "ram" / "events.jsonl" if in_ram else None)
     writer = threading.Thread(target=write)
     writer.start()
     found = 0
     while found < 1000:
         at_least = written[0]
-        numbers = [entry.event["n"] for entry in history.find(Query(), 2000)]
+        numbers = [entry.event["n"] for entry in reader.find(Query(), 2000)]
         assert numbers == list(range(len(numbers)))
         assert at_least <= len(numbers)
         found = len(numbers)

@@ -100,7 +100,7 @@ class Site:
         self._config = Config.model_validate(values)
         self._log = RotatingLog(path, LogPolicy(rotate_bytes=20_000))
         self._written: Backlog[Event] = Backlog(1)
-        self.feed = EventFeed([self._written], build_history(self._config).last_id())
+        self.feed = EventFeed([self._written], build_log_reader(self._config).last_id())
         self.delivery = self._build()
 
     def _build(self) -> WebhookDelivery:

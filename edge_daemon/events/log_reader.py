@@ -81,7 +81,7 @@ class Query:
     before: str = ""
 
 
-class EventHistory:
+class EventLogReader:
     """Reads the log at `path` and its rotated files, `.gz` too, while they are written.
 
     `ram` is the file in which events are gathered before they are flushed to the log, if any. A

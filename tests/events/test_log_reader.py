@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_daemon.core.types import rfc3339
-from edge_daemon.events.history import EventHistory, EventIds, Query
+from edge_daemon.events.log_reader import EventIds, EventLogReader, Query
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 20
@@ -42,8 +42,8 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def numbers(history: EventHistory, query: Query, newest_first: bool = False) -> list[int]:
-    return [entry.event["n"] for entry in history.find(query, 999, newest_first=newest_first)]
+def numbers(reader: EventLogReader, query: Query, newest_first: bool = False) -> list[int]:
+    return [entry.event["n"] for entry in reader.find(query, 999, newest_first=newest_first)]
 
 
 def make_unreadable(log: Path, days: range) -> None:
@@ -56,10 +56,10 @@ def make_unreadable(log: Path, days: range) -> None:
 
 def test_files_before_since_are_not_opened(log: Path) -> None:
     make_unreadable(log, range(10))
-    history = EventHistory(log)
-    assert numbers(history, Query(since=day(11))) == list(range(11 * 24, DAYS * 24))
-    assert numbers(history, Query(after=f"{day(11)}/0")) == list(range(11 * 24 + 1, DAYS * 24))
-    assert [entry.event["n"] for entry in history.after(f"{day(19)}/0")] == list(range(457, 480))
+    reader = EventLogReader(log)
+    assert numbers(reader, Query(since=day(11))) == list(range(11 * 24, DAYS * 24))
+    assert numbers(reader, Query(after=f"{day(11)}/0")) == list(range(11 * 24 + 1, DAYS * 24))
+    assert [entry.event["n"] for entry in reader.after(f"{day(19)}/0")] == list(range(457, 480))
 
 
 def test_of_files_after_until_only_the_first_line_is_read(log: Path) -> None:
@@ -67,15 +67,15 @@ def test_of_files_after_until_only_the_first_line_is_read(log: Path) -> None:
         file = log.with_name(f"events.{number + 1:06}.jsonl.gz")
         first = gzip.compress(hours(24 * number, 24 * number + 1))
         file.write_bytes(first + b"\0" * 100)
-    assert numbers(EventHistory(log), Query(until=day(3))) == list(range(72))
+    assert numbers(EventLogReader(log), Query(until=day(3))) == list(range(72))
     two_days = Query(since=day(1), until=day(3))
-    assert numbers(EventHistory(log), two_days) == list(range(24, 72))
-    assert numbers(EventHistory(log), two_days, newest_first=True) == list(range(71, 23, -1))
+    assert numbers(EventLogReader(log), two_days) == list(range(24, 72))
+    assert numbers(EventLogReader(log), two_days, newest_first=True) == list(range(71, 23, -1))
 
 
 def test_the_newest_events_need_the_newest_file_alone(log: Path) -> None:
     make_unreadable(log, range(DAYS - 1))
-    newest = EventHistory(log).find(Query(), 10, newest_first=True)
+    newest = EventLogReader(log).find(Query(), 10, newest_first=True)
     assert [entry.event["n"] for entry in newest] == list(range(479, 469, -1))
 
 
@@ -87,7 +87,7 @@ def test_a_canceled_query_ends(log: Path) -> None:
         calls += 1
         return calls > 3
 
-    found = EventHistory(log).find(Query(), 9999, is_canceled=is_canceled)
+    found = EventLogReader(log).find(Query(), 9999, is_canceled=is_canceled)
     assert 0 < len(found) < 100
 
 
@@ -97,15 +97,15 @@ def test_lines_that_are_not_events_are_skipped(tmp_path: Path) -> None:
     deep = b'{"time":"2026-01-01T00:30:00.000Z","deep":' + b"[" * 100_000 + b"\n"
     odd = [b"\n", b"[]\n", b'{"time":1}\n', b'["time":"2026"]\n', b"\xff\xfe\0\n", deep]
     path.write_bytes(good[0] + b"".join(odd) + good[1])
-    assert numbers(EventHistory(path), Query()) == [0, 1]
+    assert numbers(EventLogReader(path), Query()) == [0, 1]
 
 
 def test_a_log_without_events_has_no_last_id(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    assert EventHistory(path).last_id() == ""
+    assert EventLogReader(path).last_id() == ""
     path.write_bytes(b"")
-    assert EventHistory(path).last_id() == ""
+    assert EventLogReader(path).last_id() == ""
     (tmp_path / "events.000001.jsonl").write_bytes(hours(0, 3))
-    assert EventHistory(path).last_id() == "2026-01-01T02:00:00.000Z/0"
-    assert EventHistory(None).last_id() == ""
-    assert EventHistory(None).find(Query(), 9) == []
+    assert EventLogReader(path).last_id() == "2026-01-01T02:00:00.000Z/0"
+    assert EventLogReader(None).last_id() == ""
+    assert EventLogReader(None).find(Query(), 9) == []
