@@ -165,7 +165,7 @@ def _compare(
 
 
 def _agree(made: Candidate, trial: Trial, bench: Bench, limits: Limits) -> dict[str, Agreement]:
-    """How each runtime agrees with LiteRT; raises GateError where that is not enough."""
+    """How each runtime agrees with LiteRT. Raises GateError where that is not enough."""
     found = bench.agreements(made, trial.images)
     for runtime, agreement in found.items():
         gate.refuse_runtime(

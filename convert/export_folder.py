@@ -54,7 +54,7 @@ class ExportFolder:
 
 
 def read(folder: Path) -> ExportFolder:
-    """Read and check an export folder; raises ConvertError with the file and what is wrong."""
+    """Read and check an export folder. Raises ConvertError with the file and what is wrong."""
     if not folder.is_dir():
         raise ConvertError(f"{folder} is not a folder: train and export a network first")
     spec = _read_spec(folder / "spec.json")

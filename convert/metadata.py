@@ -102,7 +102,7 @@ def pack(metadata: Metadata) -> bytes:
 
 
 def unpack(content: bytes) -> Metadata:
-    """Read a metadata flatbuffer; raises ConvertError if it is none."""
+    """Read a metadata flatbuffer. Raises ConvertError if it is none."""
     if content[4:8] != IDENTIFIER:
         raise ConvertError("the model's metadata is not TFLite Metadata")
     try:

@@ -16,7 +16,7 @@ from convert.scores import Probabilities
 
 
 def load(export: ExportFolder) -> keras.Model:
-    """Rebuild the trained network; raises ConvertError where JSON, weights and spec do not fit."""
+    """Rebuild the trained network. Raises ConvertError where JSON, weights and spec do not fit."""
     model = _from_json(export.architecture_json)
     _check_shapes(model, export)
     _load_weights(model, export.weights)

@@ -176,7 +176,7 @@ class Bench:
         self._stack.close()
 
     def agreements(self, one: Candidate, images: Images) -> dict[str, Agreement]:
-        """By runtime, on images (n, height, width, 1); raises GateError where one fails."""
+        """By runtime, on images (n, height, width, 1). Raises GateError where one fails."""
         self._model(one).write_bytes(one.content)
         chosen = images if one.variant.calibrated else images[::_PART]
         np.save(self._folder / "images.npy", chosen)

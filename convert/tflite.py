@@ -71,7 +71,7 @@ class Graph:
 
 
 def unpack(content: bytes) -> Any:
-    """The schema's own object (`ModelT`); raises ConvertError for another file."""
+    """The schema's own object (`ModelT`). Raises ConvertError for another file."""
     if content[4:8] != _IDENTIFIER:
         raise ConvertError("this is not a TFLite model")
     try:
@@ -88,7 +88,7 @@ def pack(model: Any) -> bytes:
 
 
 def read(content: bytes) -> Graph:
-    """List what the main subgraph has; raises ConvertError for another file."""
+    """List what the main subgraph has. Raises ConvertError for another file."""
     try:
         return _main_graph(unpack(content))
     except _DAMAGES as error:

@@ -93,7 +93,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     shown: bool = False,
 ) -> str:
-    """Run a command and return what it prints; raises DeployError with its error output.
+    """Run a command and return what it prints. Raises DeployError with its error output.
 
     With `shown` it prints to our standard output instead, and "" is returned.
     """

@@ -36,7 +36,7 @@ def unpinned(source: Path) -> list[str]:
 
 
 def pinned(text: str, *, options: tuple[str, ...] = ()) -> str:
-    """Return a file's text with the digest of today for each image; raises DeployError."""
+    """Return a file's text with the digest of today for each image. Raises DeployError."""
     if not images(text):
         raise DeployError("there is no line `FROM IMAGE:TAG` or `image: IMAGE:TAG`.")
     return IMAGE.sub(lambda each: _with_digest(each[1] or each[3], options), text)

@@ -38,7 +38,7 @@ BUILT = "built"  # marks a release that is complete
 
 
 def build(source: Path, layout: Layout) -> Path:
-    """Build the release of `source` unless it exists; raises DeployError."""
+    """Build the release of `source` unless it exists. Raises DeployError."""
     _check_bundle(source / "wheels")
     release = layout.releases / _name(source)
     if (release / BUILT).exists():
@@ -57,7 +57,7 @@ def build(source: Path, layout: Layout) -> Path:
 
 
 def contents(source: Path) -> Iterator[Path]:
-    """List the files of a release; raises DeployError where some are missing."""
+    """List the files of a release. Raises DeployError where some are missing."""
     for pattern in CONTENT:
         found = [p for p in sorted(source.glob(pattern)) if p.is_file()]
         if not found:

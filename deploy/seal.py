@@ -67,7 +67,7 @@ def _sign(file: Path, signature: Path, key_file: Path) -> None:
 
 
 def public_key(key_file: Path) -> str:
-    """Return what `./install KEY=` takes; raises DeployError."""
+    """Return what `./install KEY=` takes. Raises DeployError."""
     private = _private_key(key_file)
     with tempfile.TemporaryDirectory() as scratch:
         key, public = Path(scratch) / "key", Path(scratch) / "public"

@@ -36,12 +36,12 @@ def running() -> list[str]:
 
 
 def start(units: list[str]) -> None:
-    """Start units; raises DeployError for one that does not start and keep running."""
+    """Start units. Raises DeployError for one that does not start and keep running."""
     _bring_up("start", units)
 
 
 def restart(units: list[str]) -> None:
-    """Restart units; raises DeployError for one that does not start and keep running."""
+    """Restart units. Raises DeployError for one that does not start and keep running."""
     _bring_up("restart", units)
 
 

@@ -32,7 +32,7 @@ def settings(text: str) -> Iterator[Setting]:
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """Return `text` with new values, as written in YAML; raises KeyError for an unknown key."""
+    """Return `text` with new values, as written in YAML. Raises KeyError for an unknown key."""
     missing = dict(values)
     lines = []
     for key, found, line in _lines(text):

@@ -128,7 +128,7 @@ def _reduced(
 
 
 def _check_writable(folder: Path) -> None:
-    """Make `folder`; raises OSError before hours of training if it cannot be written."""
+    """Make `folder`. Raises OSError before hours of training if it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass

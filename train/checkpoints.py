@@ -86,7 +86,7 @@ def resume(model: keras.Model, work: Path, batches: int) -> int:
 
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """Keep `work` for this process; raises CheckpointError where another one trains there."""
+    """Keep `work` for this process. Raises CheckpointError where another one trains there."""
     with (work / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +135,7 @@ def _is_epoch(text: str, epochs: int) -> bool:
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
-    """Load `path` into `model`; raises CheckpointError where it is missing, broken or another's."""
+    """Load `path` into `model`. Raises CheckpointError where it is missing, broken or another's."""
     try:
         model.load_weights(path)
     except (OSError, KeyError, ValueError) as error:
@@ -170,7 +170,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace what `path` holds; raises CheckpointError, and keeps the old, where that fails."""
+    """Replace what `path` holds. Raises CheckpointError, and keeps the old, where that fails."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:

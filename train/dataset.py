@@ -73,7 +73,7 @@ class Split:
 def read_dataset(
     path: Path, labels: Sequence[str] = LABELS, *, strict: bool = False
 ) -> dict[str, Split]:
-    """Read every split under `path`, a file or a folder; raises DatasetError with what is wrong.
+    """Read every split under `path`, a file or a folder. Raises DatasetError with what is wrong.
 
     `labels` are the classes in order. Pictures of another size or in color are converted, which is
     printed; with `strict` they are refused.

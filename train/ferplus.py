@@ -103,7 +103,7 @@ def read_votes_beside(dataset: Path, classes: int = len(LABELS)) -> dict[str, Vo
 
 
 def read_votes(path: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
-    """The votes by split on the first `classes` columns; raises DatasetError with what is wrong."""
+    """The votes by split on the first `classes` columns. Raises DatasetError with what is wrong."""
     columns: dict[str, list[list[int]]] = {}
     line = 1
     try:

@@ -97,7 +97,7 @@ class Conversions:
 
 
 def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str, Split]:
-    """Every split under a folder or in a .zip archive; raises DatasetError with what is wrong.
+    """Every split under a folder or in a .zip archive. Raises DatasetError with what is wrong.
 
     Prints what was converted or ignored. Pictures are cropped to a square before they are scaled.
     """

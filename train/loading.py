@@ -55,7 +55,7 @@ class LoadedModel:
 
 
 def load_model(path: Path, labels: Sequence[str]) -> LoadedModel:
-    """Load an export folder or a `.tflite` file; raises ModelFileError with what is wrong.
+    """Load an export folder or a `.tflite` file. Raises ModelFileError with what is wrong.
 
     `labels` are the classes that it has to be for.
     """

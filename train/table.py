@@ -34,7 +34,7 @@ _UNREADABLE = (
 
 
 def read_table(path: Path, labels: Sequence[str]) -> dict[str, Split]:
-    """Every split of a table; raises DatasetError with the line that is wrong."""
+    """Every split of a table. Raises DatasetError with the line that is wrong."""
     try:
         with _open_text(path) as text:
             rows = csv.reader(text)
@@ -118,7 +118,7 @@ def _collect(
 
 
 def _pixels(text: str) -> NDArray[np.uint8]:
-    """The numbers of a row; raises ValueError or OverflowError with what is wrong."""
+    """The numbers of a row. Raises ValueError or OverflowError with what is wrong."""
     try:
         levels = np.fromstring(text, dtype=np.int64, sep=" ")
     except (ValueError, DeprecationWarning):  # which of them depends on NumPy's version

@@ -32,7 +32,7 @@ SUFFIX = "-fer2013"  # of the name of the second file that a training with two h
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, or of an export's weights; raises ModelFileError if unreadable."""
+    """The digest of a file, or of an export's weights. Raises ModelFileError if unreadable."""
     file = path / "model.weights.h5" if path.is_dir() else path
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()

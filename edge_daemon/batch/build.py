@@ -15,7 +15,7 @@ from edge_daemon.vision.still import StillReader
 
 
 def build_reader(config: Config) -> FileReader:
-    """Build a reader with the daemon's stages and settings; raises UserError."""
+    """Build a reader with the daemon's stages and settings. Raises UserError."""
     lossless = config.camera.model_copy(update={"lossless": True})
     no_pictures = config.snapshots.model_copy(update={"enabled": False})
     no_pause = config.privacy.model_copy(update={"pause": False})

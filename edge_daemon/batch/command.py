@@ -1,4 +1,4 @@
-"""The `classify` command: prints the faces of pictures, videos and folders, a line each picture."""
+"""The `classify` command: prints the faces of pictures and videos, one line per picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Request:
 
 
 def run(request: Request, config: Config) -> int:
-    """Print the faces in the files; return 1 if one could not be read. Raises UserError."""
+    """Print the faces in the files; return 1 if a file could not be read. Raises UserError."""
     if request.out is not None:
         _make_folder(request.out)
     search = find_files(request.paths, request.out)

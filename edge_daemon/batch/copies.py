@@ -1,4 +1,4 @@
-"""Writes annotated copies: pictures in a usual format, videos as MP4 that browsers play."""
+"""Writes annotated copies: pictures in a common format, videos as MP4 that browsers can play."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # at run time, PyAV is imported only to write a video
 
 JPEG_QUALITY: Final = 95
 JPEG_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-TICKS_PER_S: Final = 90_000  # the clock of a copy, the usual one in MPEG
+TICKS_PER_S: Final = 90_000  # the clock of a copy, the common one in MPEG
 ENCODER: Final = {"preset": "veryfast", "crf": "20"}  # 18 would be visually lossless
 FRONT_INDEX: Final = {"movflags": "+faststart"}  # playback can start during the download
 BT601: Final = 6  # the color space that swscale converts BGR to

@@ -1,7 +1,7 @@
-"""Finds the pictures and videos that the user named, and tells them apart by content.
+"""Finds the pictures and videos that the user named, and distinguishes them by content.
 
-The file name decides in two cases only: a raw MJPEG video begins like a JPEG, and a damaged file is
-reported if its name says that it is a picture or a video.
+The file name matters in two cases only: a raw MJPEG video begins like a JPEG, and a damaged file is
+reported if it has the suffix of a picture or a video.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ COPY_SUFFIXES: Final = {
 
 
 class ClassifyError(UserError):
-    """The request cannot be carried out; the message names what to change."""
+    """The request cannot be carried out; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A file to read.
 
-    `name` is the path as the user gave it, `path` the absolute one, and `copy` where the annotated
-    copy goes, if one is wanted.
+    `name` is the path as the user wrote it, `path` the absolute one, and `copy` the path of the
+    annotated copy, None for no copy.
     """
 
     name: str
@@ -135,8 +135,8 @@ class _Copies:
 def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
     """Find the files named in `paths`, and all pictures and videos in the folders named there.
 
-    Files of a folder are sorted by path. Hidden files and folders are not read, nor is `out`.
-    Raises ClassifyError if a copy would overwrite a file that is to be read.
+    Files of a folder are sorted by path. Hidden files and folders and the folder `out` are not
+    read. Raises ClassifyError if a copy would overwrite one of the files.
     """
     search = Search()
     copies = _Copies(out)
@@ -144,7 +144,7 @@ def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
         path = Path(text)
         try:
             if not text:
-                raise FileNotFoundError(errno.ENOENT, "an empty name is no file")
+                raise FileNotFoundError(errno.ENOENT, "an empty name is not a file")
             if not path.exists() and (reason := _no_file(text)):
                 raise FileNotFoundError(errno.ENOENT, reason)
             if stat.S_ISDIR(path.stat().st_mode):
@@ -231,7 +231,9 @@ def _add_folder(search: Search, folder: Path, copies: _Copies) -> None:
         copy = copies.place(path.relative_to(folder), kind, head)
         search.jobs.append(Job(str(path), path.resolve(), kind, copy))
     if len(search.jobs) + len(search.unreadable) == before:
-        search.unreadable.append(Unreadable(f"the folder {folder} holds no picture and no video"))
+        search.unreadable.append(
+            Unreadable(f"the folder {folder} contains neither a picture nor a video")
+        )
 
 
 def _walk(search: Search, folder: Path, out: Path | None) -> Iterator[Path]:

@@ -85,7 +85,7 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, with which a file name could write to the terminal."""
+    """Escape control characters, with which a file name could control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -143,7 +143,7 @@ def csv_rows(record: Record, labels: Sequence[str]) -> list[list[object]]:
 
 
 def _pictures(job: Job) -> int:
-    """Return the number of pictures in the file, for a video the number its header promises."""
+    """Return the number of pictures in the file; for a video, the number in its header."""
     if job.kind == "picture":
         return 1
     from edge_daemon.capture.video import frame_count  # noqa: PLC0415 (pictures need no PyAV)

@@ -1,6 +1,7 @@
 """Reads files on a Ray cluster.
 
-Every machine needs the same Mien, and files and model under the same paths, as on a shared disk.
+Every machine needs the same version of Mien, and files and model under the same paths, for example
+on a shared disk.
 https://docs.ray.io/en/latest/ray-core/tasks.html
 """
 
@@ -21,7 +22,7 @@ from edge_daemon.batch.workers import AHEAD, in_order
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
 
-LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS",)  # read when OpenCV is loaded, there as here
+LIMITS = ("OPENCV_IO_MAX_IMAGE_PIXELS",)  # variables that OpenCV reads, passed on to the cluster
 
 
 class RayUnavailable(UserError):
@@ -31,15 +32,15 @@ class RayUnavailable(UserError):
 def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[Result]:
     """Yield the results of `jobs` in their order, read by the cluster at `address`.
 
-    `address` is as `ray.init` takes it: "auto", "ray://HOST:10001", or "local" for a cluster of
-    this machine and this run; the first two find clusters of the same versions of Ray and Python
-    only. `settings` is the configuration as JSON. Raises RayUnavailable.
+    `address` is an address for `ray.init`: "auto", "ray://HOST:10001", or "local" for a cluster of
+    this machine and this run. The first two need a cluster with the same versions of Ray and
+    Python. `settings` is the configuration as JSON. Raises RayUnavailable.
     """
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
         raise RayUnavailable(f"--ray needs Ray: pip install '.[ray]' ({error})") from error
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning
     try:
         ray.init(
             address=address,
@@ -50,7 +51,7 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
                 "env_vars": {name: os.environ[name] for name in LIMITS if name in os.environ}
             },
         )
-    except Exception as error:  # Ray raises nothing more special where its processes do not start
+    except Exception as error:  # Ray has no specific exception for processes that do not start
         why = str(error).strip().partition("\n")[0]
         raise RayUnavailable(f"--ray {address}: no Ray cluster answers there: {why}") from error
     task = ray.remote(num_cpus=1)(_read)
@@ -65,7 +66,7 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
         return results
 
     try:
-        with redirect_stdout(sys.stderr):  # Ray prints of lost workers
+        with redirect_stdout(sys.stderr):  # Ray prints messages about lost workers
             yield from in_order(
                 jobs,
                 submit=lambda job: (job, task.remote(settings, job)),
@@ -77,7 +78,7 @@ def read_on_ray(address: str, settings: str, jobs: Iterable[Job]) -> Generator[R
 
 
 def _read(settings: str, job: Job) -> list[Result]:
-    """Read one file, in a process that reads others as well."""
+    """Read one file on a worker of the cluster; the worker keeps its reader for further files."""
     return list(_reader(settings).read(job))
 
 

@@ -1,7 +1,7 @@
 """Reads pictures and videos and returns a record of the faces in each picture.
 
-A video goes through the daemon's own pipeline frame by frame, so that its faces keep their ids and
-its labels are as steady as a camera's. In a still picture each face has its highest-scoring label.
+The frames of a video go through the daemon's pipeline, so that faces keep their ids and labels are
+as steady as with a camera. In a still picture each face has its highest-scoring label.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ Result = Record | Unreadable
 class FileReader:
     """Reads one file after the other; `build_pipeline` builds a new pipeline for each video.
 
-    Copies are drawn as `drawing` says; `detect` finds what else is to be blurred in a picture, down
-    to doubtful faces. `close`
-    frees the resources of all parts.
+    `drawing` describes how copies are drawn. `detect` finds further areas to blur in a picture,
+    including doubtful faces. `close` frees the resources of all parts.
     """
 
     def __init__(
@@ -74,9 +73,9 @@ class FileReader:
     def read(self, job: Job) -> Iterator[Result]:
         """Yield the records of a file, then an Unreadable if it could not be read to its end.
 
-        Another Unreadable stands for an annotated copy that could not be written.
+        An annotated copy that could not be written yields another Unreadable.
 
-        Raises nothing, so that no file ends the batch.
+        Raises no exception, so that a bad file does not end the batch.
         """
         count = 0
         try:
@@ -113,7 +112,7 @@ class FileReader:
             write_picture(job.copy, annotate(self._drawn(view)))
 
     def _drawn(self, view: View) -> View:
-        """Return `view` with its drawing, and with the areas to blur if faces are to be blurred."""
+        """Return `view` with the drawing, and with areas to blur if the drawing blurs faces."""
         if not self._drawing.blur:
             return replace(view, drawing=self._drawing)
         doubtful = self._detect(view.frame.bgr)
@@ -122,7 +121,7 @@ class FileReader:
         return replace(view, blur_areas=areas, drawing=self._drawing)
 
     def _video(self, job: Job) -> Iterator[Result]:
-        job.path.open("rb").close()  # raises the OSError that says why it cannot be read
+        job.path.open("rb").close()  # raises OSError with the reason if the file cannot be read
         from edge_daemon.capture.video import VideoFile  # noqa: PLC0415 (pictures need no PyAV)
 
         video = VideoFile(job.path, name=job.name)
@@ -149,9 +148,9 @@ class FileReader:
 def _completed(
     pipeline: Pipeline, images: Iterable[TimedImage], *, keep_pictures: bool
 ) -> Iterator[View]:
-    """Process `images`; yield their views, completed by what later ones show.
+    """Process `images`; yield their views, whose faces are completed from later images.
 
-    Without `keep_pictures`, the pictures of delayed views take no memory and are black.
+    Without `keep_pictures`, the pictures of the views are black and take no memory.
     """
     hindsight = Hindsight()
     try:

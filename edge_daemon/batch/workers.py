@@ -22,7 +22,7 @@ from edge_daemon.batch.files import Job, Unreadable
 from edge_daemon.batch.reader import Result
 from edge_daemon.config.schema import Config
 
-AHEAD: Final = 8  # jobs handed out for each worker, so that none idles during a long video
+AHEAD: Final = 8  # jobs submitted for each worker, so that none idles during a long video
 
 Handle = TypeVar("Handle")
 
@@ -70,7 +70,7 @@ class WorkerProcess:
             target=_serve, args=(self._settings, theirs), name="mien-classify", daemon=True
         )
         self._process.start()
-        theirs.close()  # only the worker holds it, so that recv() fails when it ends
+        theirs.close()  # now only the worker has it open, so that recv() fails when it ends
 
     def _lost(self, job: Job, process: SpawnProcess) -> Unreadable:
         process.join()
@@ -121,7 +121,7 @@ def in_order(
     result: Callable[[Handle], list[Result]],
     ahead: int,
 ) -> Iterator[Result]:
-    """Hand out up to `ahead` jobs and yield their results in the order of the jobs."""
+    """Submit up to `ahead` jobs at a time and yield their results in the order of the jobs."""
     waiting: deque[Handle] = deque()
     for job in jobs:
         waiting.append(submit(job))

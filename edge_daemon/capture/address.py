@@ -144,7 +144,7 @@ def parse_address(text: str) -> CameraAddress:
 
 
 def is_ambiguous(address: CameraAddress) -> bool:
-    """Whether the text could be read in more than one way."""
+    """Return whether the text could be read in more than one way."""
     return address.shown == _hidden(address.scheme)
 
 

@@ -223,7 +223,7 @@ class VideoSource:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its content, or claims to be one by its name."""
+    """Return whether a file is a picture by its content, or claims to be one by its name."""
     suffix = path.suffix.lower()
     if path.name.startswith(".") or suffix in _MJPEG_SUFFIXES or not path.is_file():
         return False

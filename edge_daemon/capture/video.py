@@ -196,7 +196,7 @@ class _FileDecoder:
             return
 
     def _is_half_jpeg(self, packet: Packet[Any]) -> bool:
-        """Whether the packet of a raw MJPEG file has no end, although those before had one."""
+        """Return whether a packet of a raw MJPEG file has no end, although earlier ones had."""
         if self._container.format.name != "mjpeg" or not packet.size:
             return False
         has_end = _JPEG_END in bytes(packet)[-_JPEG_TAIL:]
@@ -204,7 +204,7 @@ class _FileDecoder:
         return self._jpegs_end and not has_end
 
     def _is_short(self) -> bool:
-        """Whether the file ends within a frame, or its header promises more than it holds.
+        """Return whether the file ends within a frame or before the end that its header states.
 
         The duration may count from the first frame or from 0; `_end_s` is no less than either.
         Other formats have no duration but what FFmpeg estimates.

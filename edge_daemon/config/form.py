@@ -98,7 +98,7 @@ def _text(value: object) -> str:
 
 @cache
 def _schema() -> dict[str, dict[str, Any]]:
-    """The JSON schema of each section."""
+    """Return the JSON schema of each section."""
     schema = Config.model_json_schema()
     sections = {
         name: each["$ref"].rpartition("/")[2]

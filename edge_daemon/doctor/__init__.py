@@ -1,1 +1,1 @@
-"""Examines the device and says how to fix what is wrong."""
+"""Checks the device and reports how to fix each problem."""

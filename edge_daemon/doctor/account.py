@@ -17,7 +17,7 @@ def user_name() -> str:
 
 
 def has_account(name: str) -> bool:
-    """Whether this machine has an account called `name`."""
+    """Return whether this machine has an account called `name`."""
     try:
         pwd.getpwnam(name)
     except KeyError:

@@ -53,7 +53,7 @@ def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> It
 
 
 def _controls(node: Path) -> str:
-    """List what camera.controls may set, with ranges."""
+    """List the controls that camera.controls may set, with their ranges."""
     found = [f"{each.name} {each.minimum} to {each.maximum}" for each in device_controls(node)]
     return f"; controls: {', '.join(found)}" if found else ""
 
@@ -136,7 +136,7 @@ def _forbidden(node: Path, *, needed: bool) -> Finding:
 def _formats(node: Path, formats: Sequence[str], width: int, height: int) -> str:
     """List the formats, with their frame rates at this size."""
     rates = frame_rates(node, width, height)
-    told = [
+    listed = [
         f"{each} {rates[each]:g} frames/s" if each in rates else f"{each} —" for each in formats
     ]
-    return f"at {width}×{height} {', '.join(told) or 'no format'}"
+    return f"at {width}×{height} {', '.join(listed) or 'no format'}"

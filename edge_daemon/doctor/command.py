@@ -22,7 +22,7 @@ from edge_daemon.status.board import Board
 
 
 def run(config: Config, *, config_file: Path, as_json: bool) -> int:
-    """Print the findings; the exit code is that of the worst: 0 ok, 1 warning, 2 error."""
+    """Print the findings; return the exit code of the worst: 0 ok, 1 warning, 2 error."""
     findings = []
     for finding in examine(config, config_file):
         findings.append(finding)
@@ -37,7 +37,7 @@ def run(config: Config, *, config_file: Path, as_json: bool) -> int:
 
 
 def examine(config: Config, config_file: Path) -> Iterator[Finding]:
-    """Run every check; those that need the packages only where the packages are in order."""
+    """Run every check; those that need packages only if the packages are in order."""
     software = list(_software(config))
     yield from software
     yield doctor_machine.examine_user(config_file)
@@ -63,7 +63,7 @@ def _software(config: Config) -> Iterator[Finding]:
 
 
 def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
-    """Check model, detector and camera; a daemon at `daemon_url` keeps its camera."""
+    """Check model, detector and camera; do not open the camera of a daemon at `daemon_url`."""
     from edge_daemon.capture.build import configured_source  # noqa: PLC0415
     from edge_daemon.capture.picamera import pi_cameras  # noqa: PLC0415
     from edge_daemon.capture.v4l2 import capture_devices, video_nodes  # noqa: PLC0415

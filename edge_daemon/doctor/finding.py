@@ -19,9 +19,9 @@ EXIT_CODES: Final[dict[Verdict, int]] = {"ok": 0, "warning": 1, "error": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `remedy` is a command line, "" where nothing is wrong.
+    """The result of a check; `remedy` is a command line, "" if nothing is wrong.
 
-    Where only a person can help (a plug, a fan), `remedy` shows whether it has helped.
+    If the fix is not a command (a plug, a fan), `remedy` shows whether it has helped.
     """
 
     check: str
@@ -36,7 +36,7 @@ def ok(check: str, sentence: str) -> Finding:
 
 
 def warning(check: str, sentence: str, remedy: str) -> Finding:
-    """Make a finding of a problem that the daemon can run with."""
+    """Make a finding of a problem with which the daemon still runs."""
     return Finding(check, "warning", sentence, remedy)
 
 
@@ -66,7 +66,7 @@ def pip_uninstall(*names: str) -> str:
 
 
 def sudo_for(path: Path) -> str:
-    """Return "sudo " where a command needs it to write to `path`."""
+    """Return "sudo " if a command needs it to write to `path`, else ""."""
     return "" if os.access(path, os.W_OK) else "sudo "
 
 

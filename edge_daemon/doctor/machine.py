@@ -18,8 +18,8 @@ from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 from edge_daemon.events.archive import Archive
 from edge_daemon.status.board import BoardStatus
 
-SERVICE_USER: Final = "mien"  # the account that `make install` makes for the service
-MIN_FREE_BYTES: Final = 1_000_000  # with less, the next lines may not fit
+SERVICE_USER: Final = "mien"  # the service's account, which `make install` creates
+MIN_FREE_BYTES: Final = 1_000_000  # with less, the next events may not fit
 TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronized
 # A Raspberry Pi slows down from this temperature.
 # https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#frequency-management-and-thermal-control
@@ -58,16 +58,16 @@ def examine_snapshots(folder: Path, *, keep_bytes: float, config_file: Path) -> 
 
 
 def examine_clock(state: int) -> Finding:
-    """Check what `clock_state` returned."""
+    """Check the clock's state, which `clock_state` returned."""
     now = datetime.now().astimezone().isoformat(" ", "seconds")
     if state == TIME_ERROR:
         return warning(
             "clock",
-            f"the clock says {now}, but nothing synchronizes it; events carry its time",
+            f"the clock shows {now}, but nothing synchronizes it; events have its time",
             "sudo apt-get install -y systemd-timesyncd && sudo timedatectl set-ntp true",
         )
     if state < 0:
-        return ok("clock", f"{now}; this system does not say whether it is synchronized")
+        return ok("clock", f"{now}; this system does not report whether it is synchronized")
     return ok("clock", f"synchronized, {now}")
 
 

@@ -37,14 +37,14 @@ def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Fi
     runtime = classifier.runtime
     yield ok("model", f"{path} ({model.name}), sha256 {model.sha256[:12]}, on {runtime}")
     try:
-        said = check_goldens(classifier)
+        sentence = check_goldens(classifier)
     except ModelError as wrong:
         yield error("goldens", str(wrong), remedy)
         return
     if model.goldens is None:
-        yield warning("goldens", said, "make convert")
+        yield warning("goldens", sentence, "make convert")
     else:
-        yield ok("goldens", said)
+        yield ok("goldens", sentence)
 
 
 def examine_detector(

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 
 TIMEOUT_S: Final = 3.0
-MAX_BYTES: Final = 1 << 20  # of an answer; a picture begins long before
+MAX_BYTES: Final = 1 << 20  # of an answer; a picture begins much earlier
 JPEG: Final = b"\xff\xd8\xff"
 LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 JOURNAL: Final = "journalctl -u 'edge-daemon*' -n 30"
@@ -43,7 +43,7 @@ class Address:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def obstacle(self) -> OSError | None:
-        """Return why no server can listen there; the port is bound for an instant."""
+        """Return why no server can listen there, None if one can; binds the port for an instant."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -57,7 +57,7 @@ class Address:
         """Send a GET and read the body up to `until`; None without an answer."""
         host = LOOPBACK.get(self.host, self.host)
         connection: http.client.HTTPConnection
-        if self.tls:  # whether it answers matters here, not who it is
+        if self.tls:  # only the answer matters, not the certificate
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection = http.client.HTTPSConnection(
@@ -81,7 +81,7 @@ class Address:
 
 
 def serves(address: Address) -> bool:
-    """Whether a Mien daemon answers at `address`."""
+    """Return whether a Mien daemon answers at `address`."""
     obstacle = address.obstacle()
     if obstacle is None or obstacle.errno != errno.EADDRINUSE:
         return False
@@ -106,7 +106,7 @@ def _port(address: Address, config_file: Path) -> Finding:
     obstacle = address.obstacle()
     if obstacle is None:
         return ok("port", f"{name} is free")
-    why, setting = f"{name} cannot be listened on: {obstacle.strerror}", "web.host: 127.0.0.1"
+    why, setting = f"cannot listen on {name}: {obstacle.strerror}", "web.host: 127.0.0.1"
     if obstacle.errno == errno.EACCES:
         setting = "web.port: 8080"
     if obstacle.errno == errno.EADDRINUSE:
@@ -123,10 +123,10 @@ def _next_free(address: Address) -> int:
 
 def _health(address: Address) -> Finding:
     answer = address.get("/healthz")
-    said = answer.body.decode(errors="replace").strip() if answer else "nothing"
+    text = answer.body.decode(errors="replace").strip() if answer else "nothing"
     if answer is not None and answer.status == 200:
-        return ok("health", f"{address.url}/healthz says {said}")
-    return error("health", f"{address.url}/healthz says {said}", JOURNAL)
+        return ok("health", f"{address.url}/healthz answers {text}")
+    return error("health", f"{address.url}/healthz answers {text}", JOURNAL)
 
 
 def _stream(address: Address, config_file: Path) -> Finding:
@@ -137,8 +137,10 @@ def _stream(address: Address, config_file: Path) -> Finding:
     if answer is not None and answer.status == 200 and JPEG in answer.body:
         return ok("stream", f"{address.url}{path} delivers pictures")
     if answer is not None and answer.status == 503:
-        said = answer.body.decode(errors="replace").strip()
-        return warning("stream", f"{path} says: {said}", edit(config_file, "web.max_viewers: 64"))
-    what = f"answers {answer.status} without a picture" if answer else "does not answer"
-    address_word = shlex.quote(address.url + path)
-    return error("stream", f"{address.url}{path} {what}", f"curl -v {address_word} | head -c 200")
+        text = answer.body.decode(errors="replace").strip()
+        return warning(
+            "stream", f"{path} answers: {text}", edit(config_file, "web.max_viewers: 64")
+        )
+    trouble = f"answers {answer.status} without a picture" if answer else "does not answer"
+    url = shlex.quote(address.url + path)
+    return error("stream", f"{address.url}{path} {trouble}", f"curl -v {url} | head -c 200")

@@ -1,7 +1,7 @@
 """Checks that Python and the installed packages fit together.
 
-The requirements are those of the installed distribution `mien`. No package is imported before its
-version has been checked, because some wrong combinations crash the process.
+The requirements are those of the installed distribution `mien`. A package is imported only after
+its version has been checked, because some combinations of versions crash the process.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ DISTRIBUTION: Final = "mien"
 LITERT, TFLITE_RUNTIME = "edge", "edge-tflite-runtime"  # extras, one for each runtime
 MQTT, UPDATES = "mqtt", "updates"
 
-# The module of each package whose name differs; a test holds that none is missing.
+# The modules of packages with another name than their module; a test checks that none is missing.
 MODULES: Final = {
     "opencv-python-headless": "cv2",
     "paho-mqtt": "paho",
     "pillow": "PIL",
     "pyyaml": "yaml",
 }
-# Loaded by the daemon with TensorFlow's interpreter instead.
+# Packages that are not needed with TensorFlow's interpreter.
 RUNTIMES: Final = ("ai-edge-litert", "tflite-runtime")
 OPENCV: Final = re.compile("opencv-(contrib-)?python(-headless)?")
 
@@ -58,10 +58,10 @@ def examine(
 def installed() -> dict[str, str]:
     """Return the version of each installed package by its normalized name (PEP 503).
 
-    Packages of ours that are there without metadata, as from apt, have the version "".
+    Required packages without metadata, such as those from apt, have the version "".
     """
     versions: dict[str, str] = {}
-    for found in importlib.metadata.distributions():  # in the order of sys.path: the first counts
+    for found in importlib.metadata.distributions():  # in the order of sys.path: the first is used
         if name := found.metadata["Name"]:
             versions.setdefault(canonicalize_name(name), found.version)
     for name in _names():
@@ -75,7 +75,7 @@ def requirements(
 ) -> list[Requirement]:
     """List the requirements of the runtime that will be used, and of `extras`.
 
-    Raises importlib.metadata.PackageNotFoundError where Mien is not installed.
+    Raises importlib.metadata.PackageNotFoundError if Mien is not installed.
     """
     litert_first = "ai-edge-litert" in versions or "tflite-runtime" not in versions
     old = runtime == "tflite-runtime" or (runtime == "auto" and not litert_first)
@@ -129,7 +129,7 @@ def _of_extra(extra: str) -> Iterator[Requirement]:
     for text in importlib.metadata.requires(DISTRIBUTION) or ():
         requirement = Requirement(text)
         marker = requirement.marker
-        # Without the extra the marker is false: what every installation needs is not of the extra.
+        # Skip what every installation needs, whose marker is also true without the extra.
         if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
             yield requirement
 
@@ -145,7 +145,7 @@ def _names() -> set[str]:
 def _check_package(
     requirement: Requirement, versions: Mapping[str, str], needed: Sequence[Requirement]
 ) -> Finding | None:
-    """Report what is wrong with one package by itself."""
+    """Report a package that is missing or has the wrong version; None if it is in order."""
     name, version = requirement.name, _version(requirement.name, versions)
     fix = pip_install(_text(requirement))
     if version is None:
@@ -176,7 +176,7 @@ def _check_opencv(versions: Mapping[str, str], needed: Sequence[Requirement]) ->
 
 
 def _fits(requirement: Requirement, version: str) -> bool:
-    """Whether `version` is one that is asked for; "" is unknown, and may be."""
+    """Return whether `version` meets the requirement; an unknown one, "", counts as if it did."""
     try:
         return not version or requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:

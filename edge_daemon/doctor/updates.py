@@ -18,7 +18,7 @@ RESTART: Final = "sudo systemctl restart edge-daemon  # fetches it again"
 
 
 def examine_updates(url: str, public: bytes, folder: Path, config_file: Path) -> Iterator[Finding]:
-    """Check the publisher's manifest and its signature, and that a model can be stored."""
+    """Check the publisher's manifest and its signature, and whether a model can be stored."""
     whole = folder.absolute()
     there = next(place for place in (whole, *whole.parents) if place.exists())
     if not os.access(there, os.W_OK | os.X_OK):

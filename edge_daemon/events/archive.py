@@ -19,16 +19,17 @@ from typing import Final
 from edge_daemon.core.files import PART, part_of, replacing
 
 CHUNK: Final = 65536
-STEP_S: Final = 60.0  # the wall clock was set if it moves by more than this against the monotonic
+STEP_S: Final = 60.0  # the clock was set if it moves by more than this against the monotonic clock
 OFF_S: Final = 366 * 86400.0  # a device that seems to have been off for longer has a wrong clock
 
 
 class Retention:
     """Deletes the oldest of some files, by their total size and by their age.
 
-    A file's age is counted from its modification time. When the clock is set, the modification
-    times are moved along, so that ages stay what they were: a clock that jumps from 1970 to now,
-    or to 2099 by mistake, deletes nothing. `files` lists them, oldest first. Raises OSError.
+    A file's age is counted from its modification time. When the clock is set, all modification
+    times are moved by the same step, so that the ages stay the same: a clock that jumps from 1970
+    to now, or to 2099 by mistake, deletes nothing. `files` lists the files, oldest first. Raises
+    OSError.
     """
 
     def __init__(self, files: Callable[[], Sequence[Path]]) -> None:
@@ -36,10 +37,10 @@ class Retention:
         self._offset_s: float | None = None  # wall clock minus monotonic clock
 
     def prune(self, *, keep_bytes: float, keep_s: float, spare: int = 0) -> int:
-        """Delete files until the rest is at most `keep_bytes` in all, each younger than `keep_s`.
+        """Delete the oldest files until the others fit `keep_bytes` and `keep_s`.
 
-        A `keep_s` of 0 keeps any age. The newest `spare` files stay in any case. Returns how many
-        files were deleted.
+        A `keep_s` of 0 keeps files of any age. The newest `spare` files are always kept. Returns
+        how many files were deleted.
         """
         self._follow_clock()
         files = list(self._files())
@@ -68,7 +69,7 @@ class Retention:
             return
         for path in self._files():
             modified = path.stat().st_mtime
-            # A file from the future of the clock before was dated by a better one.
+            # A file that was in the future of the old clock was dated by a correct clock.
             if modified <= now - step_s + STEP_S:
                 os.utime(path, (modified + step_s,) * 2)
 
@@ -83,13 +84,13 @@ class Archive:
         self._retention = Retention(lambda: [file for _, file in self._numbered()])
 
     def files(self) -> list[Path]:
-        """The rotated files, oldest first; one that is both plain and compressed is listed once."""
+        """Return the rotated files, oldest first, each once even if it is also compressed."""
         files = [file for _, file in self._numbered() if file.suffix != PART]
         names = {file.name for file in files}
         return [file for file in files if f"{file.name}.gz" not in names]
 
     def take(self) -> None:
-        """Move the log to the next number. Its age is counted from now."""
+        """Rename the log to the next number; its age is counted from now."""
         last = max((number for number, _ in self._numbered()), default=0)
         target = self._path.with_name(f"{self._path.stem}.{last + 1:06}{self._path.suffix}")
         self._path.rename(target)
@@ -101,9 +102,9 @@ class Archive:
         self._retention.prune(keep_bytes=keep_bytes, keep_s=keep_s, spare=spare)
 
     def compress(self) -> Iterator[None]:
-        """Compress plain files, oldest first; yields after every chunk.
+        """Compress plain files, oldest first; yield after every chunk.
 
-        It may be abandoned after any step, even by `kill -9`, and started again.
+        It may be stopped after any step, even by `kill -9`, and started again.
         """
         files = [file for _, file in self._numbered()]
         for file in files:
@@ -114,13 +115,13 @@ class Archive:
                 yield from _compress(file)
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        """The rotated files with their numbers, oldest first."""
+        """Return the rotated files with their numbers, oldest first."""
         found = ((self._name.fullmatch(file.name), file) for file in self._path.parent.iterdir())
         return sorted((int(name[1]), file) for name, file in found if name)
 
 
 def _compress(file: Path) -> Iterator[None]:
-    """Replace `file` by a .gz, which gets its name only once it is complete and synced."""
+    """Replace `file` by a .gz, which gets its final name when it is complete and synced."""
     target = file.with_name(f"{file.name}.gz")
     with file.open("rb") as plain, replacing(target, mode=0o600) as raw:
         with gzip.GzipFile(filename=file.name, mode="wb", fileobj=raw) as packed:

@@ -25,14 +25,14 @@ DAY_S: Final = 86400.0
 
 
 def build_event_log(config: Config, backlog: Backlog[Event]) -> EventLog:
-    """The log that writes the events of `backlog`. Raises EventLogError."""
+    """Return the log that writes the events of `backlog`. Raises EventLogError."""
     name, folder = config.events.path, config.events.ram_dir
     path = log_file(config)
     store: LogStore
     if path is None:
         if folder:
             raise EventLogError(
-                f"events.ram_dir: {name} is not a file, so events cannot be gathered for it; "
+                f"events.ram_dir: events in RAM need a log file, but events.path is {name}; "
                 "leave events.ram_dir empty or set events.path to a file."
             )
         store = StreamLog(name)
@@ -43,7 +43,7 @@ def build_event_log(config: Config, backlog: Backlog[Event]) -> EventLog:
 
 
 def build_log_reader(config: Config) -> EventLogReader:
-    """A reader of the log; of a stream it finds no events."""
+    """Return a reader of the log; it finds no events if the log is a stream."""
     path, folder = log_file(config), config.events.ram_dir
     return EventLogReader(path, ram=Path(folder) / path.name if folder and path else None)
 
@@ -51,13 +51,13 @@ def build_log_reader(config: Config) -> EventLogReader:
 def build_snapshot_writer(
     config: Config, shots: Backlog[Shot], pictures: Latest[bytes]
 ) -> SnapshotWriter:
-    """What writes the pictures of `shots`."""
+    """Return the writer of the pictures of `shots`."""
     folder = Path(config.snapshots.path)
     return SnapshotWriter(folder, snapshot_policy(config), shots, pictures)
 
 
 def log_file(config: Config) -> Path | None:
-    """The log's file, links resolved; None where the log is a stream. Raises EventLogError."""
+    """Return the log's file, with links resolved; None for a stream. Raises EventLogError."""
     name = config.events.path
     if is_stream(name):
         return None
@@ -86,10 +86,10 @@ def log_file(config: Config) -> Path | None:
 
 
 def lock_log(config: Config) -> list[FileLock]:
-    """Keep another daemon from writing to the same files. Raises EventLogError.
+    """Lock the log's files against other daemons. Raises EventLogError.
 
-    The locks hold until they are released, or the process ends. A disk that is full or read-only is
-    no reason to refuse: the log waits for it.
+    The locks hold until they are released, or the process ends. A full or read-only disk is only
+    logged, because the log waits for it.
     """
     path = log_file(config)
     if path is None:
@@ -134,7 +134,7 @@ def check_log(config: Config) -> None:
 
 
 def log_policy(config: Config) -> LogPolicy:
-    """How the log grows and ages."""
+    """Return the limits of the log's size and age."""
     events = config.events
     return LogPolicy(
         rotate_bytes=events.rotate_mb * 1e6,
@@ -147,6 +147,6 @@ def log_policy(config: Config) -> LogPolicy:
 
 
 def snapshot_policy(config: Config) -> SnapshotPolicy:
-    """How many pictures are kept, and for how long."""
+    """Return the limits of the pictures' size and age."""
     snapshots = config.snapshots
     return SnapshotPolicy(keep_bytes=snapshots.keep_mb * 1e6, keep_s=snapshots.keep_days * DAY_S)

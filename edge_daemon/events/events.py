@@ -1,9 +1,9 @@
 """Turns the faces of successive views into events.
 
-An event is one JSON object; docs/events.schema.json describes each type. As in Frigate's
-new/update/end, a face and its expression each have a start and an end. In between, the expression
-may change, and a face is reported at intervals. "uncertain" is not an expression: a face that turns
-uncertain ends the expression before.
+An event is one JSON object; docs/events.schema.json describes each type. A face and its expression
+each have a start and an end, as in Frigate's new/update/end. In between, the expression may change,
+and the face is reported at intervals. "uncertain" is not an expression: when a face becomes
+uncertain, its expression ends.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Event:
     id: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The values of the JSON object, `id` only where the event has one."""
+        """Return the values of the JSON object, with `id` only if the event has one."""
         identity = {"id": self.id} if self.id else {}
         time = rfc3339(self.at)
         return {"schema": SCHEMA, **identity, "time": time, "type": self.type, **self.fields}
 
     def as_line(self) -> str:
-        """The event as one line of JSON with its line feed."""
+        """Return the event as one line of JSON with its line feed."""
         return json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 @dataclass(slots=True)
 class _Presence:
-    """A face as it was last reported; times are those of frames, in seconds."""
+    """A face as it was last reported; times are capture times of frames, in seconds."""
 
     face: Face
     since_s: float
@@ -64,9 +64,9 @@ class _Presence:
 class EventMaker:
     """Turns faces into events and remembers which faces and expressions were announced.
 
-    `common` is what every event carries: camera, run, model. A face is announced after `dwell_s`.
-    Its expression is reported at most once every `cooldown_s`; changes in between are left out. A
-    face of which nothing was reported for `update_s` is reported as it is (0: never).
+    `common` holds the fields of every event: camera, run, model. A face is announced after
+    `dwell_s`. Its expression is reported at most once every `cooldown_s`; changes in between are
+    omitted. If nothing was reported of a face for `update_s`, its state is reported (0: never).
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class EventMaker:
         self._present: dict[int, _Presence] = {}
 
     def make(self, kind: str, at: datetime, **fields: Any) -> Event:
-        """Make an event that is not about a face but about the daemon or the camera."""
+        """Make an event about the daemon or the camera, not about a face."""
         return Event(at, kind, {**self._common, **fields})
 
     def update(self, frame: Frame, faces: Sequence[Face]) -> list[Event]:
-        """The events between the faces of the previous frame and those of `frame`."""
+        """Return the events that lead from the faces of the previous frame to those of `frame`."""
         ids = {face.id for face in faces}
         gone = [presence for id_, presence in self._present.items() if id_ not in ids]
         events = [event for presence in gone for event in self._end(presence, frame)]
         for face in faces:
             presence = self._present.setdefault(face.id, _Presence(face, frame.captured_s))
-            # A face that walks out is predicted until it expires: keep its last visible box.
+            # A face that left the frame is predicted until it times out: keep its last visible box.
             box = face.box if _is_visible(face.box, frame) else presence.face.box
             presence.face = replace(face, box=box)
             events += self._report(presence, frame)
@@ -113,7 +113,7 @@ class EventMaker:
         return [old._change_label(presence, "", frame) for presence in labeled]
 
     def _report(self, presence: _Presence, frame: Frame) -> list[Event]:
-        """The events that are due for a face in the frame."""
+        """Return the events that are due for a face in the frame."""
         now_s, face = frame.captured_s, presence.face
         events = []
         if not presence.is_announced and now_s - presence.since_s >= self._dwell_s:
@@ -131,7 +131,7 @@ class EventMaker:
         return events
 
     def _change_label(self, presence: _Presence, label: str, frame: Frame) -> Event:
-        """Replace the announced label of a face by `label`; "" is none."""
+        """Replace the announced label of a face by `label`, "" for none; return the event."""
         before, held_s = presence.label, frame.captured_s - presence.label_since_s
         presence.label, presence.label_since_s = label, frame.captured_s
         presence.reported_s = frame.captured_s
@@ -144,7 +144,7 @@ class EventMaker:
         )
 
     def _end(self, presence: _Presence, frame: Frame) -> list[Event]:
-        """Forget a face and end what was announced of it."""
+        """Forget a face; return the events that end it and its expression, if announced."""
         del self._present[presence.face.id]
         if not presence.is_announced:
             return []
@@ -174,7 +174,7 @@ class EventMaker:
 
 
 def _is_visible(box: Box, frame: Frame) -> bool:
-    """Whether a pixel of the box, rounded as in events, lies in the frame."""
+    """Return whether a pixel of the box, rounded as in events, is in the frame."""
     width, height = frame.size
     x, y, w, h = (round(value) for value in box)
     return x < width and y < height and x + w > 0 and y + h > 0

@@ -14,14 +14,14 @@ from edge_daemon.events.events import TYPES, Event
 from edge_daemon.events.log_reader import Entry, EventIds, id_order
 
 EXPRESSION_STARTS: Final = ("expression_start", "expression_change")
-RECENT: Final = 30  # how many events /state has
-KEPT: Final = 300  # how far a follower may lag before it has to read the log
+RECENT: Final = 30  # the number of events in /state
+KEPT: Final = 300  # events kept in memory; a follower further behind has to read the log
 
 
 class EventFeed:
     """Gives every event its id, passes it to each sink and keeps the newest ones.
 
-    `last_id` is the id of the last event in the log, so that ids continue where it ends.
+    `last_id` is the id of the last event in the log; new ids continue from it.
     """
 
     def __init__(self, sinks: Sequence[Backlog[Event]], last_id: str = "") -> None:
@@ -35,7 +35,7 @@ class EventFeed:
         self._expressions: Counter[str] = Counter()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each event, in the thread that put it; it must not block."""
+        """Call `listener` after each event, in the thread that calls `put`; it must not block."""
         self._listeners.append(listener)
 
     def put(self, event: Event) -> None:
@@ -67,22 +67,22 @@ class EventFeed:
 
     @property
     def last_id(self) -> str:
-        """The id of the newest event; "" if there is none, in the log neither."""
+        """The id of the newest event; "" if there is none, not even in the log."""
         with self._lock:
             return self._ids.last
 
     def recent(self) -> list[Entry]:
-        """The newest events for the page, newest first."""
+        """Return the newest events for the page, newest first."""
         with self._lock:
             return list(self._kept)[: -RECENT - 1 : -1]
 
     def kept(self) -> list[Entry]:
-        """The events still in memory, oldest first."""
+        """Return the events still in memory, oldest first."""
         with self._lock:
             return list(self._kept)
 
     def after(self, id_: str) -> list[Entry] | None:
-        """The events after the one with this id; None if memory does not go back that far."""
+        """Return the events after the one with this id; None if not all of them are in memory."""
         with self._lock:
             if id_order(id_) < id_order(self._forgotten):
                 return None

@@ -1,9 +1,9 @@
 """Reads the event log back.
 
-An event's id is its time, a slash and a digit: `2026-01-31T12:00:00.250Z/0`. Ids only grow, in the
-order of the log, and sort as text: where the clock is set back, or more than ten events have the
-same time, the id is moved on by a millisecond. Lines of earlier versions have no id of their own;
-they get theirs when they are read.
+An event's id is its time, a slash and a digit: `2026-01-31T12:00:00.250Z/0`. Ids grow in the order
+of the log and sort as text. If the clock is set back, or more than ten events have the same time,
+the id gets a time one millisecond after the last. Lines of earlier versions contain no id; they get
+one when they are read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EventIds:
         self.last = last
 
     def next(self, time: str) -> str:
-        """The id of an event at `time`, RFC 3339 in UTC with milliseconds."""
+        """Return the id of an event at `time`, RFC 3339 in UTC with milliseconds."""
         last_time, number = id_order(self.last)
         if time > last_time:
             self.last = f"{time}/0"
@@ -60,17 +60,17 @@ class EventIds:
 
 
 def id_order(id_: str) -> tuple[str, int]:
-    """A key that sorts ids in the order of the log; a time alone sorts before its events."""
+    """Return a key that sorts ids in the order of the log; a time alone sorts before its events."""
     time, _, number = id_.partition("/")
     return time, int(number) if number.isdecimal() and len(number) < 10 else -1
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which events: from `since` to before `until` (RFC 3339 UTC), of these types and labels.
+    """Selects events: from `since` to before `until` (RFC 3339 UTC), of these types and labels.
 
-    An empty value does not restrict. Events are wanted from after the one with the id `after` to
-    before the one with the id `before`.
+    Only events after the one with the id `after` and before the one with the id `before` match. An
+    empty value does not restrict.
     """
 
     since: str = ""
@@ -82,10 +82,11 @@ class Query:
 
 
 class EventLogReader:
-    """Reads the log at `path` and its rotated files, `.gz` too, while they are written.
+    """Reads the log at `path` and its rotated files, also compressed ones, while they are written.
 
-    `ram` is the file in which events are gathered before they are flushed to the log, if any. A
-    `path` of None is a log that cannot be read back, such as standard output: it has no events.
+    `ram` is the file that collects events before they are flushed to the log, if there is one. A
+    `path` of None stands for a log that cannot be read back, such as standard output; it has no
+    events.
     """
 
     def __init__(self, path: Path | None, ram: Path | None = None) -> None:
@@ -100,11 +101,11 @@ class EventLogReader:
         newest_first: bool = False,
         is_canceled: Callable[[], bool] = lambda: False,
     ) -> list[Entry]:
-        """The first `limit` events that match `query`, oldest or newest first.
+        """Return the first `limit` events that match `query`, oldest or newest first.
 
-        Once `is_canceled` it returns what it has found so far. Files outside `since`, `until` and
-        `after` are not read; events that a clock set back by more than a day has dated before
-        `until` may be missed.
+        Returns the events found so far once `is_canceled` returns True. Files outside `since`,
+        `until` and `after` are not read. If the clock was set back by more than a day, events with
+        a time before `until` may be missed.
         """
         found: list[Entry] = []
         with ExitStack() as open_files:
@@ -120,14 +121,14 @@ class EventLogReader:
         return found
 
     def after(self, id_: str) -> Iterator[Entry]:
-        """Every event after the one with this id, in the order of the log."""
+        """Yield every event after the one with this id, in the order of the log."""
         query = Query(after=id_)
         with ExitStack() as open_files:
             for part in self._parts(open_files, query):
                 yield from _matching(part, query, lambda: False)
 
     def last_id(self) -> str:
-        """The id of the last event; "" for an empty log."""
+        """Return the id of the last event; "" for an empty log."""
         with ExitStack() as open_files:
             files = [self._ram] if self._ram else []
             old, _ = self._files(open_files)
@@ -136,9 +137,9 @@ class EventLogReader:
             return next(filter(None, last_ids), "")
 
     def _parts(self, open_files: ExitStack, query: Query) -> list[Iterable[bytes]]:
-        """The files' lines, oldest file first, without the files that cannot match `query`.
+        """Return the files' lines, oldest file first, without the files that cannot match `query`.
 
-        What is in RAM is read first, so that nothing is missed that is flushed meanwhile.
+        RAM is read first, so that events that are flushed meanwhile are not missed.
         """
         in_ram = list(_lines_of(self._ram)) if self._ram else []
         old, newest = self._files(open_files)
@@ -154,7 +155,7 @@ class EventLogReader:
         return parts
 
     def _files(self, open_files: ExitStack) -> tuple[list[Path], BinaryIO | None]:
-        """The rotated files and the opened log; no file is both, though it may be rotated now."""
+        """Return the rotated files and the opened log, even if it is rotated at this moment."""
         if self._path is None:
             return [], None
         while True:
@@ -170,7 +171,7 @@ class EventLogReader:
                 return old, newest
 
     def _old_files(self, log: Path) -> list[Path]:
-        """The archive and what logrotate left, each oldest first."""
+        """Return the files of the archive and those of logrotate, each oldest first."""
         rotated = [path for path in log.parent.glob(f"{log.name}?*") if path.is_file()]
         with suppress(OSError):
             rotated.sort(key=lambda path: path.stat().st_mtime)
@@ -180,10 +181,10 @@ class EventLogReader:
         return [*archived, *rotated]
 
     def _relevant(self, files: list[Path], query: Query) -> list[Path]:
-        """Of rotated `files`, oldest first, those that may hold events that match `query`.
+        """Return those of the rotated `files`, oldest first, that may have events for `query`.
 
-        Only the first line of a file is read: ids grow over the files, and none is before its
-        event's time.
+        Only the first line of a file is read: ids grow from file to file, and no id is earlier than
+        its event's time.
         """
         start = max(id_order(query.after), id_order(query.since))
         if start > id_order(""):
@@ -227,7 +228,7 @@ class _Head(NamedTuple):
 
 
 def _with_heads(lines: Iterable[bytes]) -> Iterator[tuple[_Head, bytes]]:
-    """Each line of a file with its id, its own or, in lines of earlier versions, a new one."""
+    """Yield each line of a file with its id; lines of earlier versions get a new id."""
     ids = EventIds()
     for line in lines:
         found = _HEAD.match(line) or _TIME.search(line)
@@ -245,7 +246,7 @@ def _with_heads(lines: Iterable[bytes]) -> Iterator[tuple[_Head, bytes]]:
 def _matching(
     lines: Iterable[bytes], query: Query, is_canceled: Callable[[], bool]
 ) -> Iterator[Entry]:
-    """The events of a file that match `query`; others are not even parsed."""
+    """Yield the events of a file that match `query`; most others are not parsed."""
     after, before = id_order(query.after), id_order(query.before)
     for number, (head, line) in enumerate(_with_heads(lines)):
         if number % CHECK_LINES == 0 and is_canceled():
@@ -269,8 +270,8 @@ def _fits(event: dict[str, Any], query: Query) -> bool:
 
 
 def _lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file that may be compressed or deleted at any moment."""
-    with suppress(OSError, EOFError, zlib.error):  # deleted or damaged: what could be read counts
+    """Yield the lines of a file that may be compressed or deleted at any moment."""
+    with suppress(OSError, EOFError, zlib.error):  # deleted or damaged: keep what could be read
         try:
             lines = _open(path)
         except FileNotFoundError:
@@ -280,7 +281,7 @@ def _lines_of(path: Path) -> Iterator[bytes]:
 
 
 def _last_lines(path: Path) -> Iterator[bytes]:
-    """The last lines of a file; of a compressed one, all of them."""
+    """Yield the last lines of a file; of a compressed one, all of them."""
     if path.suffix == ".gz":
         yield from _lines_of(path)
         return
@@ -289,7 +290,7 @@ def _last_lines(path: Path) -> Iterator[bytes]:
 
 
 def _tail(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The last lines before the offset `size`; leaves the file at its beginning."""
+    """Return the last lines before the offset `size`; leaves the file at its beginning."""
     file.seek(max(size - TAIL_BYTES, 0))
     content = file.read(min(size, TAIL_BYTES))
     file.seek(0)
@@ -297,7 +298,7 @@ def _tail(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _lines_up_to(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The lines before the offset `size`."""
+    """Yield the lines before the offset `size`."""
     for line in _whole(file):
         size -= len(line)
         if size < 0:
@@ -313,7 +314,7 @@ def _last_id(lines: Iterable[bytes]) -> str:
 
 
 def _after(id_: str, lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines with later ids: the others have been flushed to the disk meanwhile."""
+    """Return the lines with ids after `id_`; the others have been flushed to the disk meanwhile."""
     return (line for head, line in _with_heads(lines) if id_order(head.id) > id_order(id_))
 
 
@@ -327,7 +328,7 @@ def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _is_at(path: Path, file: BinaryIO | None) -> bool:
-    """Whether `path` still is the open `file`; for None, whether there still is no file."""
+    """Return whether `path` is still the open `file`; for None, whether it still does not exist."""
     try:
         status = path.stat()
     except OSError:
@@ -336,7 +337,7 @@ def _is_at(path: Path, file: BinaryIO | None) -> bool:
 
 
 def _later(time: str, by: timedelta) -> str:
-    """A time later than `time`; "" if it is not a time."""
+    """Return a time later than `time`; "" if it is not a time."""
     with suppress(ValueError, OverflowError):
         return rfc3339(datetime.fromisoformat(time) + by)
     return ""

@@ -25,14 +25,14 @@ from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
 
-MAX_EVENTS: Final = 10_000  # waiting for the disk
+MAX_EVENTS: Final = 10_000  # that wait for the disk
 MAX_SHOTS: Final = 8  # each holds a whole picture
 
 log = logging.getLogger(__name__)
 
 
 class EventLogPart(Part[Config]):
-    """Writes every event of `feed` to the log; raises EventLogError if that can never work."""
+    """Writes every event of `feed` to the log. Raises EventLogError if that can never work."""
 
     name = "event log"
 

@@ -1,7 +1,7 @@
-"""An event log that is gathered in RAM and written to the disk in blocks, to spare an SD card.
+"""An event log that is collected in RAM and written to the disk in blocks, to spare an SD card.
 
-The file in RAM survives the process: after `kill -9` the next start writes what was left to the
-disk, each line once.
+The file in RAM survives the process: after `kill -9`, the next start writes the remaining lines to
+the disk, each line once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ RETRY_S = 10.0  # before a failed flush is tried again
 
 
 class RamLog:
-    """Gathers lines in a file in `folder` and flushes them to `disk` every `policy.flush_s`.
+    """Collects lines in a file in `folder` and flushes them to `disk` every `policy.flush_s`.
 
-    What an earlier process left there is flushed first. Methods raise OSError; no line is lost by
-    an error.
+    Lines of an earlier process are flushed first. Methods raise OSError; an error loses no line.
     """
 
     def __init__(self, folder: Path, disk: RotatingLog) -> None:
@@ -35,11 +34,11 @@ class RamLog:
         self._disk.adopt(policy)
 
     def open(self) -> None:
-        """Make sure that RAM and disk can be written."""
+        """Check that RAM and disk can be written."""
         self.flush()
 
     def append(self, lines: bytes) -> None:
-        """Write whole `lines` to RAM; while the disk fails, only as long as there is room."""
+        """Write whole `lines` to RAM; fails if RAM is full and the disk cannot be written."""
         limit = min(LIMIT_BYTES, self._disk.policy.limit_bytes)
         if self._opened().size + len(lines) > limit:
             self.flush()
@@ -53,11 +52,11 @@ class RamLog:
             raise self._error
 
     def tidy(self) -> bool:
-        """Do one small step of tidying old files on the disk; whether there is more to do."""
+        """Do one small step of tidying old files on the disk; return whether there is more."""
         return self._disk.tidy()
 
     def reopen(self) -> None:
-        """Flush to whatever file is at the log's path by now."""
+        """Flush to the file that is now at the log's path."""
         self._disk.reopen()
         self.flush()
 
@@ -106,7 +105,7 @@ class RamLog:
 
 
 def _missing_in(path: Path, lines: bytes) -> bytes:
-    """`lines` without those at their start that an interrupted flush already wrote to `path`."""
+    """Return `lines` without the first ones that an interrupted flush already wrote to `path`."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - len(lines), 0))
         tail = file.read()

@@ -19,7 +19,7 @@ from edge_daemon.events.archive import OFF_S, Archive
 
 Fsync = Literal["always", "every_second", "never"]
 
-TIDY_S: Final = 3600.0  # how often old files are checked when nothing else calls for it
+TIDY_S: Final = 3600.0  # how often old files are checked if the log is not rotated
 SYNC_S: Final = 1.0
 MODE: Final = 0o640  # of a new log: its user writes, its group may read, others may not
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogPolicy:
-    """When the log is rotated, and what is kept; 0 seconds stand for never.
+    """When the log is rotated, and how much is kept; 0 seconds stand for never.
 
     The file is rotated at `rotate_bytes`, or at a third of `keep_bytes` where that is less, and
     when its first event is `rotate_s` old. All files together stay below `keep_bytes`. `flush_s`
@@ -52,10 +52,10 @@ class LogPolicy:
 
 
 class LogFile:
-    """A JSON Lines file opened for appending; its folder is created where it is missing.
+    """A JSON Lines file opened for appending; its folder is created if it is missing.
 
-    Opening repairs a last line that a power cut has torn. Methods raise OSError; so does the
-    constructor, for anything but a regular file too.
+    Opening repairs a last line that was cut short by a power cut. Constructor and methods raise
+    OSError, also if the file is not a regular file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class LogFile:
         _require_regular(path)
         torn = repair_last_line(path)
         if torn:
-            log.warning("%s: removed a torn last line of %d bytes", path, torn)
+            log.warning("%s: removed an incomplete last line of %d bytes", path, torn)
         self._file = open(path, "ab", buffering=0, opener=_open_private)  # noqa: SIM115
         self._status = os.fstat(self._file.fileno())
         self._age_s = _age_of_first_event_s(path)
@@ -73,17 +73,17 @@ class LogFile:
 
     @property
     def size(self) -> int:
-        """The size in bytes, whatever other programs wrote or cut off."""
+        """The size in bytes, also after other programs changed it."""
         return os.fstat(self._file.fileno()).st_size
 
     @property
     def age_s(self) -> float:
-        """The age of the first event in seconds; the clock may be set without changing it."""
+        """The age of the first event in seconds, which setting the clock does not change."""
         return self._age_s + time.monotonic() - self._opened_s
 
     @property
     def is_gone(self) -> bool:
-        """Whether `path` is another file by now: this one was moved away or deleted."""
+        """Whether this file was moved away or deleted, so that `path` is another one or none."""
         try:
             return not os.path.samestat(self.path.stat(), self._status)
         except FileNotFoundError:
@@ -117,7 +117,7 @@ class LogFile:
 class RotatingLog:
     """Appends lines to `path` by `policy`.
 
-    Methods raise OSError; the next call then starts from what is on the disk.
+    Methods raise OSError; the next call then opens the file again.
     """
 
     def __init__(self, path: Path, policy: LogPolicy) -> None:
@@ -134,7 +134,7 @@ class RotatingLog:
         self.policy = policy
 
     def open(self) -> None:
-        """Make sure that there is a file to write to."""
+        """Check that there is a file to write to."""
         self._opened()
 
     def append(self, lines: bytes) -> None:
@@ -148,7 +148,7 @@ class RotatingLog:
             raise
 
     def sync(self) -> None:
-        """Sync to the disk what `policy.fsync` wants there by now."""
+        """Sync to the disk if `policy.fsync` requires it now."""
         fsync, now_s = self.policy.fsync, time.monotonic()
         due = fsync == "always" or (fsync == "every_second" and now_s - self._synced_s >= SYNC_S)
         if due and self._file is not None:
@@ -156,7 +156,7 @@ class RotatingLog:
             self._file.sync()
 
     def tidy(self) -> bool:
-        """Do one small step of compressing and deleting old files; whether there is more to do."""
+        """Do one small step of compressing or deleting old files; return whether there is more."""
         if self._compression is None:
             if time.monotonic() < self._tidy_at_s:
                 return False
@@ -170,7 +170,7 @@ class RotatingLog:
         return False
 
     def reopen(self) -> None:
-        """Close the file; the next line goes to whatever is at `path` then."""
+        """Close the file; the next line goes to the file that is then at `path`."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -248,7 +248,7 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _start_of_last_line(file: io.BufferedRandom, size: int) -> int:
-    """The offset after the last line feed before the end of the file, 0 if there is none."""
+    """Return the offset after the last line feed before the end of the file, 0 if there is none."""
     position = size
     while position > 0:
         step = min(4096, position)

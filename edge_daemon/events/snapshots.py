@@ -44,9 +44,9 @@ class SnapshotPolicy:
 class SnapshotWriter:
     """Writes shots to `folder` by `policy`, which may be replaced at any time.
 
-    The pictures are drawn like those of the stream, with blurred faces if those are. A disk that
-    fails costs pictures and nothing else; `reason` is "" or says why. Each written picture also
-    goes to `pictures`, as JPEG.
+    The pictures are drawn like those of the stream, with faces blurred if the stream's are. A disk
+    that fails only loses pictures; `reason` then says why, and is "" otherwise. Each written
+    picture also goes to `pictures`, as JPEG.
     """
 
     def __init__(
@@ -57,8 +57,7 @@ class SnapshotWriter:
         pictures: Latest[bytes] | None = None,
     ) -> None:
         self.policy = policy
-        self.written = 0  # since the start, as is the next
-        self.failed = 0
+        self.written = self.failed = 0  # since the start
         self.reason = ""
         self._folder = folder
         self._shots = shots
@@ -103,7 +102,7 @@ class SnapshotWriter:
         self._retention.prune(keep_bytes=policy.keep_bytes, keep_s=policy.keep_s)
 
     def _files(self) -> list[Path]:
-        """The pictures, oldest first."""
+        """Return the pictures, oldest first."""
         return sorted(self._folder.glob("*-face*.jpg"), key=lambda file: file.stat().st_mtime_ns)
 
     def _set_reason(self, reason: str) -> None:
@@ -113,6 +112,6 @@ class SnapshotWriter:
 
 
 def _name(event: Event) -> str:
-    """The name of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
+    """Return the name of an event's picture: 20260131T120000.250Z-face3-expression_start.jpg."""
     at = f"{event.at:%Y%m%dT%H%M%S}.{event.at.microsecond // 1000:03}Z"
     return f"{at}-face{event.fields['face']}-{event.type}.jpg"

@@ -1,6 +1,6 @@
 """An event log that is a stream: standard output, for a journal or a container's log, or a device.
 
-A stream has no files: it is neither rotated nor read back.
+A stream has no files, and is neither rotated nor read back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STANDARD: Final = {
 
 
 def is_stream(path: str) -> bool:
-    """Whether `path` is written as a stream: `-`, standard output, or a character device."""
+    """Return whether `path` is a stream: `-`, standard output, or a character device."""
     if path in STANDARD:
         return True
     try:
@@ -43,10 +43,10 @@ class StreamLog:
         self._is_torn = False
 
     def adopt(self, policy: LogPolicy) -> None:
-        """Do nothing: a policy is about files."""
+        """Do nothing: a policy applies to files only."""
 
     def open(self) -> None:
-        """Make sure that lines can be written."""
+        """Check that lines can be written."""
         self._opened()
 
     def append(self, lines: bytes) -> None:
@@ -59,10 +59,10 @@ class StreamLog:
             rest = rest[written:]
 
     def sync(self) -> None:
-        """Do nothing: what was written is the reader's."""
+        """Do nothing: written lines are with the reader."""
 
     def tidy(self) -> bool:
-        """Nothing to tidy."""
+        """Return False: there is nothing to tidy."""
         return False
 
     def reopen(self) -> None:
@@ -85,7 +85,7 @@ class StreamLog:
 
 
 def _standard_stream(path: str) -> int | None:
-    """The standard stream that `path` leads to, as a link to /dev/stdout does, if any."""
+    """Return the standard stream that `path` leads to, as a link to /dev/stdout; None if none."""
     status = Path(path).stat()
     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
         return None

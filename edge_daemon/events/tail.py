@@ -20,7 +20,7 @@ class EventFollower:
     """Takes event after event, beginning after the one with the id `last_id` ("": the first).
 
     Events still in memory come from `feed`, without reading the disk. Older ones are read from the
-    log, once through. MQTT, server-sent events, webhooks and the history's totals each have one.
+    log, in one pass. MQTT, server-sent events, webhooks and the history's totals each have one.
     """
 
     def __init__(self, *, feed: EventFeed, reader: EventLogReader, last_id: str = "") -> None:
@@ -34,7 +34,7 @@ class EventFollower:
         return self._feed.after(self.last_id) is None
 
     def take(self, limit: int) -> list[Entry]:
-        """The next events, `limit` at most; empty if there are none yet."""
+        """Return the next events, at most `limit`; an empty list if there are none yet."""
         if limit <= 0:
             return []
         newest_id = self._feed.last_id
@@ -42,7 +42,7 @@ class EventFollower:
             self.go_back(newest_id)
         entries = self._feed.after(self.last_id)
         if entries is None:
-            # The log may end before memory begins, when its disk has failed for long.
+            # If the disk has failed for long, the log ends before the events in memory begin.
             entries = self._from_log(limit) or self._feed.kept()
         else:
             self._logged = None
@@ -56,7 +56,7 @@ class EventFollower:
         self.last_id, self._logged = last_id, None
 
     def _from_log(self, limit: int) -> list[Entry]:
-        """Read on in the log; at its end check whether it has grown meanwhile."""
+        """Continue to read the log; at its end, check whether it has grown meanwhile."""
         for _ in range(2):
             if self._logged is None:
                 self._logged = self._reader.after(self.last_id)
@@ -70,7 +70,7 @@ class EventFollower:
 class Position:
     """The id of the last event that a receiver has acknowledged, and of the last one sent.
 
-    `sent` is "" if everything sent is acknowledged.
+    `sent` is "" if all events sent are acknowledged.
     """
 
     acknowledged: str
@@ -80,9 +80,9 @@ class Position:
 class PositionFile:
     """Keeps the position of a receiver over restarts; without a `path` it keeps none.
 
-    A process that is killed while it sends cannot save what it has sent: all events up to the next
+    A process that is killed while it sends cannot save its position: any event before the next
     start may then have been sent. The file is not synced: a power cut loses its last seconds, and
-    what was sent then is sent again, marked as redelivered.
+    the events of these are sent again, marked as redelivered.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -90,7 +90,7 @@ class PositionFile:
         self._is_failing = False
 
     def load(self, newest_id: str) -> Position:
-        """The saved position; at the first start `newest_id`, the last event of the log."""
+        """Return the saved position; at the first start, `newest_id`, the log's last event."""
         try:
             if self._path is None:
                 return Position(newest_id)
@@ -99,12 +99,12 @@ class PositionFile:
         except FileNotFoundError:
             return Position(newest_id)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            log.warning("%s: cannot be read; all events of the log are sent", self._path)
+            log.warning("%s: cannot be read; all events of the log are sent again", self._path)
             return Position("", newest_id)
         return Position(acknowledged, newest_id if sent is None else str(sent))
 
     def save(self, position: Position, *, is_sending: bool) -> None:
-        """Replace the saved position. A disk that fails costs repeated events, nothing else."""
+        """Replace the saved position. If the disk fails, events may be sent again."""
         if self._path is None:
             return
         values = asdict(position) | ({"sent": None} if is_sending else {})

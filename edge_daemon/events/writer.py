@@ -1,4 +1,4 @@
-"""Writes events to the log, in a thread of its own, whatever the disk does."""
+"""Writes events to the log in a separate thread, and waits for a disk that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_daemon.events.rotating import LogPolicy
 
 TICK_S: Final = 1.0  # how often it syncs, tidies, and retries a disk that fails
 
-# Errors of a disk that worked before; all others have to be fixed by the user at the start.
+# Errors that a disk may recover from; at the start, the user has to fix all others.
 TRANSIENT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 log = logging.getLogger(__name__)
@@ -28,22 +28,22 @@ class EventLogError(UserError):
 
 
 class LogStore(Protocol):
-    """Where lines go; every method may raise OSError and be called again."""
+    """Stores the log's lines. Each method may raise OSError, and may then be called again."""
 
     def adopt(self, policy: LogPolicy) -> None:
         """Follow another policy from now on."""
 
     def open(self) -> None:
-        """Make sure that lines can be written."""
+        """Check that lines can be written."""
 
     def append(self, lines: bytes) -> None:
         """Write whole lines, all or nothing."""
 
     def sync(self) -> None:
-        """Do what is due to keep written lines through a power cut."""
+        """Do what is due so that written lines survive a power cut."""
 
     def tidy(self) -> bool:
-        """Do one small step of maintenance; whether there is more to do."""
+        """Do one small step of maintenance; return whether there is more to do."""
 
     def reopen(self) -> None:
         """Open the file again before the next line; it may have been moved away."""
@@ -58,15 +58,15 @@ class LogStatus:
 
     reason: str = ""
     written: int = 0  # events since the start
-    failures: int = 0  # how often a disk that worked failed
+    failures: int = 0  # how often the disk began to fail
 
 
 class EventLog:
-    """Writes each event as a line as soon as it comes.
+    """Writes each event as a line, at once.
 
-    While a line cannot be written (disk full or read-only) it is tried again every second, and
-    newer events wait in the backlog. `path` names the log in messages. Raises EventLogError for a
-    log that cannot work until the user fixes it.
+    If a line cannot be written (disk full or read-only), it is tried again every second, and newer
+    events wait in the backlog. `path` names the log in messages. Raises EventLogError if the log
+    cannot work until the user fixes something.
     """
 
     def __init__(self, path: Path, store: LogStore, backlog: Backlog[Event]) -> None:
@@ -97,7 +97,7 @@ class EventLog:
         self._try("sync", self._store.close)
 
     def _check(self) -> None:
-        """Open the log once, so that errors the user has to fix show at the start."""
+        """Open the log once, so that errors that the user has to fix are found at the start."""
         try:
             self._store.open()
         except OSError as error:
@@ -109,7 +109,7 @@ class EventLog:
             self._record("write", error)
 
     def _write(self, event: Event) -> bool:
-        """Write the event, waiting for room; False if the daemon stops before there is any."""
+        """Write the event, waiting for a disk that fails; False if the daemon stops before."""
         line = event.as_line().encode()
         while not self._try("write", lambda: self._store.append(line)):
             if self._backlog.wait_closed(TICK_S):
@@ -121,10 +121,10 @@ class EventLog:
         return True
 
     def _maintain(self) -> bool:
-        """Reopen if asked, sync, and do one step of tidying; whether there is more to tidy.
+        """Reopen if asked, sync, and do one step of tidying; return whether there is more to tidy.
 
-        A step takes milliseconds and comes after events too, or a log with an event every second
-        would never be compressed.
+        A step takes milliseconds. It is also done between events, because otherwise a log with an
+        event every second would never be compressed.
         """
         self._reopen_if_asked()
         self._try("sync", self._store.sync)
@@ -140,7 +140,7 @@ class EventLog:
             self._try("sync", self._store.reopen)
 
     def _try(self, what: str, action: Callable[[], None]) -> bool:
-        """Run `action` and record its result; whether it succeeded."""
+        """Run `action` and record its result; return whether it succeeded."""
         try:
             action()
         except OSError as error:
@@ -158,5 +158,5 @@ class EventLog:
             failures += 1
             log.warning("%s: %s; retrying every second", self.path, reason)
         elif self.status.reason and not reason:
-            log.info("%s: writing again", self.path)
+            log.info("%s: the event log can be written again", self.path)
         self.status = replace(self.status, reason=reason, failures=failures)

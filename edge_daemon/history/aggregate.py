@@ -1,7 +1,7 @@
 """Turns events into totals per minute.
 
-All times are counted in whole milliseconds, so that sums are exact, in whatever portions the events
-come. Minutes are numbered from 1970 in UTC.
+All times are counted in whole milliseconds, so that sums are exact, however the events are divided
+into batches. Minutes are numbered from 1970 in UTC.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _STATES: Final = {
 class Minute:
     """The totals of one minute.
 
-    `recorded_ms` is for how long a camera was watched, without pauses; faces count as `carried` if
-    they were there when the minute began, and as `arrivals` if they came in it. `face_ms` is the
-    time of all faces together, `expressions` that of each label. Stays are those that ended in the
-    minute.
+    `recorded_ms` is how long the camera delivered, without pauses. `carried` counts the faces that
+    were there when the minute began, `arrivals` those that came in it. `face_ms` is the time of all
+    faces together, `expressions` the time of each label. `departures`, `stay_ms` and `longest_ms`
+    are of the stays that ended in the minute.
     """
 
     recorded_ms: int = 0
@@ -66,7 +66,7 @@ class OpenFace:
 
 @dataclass(slots=True)
 class AggregateState:
-    """What the totals of later events depend on, after the events so far."""
+    """The state after the events so far, on which the totals of later events depend."""
 
     run: str = ""
     last_ms: int = 0
@@ -75,7 +75,7 @@ class AggregateState:
     faces: dict[int, OpenFace] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The state as values for JSON."""
+        """Return the state as values for JSON."""
         faces = {id_: [face.since_ms, face.label] for id_, face in self.faces.items()}
         return {
             "run": self.run,
@@ -87,7 +87,7 @@ class AggregateState:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AggregateState:
-        """The state of `as_dict`, through JSON too."""
+        """Return the state from the values of `as_dict`, also after they went through JSON."""
         faces = {int(id_): OpenFace(*face) for id_, face in values["faces"].items()}
         recording, paused = values["is_recording"], values.get("is_paused", False)
         return cls(values["run"], values["last_ms"], recording, paused, faces)
@@ -96,10 +96,10 @@ class AggregateState:
 def aggregate(
     events: Iterable[Mapping[str, Any]], state: AggregateState
 ) -> tuple[dict[int, Minute], AggregateState]:
-    """Return what `events` of one camera add to each minute, and the state after them.
+    """Return the totals that `events` of one camera add to each minute, and the state after them.
 
-    `state` is that before them, and is not changed. Events that are not as the schema says are left
-    out.
+    `state` is the state before them, and is not changed. Events that do not fit the schema are
+    ignored.
     """
     fold = _Fold(state)
     for event in events:
@@ -111,7 +111,7 @@ def aggregate(
 
 
 def until(state: AggregateState, now_ms: int) -> dict[int, Minute]:
-    """Return what the time from the last event to now adds, as long as nothing happens."""
+    """Return the totals that the time from the last event to `now_ms` adds."""
     fold = _Fold(state)
     fold.advance(now_ms)
     return fold.minutes
@@ -127,7 +127,7 @@ class _Fold:
     def add(self, event: Mapping[str, Any]) -> None:
         state, kind = self.state, event["type"]
         at_ms, run = _milliseconds(event["time"]), event["run"]
-        if run != state.run:  # the daemon before was killed; what happened then is unknown
+        if run != state.run:  # if the earlier daemon was killed, the time since is unknown
             state.run, state.last_ms, state.is_recording = run, at_ms, True
             state.is_paused = False
             state.faces.clear()
@@ -149,7 +149,7 @@ class _Fold:
             face.label = "" if kind == "expression_end" else _label(event.get("label"))
 
     def advance(self, at_ms: int) -> None:
-        """Count the time since the last event for what was there all along."""
+        """Count the time since the last event for the faces and labels that were there."""
         state, start_ms = self.state, self.state.last_ms
         state.last_ms = at_ms
         if not 0 < at_ms - start_ms <= MAX_GAP_MS:

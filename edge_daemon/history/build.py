@@ -1,4 +1,4 @@
-"""Builds the history from the configuration, and counts the log anew."""
+"""Builds the history from the configuration, and counts the whole log again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HistoryUnavailable(UserError):
 
 
 def database_path(config: Config) -> Path | None:
-    """The database beside the log; None if the history is off, or the log is a stream."""
+    """Return the database beside the log; None if the history is off, or the log is a stream."""
     path = log_file(config)
     return path.with_suffix(".history") if path and config.history.enabled else None
 
@@ -40,7 +40,7 @@ def history_report(
 
 
 def rebuild(config: Config) -> int:
-    """Count the whole log anew, beside a running daemon too; return the number of events.
+    """Count the whole log again, also while the daemon runs; return the number of events.
 
     Raises HistoryUnavailable, OSError and sqlite3.Error.
     """
@@ -59,7 +59,7 @@ def rebuild(config: Config) -> int:
     store.clear()
     entries, last = build_log_reader(config).after(""), ""
     while batch := list(islice(entries, BATCH)):
-        if not store.add(batch, after=last):  # the daemon has gone on by itself
+        if not store.add(batch, after=last):  # the daemon has counted events meanwhile
             entries, last = build_log_reader(config).after(store.position), store.position
             continue
         count, last = count + len(batch), batch[-1].id

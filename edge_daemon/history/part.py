@@ -1,4 +1,4 @@
-"""The totals of the event log as a part of the daemon: a follower of the log that counts."""
+"""The history as a part of the daemon: follows the event log and counts its events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import HistoryStore, set_aside
 
 COUNT_S: Final = 5.0  # how often new events are counted
-BEHIND_S: Final = 0.05  # between two batches while it is behind: frames go first
+BEHIND_S: Final = 0.05  # between two batches while it is behind, to leave time for frames
 BATCH: Final = 500
 PRUNE_S: Final = 3600.0
 
@@ -54,7 +54,7 @@ class HistoryPart(Part[Config]):
         self._worker = Worker("history", self._run, on_failure)
 
     def answers(self) -> HistoryReport | None:
-        """What answers questions about the totals; None if there are none.
+        """Return the object that answers queries of the totals; None if there are no totals.
 
         Raises HistoryUnavailable while they cannot be read.
         """
@@ -88,7 +88,7 @@ class HistoryPart(Part[Config]):
         return apply
 
     def _run(self) -> None:
-        """Count until closed, and then what came last: the body of the thread."""
+        """Count until closed, and then the last events: the body of the thread."""
         assert self._path is not None  # noqa: S101 - else the thread is not started
         is_closing = False
         while not is_closing:
@@ -97,7 +97,7 @@ class HistoryPart(Part[Config]):
             self._closing.wait(0.0 if is_closing else BEHIND_S if is_behind else COUNT_S)
 
     def _try(self, path: Path) -> bool:
-        """Count a batch; whether there may be more. A disk that fails is tried again."""
+        """Count a batch; return whether there may be more. After an error it is tried again."""
         try:
             if self._store is None or self._is_lost:
                 self._store = HistoryStore(path)
@@ -120,7 +120,7 @@ class HistoryPart(Part[Config]):
         return len(entries) == BATCH
 
     def _begins_anew(self, path: Path, error: Exception) -> bool:
-        """Record the error; whether the log is counted anew, as the database is damaged."""
+        """Record the error; return whether the database was damaged and the log is counted again."""
         reason = f"{path}: the history cannot be written: {reason_of(error)}"
         if not self._reason:
             log.warning("%s", reason)

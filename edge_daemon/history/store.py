@@ -1,7 +1,7 @@
 """Keeps totals in SQLite, by minute, quarter of an hour and hour, with the position in the log.
 
-Quarters are for time zones whose hours do not begin with those of UTC. The position and the totals
-up to it are written in one transaction: after `kill -9` they are as exact as before.
+Quarters serve time zones whose hours do not begin with those of UTC. The position and the totals
+up to it are written in one transaction, so that they stay exact after `kill -9`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 
 VERSION: Final = 3
 MINUTE, QUARTER, HOUR = 1, 15, 60  # in minutes
-# Rows: 30 days of minutes, and two years.
+# The number of rows kept: 30 days of minutes, two years of quarters and hours.
 KEPT: Final = {MINUTE: 30 * 24 * 60, QUARTER: 2 * 366 * 24 * 4, HOUR: 2 * 366 * 24}
 
 MAX_LABELS: Final = 200  # each has a column; later ones are counted as OTHERS
@@ -37,9 +37,9 @@ _TABLES: Final = (
 
 
 class HistoryStore:
-    """The totals in the database at `path`, made where there is none. Raises sqlite3.Error.
+    """The totals in the database at `path`, created if it is missing. Raises sqlite3.Error.
 
-    Every method opens a connection of its own: any thread or process may use it.
+    Each method opens its own connection, so any thread or process may use the database.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class HistoryStore:
     def add(self, entries: Sequence[Entry], *, after: str) -> bool:
         """Count `entries`, which follow the event `after`; False if that is not the last counted.
 
-        Another process may have counted them meanwhile, or begun anew.
+        Another process may have counted them meanwhile, or cleared the totals.
         """
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -89,7 +89,7 @@ class HistoryStore:
             _add(connection, minutes, sizes)
 
     def clear(self) -> None:
-        """Begin anew, before the log's first event."""
+        """Delete all totals; counting then starts with the log's first event."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             for table in ("totals", "labels", "state"):
@@ -99,7 +99,7 @@ class HistoryStore:
     def prune(self) -> None:
         """Delete the oldest rows beyond KEPT.
 
-        Rows count, not dates: a clock that jumps deletes nothing.
+        The number of rows decides, not their dates, so that a clock that jumps deletes nothing.
         """
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -141,10 +141,10 @@ class HistorySnapshot:
     ) -> tuple[list[str], list[tuple[int, ...]]]:
         """Sum the rows of `size` from minute `start` to before `end` in steps of `step` minutes.
 
-        `offset` is that of local time from UTC, in minutes; steps begin where rows do. Returns the
-        labels and the rows: the number of the step in local time, recorded_ms, face_ms, carried (at
-        the beginning of the step), arrivals, departures, stay_ms, longest_ms, and the ms of each
-        label, 0 or None if there are none.
+        `offset` is the offset of local time from UTC, in minutes; each step must begin with a row.
+        Returns the labels and the rows. A row has the number of the step in local time,
+        recorded_ms, face_ms, carried (at the beginning of the step), arrivals, departures, stay_ms,
+        longest_ms, and the ms of each label (0 or None if there are none).
         """
         ids = _labels(self._connection)
         columns = [*_COUNTED, *(f"label_{number}" for number in ids.values())]
@@ -179,7 +179,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _labels(connection: sqlite3.Connection) -> dict[str, int]:
-    """The number of each label's column, by the label."""
+    """Return the number of each label's column, by the label."""
     return dict(connection.execute("SELECT name, id FROM labels ORDER BY id"))
 
 

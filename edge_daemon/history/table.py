@@ -9,13 +9,13 @@ from edge_daemon.history.periods import Period
 
 
 def labels_of(periods: Iterable[Period]) -> list[str]:
-    """The labels that faces had in those of `periods` that are shown, in order."""
+    """Return the labels that faces had in the shown ones of `periods`, sorted."""
     shown = (period for period in periods if not period.is_hidden)
     return sorted({label for period in shown for label in period.expressions})
 
 
 def rows_of(periods: Iterable[Period], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Each period's values by column, with a column of seconds for each of `labels`."""
+    """Return each period's values by column, with a column of seconds for each of `labels`."""
     rows = []
     for period in periods:
         row = period.as_dict()

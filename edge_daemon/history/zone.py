@@ -11,7 +11,7 @@ LOCAL_ZONE: Final = Path("/etc/localtime")
 
 
 def zone_named(name: str) -> tzinfo:
-    """The time zone `name`, the system's if that is empty. Raises ZoneInfoNotFoundError."""
+    """Return the time zone `name`, or the system's if it is empty. Raises ZoneInfoNotFoundError."""
     if name:
         return ZoneInfo(name)
     try:

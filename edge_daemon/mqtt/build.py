@@ -32,7 +32,7 @@ def build_mqtt(
     labels: Callable[[], Sequence[str]],
     commands: Backlog[Command],
 ) -> MqttLink:
-    """Build the link; `state` returns what is published of the daemon. Raises MqttError."""
+    """Build the link; `state` returns the answer of `/state`. Raises MqttError."""
     mqtt = config.mqtt
     if mqtt.shows_password:
         log.warning("mqtt: the password is sent to %s in the clear; set mqtt.tls", mqtt.host)
@@ -73,7 +73,10 @@ def build_mqtt(
 
 
 def build_connector(config: Config, client_id: str) -> Connect:
-    """Build what connects to the broker. Raises MqttError, without paho-mqtt for instance."""
+    """Build the function that connects to the broker.
+
+    Raises MqttError, for instance if paho-mqtt is not installed.
+    """
     from edge_daemon.mqtt.client import connector  # noqa: PLC0415 (paho-mqtt is an extra)
 
     mqtt = config.mqtt
@@ -90,5 +93,5 @@ def build_connector(config: Config, client_id: str) -> Connect:
 
 
 def configured_topics(config: Config) -> Topics:
-    """The topics of this daemon."""
+    """Return the topics of this daemon."""
     return Topics(config.mqtt.topic, host=socket.gethostname(), camera=config.camera.name)

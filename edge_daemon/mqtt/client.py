@@ -1,6 +1,6 @@
 """One connection to an MQTT broker: the adapter of paho-mqtt.
 
-With MQTT 5 a broker gives the reason for refusing something, even a single message.
+MQTT 5 is used because its brokers give the reason when they refuse something, even one message.
 https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html
 """
 
@@ -38,7 +38,7 @@ CONNECT_S: Final = 5.0  # for the TCP connection, and again for the broker's ans
 KEEPALIVE_S: Final = 30
 IN_FLIGHT: Final = 20  # messages not yet acknowledged, if the broker allows as many
 TICK_S: Final = 0.5
-PACKET_BYTES: Final = 4096  # of a message for us; commands have a few bytes
+PACKET_BYTES: Final = 4096  # the largest packet that the broker may send; commands are short
 INBOX: Final = 100  # messages kept between two calls of `received`; the newest win
 AT_ONCE: Final = 20  # messages read in one wait; a flood is left to the broker's own limits
 NOT_AUTHORIZED: Final = 0x87
@@ -60,11 +60,11 @@ class Broker:
 
 
 class MqttClient:
-    """One connection from its opening to its end; reconnecting takes a new client.
+    """One connection from its opening to its end; a new client is needed to connect again.
 
-    To be used in one thread. The broker publishes `will` if the connection breaks. At most `window`
-    messages of QoS 1 may be unacknowledged. A message to another topic than `vital` may be refused;
-    if one to `vital` is, the connection ends.
+    Only one thread may use it. The broker publishes `will` if the connection breaks. At most
+    `window` messages of QoS 1 may be unacknowledged. If the broker refuses a message to the topic
+    `vital`, the connection ends; messages to other topics may be refused.
     """
 
     def __init__(self, broker: Broker, *, will: Message, vital: str) -> None:
@@ -132,12 +132,12 @@ class MqttClient:
             raise OSError(self.reason)
 
     def wait(self, wake_up: WakeUp, timeout_s: float) -> None:
-        """Serve the connection until something arrives, `wake_up` is set or the time is over."""
+        """Serve the connection until something arrives, `wake_up` is set or `timeout_s` passes."""
         connection = self._client.socket()
         if connection is None:
             self._end("the connection broke")
             return
-        # TLS may have decrypted more than was read, which poll does not see.
+        # poll does not notice bytes that TLS has decrypted but nobody has read yet.
         rest = connection.pending() if isinstance(connection, ssl.SSLSocket) else 0
         poll = select.poll()
         poll.register(wake_up, select.POLLIN)
@@ -152,17 +152,17 @@ class MqttClient:
             if self._client.want_write():
                 self._client.loop_write()
             self._client.loop_misc()
-        except Exception as error:  # whatever paho makes of a broker's bytes
+        except Exception as error:  # paho raises different ones for a broker's invalid bytes
             log.warning("mqtt: the broker sent an invalid packet", exc_info=error)
             self._end("the broker sent an invalid packet")
 
     def publish(self, message: Message) -> int:
-        """Send a message and return the number by which it is acknowledged if its QoS is 1.
+        """Send a message; return its number, which `acknowledged` returns later if its QoS is 1.
 
-        A message larger than the broker accepts is not sent but refused, and the number is 0.
+        A message that is larger than the broker accepts is not sent; its number is 0.
         """
         if 0 < self._largest < message.packet_bytes:
-            reason = f"it has {message.packet_bytes} bytes, the broker takes {self._largest}"
+            reason = f"it has {message.packet_bytes} bytes, the broker accepts {self._largest}"
             self._refused.append(RefusedMessage(message.topic, reason, is_lasting=False))
             return 0
         number = self._client.publish(
@@ -179,23 +179,23 @@ class MqttClient:
             self._topics[number] = topic
 
     def acknowledged(self) -> list[int]:
-        """The numbers of the messages that the broker has acknowledged since the last call."""
+        """Return the numbers of the messages acknowledged since the last call."""
         numbers, self._acknowledged = self._acknowledged, []
         return numbers
 
     def refused(self) -> list[RefusedMessage]:
-        """What the broker has refused since the last call."""
+        """Return the messages refused by the broker since the last call."""
         refused, self._refused = self._refused, []
         return refused
 
     def received(self) -> list[Message]:
-        """The messages for us since the last call, the newest INBOX of them."""
+        """Return the messages received since the last call, at most the newest INBOX."""
         messages = list(self._inbox)
         self._inbox.clear()
         return messages
 
     def close(self) -> None:
-        """Disconnect in order, so that the broker does not publish the will."""
+        """Disconnect properly, so that the broker does not publish the will."""
         self._client.disconnect()
         self._end("closed")
 
@@ -211,9 +211,9 @@ class MqttClient:
         self.reason = self.reason or reason
 
     def _refuse_large_packet(self) -> None:
-        """End the connection to a broker that sends more than was announced as the maximum.
+        """End the connection if the broker sends a packet larger than PACKET_BYTES.
 
-        paho has no limit of its own and would keep up to 256 MB in memory.
+        paho itself has no limit and would keep up to 256 MB in memory.
         """
         incoming = getattr(self._client, "_in_packet", {})
         if incoming.get("remaining_length", 0) > PACKET_BYTES:
@@ -222,7 +222,7 @@ class MqttClient:
             if connection is not None:
                 connection.close()
 
-    # paho calls what follows, within `wait` and `close`.
+    # paho calls the following methods, within `wait` and `close`.
 
     def _on_connect(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
@@ -277,7 +277,7 @@ def connector(
     certificate: str,
     key: str,
 ) -> Callable[[Message, str], MqttClient]:
-    """Return what makes clients, each with a will and a vital topic. Raises MqttError."""
+    """Return a function that makes a client from a will and a vital topic. Raises MqttError."""
     user, password = read_credentials(Path(credentials)) if credentials else ("", None)
     context = tls_context(ca=ca, certificate=certificate, key=key) if tls else None
     broker = Broker(host, port, client_id, user, password, context)
@@ -298,15 +298,16 @@ def read_credentials(path: Path) -> tuple[str, str | None]:
     if not 1 <= len(lines) <= 2 or not lines[0]:
         raise MqttError(
             f"{path}: expected the user name in the first line and the password in the second; "
-            "leave the second line out for a user without a password."
+            "for a user without a password, omit the second line."
         )
     return lines[0], lines[1] if len(lines) == 2 else None
 
 
 def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
-    """The authorities to trust and the certificate to present, from PEM files.
+    """Return a TLS context with the trusted authorities and the client's certificate.
 
-    "" stands for the system's authorities, and for no certificate. Raises MqttError.
+    All arguments are PEM files. An empty `ca` stands for the system's authorities, an empty
+    `certificate` for none. Raises MqttError.
     """
     try:
         context = ssl.create_default_context(cafile=ca or None)
@@ -315,13 +316,13 @@ def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     except (OSError, ValueError) as error:  # SSLError too, for files with other content
         names = ", ".join(filter(None, (ca, certificate, key)))
         raise MqttError(
-            f"mqtt: {names}: not readable PEM files that fit together: {_reason_of(error)}."
+            f"mqtt: {names} cannot be used as PEM files for TLS: {_reason_of(error)}."
         ) from error
     return context
 
 
 def _limit_buffer(client: Any, _: Any, connection: Any) -> None:
-    """Keep what arrives at once small, so that a packet's length is checked before its rest."""
+    """Limit the receive buffer, so that a packet's length is checked before the rest arrives."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * PACKET_BYTES)
 
 

@@ -1,7 +1,7 @@
 """Delivers the events of the log, each until the broker acknowledges it.
 
-The event log is the queue, and a position in it says what the broker has: nothing is copied, and
-nothing is lost as long as the log has it (docs/adr/0010-the-log-is-the-queue.md).
+The event log is the queue, and a position in it marks the last event that the broker has. Nothing
+is copied, and no event is lost while it is in the log (docs/adr/0010-the-log-is-the-queue.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SKIPPED: Final = 0  # the number of a message that was not sent because it is to
 
 @dataclass(slots=True)
 class _Pending:
-    """An event that was sent, until the broker acknowledges its number."""
+    """An event that was sent and whose number is not yet acknowledged."""
 
     number: int
     id: str
@@ -34,8 +34,8 @@ class _Pending:
 class EventDelivery:
     """Sends the events after the saved position, in order.
 
-    `newest_id` returns the id of the newest event. Counts the events acknowledged since the start,
-    and those of them that the broker may have twice.
+    `newest_id` returns the id of the newest event. `acknowledged` counts the events that the broker
+    has acknowledged since the start, `redelivered` those of them that it may have twice.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class EventDelivery:
         self._topics, self._follower, self._file = topics, follower, file
         self._newest_id = newest_id
         position = file.load(newest_id())
-        # A log that was deleted has fewer events than the position says.
+        # If the log was deleted, the saved position is after its last event.
         self._position = min(position.acknowledged, newest_id(), key=id_order)
         self._doubtful = position.sent  # events up to this one may have been delivered before
         self._pending: deque[_Pending] = deque()
@@ -65,12 +65,12 @@ class EventDelivery:
         return not self._pending
 
     def connected(self) -> None:
-        """Start sending; the events so far are late."""
+        """Begin to send; events up to now are marked as late."""
         self._late_until = self._newest_id()
         self._save(connected=True)
 
     def disconnected(self) -> None:
-        """Send what is not acknowledged again; the broker may have it or not."""
+        """Go back to the last acknowledged event; later ones are sent again."""
         if self._pending:
             self._doubtful = max(self._doubtful, self._pending[-1].id, key=id_order)
             self._pending.clear()
@@ -78,7 +78,7 @@ class EventDelivery:
         self._save(connected=False)
 
     def send(self, publish: Callable[[Message], int], *, window: int) -> None:
-        """Send what there is, as long as at most `window` events are pending.
+        """Send events until `window` events are pending.
 
         `publish` returns the number by which a message is acknowledged, or SKIPPED.
         """
@@ -95,7 +95,7 @@ class EventDelivery:
             self._pending.append(sent)
 
     def acknowledge(self, numbers: Sequence[int]) -> None:
-        """Record that the broker has the messages of these numbers."""
+        """Record that the broker has acknowledged the messages with these numbers."""
         for sent in self._pending:
             sent.is_acknowledged = sent.is_acknowledged or sent.number in numbers
         while self._pending and self._pending[0].is_acknowledged:

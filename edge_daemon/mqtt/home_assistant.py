@@ -17,22 +17,22 @@ EVENT_TYPES: Final = (
     "face_start", "face_update", "face_end", "expression_start", "expression_change",
     "expression_end", "camera_lost", "camera_restored",
 )  # fmt: skip
-# An event entity fires when a message arrives, whenever the event happened: late events are left
-# out, so that yesterday's visitor is not announced today. Unknown types would be errors there, and
-# a field that is not in the message a warning in Home Assistant's log.
+# An event entity fires when a message arrives, even if the event is old. Late events are therefore
+# dropped, so that yesterday's visitor is not announced today. Unknown types would be errors in Home
+# Assistant's log, and a missing field a warning.
 EVENT_TEMPLATE: Final = (
     "{% if not value_json.late | default(false) and value_json.type in "
     + json.dumps(EVENT_TYPES)
     + " %}"
     "{{ dict(value_json, event_type=value_json.type) | tojson }}{% endif %}"
 )
-# Home Assistant's recorder stores the attributes at each change: boxes and times are left out.
+# Home Assistant's recorder stores the attributes at each change, so boxes and times are left out.
 ATTRIBUTES_TEMPLATE: Final = "{{ dict(count=value_json.count, labels=value_json.labels) | tojson }}"
 INTERVALS: Final = ("auto", *map(str, range(1, 61)))
 
 
 def birth_topic(prefix: str) -> str:
-    """The topic on which Home Assistant announces its start."""
+    """Return the topic on which Home Assistant announces its start."""
     return f"{prefix}/status"
 
 
@@ -46,7 +46,7 @@ def discovery_message(
     has_snapshots: bool,
     has_thermometer: bool,
 ) -> Message:
-    """Announce the device and its entities; entities without function are removed."""
+    """Return the message that announces the device and its entities, and removes unused ones."""
     components = {**_readings(topics, labels), "events": _events(topics)}
     components["camera"] = _camera(topics) if has_snapshots else {"platform": "camera"}
     if not has_thermometer:

@@ -24,10 +24,10 @@ from edge_daemon.mqtt.messages import COMMANDS, OFFLINE, ONLINE, Message, Topics
 from edge_daemon.mqtt.states import StatePublisher
 
 TICK_S: Final = 1.0
-RESERVED: Final = 2  # of the window, for messages other than events
+RESERVED: Final = 2  # places in the window for messages other than events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 SHORT_S: Final = 60.0
-SUSPICIOUS: Final = 3  # short connections that broke, in a row
+SUSPICIOUS: Final = 3  # after so many short connections in a row there is a warning
 STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 
 
 class MqttError(UserError):
-    """MQTT cannot work until the user fixes something; the message says what."""
+    """MQTT cannot work until the user fixes something, which the message names."""
 
 
 class WakeUp:
-    """Ends a wait for a file descriptor from another thread (a self-pipe); setting never blocks."""
+    """Ends another thread's wait for a file descriptor (a self-pipe); `set` never blocks."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -51,16 +51,16 @@ class WakeUp:
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """The descriptor that is readable from `set` until `clear`."""
+        """Return the descriptor, which is readable between `set` and `clear`."""
         return self._reader.fileno()
 
     def set(self) -> None:
         """End the wait, or the next one."""
-        with suppress(OSError):  # it is set already, or closed
+        with suppress(OSError):  # already set, or closed
             self._writer.send(b"!")
 
     def clear(self) -> None:
-        """Get ready for the next wait."""
+        """Prepare for the next wait."""
         with suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass
@@ -76,7 +76,7 @@ End = Literal["refused", "broken", "taken over"]
 
 @dataclass(frozen=True, slots=True)
 class RefusedMessage:
-    """A topic that the broker refused, and why; not `is_lasting` if it was this message alone."""
+    """A topic that the broker refused, and why; `is_lasting` if it refuses all its messages."""
 
     topic: str
     reason: str
@@ -104,12 +104,12 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-Connect = Callable[[Message, str], Connection]  # with a will and a vital topic
+Connect = Callable[[Message, str], Connection]  # called with a will and a vital topic
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """How Home Assistant learns of the device; its topics begin with `prefix`."""
+    """The discovery by Home Assistant: its topics begin with `prefix`, `message` announces us."""
 
     prefix: str
     message: Callable[[], Message]
@@ -117,7 +117,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class MqttStatus:
-    """The state of the connection; `trouble` is "" or says why there is none.
+    """The state of the connection; `trouble` says why there is none, "" if there is one.
 
     The counts are of events since the start.
     """
@@ -131,8 +131,8 @@ class MqttStatus:
 class MqttLink:
     """Connects to a broker, reconnects, and publishes events and state.
 
-    `connect` makes a connection. Commands are subscribed to only if there are `commands` to pass
-    them to, and the device is announced only with `discovery`.
+    `connect` makes a connection. Received commands go to `commands`; if it is None, none are
+    subscribed to. The device is announced only with `discovery`.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class MqttLink:
         self._status = MqttStatus()
         self._is_reported = False
         self._announce_at_s = 0.0
-        self._refused: set[str] = set()  # topics left out
+        self._refused: set[str] = set()  # topics that are not published any more
         self._warned: set[str] = set()  # topics of which a message was too large
         self._credit, self._credited_s = float(BURST), time.monotonic()
         self._breaks = 0
@@ -170,7 +170,7 @@ class MqttLink:
         )
 
     def wake(self) -> None:
-        """Have new events sent at once; never blocks."""
+        """Make the thread send new events at once; never blocks."""
         self._wake_up.set()
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class MqttLink:
         self._wake_up.set()
 
     def run(self) -> None:
-        """Keep a connection until closed, once: the body of the thread."""
+        """Keep a connection until closed: the body of the thread, which is run once."""
         try:
             self._keep_connected()
         finally:
@@ -194,11 +194,11 @@ class MqttLink:
             self._check_takeover(end, lasted_s)
             if lasted_s > STABLE_S:
                 back_off.reset()
-            # A daemon with the same id would be thrown out in turn.
+            # Connecting again at once would disconnect the other client with the same id.
             self._closing.wait(LAST_RETRY_S if end == "taken over" else back_off.next_s())
 
     def _connect_once(self) -> End:
-        """Connect, serve the connection to its end and return how it ended."""
+        """Connect and serve the connection; return how it ended."""
         will = mqtt_messages.availability(self._topics, OFFLINE)
         connection = self._connect(will, self._topics.event)
         try:
@@ -219,7 +219,7 @@ class MqttLink:
         return connection.end
 
     def _check_takeover(self, end: End, lasted_s: float) -> None:
-        """Warn of a second client with the same id, where the broker does not give that reason."""
+        """Warn of a second client with the same id if the broker does not report one."""
         self._breaks = self._breaks + 1 if end == "broken" and lasted_s < SHORT_S else 0
         if self._breaks == SUSPICIOUS:
             log.warning(
@@ -264,7 +264,7 @@ class MqttLink:
         self._states.reset()
 
     def _finish(self, connection: Connection) -> None:
-        """Wait a moment for the last acknowledgements, then announce the end."""
+        """Wait for the last acknowledgements, at most CLOSE_S, then announce the end."""
         until_s = time.monotonic() + CLOSE_S
         self._deliver(connection)
         while connection.is_open and not self._events.is_done and time.monotonic() < until_s:
@@ -280,19 +280,19 @@ class MqttLink:
         self._events.send(lambda message: self._publish(connection, message), window=window)
 
     def _publish(self, connection: Connection, message: Message) -> int:
-        """Publish unless the broker refuses the topic; the message's number, or 0."""
+        """Publish unless the broker refuses the topic; return the message's number, or 0."""
         if message.topic in self._refused:
             return 0
         return connection.publish(message)
 
     def _record_refusals(self, connection: Connection) -> None:
-        """Log what the broker refused, once; a refused topic is left out, events are not."""
+        """Log each refusal once; a topic that the broker refuses is not published any more."""
         for refusal in connection.refused():
             where = f"mqtt: {self._broker_name} refuses"
             if refusal.is_lasting and refusal.topic not in self._refused:
                 self._refused.add(refusal.topic)
                 log.warning(
-                    "%s %s, which is left out until the next start: %s",
+                    "%s %s, which is not published until the next start: %s",
                     where,
                     refusal.topic,
                     refusal.reason,

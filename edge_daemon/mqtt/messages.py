@@ -1,4 +1,4 @@
-"""The topics and payloads of everything that is published, and of commands.
+"""The topics and payloads of all messages that are published, and of commands.
 
 docs/mqtt.md describes every topic.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge_daemon.core.types import Command, rfc3339
+from edge_daemon.core.types import UNCERTAIN, Command, rfc3339
 from edge_daemon.events.log_reader import Entry
 
 ONLINE: Final = b"online"
@@ -23,7 +23,7 @@ OFFLINE: Final = b"offline"
 ON: Final = "ON"
 OFF: Final = "OFF"
 NO_FACE: Final = "no_face"
-NO_LABEL: Final = "uncertain"
+NO_LABEL: Final = UNCERTAIN
 COMMANDS: Final = {
     "pause": "privacy.pause",
     "blur": "privacy.blur_faces",
@@ -42,7 +42,7 @@ class Message:
 
     @property
     def packet_bytes(self) -> int:
-        """The most bytes that its MQTT 5 PUBLISH packet has."""
+        """The greatest size of the message's MQTT 5 PUBLISH packet."""
         return len(self.payload) + len(self.topic.encode()) + 10
 
 
@@ -60,23 +60,23 @@ class Topics:
         self.snapshot = f"{self.base}/snapshot"
 
     def command(self, name: str) -> str:
-        """The topic of one of COMMANDS."""
+        """Return the topic of one of COMMANDS."""
         return f"{self.base}/{name}/set"
 
     def command_name(self, topic: str) -> str:
-        """Which of COMMANDS has this topic; "" if none has."""
+        """Return which of COMMANDS has this topic; "" if none has."""
         return next((name for name in COMMANDS if topic == self.command(name)), "")
 
 
 def availability(topics: Topics, payload: bytes) -> Message:
-    """Whether the daemon is there."""
+    """Return the message that announces the availability `payload`, ONLINE or OFFLINE."""
     return Message(topics.availability, payload, qos=1, retain=True)
 
 
 def event(topics: Topics, entry: Entry, *, is_late: bool, is_redelivered: bool) -> Message:
-    """An event as in the log, with its id.
+    """Return the message of an event as it is in the log, with its id.
 
-    `late` marks one from before the connection, `redelivered` one that may have been delivered
+    `late` marks an event from before the connection, `redelivered` one that may have been delivered
     before.
     """
     marks = {"late": is_late, "redelivered": is_redelivered}
@@ -85,7 +85,7 @@ def event(topics: Topics, entry: Entry, *, is_late: bool, is_redelivered: bool) 
 
 
 def faces(topics: Topics, values: Mapping[str, Any]) -> Message:
-    """The faces in the picture, from what `StateReport.faces` returns."""
+    """Return the message of the faces in a view, from the values of `View.as_dict`."""
     found = values["faces"]
     largest = max(found, key=lambda face: face["box"][2] * face["box"][3], default=None)
     labels = Counter(face["label"] or NO_LABEL for face in found)
@@ -100,12 +100,12 @@ def faces(topics: Topics, values: Mapping[str, Any]) -> Message:
 
 
 def no_faces(topics: Topics) -> Message:
-    """Replaces the retained faces when the daemon stops."""
+    """Return the message that replaces the retained faces when the daemon stops."""
     return faces(topics, {"time": rfc3339(datetime.now(UTC)), "faces": []})
 
 
 def state(topics: Topics, values: Mapping[str, Any]) -> Message:
-    """The state of the device, from what `StateReport.state` returns."""
+    """Return the message of the device's state, from the values of `/state`."""
     controls, board = values["controls"], values["board"]
     summary = {
         "time": values["time"],
@@ -128,12 +128,12 @@ def state(topics: Topics, values: Mapping[str, Any]) -> Message:
 
 
 def snapshot(topics: Topics, jpeg: bytes) -> Message:
-    """The picture of an event; an empty one removes the retained picture."""
+    """Return the message of an event's picture; an empty one removes the retained picture."""
     return Message(topics.snapshot, jpeg, retain=True)
 
 
 def command(name: str, payload: bytes) -> Command:
-    """The request made by a message to the command `name`. Raises ValueError with a sentence."""
+    """Parse a message to the command `name`. Raises ValueError with a sentence."""
     text = payload[:40].decode(errors="replace").strip()
     if name == "interval":
         if text == "auto":
@@ -151,9 +151,9 @@ def _json(values: Mapping[str, Any]) -> bytes:
 
 
 def _as_id(text: str) -> str:
-    """`text` in letters, digits, hyphens and underscores, as Home Assistant wants ids.
+    """Return `text` as an id of letters, digits, hyphens and underscores, for Home Assistant.
 
-    Letters outside ASCII would all become the same underscore: names that have some get a digest,
+    All letters outside ASCII become underscores. Names with such letters get a digest in addition,
     so that Küche and Köche stay different.
     """
     name = unicodedata.normalize("NFC", text)

@@ -17,10 +17,10 @@ from edge_daemon.mqtt.link import MqttLink
 
 
 class MqttPart(Part[Config]):
-    """Publishes events, faces and state where there is a broker, and passes commands on.
+    """Publishes events, faces and state if a broker is configured, and passes commands on.
 
-    `pictures` are the snapshots as JPEG, `labels` those of the model in use, and `state` returns
-    what `/state` answers. Raises MqttError if it can never work.
+    `pictures` are the snapshots as JPEG. `labels` returns the labels of the model in use, `state`
+    the answer of `/state`. Raises MqttError if MQTT cannot work until the user fixes something.
     """
 
     name = "mqtt"

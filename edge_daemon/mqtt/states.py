@@ -1,4 +1,4 @@
-"""Publishes the present state as retained messages, at a modest rate."""
+"""Publishes the current state as retained messages, at a limited rate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ REPEAT_S: Final = 30.0  # the longest, without a change
 class StatePublisher:
     """Publishes faces and state when they change, and at intervals.
 
-    `faces` and `state` return the values of a view and of the daemon. `pictures` are those of
-    events; None where they are not to be published: then a picture retained earlier is removed.
+    `faces` and `state` return the values of a view and of the daemon. `pictures` are the pictures
+    of events; with None, none are published, and a picture retained earlier is removed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StatePublisher:
         self._checked_s = self._faces_s = self._state_s = -REPEAT_S
 
     def publish_due(self, publish: Callable[[Message], int]) -> None:
-        """Publish what has changed or is due again."""
+        """Publish the values that have changed or are due again."""
         now_s = time.monotonic()
         if now_s - self._checked_s >= CHECK_S:
             self._checked_s = now_s
@@ -52,7 +52,7 @@ class StatePublisher:
         self._publish_picture(publish)
 
     def publish_no_faces(self, publish: Callable[[Message], int]) -> None:
-        """Replace the retained faces by none, before the daemon stops."""
+        """Publish that there are no faces, before the daemon stops."""
         publish(mqtt_messages.no_faces(self._topics))
 
     def _publish_faces(self, publish: Callable[[Message], int], now_s: float) -> None:

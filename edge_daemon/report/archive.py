@@ -1,8 +1,9 @@
-"""Events of many logs, in the order in which they are counted: run by run of a daemon.
+"""Reads the events of many logs, in the order in which they are counted: one run after the other.
 
-Runs are independent of each other, so it does not matter how logs of several cameras are mixed,
-split, sent twice or late. Lines are events as the log has them, or messages from a broker as
-`mosquitto_sub -F %j` and `-F %J` write them, whose payload is an event.
+A run is the time from a daemon's start to its stop. Runs are independent of each other, so logs of
+several cameras may be mixed or split, and events may be repeated or late. A line is an event as the
+log has it, or a broker's message as written by `mosquitto_sub -F %j` and `-F %J`, whose payload is
+an event.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 from edge_daemon.core.errors import UserError, reason_of
 
 GZIP: Final = b"\x1f\x8b"
-MAX_BYTES: Final = 500_000_000  # read without DuckDB: all events are in memory; of gzip a tenth
+MAX_BYTES: Final = 500_000_000  # the limit without DuckDB, which holds all events in memory
+PACKED: Final = 10  # times that a compressed log grows
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz")
-YEARS: Final = (1970, 2200)  # of times that can be
+YEARS: Final = (1970, 2200)  # the first year of valid times, and the first after them
 EVENT_TOPIC: Final = "/event"  # the end of the topic of events
-# Of events with one time and without ids, as early versions wrote them.
+# Early versions wrote events without ids; of events with the same time, these types come first.
 ORDER: Final = ("daemon_start", "camera_restored", "face_start")
 
 
@@ -33,7 +35,7 @@ class ArchiveUnreadable(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a camera's daemon: where its events are from, and when they happened.
+    """One run of a camera's daemon, with the source of its events and their first and last time.
 
     `source` is the topic of the device, or the folder of the log.
     """
@@ -46,7 +48,7 @@ class Run:
 
 
 class RunEvent(NamedTuple):
-    """What counting needs of an event."""
+    """The fields of an event that are needed to count it."""
 
     camera: str
     run: str
@@ -58,7 +60,7 @@ class RunEvent(NamedTuple):
     duration_s: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as `aggregate` takes it."""
+        """Return the event in the form that `aggregate` accepts."""
         event: dict[str, Any] = {"run": self.run, "time": self.time, "type": self.type}
         if self.face is not None:
             event["face"] = self.face
@@ -72,19 +74,19 @@ class RunEvent(NamedTuple):
 class EventArchive(Protocol):
     """Logs that have been read."""
 
-    skipped: int  # lines that are no events
+    skipped: int  # lines that are not events
 
     def runs(self) -> list[Run]:
-        """All runs."""
+        """Return all runs."""
 
     def events(self) -> Iterator[RunEvent]:
-        """The events run by run, each run in order; what was sent twice comes twice."""
+        """Yield the events run by run, each run in order; repeated events are not removed."""
 
 
 def logs_in(paths: Sequence[Path]) -> list[Path]:
-    """Return the files among `paths` and in the folders among them.
+    """Return the files among `paths`, and the logs in the folders among `paths`.
 
-    Raises ArchiveUnreadable if one does not exist, or a folder has none.
+    Raises ArchiveUnreadable if a path does not exist, or a folder contains no log.
     """
     found: list[Path] = []
     for path in paths:
@@ -96,7 +98,9 @@ def logs_in(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise ArchiveUnreadable(f"{path} does not exist.")
+            raise ArchiveUnreadable(
+                f"{path} does not exist; name an event log or a folder of logs."
+            )
     return list(dict.fromkeys(found))
 
 
@@ -117,7 +121,7 @@ class MemoryArchive:
         self._events: dict[tuple[str, str], list[RunEvent]] = {}
         if sum(_size(path) for path in paths) > MAX_BYTES:
             raise ArchiveUnreadable(
-                f"these logs are more than {MAX_BYTES // 1_000_000} MB, which takes DuckDB; "
+                f"logs of more than {MAX_BYTES // 1_000_000} MB can only be read with DuckDB; "
                 "fix: pip install duckdb."
             )
         for path in paths:
@@ -177,4 +181,4 @@ def _order(event: RunEvent) -> tuple[str, int]:
 
 def _size(path: Path) -> int:
     size = path.stat().st_size
-    return size * 10 if path.suffix == ".gz" else size
+    return size * PACKED if path.suffix == ".gz" else size

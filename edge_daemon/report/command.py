@@ -1,4 +1,4 @@
-"""Writes what logs say as a page or as tables: the `report` command."""
+"""The `report` command: writes the totals of event logs as a page or as tables."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SUFFIXES: Final = (".html", ".csv", ".parquet")
 
 
 class ReportRefused(UserError):
-    """The report cannot be made as it is asked for; the message says why."""
+    """The report cannot be made as requested; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """What the command line asks for: each of `outputs` in the form of its suffix."""
+    """The options of the command; the suffix of each of `outputs` decides its format."""
 
     logs: tuple[Path, ...]
     outputs: tuple[Path, ...]
@@ -56,7 +56,9 @@ def run(request: ReportRequest) -> int:
                 "fix: set TMPDIR to a folder with more room."
             ) from error
         if not cameras:
-            raise ReportRefused(f"{paths[0]}: there is no event in these logs.")
+            raise ReportRefused(
+                f"{paths[0]}: there is no event in these logs; name event logs of Mien."
+            )
         for output in request.outputs:
             try:
                 _write(output, cameras, request.step, files=len(paths), folder=folder)
@@ -64,7 +66,7 @@ def run(request: ReportRequest) -> int:
                 raise ReportRefused(f"{output} cannot be written: {reason_of(error)}.") from error
             print(f"{output}: {len(cameras)} {'camera' if len(cameras) == 1 else 'cameras'}")
     if archive.skipped:
-        print(f"{archive.skipped:,} lines are no events and were left out")
+        print(f"{archive.skipped:,} lines are not events and were skipped")
     return 0
 
 
@@ -73,7 +75,7 @@ def _zone(name: str) -> tzinfo:
         return zone_named(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ReportRefused(
-            f"--time-zone {name}: there is no such zone; name one as Europe/Berlin."
+            f"--time-zone {name}: there is no such time zone; name one such as Europe/Berlin."
         ) from error
 
 
@@ -82,9 +84,9 @@ def _check(outputs: Sequence[Path]) -> None:
         if output.suffix not in SUFFIXES:
             raise ReportRefused(f"{output}: name a file that ends with {' or '.join(SUFFIXES)}.")
         if not output.parent.is_dir():
-            raise ReportRefused(f"{output}: there is no folder {output.parent}.")
+            raise ReportRefused(f"{output}: the folder {output.parent} does not exist; create it.")
         if output.suffix == ".parquet" and not _has_duckdb():
-            raise ReportRefused(f"{output}: Parquet takes DuckDB; fix: pip install duckdb.")
+            raise ReportRefused(f"{output}: Parquet needs DuckDB; fix: pip install duckdb.")
 
 
 def _has_duckdb() -> bool:

@@ -11,8 +11,8 @@ import duckdb
 from edge_daemon.core.errors import reason_of
 from edge_daemon.report.archive import ORDER, YEARS, ArchiveUnreadable, Run, RunEvent, device_of
 
-MEMORY: Final = "400MB"  # of DuckDB's buffers; the rest goes to the folder
-THREADS: Final = 2  # each has buffers of its own
+MEMORY: Final = "400MB"  # for DuckDB's buffers; the rest is written to the folder
+THREADS: Final = 2  # each thread has its own buffers
 ROWS: Final = 20_000  # fetched at once
 MAX_LINE_BYTES: Final = 16_000_000
 
@@ -50,7 +50,7 @@ ORDER BY camera, run, id, coalesce(list_position({list(ORDER)}, type), {len(ORDE
 
 
 class DuckArchive:
-    """Reads logs into a database in `folder`; memory stays bounded, whatever their size.
+    """Reads logs of any size into a database in `folder`, with bounded memory.
 
     Raises ArchiveUnreadable for a file that is damaged.
     """

@@ -18,17 +18,17 @@ from edge_daemon.history.periods import Period
 from edge_daemon.history.report import Step
 from edge_daemon.report.totals import CameraTotals
 
-WEB: Final = Path(__file__).resolve().parents[1] / "web"  # whose page it is
+WEB: Final = Path(__file__).resolve().parents[1] / "web"  # has the page's template and scripts
 STATIC: Final = WEB / "static"
 SCRIPT: Final = "history/report.js"
-QUARTER_DAYS: Final = 400  # of all cameras; more are drawn by the hour
+QUARTER_DAYS: Final = 400  # days of all cameras together; more are drawn by the hour
 MAX_DAYS: Final = 20_000  # some 40 MB of HTML
 
 _IMPORT: Final = re.compile(r'(from )"(\.[^"]+)"')
 
 
 class ReportTooLarge(UserError):
-    """There is too much for a page; the message says what to do instead."""
+    """There are too many days for a page; the message says what to do instead."""
 
 
 def report_page(cameras: Sequence[CameraTotals], *, files: int, events_to: datetime) -> str:
@@ -37,7 +37,7 @@ def report_page(cameras: Sequence[CameraTotals], *, files: int, events_to: datet
     days = sum(1 for camera in cameras for _ in camera.periods("day"))
     if days > MAX_DAYS:
         raise ReportTooLarge(
-            f"these are {days:,} days of cameras, and a page can show {MAX_DAYS:,}; "
+            f"these logs have {days:,} days of cameras, and a page can show {MAX_DAYS:,}; "
             "fix: name fewer logs, or write a table: --out report.csv."
         )
     step: Step = "quarter" if days <= QUARTER_DAYS else "hour"
@@ -57,12 +57,12 @@ def report_page(cameras: Sequence[CameraTotals], *, files: int, events_to: datet
 
 
 def _text(name: str) -> Markup:
-    """A file of the page, which is ours or uPlot's, as it is."""
+    """Return the text of a static file, ours or uPlot's, unescaped."""
     return Markup((STATIC / name).read_text().replace("</script", "<\\/script"))  # noqa: S704
 
 
 def _modules(name: str, found: dict[str, str]) -> dict[str, str]:
-    """Add the module `name` to `found`, and all it imports: names, and their data: URLs."""
+    """Add the module `name` and all that it imports to `found`: names with their data: URLs."""
     if name in found:
         return found
     found[name] = ""
@@ -96,13 +96,13 @@ def _summary(camera: CameraTotals, total: Period) -> dict[str, Any]:
 
 
 def _hours(ms: int) -> str:
-    """Milliseconds as hours:minutes:seconds."""
+    """Format milliseconds as hours:minutes:seconds."""
     total_s = round(ms / 1000)
     return f"{total_s // 3600}:{total_s // 60 % 60:02}:{total_s % 60:02}"
 
 
 def _data(cameras: Sequence[CameraTotals], step: Step) -> str:
-    """The periods as JSON: of each camera, rows by local date. report.js reads it."""
+    """Return the periods as JSON for report.js: for each camera, rows by local date."""
     labels: dict[str, int] = {}
     values: dict[str, Any] = {"step": step, "cameras": []}
     for camera in cameras:
@@ -116,7 +116,7 @@ def _data(cameras: Sequence[CameraTotals], step: Step) -> str:
 
 
 def _row(period: Period, labels: dict[str, int]) -> list[Any]:
-    """Minute of the start, offset and length in minutes, then counts and milliseconds."""
+    """Return the start, the UTC offset and the length in minutes, then counts and milliseconds."""
     offset = period.start.utcoffset() or timedelta()
     start = int(period.start.timestamp() // 60)
     row: list[Any] = [

@@ -1,4 +1,4 @@
-"""Totals of the cameras in an archive, by the function that counts for the daemon."""
+"""Totals of the cameras in an archive, counted by the same function as in the daemon."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CameraTotals:
     last: datetime
 
     def periods(self, step: Step) -> Iterator[Period]:
-        """The periods of the days on which something was recorded."""
+        """Yield the periods of the days on which something was recorded."""
         at = self.first.replace(hour=0, minute=0, second=0, microsecond=0)
         span = timedelta(days=max(1, ROWS * STEP_MINUTES[step] // STEP_MINUTES["day"]))
         while at <= self.last:
@@ -46,7 +46,7 @@ class CameraTotals:
             at = following
 
     def total(self) -> Period:
-        """Everything together."""
+        """Return the totals of all days together."""
         total = Period(self.first, self.last)
         for number, day in enumerate(self.periods("day")):
             total.add(day)
@@ -57,9 +57,9 @@ class CameraTotals:
 def count(
     archive: EventArchive, *, folder: Path, zone: tzinfo, by_minute: bool = False
 ) -> list[CameraTotals]:
-    """Count all events into databases in `folder`, with minutes only if they are asked for.
+    """Count all events into databases in `folder`; return the cameras by name.
 
-    The cameras come by name.
+    Minutes are only counted with `by_minute`.
     """
     sizes = (MINUTE, QUARTER, HOUR) if by_minute else (QUARTER, HOUR)
     runs = archive.runs()
@@ -86,7 +86,7 @@ def count(
 def _counted(
     events: Iterator[RunEvent], names: dict[tuple[str, str], str]
 ) -> Iterator[tuple[str, dict[int, Minute]]]:
-    """Yield cameras with totals of theirs, each camera perhaps several times."""
+    """Yield names of cameras with totals to add to them; a camera may come several times."""
     last, newest, state = ("", ""), "", AggregateState()
     name, waiting = "", dict[int, Minute]()
     while batch := list(islice(events, BATCH)):
@@ -112,8 +112,8 @@ def _counted(
 def camera_names(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
     """Return a name for each camera and run.
 
-    Cameras of several devices may have one name: they are told apart by topic or folder if their
-    runs overlap in time. Without an overlap it is one camera whose log was moved.
+    Cameras of several devices may have the same name. They are distinguished by topic or folder if
+    their runs overlap in time. Without an overlap it is one camera whose log was moved.
     """
     sources: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     for run in runs:
@@ -133,7 +133,7 @@ def _overlap(spans: list[tuple[str, str]]) -> bool:
 
 
 def _once(events: Iterable[RunEvent], newest: str) -> Iterator[RunEvent]:
-    """Leave out what was sent twice; an id is the time if the event has none of its own."""
+    """Yield the events without repeated ones; an event without an id has its time as id."""
     for event in events:
         if event.id != newest or event.id == event.time:
             yield event

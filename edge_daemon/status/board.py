@@ -1,4 +1,4 @@
-"""Reads the board's temperatures, and what limits its processor, from the kernel's files."""
+"""Reads the board's temperatures and the limits of its processor from the kernel's files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Final
 from edge_daemon.core.parts import Metric, Part, gauges
 from edge_daemon.core.threads import JOIN_S, Worker
 
-# The bits of a Raspberry Pi's get_throttled for limits that hold now; the same bits, shifted by 16,
-# are for limits that have held since the start.
+# The bits of a Raspberry Pi's get_throttled for limits that hold now. The same bits shifted by 16
+# stand for limits that have held at any time since the start.
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 LIMITS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 SINCE_START: Final = 16
@@ -32,8 +32,8 @@ class BoardStatus:
     """The board's temperatures and limits.
 
     `temperatures_c` are in °C by thermal zone, such as "thermal_zone0 cpu-thermal". `limits` are
-    those of LIMITS that hold now, and `limits_before` those that have held since the board's
-    start; None if the kernel does not report them.
+    those of LIMITS that hold now, `limits_before` those that have held at any time since the
+    board's start. Both are None if the kernel does not report them.
     """
 
     temperatures_c: Mapping[str, float]
@@ -49,7 +49,7 @@ class Board:
         self.status = self.read()
 
     def read(self) -> BoardStatus:
-        """Read everything again, and keep it as `status`; takes about a millisecond."""
+        """Read everything again, and store it in `status`; this takes about a millisecond."""
         bits = self._bits()
         self.status = BoardStatus(
             temperatures_c=dict(self._temperatures()),
@@ -76,7 +76,7 @@ class Board:
 
 
 class BoardPart(Part[Any]):
-    """Reads the board once a second and hands its limits to `on_limits`, in its own thread."""
+    """Reads the board once a second and passes its limits to `on_limits`, in its own thread."""
 
     name = "board"
 
@@ -108,10 +108,10 @@ class BoardPart(Part[Any]):
             "mien_temperature_celsius", "Temperatures of thermal zones.", "zone", temperatures
         )
         for name, text, limits in (
-            ("mien_board_limit", "1 for what holds the board back now.", status.limits),
+            ("mien_board_limit", "1 for a limit that throttles the board now.", status.limits),
             (
                 "mien_board_limit_since_start",
-                "1 for what has held the board back since its start.",
+                "1 for a limit that has throttled the board since its start.",
                 status.limits_before,
             ),
         ):

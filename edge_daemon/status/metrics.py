@@ -1,7 +1,7 @@
-"""The parts' metrics in Prometheus' text format; the only file that imports prometheus_client.
+"""The parts' metrics in Prometheus' text format; only this file imports prometheus_client.
 
-Counters and gauges are read from the parts on each request, so nothing is counted twice; only the
-times of the stages are collected here.
+Counters and gauges are read from the parts on each request. Only the times of the stages are
+collected here.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -24,7 +24,7 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class StageTimes:
-    """How long each of STAGES, encoding a JPEG, and a whole frame take."""
+    """Histograms of the times of each of STAGES, of encoding a JPEG, and of a whole frame."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
@@ -74,7 +74,7 @@ class PrometheusMetrics(Collector):
         return generate_latest(self._registry), CONTENT_TYPE
 
     def collect(self) -> Iterable[PrometheusMetric]:
-        """Called by the registry."""
+        """Return the parts' metrics; the registry calls this."""
         families: dict[str, PrometheusMetric] = {}
         for metric in self._metrics():
             family = families.setdefault(metric.name, _family(metric))

@@ -1,4 +1,4 @@
-"""What `/state` and `/healthz` answer, put together from what the parts report."""
+"""The answers of `/state` and `/healthz`, combined from the parts' reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONAL_PARTS: Final = ("mqtt", "update")  # null in /state where they are not 
 
 
 class DaemonReport:
-    """Asks the running parts; `parts` may be filled after this is built."""
+    """Combines the reports of the running parts; `parts` may be filled after this is built."""
 
     def __init__(
         self, parts: Sequence[Part[Any]], *, stage_means_ms: Callable[[], dict[str, float]]
@@ -28,7 +28,7 @@ class DaemonReport:
         self._started_s = time.monotonic()
 
     def state(self) -> dict[str, Any]:
-        """Return what `/state` answers, as values for JSON."""
+        """Return the answer of `/state`, as values for JSON."""
         state: dict[str, Any] = {
             "version": __version__,
             "time": rfc3339(datetime.now(UTC)),
@@ -49,12 +49,12 @@ class DaemonReport:
         return view.as_dict()
 
     def healthy(self) -> tuple[bool, str]:
-        """Return whether every part does its work, and why not."""
+        """Return whether every part works, and the reasons if one does not."""
         troubles = [trouble for part in self._parts if (trouble := part.trouble())]
         return not troubles, "; ".join(troubles)
 
 
 def _memory_mb() -> float:
-    """The resident memory of the process, shared libraries included."""
+    """Return the resident memory of the process, shared libraries included."""
     pages = int(MEMORY.read_text().split()[1])
     return round(pages * resource.getpagesize() / 1e6, 1)

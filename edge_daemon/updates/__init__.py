@@ -1,1 +1,1 @@
-"""Fetches signed models and puts them in use."""
+"""Fetches signed models, tries them and uses those that work."""

@@ -1,6 +1,6 @@
 """Builds model updates from the configuration.
 
-The library for signatures is an extra, and imported only where updates are configured.
+The library for signatures is an extra; it is imported only if updates are configured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UpdatesUnavailable(UserError):
 
 
 def with_fetched_model(config: Config, guard: ModelGuard) -> Config:
-    """Return `config` with the fetched model, if there is one and it works."""
+    """Return `config` with the fetched model, if there is one that works; else `config`."""
     if not config.models.url:
         return config
     store = _store(config)
@@ -50,7 +50,7 @@ def with_fetched_model(config: Config, guard: ModelGuard) -> Config:
 
 
 def with_working_model(config: Config, guard: ModelGuard) -> Config:
-    """Return `config`, with the last good model if its own cannot be used. Raises UserError."""
+    """Return `config`; if its model cannot be used, with the last good one. Raises UserError."""
     path = guard.working(Path(config.model), config.runtime)
     return overridden(config, {"model": str(path)}) if str(path) != config.model else config
 
@@ -64,7 +64,7 @@ def build_updater(
     use: Callable[[Path], None],
     stop: Stop,
 ) -> Updater:
-    """Build what fetches newer models. Raises UpdatesUnavailable."""
+    """Build the updater, which fetches newer models. Raises UpdatesUnavailable."""
     models = config.models
     store = _store(config)
     from edge_daemon.updates.updater import Updater  # noqa: PLC0415

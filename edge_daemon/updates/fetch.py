@@ -13,11 +13,14 @@ TIMEOUT_S: Final = 30.0
 
 
 class FetchError(UserError):
-    """A URL cannot be fetched at present; the message names it and says why."""
+    """A URL cannot be fetched now; the message names it and says why."""
 
 
 def fetch(url: str, max_bytes: int) -> bytes:
-    """Return the content of the http or https `url`; raises FetchError, beyond `max_bytes` too."""
+    """Return the content of the http or https `url`.
+
+    Raises FetchError, also if there are more than `max_bytes`.
+    """
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - http(s), by schema
             content: bytes = answer.read(max_bytes + 1)
@@ -29,6 +32,6 @@ def fetch(url: str, max_bytes: int) -> bytes:
 
 
 def _reason_of(error: Exception) -> str:
-    """The reason of the error that urllib has wrapped into one of its own."""
+    """Return the reason of the original error, which urllib wraps into its own."""
     cause = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
     return reason_of(cause if isinstance(cause, BaseException) else error)

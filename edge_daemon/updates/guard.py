@@ -1,4 +1,4 @@
-"""Keeps models that cannot be used away from the daemon, and a copy of the last one that could."""
+"""Refuses models that do not work, and keeps a copy of the last one that did."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class ModelGuard:
-    """Tries each new model in a child process, and remembers the one that worked last.
+    """Tries each new model in a child process, and keeps the one that worked last.
 
-    Its copy is `copy`, and beside it `copy`.json says for which runtime; None keeps no copy.
+    The file `copy` is that model; `copy`.json names its checksum and runtime. With None, no copy is
+    kept.
     """
 
     def __init__(self, copy: Path | None) -> None:
@@ -30,9 +31,9 @@ class ModelGuard:
         self._passed: set[tuple[str, str]] = set()  # SHA-256 and runtime
 
     def check(self, model: ModelFile, runtime: str) -> None:
-        """Raise ModelError unless `model` works on `runtime`, as a child process shows.
+        """Try `model` on `runtime` in a child process. Raises ModelError if it does not work.
 
-        A model that has passed before, here or as the last good one, is not tried again.
+        A model that has passed before, or is the last good one, is not tried again.
         """
         name = runtime_name(runtime)
         key = (model.sha256, name)
@@ -46,7 +47,7 @@ class ModelGuard:
     def working(self, path: Path, runtime: str) -> Path:
         """Return `path`, or the last good model if the model at `path` cannot be used.
 
-        Raises UserError if there is none, and in any case if `path` cannot be read.
+        Raises UserError if there is no good model, or if there is no file `path`.
         """
         try:
             self.check(read_model_file(path), runtime)
@@ -61,7 +62,7 @@ class ModelGuard:
         return path
 
     def _recorded(self) -> tuple[str, str] | None:
-        """The SHA-256 and runtime of the copy, if there is one."""
+        """Return the SHA-256 and runtime of the copy, if there is one."""
         if self._copy is None:
             return None
         try:
@@ -79,7 +80,7 @@ class ModelGuard:
         return recorded is not None and hashlib.sha256(content).hexdigest() == recorded[0]
 
     def _keep(self, content: bytes, key: tuple[str, str]) -> None:
-        """Write the copy and its record; a disk that fails costs the copy alone."""
+        """Write the copy and its record; if the disk fails, only log it."""
         if self._copy is None:
             return
         record = json.dumps({"sha256": key[0], "runtime": key[1]}).encode() + b"\n"

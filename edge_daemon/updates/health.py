@@ -1,4 +1,4 @@
-"""Judges whether the pipeline does as well with a new model as with the one before."""
+"""Checks whether the pipeline works as well with a new model as with the one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Health = Literal["well", "unwell", "idle"]
 
 
 class PipelineHealth:
-    """Compares the pipeline's progress with what it was when this was made."""
+    """Compares the pipeline's progress with its progress when this object was made."""
 
     def __init__(self, progress: Callable[[], Progress]) -> None:
         self._progress = progress
@@ -22,10 +22,10 @@ class PipelineHealth:
         self._limit_s = max(SLOWER * self._last.search_s, SLACK_S)
 
     def check(self) -> Health:
-        """Judge the time since the last check.
+        """Return the health since the last check.
 
-        The pipeline is "unwell" if it stands still or takes far longer to search a frame, and
-        "idle" while it has no frame: a lost camera is not the model's fault, and proves nothing.
+        The pipeline is "unwell" if it makes no progress or takes far longer to search a frame. It
+        is "idle" while it gets no frames, because a lost camera says nothing about the model.
         """
         last, self._last = self._last, self._progress()
         if self._last.turns == last.turns or self._last.search_s > self._limit_s:

@@ -1,7 +1,8 @@
 """Signed manifests of models: written by a publisher, verified by a device.
 
-A manifest is JSON: {"model": {"file", "version", "size", "sha256"}, "signature": base64}. PURPOSE
-and the record as JSON with sorted keys and no spaces are signed by Ed25519 (RFC 8032).
+A manifest is JSON: {"model": {"file", "version", "size", "sha256"}, "signature": base64}. The
+signature is Ed25519 (RFC 8032), of PURPOSE followed by the record as JSON with sorted keys and no
+spaces.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from edge_daemon.core.errors import UserError
 
-PURPOSE: Final = b"mien model 1\n"  # a signature for this cannot be used for anything else
+PURPOSE: Final = b"mien model 1\n"  # keeps the signature from being valid for anything else
 MAX_BYTES: Final = 50_000_000
 MANIFEST_BYTES: Final = 10_000
 NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}\.tflite"
 
 
 class UpdateRefused(UserError):
-    """The update is not what its publisher signed, or cannot be used; the message says why."""
+    """The update differs from what its publisher signed, or cannot be used; see the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class Manifest:
     def check(self, content: bytes) -> None:
         """Raise UpdateRefused unless `content` is the model of this manifest."""
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise UpdateRefused(f"{self.file} is not what was signed as version {self.version}")
+            raise UpdateRefused(
+                f"{self.file} differs from the file that was signed as version {self.version}"
+            )
 
 
 def new_private_key() -> bytes:
@@ -78,7 +81,7 @@ def signed(model: Path, version: int, private: bytes) -> bytes:
 
 
 def verified(content: bytes, public: bytes) -> Manifest:
-    """Return the record of a manifest signed with the key; raises UpdateRefused otherwise."""
+    """Return the record of a manifest. Raises UpdateRefused unless `public` verifies it."""
     try:
         values = json.loads(content)
         manifest = Manifest(**values["model"])

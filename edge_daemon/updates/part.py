@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class UpdatesPart(Part[Config]):
-    """Fetches newer models where there is a publisher, and makes `use` switch to them.
+    """Fetches newer models if a publisher is configured, and calls `use` to switch to them.
 
-    `running` returns the file of the model in use, and `progress` how the pipeline does with it.
-    Raises UpdatesUnavailable.
+    `running` returns the file of the model in use, `progress` the pipeline's progress. Raises
+    UpdatesUnavailable.
     """
 
     name = "updates"

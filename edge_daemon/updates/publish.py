@@ -1,4 +1,4 @@
-"""For publishers of models: signs a model and writes its manifest beside it."""
+"""Signs a model and writes its manifest beside it, for publishers of models."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edge_daemon.vision.model_file import read_model_file
 def publish(model: Path, version: int, key_file: Path) -> tuple[Path, str]:
     """Write `manifest.json` beside `model`; return its path and the key for `models.key`.
 
-    A missing key file is created, readable by its owner alone. Raises ModelError for a file that is
-    not a model of this project, ValueError for a key file without a key, and OSError.
+    A missing key file is created, readable by its owner alone. Raises ModelError if `model` cannot
+    be used by Mien, ValueError if the key file contains no key, and OSError.
     """
     read_model_file(model)
     private = _private_key(key_file)
@@ -32,5 +32,5 @@ def _private_key(path: Path) -> bytes:
     except ValueError:
         private = b""
     if len(private) != 32:
-        raise ValueError(f"{path} holds no key that this command made; name another file.")
+        raise ValueError(f"{path} contains no key made by this command; name another file.")
     return private

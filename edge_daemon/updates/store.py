@@ -36,7 +36,7 @@ class ModelStore:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the kept model is not, or no longer, what was signed."""
+        """Whether the kept model differs from the one that was signed."""
         try:
             self.kept()
         except UpdateRefused:
@@ -44,7 +44,7 @@ class ModelStore:
         return False
 
     def kept(self) -> Path | None:
-        """Return the model in use, if there is one; raises UpdateRefused if it is not as signed."""
+        """Return the kept model, None if there is none. Raises UpdateRefused if it is damaged."""
         try:
             if not self._manifest.exists():
                 return None
@@ -57,7 +57,7 @@ class ModelStore:
         return path
 
     def put(self, manifest: Manifest, content: bytes) -> Path:
-        """Write a model that is to be tried, and record that it was."""
+        """Write a model that will be tried, and record its version as tried."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(manifest)
         replace_file(path, content)

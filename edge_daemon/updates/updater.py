@@ -19,11 +19,11 @@ from edge_daemon.updates.manifest import MANIFEST_BYTES, Manifest, UpdateRefused
 from edge_daemon.updates.store import ModelStore
 from edge_daemon.vision.interpreter import ModelError, RuntimeUnavailable
 
-RETRY_S: Final = 60.0  # after a failure, and longer each time
+RETRY_S: Final = 60.0  # the wait after the first failure; it grows with each further one
 POLL_S: Final = 1.0
-UNWELL_CHECKS: Final = 10  # in a row, and the update is taken back
-SETTLED_FRAMES: Final = 30  # after these it is known how fast the pipeline is
-SWITCH_S: Final = 60.0  # within which the daemon switches to a model
+UNWELL_CHECKS: Final = 10  # after so many in a row the update is undone
+SETTLED_FRAMES: Final = 30  # after so many frames the pipeline's speed is known
+SWITCH_S: Final = 60.0  # how long the daemon may take to switch to a model
 
 UpdateState = Literal["waiting", "current", "trying", "refused", "failed"]
 
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatus:
-    """The state of updates; `version` of a fetched model is in use or on probation.
+    """The state of updates; `version` is the fetched model in use or on probation, if any.
 
-    `reason` says why the newest was `refused`, or taken back, or why the publisher or the disk
-    `failed`, which is tried again.
+    `reason` says why the newest model was "refused" or undone, or why the publisher or the disk
+    "failed", which is tried again.
     """
 
     state: UpdateState = "waiting"
@@ -46,11 +46,11 @@ class UpdateStatus:
 class Updater:
     """Checks every `every_s` whether `url` has a newer model; `run` is the body of its thread.
 
-    A model that `public` has signed and that is newer than any tried is used by `use` if `verify`
-    does not raise ModelError; `running` then returns its path. `store` keeps it if the daemon stays
-    well for `probation_s` with frames; if it is unwell in ten checks in a row, the model before is
-    used again. A daemon that dies meanwhile starts with the model before, since the new one is not
-    kept yet; one that is stopped tries the model again.
+    A model is tried if it is signed with the key of `public`, newer than any tried before, and
+    `verify` does not raise ModelError. `use` makes the daemon switch to it; `running` then returns
+    its path. `store` keeps the model if the pipeline works well for `probation_s` with frames. If
+    UNWELL_CHECKS in a row fail, the earlier model is used again. A daemon that crashes during the
+    probation starts with the earlier model; one that was stopped tries the new model again.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Updater:
         self.status = UpdateStatus()
 
     def run(self) -> None:
-        """Check now and then every `every_s`, until told to stop."""
+        """Check now and then every `every_s`, until asked to stop."""
         retries = BackOff(first_s=min(RETRY_S, self._every_s), last_s=self._every_s)
         while not self._stop.event.is_set():
             self.check()
@@ -87,7 +87,7 @@ class Updater:
                 self._stop.event.wait(self._every_s)
 
     def check(self) -> None:
-        """Fetch and try a newer model; what is wrong with it is logged once."""
+        """Fetch and try a newer model; log a failure once."""
         try:
             self._check()
         except (UpdateRefused, ModelError, RuntimeUnavailable) as error:
@@ -109,7 +109,7 @@ class Updater:
             self._try(manifest, signed, content)
 
     def _is_new(self, version: int) -> bool:
-        """Whether the version is to be tried; raises UpdateRefused if it is an older one."""
+        """Return whether to try `version`. Raises UpdateRefused if it is an older one."""
         tried = self._store.newest_tried
         if version < tried:
             raise UpdateRefused(f"version {version} is older than {tried}, which was seen before")
@@ -123,9 +123,9 @@ class Updater:
         return False
 
     def _try(self, manifest: Manifest, signed: bytes, content: bytes) -> None:
-        """Use a model and keep it if all stays well.
+        """Use a model, and keep it if the pipeline works well with it.
 
-        Raises ModelError, UpdateRefused if it was taken back, and OSError.
+        Raises ModelError, UpdateRefused if the switch was undone, and OSError.
         """
         version, before, tried = manifest.version, self._running(), self._store.newest_tried
         path = self._store.put(manifest, content)
@@ -139,12 +139,14 @@ class Updater:
             self._set_status(UpdateStatus("current", version))
         elif not self._stop.event.is_set():
             self._use(before)
-            raise UpdateRefused(f"the daemon was not well with version {version}; taken back")
+            raise UpdateRefused(
+                f"the daemon did not work well with version {version}; the earlier model is used"
+            )
         elif self._stop.failure is None:
             self._store.set_newest_tried(tried)
 
     def _wait_until(self, met: Callable[[], bool], within_s: float = float("inf")) -> bool:
-        """Wait until `met`; False after `within_s`, or if told to stop."""
+        """Wait until `met` returns True; False after `within_s`, or if asked to stop."""
         until_s = time.monotonic() + within_s
         while not met():
             if self._stop.event.wait(self._poll_s) or time.monotonic() > until_s:
@@ -152,7 +154,7 @@ class Updater:
         return True
 
     def _stays_well(self, health: PipelineHealth) -> bool:
-        """Whether the pipeline passes the probation; False if told to stop."""
+        """Return whether the pipeline passes the probation; False if asked to stop."""
         well_s, unwell = 0.0, 0
         while well_s < self._probation_s and unwell < UNWELL_CHECKS:
             if self._stop.event.wait(self._poll_s):

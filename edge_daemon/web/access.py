@@ -1,8 +1,8 @@
 """Decides which requests are served.
 
-Once a password or a token is set, nothing but a bare /healthz is answered without one. A request
-for a name that is not ours (DNS rebinding) or from another site is refused, since the browser adds
-the cookie, or the loopback address, to it; it may bring a token itself.
+Once a password or a token is set, every request needs one, except a bare /healthz. A request under
+an unknown host name (DNS rebinding) or from another site is refused, because the browser itself
+adds the cookie to it, or sends it from the loopback address. Such a request may carry a token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from edge_daemon.web.lockout import FREE, Lockout
 from edge_daemon.web.origin import SAFE_METHODS, Origins
 from edge_daemon.web.server.loop import Loop
 
-# For people, who are shown the sign-in form.
+# On these paths people get the sign-in form.
 PAGES: Final = frozenset(("/", "/history.html", "/settings.html"))
 LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
@@ -40,7 +40,7 @@ OTHER_SITE: Final = (
     "Another site asked for this: give it a ?token= of its own, or add it to web.cors_origins; "
     "behind a proxy, pass the Host header on."
 )
-REMEMBERED: Final = 100  # passwords that players sent, and that were right
+REMEMBERED: Final = 100  # correct passwords of players, which are not checked again
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 class AccessPolicy:
     """Who may watch; see the `web` section of the configuration.
 
-    `password` and `token` are stored hashes (`credentials`), "" for none; without both, everybody
-    who reaches the port may watch. With `settings`, those who may watch may also change settings.
+    `password` and `token` are hashes made by `credentials`, "" for none. Without both, everybody
+    who can reach the port may watch. With `settings`, users who may watch may also change settings.
     """
 
     password: str = ""
@@ -68,7 +68,7 @@ class AccessPolicy:
 
 
 class Access:
-    """Decides about each request by the policy of the moment, and opens sessions."""
+    """Checks each request against the current policy, and opens sessions."""
 
     def __init__(self, policy: AccessPolicy, *, loop: Loop) -> None:
         self._loop = loop
@@ -82,9 +82,9 @@ class Access:
         self.adopt(policy)
 
     def adopt(self, policy: AccessPolicy) -> None:
-        """Use another policy from the next request on; may be called from any thread.
+        """Use another policy from the next request on; any thread may call this.
 
-        Sessions end when the password or the token has changed.
+        Sessions end if the password or the token has changed.
         """
         before, self._policy = self._policy, policy
         self._origins = Origins(
@@ -108,11 +108,11 @@ class Access:
 
     @property
     def offers_settings(self) -> bool:
-        """Whether those who may watch may also change settings."""
+        """Whether users who may watch may also change settings."""
         return self._policy.settings
 
     def client_address(self, request: Request) -> str:
-        """Return the address of the client, behind trusted proxies too."""
+        """Return the address of the client, also behind trusted proxies."""
         return self._origins.client_address(request)
 
     def refusal(self, request: Request) -> Response | None:
@@ -121,7 +121,7 @@ class Access:
             return None
         if self._origins.is_known_host(request):
             return self._preflight(request) or self._refused_by_site(request)
-        return sentence(421, "This name is not ours; add it to web.hosts, or use the address.")
+        return sentence(421, "This host name is unknown; add it to web.hosts, or use the address.")
 
     def _preflight(self, request: Request) -> Response | None:
         """Answer a browser that asks whether a script of a configured site may make a request."""
@@ -138,7 +138,7 @@ class Access:
         return None if self.is_signed_in(request) else self._unknown(request)
 
     def is_signed_in(self, request: Request) -> bool:
-        """Whether the request has a session, or needs none and is for a name of ours."""
+        """Return whether the request has a session, or needs none and is for a known name."""
         if not self.is_guarded:
             return self._origins.is_known_host(request)
         cookie = request.cookies.get(_cookie(request), "")
@@ -189,7 +189,7 @@ class Access:
         return response
 
     def _is_preflight(self, request: Request) -> bool:
-        """Whether a browser asks if a script of a configured site may make a request."""
+        """Return whether a browser asks if a script of a configured site may make a request."""
         asks = "Access-Control-Request-Method" in request.headers
         return request.method == "OPTIONS" and asks and bool(self._origins.cors_origin(request))
 
@@ -241,7 +241,7 @@ class Access:
         return self._digest(given) in self._remembered
 
     def _remember(self, given: str) -> None:
-        """Keep that a password is right: a player sends it with every request."""
+        """Store that a password is correct, because players send it with every request."""
         self._remembered[self._digest(given)] = None
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -252,7 +252,8 @@ class Access:
     def _wrong_token(self, request: Request) -> Response:
         """Count a wrong token, unless another site made the browser send it.
 
-        The headers that say so can be forged, but unlike a password a token cannot be guessed.
+        The headers that name the site can be forged. That does no harm, because a token, unlike a
+        password, cannot be guessed.
         """
         if self._origins.is_other_site(request):
             return self._sign_in(request, 401, "That is not right.")
@@ -282,7 +283,7 @@ class Access:
         return self._sign_in(request, 401, "Sign in first, or send a token.")
 
     def _sign_in(self, request: Request, status: int, text: str) -> Response:
-        """Answer people with the sign-in page, programs with the sentence and a challenge."""
+        """Answer people with the sign-in page, programs with `text` and a challenge."""
         wants_page = "text/html" in request.headers.get("Accept", "")
         if wants_page and request.path in PAGES | {"/login"}:
             first = status == 401 and request.method in SAFE_METHODS and not _credential(request)
@@ -299,8 +300,8 @@ class Access:
     def _opened(self, request: Request, response: Response) -> Response:
         """Add a new session's cookie to `response`.
 
-        Without a path it is valid below the page's own address, whatever sub-path a proxy serves
-        it under.
+        Without a path the cookie is valid for the page's own folder, also if a proxy serves the
+        page under a sub-path.
         """
         response.set_cookie(
             _cookie(request),
@@ -315,13 +316,13 @@ class Access:
 
 
 def _cookie(request: Request) -> str:
-    """Return the session's name: browsers keep one jar for all ports of a machine."""
+    """Return the cookie's name, which has the port: a browser shares cookies between ports."""
     port = urlsplit(f"//{request.headers.get('Host', '')}").port
     return f"mien-{port}" if port else "mien"
 
 
 def _credential(request: Request) -> str:
-    """Return what Authorization (Bearer, or the password of Basic) or ?token= holds."""
+    """Return the token (Bearer or ?token=) or the password (Basic) of the request."""
     given = request.authorization
     if given is not None and given.type == "bearer" and given.token:
         return given.token

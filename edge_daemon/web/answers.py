@@ -1,4 +1,4 @@
-"""What all answers have in common: security headers, sentences and JSON."""
+"""Makes answers: sentences and JSON, with the security headers of all answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBLEM_TYPE: Final = "application/problem+json"  # RFC 9457
 
 
 def secured(response: Response) -> Response:
-    """Keep browsers from storing pictures and from lending the page to other sites."""
+    """Add headers that keep browsers from storing pictures, and other sites from using the page."""
     response.headers.extend(
         {
             "Content-Security-Policy": (
@@ -36,14 +36,14 @@ def secured(response: Response) -> Response:
 
 
 def _resource_policy(asked: Request) -> str:
-    """Let other pages show what they bring a token for; `Access` has checked it."""
+    """Let other sites show an answer if the request had a token, which `Access` has checked."""
     return "cross-origin" if "token" in asked.args else "same-origin"
 
 
 def _style_hash() -> str:
     """Return the CSP source of the sign-in page's style.
 
-    The page contains its style, since nothing else is served before one has signed in.
+    The page contains its style, because no other file is served before the sign-in.
     """
     page = (TEMPLATES / "sign-in.html").read_text()
     style = page.partition("<style>")[2].partition("</style>")[0]
@@ -65,7 +65,7 @@ def sentence(status: int, text: str, **headers: str) -> Response:
 
 
 def _wants_json(asked: Request) -> bool:
-    """Whether the client names JSON in Accept, and prefers it to plain text."""
+    """Return whether the client names JSON in Accept, and prefers it to plain text."""
     accepted = asked.accept_mimetypes
     named = any(kind in {"application/json", PROBLEM_TYPE} for kind, _ in accepted)
     return named and accepted["application/json"] >= accepted["text/plain"]

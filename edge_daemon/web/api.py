@@ -53,10 +53,10 @@ COLUMNS: Final = (
 
 
 class Report(Protocol):
-    """What the daemon reports to the page."""
+    """Reports the state of the daemon to the page."""
 
     def state(self) -> dict[str, Any]:
-        """Return what /state answers; values for JSON."""
+        """Return the answer of /state, as values for JSON."""
         ...
 
     def faces(self, view: View) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Report(Protocol):
 
 
 class ApiViews:
-    """Answers programs, and the page's script."""
+    """Answers programs and the page's script."""
 
     def __init__(
         self,
@@ -89,35 +89,35 @@ class ApiViews:
         self._metrics = metrics
         self._readers = 0
         self._loop = loop
-        # Each kind of work has threads of its own, so that none can hold up another.
+        # Each kind of work has its own threads, so that none can delay another.
         self._reports, self._queries = loop.threads(1), loop.threads(QUERIES)
         self._followers, self._classifiers = loop.threads(1), loop.threads(1)
         self._uploads = loop.places(UPLOADS)
         self._searches = LogSearches()
 
     def openapi(self) -> Response:
-        """The description of all paths."""
+        """Return the description of all paths."""
         return Response(OPENAPI.read_bytes(), mimetype="application/yaml")
 
     def state(self) -> Response:
-        """The daemon's state, with the newest events."""
+        """Return the daemon's state, with the newest events."""
         recent = [_with_id(entry) for entry in self._feed.recent()]
         return json_answer({**self._state(), "events": recent})
 
     def healthz(self) -> Response:
-        """200 "ok" or 503 "failing", with the reason for those who may watch."""
+        """Answer 200 "ok" or 503 "failing", with the reason for users who may watch."""
         ok, reason = self._report.healthy()
         detail = reason if self._access.is_signed_in(request) else ""
         text = f"{'ok' if ok else 'failing'} {detail}".rstrip()
         return Response(f"{text}\n", 200 if ok else 503, mimetype="text/plain")
 
     def metrics(self) -> Response:
-        """The figures in Prometheus' text format."""
+        """Return the figures in Prometheus' text format."""
         text, content_type = self._reports.run(self._metrics)
         return Response(text, content_type=content_type)
 
     def events(self) -> Response:
-        """A page of the log's events; for clients that accept text/event-stream, live."""
+        """Return a page of the log's events; for clients that accept text/event-stream, live."""
         limit = int(parameters.number("limit", 1, MAX_EVENTS) or PAGE)
         query, newest_first = _query()
         if CONTENT_TYPE in request.headers.get("Accept", ""):
@@ -134,7 +134,7 @@ class ApiViews:
         return Response(self._queries.run(page), mimetype="application/json")
 
     def events_csv(self) -> Response:
-        """The same as a table, for a spreadsheet."""
+        """Return the same as a table, for a spreadsheet."""
         limit = int(parameters.number("limit", 1, MAX_EVENTS) or MAX_EVENTS)
         query, newest_first = _query()
         search = self._searches.begin(request.environ[CLIENT])
@@ -147,7 +147,7 @@ class ApiViews:
         return response
 
     def classify(self) -> Response:
-        """The faces of the picture in the request's body, which is not kept."""
+        """Return the faces of the picture in the request's body; the picture is not stored."""
         if request.method != "POST":
             return sentence(405, HOW_TO_CLASSIFY, Allow="POST")
         try:
@@ -156,7 +156,9 @@ class ApiViews:
         except PhotoRefused as error:
             return sentence(error.status, str(error))
         except TimeoutError:
-            return sentence(408, "The picture did not arrive in time, or others are before it.")
+            return sentence(
+                408, "The picture did not arrive in time, or other pictures are waiting; try again."
+            )
 
     def _classified(self) -> Response:
         with self._uploads:
@@ -169,7 +171,7 @@ class ApiViews:
         return json_answer({**faces, "picture": picture})
 
     def _classify(self, content: bytes, boundary: bytes | None) -> tuple[dict[str, Any], bytes]:
-        """Return the faces in an uploaded picture, in its own pixels, and the annotated picture."""
+        """Return the faces in an uploaded picture, in its pixels, and the annotated picture."""
         if boundary is not None:
             content = file_of_form(content, boundary)
         photo = read_photo(content)
@@ -217,7 +219,7 @@ class ApiViews:
 
 
 def _query() -> tuple[Query, bool]:
-    """Read which events are wanted, and whether the newest come first. Raises BadQuery."""
+    """Read the query, and whether the newest events come first. Raises BadQuery."""
     newest_first = parameters.choice("order", ("asc", "desc")) == "desc"
     after = parameters.event_id("after")
     query = Query(

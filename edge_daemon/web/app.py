@@ -1,7 +1,7 @@
 """The web server: the page, the stream, stills and the API over HTTP.
 
-Stream and still have the paths of mjpg-streamer and ustreamer, so that what reads those reads
-these. openapi.yaml describes every path.
+Stream and still have the paths of mjpg-streamer and ustreamer, so that clients of those programs
+work. openapi.yaml describes every path.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class WebSources:
-    """What the answers are made from.
+    """The sources of the answers.
 
-    `totals` are the history's, None while there is none. `metrics` returns what /metrics answers,
-    and its content type. `observe` is called with the seconds each ENCODE took.
+    `totals` returns the history's totals, None while there are none. `metrics` returns the answer
+    of /metrics and its content type. `observe` is called with the seconds that each ENCODE took.
     """
 
     views: Latest[View]
@@ -74,7 +74,7 @@ class WebSources:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What answers the paths, by subject."""
+    """The objects that answer the paths, by subject."""
 
     pictures: PictureViews
     api: ApiViews
@@ -142,11 +142,11 @@ class WebServer:
 
     @property
     def viewers(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self._viewers.count
 
     def start(self) -> None:
-        """Bind and serve from a thread of its own. Raises OSError or CertificateError."""
+        """Bind, and serve from a separate thread. Raises OSError or CertificateError."""
         self._http.start()
 
     def adopt(
@@ -154,8 +154,8 @@ class WebServer:
     ) -> Callable[[], None]:
         """Prepare other settings; the function returned switches to them, from any thread.
 
-        The files of `tls` are read again, for a renewed certificate; whether TLS is used does not
-        change. Raises CertificateError.
+        The files of `tls` are read again, in case the certificate was renewed. TLS cannot be turned
+        on or off. Raises CertificateError.
         """
         renew = self._http.renewed_tls(tls) if tls is not None else None
 
@@ -174,7 +174,7 @@ class WebServer:
 
 
 def _connections(max_viewers: int) -> int:
-    """Return how many connections may be open: as many event readers as viewers, and others."""
+    """Return how many connections may be open: viewers, as many event readers, and others."""
     return 2 * max_viewers + SPARE_CONNECTIONS
 
 

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 def open_in_browser(url: str) -> None:
     """Open `url` in the browser of the desktop, or the one that BROWSER names.
 
-    A browser in the terminal would hide the log, so none is started where there is no desktop.
+    Without a desktop no browser is started, because one in the terminal would hide the log.
     """
     if not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
         log.warning("there is no desktop here; open the page elsewhere: %s", url)
@@ -22,6 +22,6 @@ def open_in_browser(url: str) -> None:
 
 
 def _open(url: str) -> None:
-    """Open `url`; waits for browsers that run as long as their window is open."""
+    """Open `url`; some browsers block until their window is closed."""
     if not webbrowser.open(url):
         log.warning("no browser could be started; open the page yourself: %s", url)

@@ -29,22 +29,22 @@ class RestRecorder(Protocol):
         ...
 
     def start(self, duration_s: float) -> None:
-        """Record for so long."""
+        """Record for `duration_s`."""
         ...
 
     def remove(self) -> None:
-        """Drop the recording or what was recorded. Raises OSError."""
+        """Cancel the recording, or remove the calibration. Raises OSError."""
         ...
 
 
 class CalibrationViews:
-    """Answers those who may change settings."""
+    """Answers users who may change settings."""
 
     def __init__(self, calibration: RestRecorder, *, access: Access) -> None:
         self._calibration, self._access = calibration, access
 
     def api(self) -> Response:
-        """The state of the calibration; with POST, after an action."""
+        """Return the state of the calibration; with POST, after an action."""
         if self._calibration.report() is None:
             return sentence(404, OFF)
         if request.method == "POST":
@@ -54,7 +54,7 @@ class CalibrationViews:
         return json_answer(self._calibration.report())
 
     def _acted(self) -> Response | None:
-        """Do what is asked for; return the answer if it is refused."""
+        """Carry out the requested action; return the answer if it is refused."""
         if not self._access.offers_settings:
             return sentence(403, "That needs web.settings, and a password or a token.")
         if request.mimetype != "application/json":  # which no form of another site can send
@@ -65,11 +65,11 @@ class CalibrationViews:
         except (ValueError, RecursionError):
             return sentence(400, FORM)
         except OSError as error:
-            return sentence(503, f"The calibration stays: {reason_of(error)}.")
+            return sentence(503, f"The calibration cannot be removed: {reason_of(error)}.")
         return None
 
     def _do(self, asked: Any) -> None:
-        """Do what the body asks for. Raises ValueError for anything else, and OSError."""
+        """Carry out the action in the body. Raises OSError, and ValueError for unknown actions."""
         match asked:
             case {"action": "remove", **rest} if not rest:
                 self._calibration.remove()

@@ -1,4 +1,4 @@
-"""Passwords, tokens and sessions: how they are stored, and checks against what is stored.
+"""Hashes and checks passwords and tokens, and signs sessions.
 
 A password is stored as scrypt (RFC 7914) with parameters of OWASP's password storage cheat sheet
 that take 16 MB. A token is 256 random bits, for which a plain SHA-256 is enough.
@@ -20,19 +20,19 @@ ENDED_SESSIONS: Final = 10_000  # remembered; with more, all sessions end
 MIN_PASSWORD: Final = 8  # characters
 
 _METHOD: Final = "scrypt:16384:8:5"
-# What `hash-password` printed before werkzeug made the hashes; accepted for one release more.
+# The form that `hash-password` printed before; it is accepted for one more release.
 _OLD_FORM: Final = re.compile(r"scrypt:([A-Za-z0-9+/=]{24}):([A-Za-z0-9+/=]{44})")
 
 
 def hash_password(password: str) -> str:
-    """Return what `web.password` is set to. Raises ValueError for a password that is too short."""
+    """Return the hash for `web.password`. Raises ValueError if the password is too short."""
     if len(password) < MIN_PASSWORD:
         raise ValueError(f"the password should have at least {MIN_PASSWORD} characters.")
     return generate_password_hash(password, _METHOD)
 
 
 def password_matches(password: str, stored: str) -> bool:
-    """Whether `stored` was made from `password`. Takes some 0.1 s and 16 MB."""
+    """Return whether `stored` was made from `password`. Takes some 0.1 s and 16 MB."""
     old = _OLD_FORM.fullmatch(stored)
     if old is None:
         return check_password_hash(stored, password)
@@ -44,22 +44,22 @@ def password_matches(password: str, stored: str) -> bool:
 
 
 def is_old_form(stored: str) -> bool:
-    """Whether `stored` has the form that the next release no longer accepts."""
+    """Return whether `stored` has the form that the next release no longer accepts."""
     return _OLD_FORM.fullmatch(stored) is not None
 
 
 def new_token() -> str:
-    """Return a token that cannot be guessed and may stand in a URL."""
+    """Return a token that cannot be guessed and needs no escaping in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """Return what `web.token` is set to."""
+    """Return the hash for `web.token`."""
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def token_matches(token: str, stored: str) -> bool:
-    """Whether `stored` was made from `token`; takes the same time for every wrong one."""
+    """Return whether `stored` was made from `token`; takes the same time for every wrong one."""
     return hmac.compare_digest(hash_token(token), stored)
 
 
@@ -70,7 +70,7 @@ class Sessions:
         self.end_all()
 
     def end_all(self) -> None:
-        """Make every cookie worthless."""
+        """Make every cookie invalid."""
         key = secrets.token_bytes(32)
         self._signer = TimestampSigner(key, salt="session", digest_method=hashlib.sha256)
         self._ended: set[str] = set()
@@ -80,7 +80,7 @@ class Sessions:
         return self._signer.sign(secrets.token_urlsafe(16)).decode()
 
     def is_valid(self, cookie: str, session_s: float) -> bool:
-        """Whether `cookie` is that of a session that has not ended."""
+        """Return whether `cookie` belongs to a session that has not ended."""
         name = self._name(cookie, session_s)
         return bool(name) and name not in self._ended
 

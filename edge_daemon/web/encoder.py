@@ -1,4 +1,4 @@
-"""Encodes views to JPEG: once for all viewers with the same options, and never for nobody."""
+"""Encodes views to JPEG: only while somebody watches, and once for all with the same options."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edge_daemon.draw.annotate import public_picture, untouched_jpeg
 from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.web.server.loop import PULSE_S, Broadcast, Loop, WorkerThreads
 
-ENCODINGS: Final = 8  # kept, each with its newest picture only
+ENCODINGS: Final = 8  # sets of options that are kept, each with its newest picture
 ENCODER_THREADS: Final = 2
 
 
 class PictureOptions(NamedTuple):
-    """What a client asks of a picture.
+    """The options of a request for pictures.
 
-    `quality` is that of the JPEG, 1 to 100; None takes the view's. `width` is the largest in
-    pixels. `overlay` draws boxes and labels. Without any of them the camera's own JPEG is sent
-    where it may be.
+    `quality` is that of the JPEG, 1 to 100; None stands for the view's. `width` is the greatest
+    width in pixels. `overlay` draws boxes and labels. Without any of them the camera's own JPEG is
+    sent, if viewers may see it.
     """
 
     quality: int | None = None
@@ -41,7 +41,7 @@ class EncodedPicture(NamedTuple):
 
 
 class PictureEncoder:
-    """Gives requests the newest view as JPEG.
+    """Provides the newest view as JPEG.
 
     `observe` is called with ENCODE and the seconds each encoding took, in a worker thread.
     """

@@ -1,7 +1,7 @@
-"""Server-sent events: the event log as it grows, with the faces and the state for the page.
+"""Server-sent events: new events of the log, with the faces and the state for the page.
 
 The format is that of the HTML Standard, section 9.2. An event of the log is a message with an id,
-so that a reader that was cut off resumes from the log; faces and state are named events.
+so that a reader that was disconnected can resume from the log. Faces and state are named events.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from edge_daemon.web.server.loop import Loop, WorkerThreads
 
 CONTENT_TYPE: Final = "text/event-stream"
 OPENING: Final = "retry: 2000\n\n"
-FACES_S: Final = 0.1  # between two messages with faces, at least
+FACES_S: Final = 0.1  # the least time between two messages with faces
 STATE_S: Final = 1.0
 COMMENT_S: Final = 10.0  # a comment is sent now and then, to notice readers that have left
-BATCH: Final = 200  # events in one go, so that a reader that catches up does not hold up others
+BATCH: Final = 200  # events at a time, so that a reader that catches up does not delay others
 
 
 class ServerSentEvents(Iterator[bytes]):
-    """The body for one reader: what `follower` gives.
+    """The body of one reader's answer: the events of `follower`.
 
-    With `views` also the faces of each view and, every second, the state. `threads` read what is
-    only in the log's files.
+    With `views`, also the faces of each view and, every second, the state. Events that are only in
+    the log's files are read by `threads`.
     """
 
     def __init__(

@@ -33,9 +33,9 @@ _HIDDEN: Final = (
 
 
 class HistoryViews:
-    """Answers from what `answers` returns: None if there is no history.
+    """Answers from the report that `answers` returns; it is None while there is no history.
 
-    It raises UserError while that cannot be read.
+    `answers` raises UserError while the totals cannot be read.
     """
 
     def __init__(self, answers: Callable[[], HistoryReport | None], *, loop: Loop) -> None:
@@ -43,11 +43,11 @@ class HistoryViews:
         self._queries = loop.threads(1)
 
     def page(self) -> str:
-        """The page, which asks for `history`."""
+        """Return the page, which asks for `history`."""
         return render_template("history.html", is_live=True)
 
     def history(self) -> Response:
-        """The totals of a period; without parameters, the hours of today."""
+        """Return the totals of a period; without parameters, the hours of today."""
         try:
             report = self._answers()
         except UserError as error:
@@ -80,10 +80,9 @@ def _answer(
 
 
 def as_json(periods: list[Period], step: Step, zone: tzinfo) -> str:
-    """Return what /history answers: each period as `Period.as_dict` has it.
+    """Return the JSON text of /history; each period has the keys of `Period.as_dict`.
 
-    The text is put together here, in half of the time that the json module takes for a year of
-    hours.
+    Building the text here takes half the time of the json module for a year of hours.
     """
     names = {label: json.dumps(label, ensure_ascii=False) for label in labels_of(periods)}
     rows = ", ".join([_period_text(period, names) for period in periods])
@@ -92,7 +91,7 @@ def as_json(periods: list[Period], step: Step, zone: tzinfo) -> str:
 
 
 def _period_text(period: Period, names: dict[str, str]) -> str:
-    """A period as JSON; `names` has the labels as JSON in their order."""
+    """Return a period as JSON text; `names` maps each label to its JSON text, in order."""
     weekday = f', "weekday": "{period.weekday}"' if period.weekday else ""
     known = (
         f'"start": "{period.start.isoformat()}", "end": "{period.end.isoformat()}"{weekday}, '
@@ -113,12 +112,12 @@ def _period_text(period: Period, names: dict[str, str]) -> str:
 
 
 def _s(ms: int) -> str:
-    """Milliseconds as seconds."""
+    """Return milliseconds as text in seconds."""
     return f"{ms // 1000}{_FRACTIONS[ms % 1000]}"
 
 
 def _table(periods: list[Period]) -> str:
-    """The periods as a table, with a column for each expression."""
+    """Return the periods as a table, with a column for each expression."""
     rows = rows_of(periods, labels_of(periods))
     columns = list(rows[0]) if rows else []
     text = io.StringIO()

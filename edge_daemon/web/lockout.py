@@ -1,4 +1,4 @@
-"""Slows down whoever guesses passwords or tokens, without keeping the owner out."""
+"""Slows down clients that guess passwords or tokens, without locking out the owner."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _Failures:
 class Lockout:
     """Counts failures by client address. Times are `time.monotonic()` seconds.
 
-    An address is locked after FREE failures, for twice as long after each further one. A password
-    from a locked address is still checked, but only one in CHECK_S: whoever shares the address with
-    an attacker (a router, a proxy) can sign in, and guessing stays slow.
+    An address is locked after FREE failures, for twice as long after each further one. Passwords
+    from a locked address are still checked, but only one in CHECK_S. So a user who shares the
+    address with an attacker (behind a router or a proxy) can sign in, and guessing stays slow.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Lockout:
         return max(0.0, found.locked_until_s - now_s) if found else 0.0
 
     def is_crowded(self, address: str, now_s: float) -> bool:
-        """Whether too many passwords from `address` are waiting to be checked."""
+        """Return whether too many passwords from `address` are waiting to be checked."""
         if not self.locked_s(address, now_s):
             return False
         return self._failures[_network(address)].next_check_s - now_s > LONGEST_QUEUE_S
@@ -47,7 +47,7 @@ class Lockout:
     def check_in_s(self, address: str, now_s: float) -> float | None:
         """Return how long a password from `address` has to wait until it is checked.
 
-        None means that too many are waiting. A place in the queue is taken by the call.
+        None means that too many are waiting. The call takes a place in the queue.
         """
         if self.is_crowded(address, now_s):
             return None
@@ -77,7 +77,7 @@ class Lockout:
 
 
 def _network(address: str) -> str:
-    """Return an IPv4 address, or the /64 of an IPv6 one: one machine has all addresses of that."""
+    """Return an IPv4 address, or the /64 of an IPv6 one, which a single machine may use whole."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

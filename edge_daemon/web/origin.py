@@ -1,7 +1,7 @@
-"""Where a request comes from: the client's address, the name it asked for, and the site behind it.
+"""Finds out a request's origin: the client's address, the requested host, and the site behind it.
 
-A proxy hides all three. What it adds in X-Forwarded-For, -Host and -Proto counts only where its
-own address is among the trusted ones.
+A proxy hides all three. Its headers X-Forwarded-For, -Host and -Proto are used only if its address
+is among the trusted ones.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Origins:
-    """Tells own names and trusted sites from others.
+    """Distinguishes this machine's names and trusted sites from others.
 
     `hosts` are names of this machine besides its addresses, localhost and its host name.
-    `cors_origins` are sites, as `https://dash.example`, whose scripts may use the API.
+    `cors_origins` are sites, such as `https://dash.example`, whose scripts may use the API.
     `trusted_proxies` are addresses and networks.
     """
 
@@ -38,7 +38,7 @@ class Origins:
         self._proxies: list[Network] = [ipaddress.ip_network(each) for each in trusted_proxies]
 
     def client_address(self, request: Request) -> str:
-        """Return the address of the client, behind trusted proxies too."""
+        """Return the address of the client, also behind trusted proxies."""
         address = str(request.remote_addr)
         for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
             hop_address = _without_port(hop.strip())
@@ -48,16 +48,16 @@ class Origins:
         return address
 
     def is_secure(self, request: Request) -> bool:
-        """Whether the client speaks TLS, with us or with a trusted proxy."""
+        """Return whether the client uses TLS, with this server or with a trusted proxy."""
         return request.is_secure or self._forwarded(request, "X-Forwarded-Proto") == "https"
 
     def is_known_host(self, request: Request) -> bool:
-        """Whether the request is for an address or one of our names; HTTP/1.0 names none."""
+        """Return whether the request is for an address or a known name; HTTP/1.0 may name none."""
         hosts = (request.headers.get("Host"), self._forwarded(request, "X-Forwarded-Host"))
         return all(self._is_ours(host) for host in hosts if host)
 
     def is_other_site(self, request: Request) -> bool:
-        """Whether another site makes a browser ask, and that site is not among `cors_origins`."""
+        """Return whether a site that is not in `cors_origins` made the browser send the request."""
         if self.cors_origin(request):
             return False
         site = request.headers.get("Sec-Fetch-Site")
@@ -83,7 +83,7 @@ class Origins:
         return name in self._hosts or _is_address(name)
 
     def _forwarded(self, request: Request, name: str) -> str:
-        """Return what the proxy next to us says, if it is trusted."""
+        """Return the header `name` of the nearest proxy, if that is trusted; else ""."""
         if not self._is_proxy(str(request.remote_addr)):
             return ""
         value = request.headers.get(name, "").rpartition(",")[2].strip()
@@ -98,7 +98,7 @@ class Origins:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies name the client with its port: 192.0.2.7:1234 or [2001:db8::7]:1234."""
+    """Remove the port that some proxies add: 192.0.2.7:1234 or [2001:db8::7]:1234."""
     found = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([\d.]+):\d+", hop)
     return found[1] or found[2] if found else hop
 

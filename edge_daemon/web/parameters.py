@@ -1,4 +1,4 @@
-"""Reads the parameters of a request's query, and refuses what it does not know."""
+"""Reads the parameters of a request's query, and refuses unknown ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import request
 
 from edge_daemon.core.types import rfc3339
 
-# Valid everywhere: the token, and what clients add to get past caches, also a bare number.
+# Valid on all paths: the token, and parameters that clients add to bypass caches.
 COMMON: Final = frozenset({"token", "t", "_", "cacheBust"})
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 EVENT_ID: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z(/\d{1,9})?", re.ASCII)
@@ -20,7 +20,7 @@ DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
 
 
 class BadQuery(ValueError):
-    """A parameter cannot be used; the text is one sentence that names it."""
+    """A parameter cannot be used; the message is one sentence that names it."""
 
 
 def check_names(known: Collection[str]) -> None:
@@ -82,19 +82,19 @@ def event_id(name: str) -> str:
 
 
 def checked_event_id(text: str, name: str) -> str:
-    """Return `text` if it is the id of an event or empty; `name` says where it is from.
+    """Return `text` if it is the id of an event or empty; messages call it `name`.
 
     Raises BadQuery.
     """
     if text and EVENT_ID.fullmatch(text) is None:
-        raise BadQuery(f"{name} should be the id of an event, as 2026-01-31T12:00:00.000Z/0.")
+        raise BadQuery(f"{name} should be the id of an event, like 2026-01-31T12:00:00.000Z/0.")
     return text
 
 
 def time(name: str) -> str:
-    """Return a time as the log writes it; "" if the parameter is missing.
+    """Return the time `name` in the form of the log; "" if the parameter is missing.
 
-    A duration as `90m` is that long ago. Raises BadQuery.
+    A duration such as `90m` stands for that long ago. Raises BadQuery.
     """
     text = request.args.get(name, "")
     if not text:

@@ -69,7 +69,7 @@ class WebPart(Part[Config]):
         self._server.stop()
 
     def adopt(self, config: Config) -> Apply:
-        """Prepare all but the address; the certificate's files are read again.
+        """Prepare all settings but the address; the certificate's files are read again.
 
         Raises CertificateError.
         """

@@ -18,7 +18,7 @@ STATUS: Final = {
 
 
 class PhotoRefused(ValueError):
-    """An upload that cannot be used; `status` is the HTTP status, the text one sentence."""
+    """An upload cannot be used; `status` is the HTTP status, the message one sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -37,7 +37,7 @@ def read_photo(content: bytes) -> DecodedPicture:
 
 
 def in_own_pixels(answer: dict[str, Any], photo: DecodedPicture) -> dict[str, Any]:
-    """Convert the `size` and boxes of `answer` from decoded pixels to those of the upload."""
+    """Convert the `size` and boxes of `answer` from decoded pixels to pixels of the upload."""
     faces = [
         {**face, "box": [round(value * photo.scale, 1) for value in face["box"]]}
         for face in answer["faces"]

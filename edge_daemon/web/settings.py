@@ -1,4 +1,4 @@
-"""Answers /settings.html, the page of settings, and /api/settings, which reads and changes them."""
+"""Answers /settings.html, the page, and /api/settings, which reads and changes settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SettingsConflict(UserError):
 
 
 class SettingsUnavailable(UserError):
-    """The settings can be neither read nor changed, whatever one asks for."""
+    """The settings can be neither read nor changed."""
 
 
 class Settings(Protocol):
@@ -46,25 +46,25 @@ class Settings(Protocol):
     def change(
         self, version: str, values: Mapping[str, object], *, preview: bool
     ) -> dict[str, Any]:
-        """Change `values`, unless for a preview; values for JSON. Raises UserError."""
+        """Set `values`, unless `preview`; return values for JSON. Raises UserError."""
         ...
 
 
 class SettingsViews:
-    """Answers those who may change settings."""
+    """Answers users who may change settings."""
 
     def __init__(self, settings: Settings, *, access: Access, loop: Loop) -> None:
         self._settings, self._access, self._loop = settings, access, loop
         self._threads = loop.threads(1)  # one change at a time
 
     def page(self) -> Response | str:
-        """The page, whose script fills it."""
+        """Return the page, whose script fills it."""
         if not self._access.offers_settings:
             return sentence(404, OFF)
         return render_template("settings.html")
 
     def api(self) -> Response:
-        """The settings; with POST, a change of them."""
+        """Return the settings; with POST, a change of them."""
         if not self._access.offers_settings:
             return sentence(404, OFF)
         try:

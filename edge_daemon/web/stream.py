@@ -1,4 +1,4 @@
-"""MJPEG streams: multipart/x-mixed-replace, each viewer with the newest picture it can take."""
+"""MJPEG streams (multipart/x-mixed-replace); each viewer gets the newest picture it can take."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PART_HEADERS: Final = (
     b"X-Timestamp: %.6f\r\nX-Sent-Timestamp: %d.%06d\r\n\r\n"
 )
 REPEAT_S: Final = 2.0  # an unchanged picture is sent again, to notice viewers that have left
-MAX_OPTIONS: Final = 6  # sets of options at once: each costs an encoding a frame
+MAX_OPTIONS: Final = 6  # sets of options at once; each costs one encoding per frame
 
 
 class StreamRefused(Exception):
-    """There is no place for another viewer; the text is one sentence that says why."""
+    """There is no place for another viewer; the message is one sentence that says why."""
 
 
 class Viewers:
@@ -37,13 +37,13 @@ class Viewers:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of open streams."""
         return self._options.total()
 
     def join(
         self, options: PictureOptions, *, fps: float | None, headers_first: bool, client: Client
     ) -> MjpegStream:
-        """Open a stream of at most `fps` pictures a second; its user closes it.
+        """Open a stream of at most `fps` pictures a second; the caller has to close it.
 
         Raises StreamRefused.
         """
@@ -74,9 +74,9 @@ class Viewers:
 class MjpegStream(Iterator[bytes]):
     """The body of one viewer's stream: always the newest picture, never a backlog.
 
-    The boundary is sent right after its picture, not with the next one. Chromium shows a part only
-    when it has read the next part's headers (https://crbug.com/527446); `headers_first` sends
-    those too, without Content-Length, since the length is not known yet.
+    The boundary is sent right after a picture, not with the next one. Chromium shows a part only
+    when it has read the next part's headers (https://crbug.com/527446). `headers_first` therefore
+    sends these headers early too, without Content-Length, because the length is not known yet.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from edge_daemon.web.server.handler import CLIENT
 from edge_daemon.web.stream import CONTENT_TYPE, StreamRefused, Viewers, timestamps
 
 FIRST_PICTURE_S: Final = 5.0  # how long a request waits for the first picture
-WIDTH_STEP: Final = 16  # widths are rounded down to these, so that fewer encodings differ
+WIDTH_STEP: Final = 16  # widths are rounded down to multiples of this, for fewer encodings
 NO_PICTURE: Final = "The camera has not delivered a picture yet."
 
 
@@ -28,7 +28,7 @@ class PictureViews:
         self._access, self._encoder, self._viewers = access, encoder, viewers
 
     def page(self) -> Response | str:
-        """The page; with mjpg-streamer's `?action=` the stream or a still."""
+        """Return the page; with mjpg-streamer's `?action=` the stream or a still."""
         action = choice("action", ("page", "stream", "snapshot"))
         if action == "stream":
             return self.stream()
@@ -37,7 +37,7 @@ class PictureViews:
         return render_template("index.html")
 
     def stream(self) -> Response:
-        """The pictures as multipart/x-mixed-replace, until the viewer leaves."""
+        """Return the pictures as multipart/x-mixed-replace, until the viewer leaves."""
         options, fps = _options(), number("fps", 0.1, 240)
         if self._newest(options) is None:
             return sentence(503, NO_PICTURE, Retry_After="5")
@@ -55,7 +55,7 @@ class PictureViews:
         return response
 
     def snapshot(self) -> Response:
-        """The newest picture as JPEG, at most `?max_age=` seconds old."""
+        """Return the newest picture as JPEG, at most `?max_age=` seconds old."""
         options, max_age_s = _options(), number("max_age", 0, 86_400)
         picture = self._newest(options)
         if picture is None:

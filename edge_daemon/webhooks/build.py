@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class WebhookError(UserError):
-    """A webhook cannot be used until the user fixes something; the message says what."""
+    """A webhook cannot be used until the user fixes something, which the message names."""
 
 
 def check_webhooks(config: Config) -> None:
@@ -108,11 +108,13 @@ def _secret(name: str) -> bytes:
     try:
         return base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except ValueError as error:
-        raise WebhookError(f"{name}: what follows {SECRET_PREFIX} is not base64.") from error
+        raise WebhookError(
+            f"{name}: the text after {SECRET_PREFIX} is not base64; copy the whole secret."
+        ) from error
 
 
 def _private_text(name: str) -> str:
-    """Read a file that others may not read."""
+    """Read a file; refuse it if other users may read it too."""
     try:
         if Path(name).stat().st_mode & 0o007:
             raise WebhookError(f"{name}: others may read this secret; fix: chmod o= {name}")

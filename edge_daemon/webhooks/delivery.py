@@ -1,7 +1,7 @@
 """Posts the events of the log to a URL, each until the receiver accepts it.
 
-Like MQTT, a webhook is a follower of the log with a position in it: nothing is copied, and nothing
-is lost as long as the log has it. Requests are signed as Standard Webhooks says
+Like MQTT, a webhook follows the log and stores its position in it: nothing is copied, and no event
+is lost while it is in the log. Requests are signed according to Standard Webhooks
 (https://github.com/standard-webhooks/standard-webhooks).
 """
 
@@ -35,7 +35,7 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 SAVE_S: Final = 10.0  # how often a position that moves is saved
 BATCH: Final = 50
 TICK_S: Final = 1.0
-# The receiver understood the request, and will not take this event at any time.
+# The receiver understood the request, and will never accept this event.
 REFUSALS: Final = frozenset({400, 405, 413, 414, 415, 422})
 # Those that may not be given by the user, in lower case.
 OWN_HEADERS: Final = frozenset({
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where events are posted, which ones, and how.
+    """The receiver of a webhook, the events that it gets, and the form of the requests.
 
     Empty `types` and `labels` stand for all. In `template`, {name} is replaced by the field of that
     name, written as `content_type` needs it; an empty one posts the event itself. `secret` signs
@@ -68,7 +68,7 @@ class Webhook:
 
     @property
     def host(self) -> str:
-        """The receiver in messages; the rest of the URL may be secret."""
+        """The receiver's name in messages; the rest of the URL may be secret."""
         parts = urlsplit(self.url)
         return parts.hostname or ""
 
@@ -82,7 +82,7 @@ class Webhook:
         )
 
     def body(self, entry: Entry) -> bytes:
-        """The request's body for an event."""
+        """Return the request's body for an event."""
         event = {"id": entry.id, **entry.event}
         if not self.template:
             return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
@@ -99,10 +99,10 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class WebhookStatus:
-    """The state of a webhook; `trouble` is "" or why its receiver does not accept events.
+    """The state of a webhook; `trouble` says why its receiver does not accept events, or is "".
 
-    The counts are of events since the start; the receiver may have `redelivered` ones twice, and
-    has refused `refused` ones for good.
+    The counts are of events since the start. `redelivered` ones may have reached the receiver
+    twice; `refused` ones will never be accepted.
     """
 
     host: str
@@ -113,7 +113,7 @@ class WebhookStatus:
 
 
 class _TryLaterError(Exception):
-    """The receiver does not accept events at present; `wait_s` if it says for how long."""
+    """The receiver does not accept events now; `wait_s` is the delay it asks for, 0 if none."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -149,7 +149,7 @@ class WebhookDelivery:
 
     @property
     def status(self) -> WebhookStatus:
-        """How it is going."""
+        """The state and the counts of this webhook."""
         return WebhookStatus(
             self._webhook.host, self._trouble, self._delivered, self._redelivered, self._refused
         )
@@ -159,7 +159,7 @@ class WebhookDelivery:
         self._wake.set()
 
     def close(self) -> None:
-        """Make the thread end after the request that is under way."""
+        """Make the thread end after its current request."""
         self._closing.set()
         self._wake.set()
 
@@ -184,7 +184,7 @@ class WebhookDelivery:
         self._session.close()
 
     def _post_batch(self) -> bool:
-        """Post the next events; whether there are no more. Raises _TryLaterError."""
+        """Post the next events; return whether there are no more. Raises _TryLaterError."""
         entries = self._follower.take(BATCH)
         for entry in entries:
             if self._webhook.selects(entry.event):
@@ -227,7 +227,7 @@ class WebhookDelivery:
             raise _TryLaterError(f"HTTP {status}", _retry_after_s(answer))
 
     def _headers(self, entry: Entry, body: bytes, *, is_redelivered: bool) -> dict[str, str]:
-        """The headers of the request; the id is the same when an event is posted again."""
+        """Return the headers of the request; the id is the same when an event is posted again."""
         id_, sent_at = f"{entry.event.get('run', '')}-{entry.id}", str(int(time.time()))
         headers = {
             "Content-Type": self._webhook.content_type,
@@ -262,7 +262,7 @@ class WebhookDelivery:
 
 
 def _retry_after_s(answer: requests.Response) -> float:
-    """The seconds of a Retry-After header, within reason; 0 if there is none."""
+    """Return the seconds of a Retry-After header, within reason; 0 if there is none."""
     text = answer.headers.get("Retry-After", "")
     if text.isdecimal() and len(text) < 10:
         return min(float(text), MAX_RETRY_AFTER_S)
@@ -274,7 +274,7 @@ def _retry_after_s(answer: requests.Response) -> float:
 
 
 def _reason_of(error: Exception) -> str:
-    """The reason without the URL, which may hold a secret."""
+    """Return the reason without the URL, which may hold a secret."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):

@@ -64,7 +64,7 @@ class WebhooksPart(Part[Config]):
         """Start other deliveries if any webhook has changed."""
         if config.webhooks == self._settings:
             return nothing_to_apply
-        self._build(config)  # what can fail, fails here; positions are read when it is applied
+        self._build(config)  # finds errors now; `apply` builds again to read the saved positions
 
         def apply() -> None:
             self.stop()

@@ -384,7 +384,7 @@ def test_no_file_ends_the_batch(album: Path, tmp_path: Path, workers: str) -> No
     assert len(printed["f.jpg"]["faces"]) == 2
     errors = "\n".join(messages(done))
     for reason in (
-        "'': an empty name is no file: skipped",
+        "'': an empty name is not a file: skipped",
         f"{'n' * 300}: file name too long: skipped",
         "b-huge.png: the picture is 65500×65500 pixels; the limit is 256 megapixels: skipped",
         "c-cut.mkv is cut off or damaged",

@@ -178,7 +178,7 @@ def test_the_ignored_are_counted_in_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "'': an empty name is no file"),
+        ("", "'': an empty name is not a file"),
         ("nowhere.jpg", "nowhere.jpg: no such file or directory"),
         ("n" * 300 + ".jpg", f"{'n' * 300}.jpg: file name too long"),
         ("/dev/null", "/dev/null: this is a device or a pipe, not a file"),
@@ -197,7 +197,9 @@ def test_what_cannot_be_read_is_named(
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     search = find_files([str(tmp_path)])
-    assert search.unreadable == [Unreadable(f"the folder {tmp_path} holds no picture and no video")]
+    assert search.unreadable == [
+        Unreadable(f"the folder {tmp_path} contains neither a picture nor a video")
+    ]
     assert search.ignored == Counter({".txt files": 1})
 
 

@@ -347,7 +347,7 @@ class TestService:
         found = doctor(capsys, "camera.source=demo", f"web.port={other_program}")
         verdict, sentence, remedy = only(found, "port")
         assert verdict == "error"
-        assert f"127.0.0.1:{other_program} cannot be listened on: Address already" in sentence
+        assert f"cannot listen on 127.0.0.1:{other_program}: Address already" in sentence
         assert "stream" not in found
         free = int(remedy.partition("web.port: ")[2].partition(";")[0])
         socket.create_server(("127.0.0.1", free)).close()
@@ -386,7 +386,7 @@ class TestService:
             found = doctor(capsys, f"web.port={port}", guarded)
         verdict, sentence, remedy = only(found, "health")
         assert (verdict, remedy) == ("error", "journalctl -u 'edge-daemon*' -n 30")
-        assert sentence == f"{daemon.url}/healthz says failing"
+        assert sentence == f"{daemon.url}/healthz answers failing"
         assert "requires the password or the token" in only(found, "stream")[1]
 
 

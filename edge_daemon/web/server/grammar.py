@@ -1,8 +1,8 @@
 """The grammar of a request's head: RFC 9112, with RFC 9110 for fields and RFC 3986 for targets.
 
 It is applied strictly. Where the RFCs allow a recipient to repair a message (a bare line feed, a
-folded line, white space before a colon, a repeated length), the request is refused instead: a proxy
-in front may have repaired it differently, and then one request hides in another.
+folded line, white space before a colon, a repeated length), the request is refused: a proxy in
+front may have repaired it differently, so that one request hides in another.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ METHODS: Final = frozenset(
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE",
     }
 )  # fmt: skip
-# Fields that have one value. Two lines of one of them are refused, since a proxy may have taken
-# the other one.
+# Fields that have one value. A repeated one is refused, because a proxy may have used the other.
 SINGLETONS: Final = frozenset(
     {
         "authorization", "content-length", "content-type", "expect", "host", "if-modified-since",
@@ -49,7 +48,7 @@ LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 class RequestRefused(ValueError):
-    """The request cannot be served; `status` is HTTP's with its phrase, the text one sentence."""
+    """The request cannot be served; `status` has code and phrase, the message is one sentence."""
 
     def __init__(self, status: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -60,9 +59,9 @@ class RequestRefused(ValueError):
 class RequestHead:
     """A request without its body.
 
-    `path` and `query` are as they were sent, percent-encoded. `host` is the name and port that the
-    client asked for, "" where an HTTP/1.0 client names none. `fields` are pairs of a name in lower
-    case and a value, in their order.
+    `path` and `query` are percent-encoded, as they were sent. `host` is the requested name and
+    port; "" if an HTTP/1.0 client sends none. `fields` are pairs of a name in lower case and a
+    value, in their order.
     """
 
     method: str
@@ -74,11 +73,11 @@ class RequestHead:
     content_length: int
 
     def values(self, name: str) -> list[str]:
-        """The values of all fields with this name."""
+        """Return the values of all fields with this name."""
         return [value for each, value in self.fields if each == name]
 
     def elements(self, name: str) -> list[str]:
-        """The elements of a field that is a list, in lower case."""
+        """Return the elements of a field that is a list, in lower case."""
         listed = ",".join(self.values(name)).split(",")
         return [element.strip(" \t").lower() for element in listed if element.strip(" \t")]
 
@@ -124,7 +123,7 @@ def parse_head(lines: Sequence[bytes]) -> RequestHead:
     )
     _check_framing(head)
     if method not in METHODS:
-        raise RequestRefused("501 Not Implemented", "There is no such method.")
+        raise RequestRefused("501 Not Implemented", "This method is unknown.")
     if head.elements("expect") not in ([], ["100-continue"]):
         raise RequestRefused("417 Expectation Failed", "Only 100-continue can be expected.")
     return head
@@ -168,7 +167,7 @@ def _target(method: str, target: str) -> tuple[str, str, str]:
     if method == "CONNECT":
         if not is_host(target) or not target.rpartition(":")[2].isdecimal():
             raise _bad("CONNECT needs a host and a port.")
-        raise RequestRefused("501 Not Implemented", "This is no proxy.")
+        raise RequestRefused("501 Not Implemented", "This server is not a proxy.")
     if target == "*":
         if method != "OPTIONS":
             raise _bad("The target * goes with OPTIONS only.")
@@ -188,7 +187,7 @@ def _check_host(value: str) -> None:
 
 
 def is_host(value: str) -> bool:
-    """Whether `value` is a host name or an address, with or without a port."""
+    """Return whether `value` is a host name or an address, with or without a port."""
     found = HOST_FIELD.fullmatch(value)
     return found is not None and _is_authority(found)
 
@@ -199,7 +198,7 @@ def _is_origin(value: str) -> bool:
 
 
 def _is_authority(found: re.Match[str]) -> bool:
-    """Whether the IPv6 address and the port of a match are valid, where there are any."""
+    """Return whether the IPv6 address and the port of a match are valid, where there are any."""
     if found["port"] and (len(found["port"]) > 5 or int(found["port"]) > 65535):
         return False
     if found["ipv6"] is None:
@@ -218,7 +217,7 @@ def _length(value: str) -> int:
 
 
 def _check_framing(head: RequestHead) -> None:
-    """Refuse whatever leaves the length of the body open (RFC 9112, section 6.3)."""
+    """Refuse a request that leaves the length of its body open (RFC 9112, section 6.3)."""
     if not head.values("transfer-encoding"):
         return
     codings = head.elements("transfer-encoding")

@@ -1,4 +1,4 @@
-"""Serves the requests of one connection: pywsgi's handler, given a strict reader of requests."""
+"""Serves the requests of one connection: pywsgi's handler with a strict reader of requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 CLIENT: Final = "mien.client"  # in the WSGI environment: the request's `Client`
 
 HEADER_S: Final = 5.0  # for each request's head
-STALLED_S: Final = 5.0  # a client that neither takes nor sends anything for so long is cut off
+STALLED_S: Final = 5.0  # a client that neither reads nor sends for this long is disconnected
 LINGER_S: Final = 1.0  # for a refused client to read its answer
 
 
 class Client:
-    """The client of a request, as far as an answer has to know it."""
+    """The client of a request: whether it reads its answer, and whether it has left."""
 
     def __init__(self, connection: Any) -> None:
         self._number = connection.fileno()
@@ -36,16 +36,16 @@ class Client:
         self._closed.register(self._number, select.POLLRDHUP)
 
     def wait_writable(self) -> None:
-        """Wait until the client has taken what was written before.
+        """Wait until the client has read the earlier bytes.
 
-        Raises BrokenPipeError if it stalls: pywsgi then closes the connection, without a word.
+        Raises BrokenPipeError if it stalls; pywsgi then closes the connection silently.
         """
         if not self._writable.poll(0):  # else there is no need to go through the event loop
             stalled = BrokenPipeError(errno.EPIPE, "the client reads nothing")
             wait_write(self._number, STALLED_S, stalled)
 
     def has_left(self) -> bool:
-        """Whether the client has closed the connection. May be called from any thread."""
+        """Return whether the client has closed the connection. Any thread may call this."""
         return bool(self._closed.poll(0))
 
 
@@ -102,7 +102,7 @@ class RequestHandler(WSGIHandler):  # type: ignore[misc]
         self.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def finalize_headers(self) -> None:
-        """End a body of unknown length with the connection: many MJPEG clients read no chunks."""
+        """End a body of unknown length by closing: many MJPEG clients cannot read chunks."""
         if self.wsgi_input.left:  # the next request would begin with it
             self.close_connection = True
         super().finalize_headers()

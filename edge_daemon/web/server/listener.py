@@ -53,8 +53,8 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 def listen(host: str, port: int) -> socket.socket:
     """Return a non-blocking socket that listens on `host`:`port`. Raises OSError.
 
-    `::` listens for IPv4, too. An address that this machine does not have yet, because DHCP or a
-    VPN brings it later, is bound all the same.
+    `::` also listens for IPv4. An address that this machine does not have yet, because DHCP or a
+    VPN brings it later, is bound in advance.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
@@ -95,7 +95,8 @@ def _bind(listener: socket.socket, address: tuple[object, ...]) -> None:
 def address_to_open(host: str) -> str:
     """Return an address under which a browser finds a server that listens on `host`.
 
-    That is `host` itself, or if it means all addresses, the one this machine uses to reach others.
+    That is `host` itself. If `host` stands for all addresses, it is the address that this machine
+    uses to reach others.
     """
     if host not in {"0.0.0.0", "::"}:  # noqa: S104
         return host
@@ -109,7 +110,7 @@ def address_to_open(host: str) -> str:
 
 
 def connection_limit(wanted: int) -> int:
-    """Return `wanted`, or fewer where the process may not have that many open files.
+    """Return `wanted`, or less if the process may not have that many open files.
 
     RESERVED_FILES are left for the rest of the daemon.
     """

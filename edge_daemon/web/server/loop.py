@@ -1,4 +1,4 @@
-"""The event loop of the serving thread, as the application uses it: the adapter for gevent."""
+"""The event loop of the web server's thread: the adapter for gevent."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class WorkerThreads:
         self._pool: Any = None
 
     def run(self, work: Callable[..., T], *values: Any) -> T:
-        """Return what `work(*values)` returns, or raise what it raises.
+        """Run `work(*values)` in a thread; return its result, or raise its exception.
 
-        Other requests are served meanwhile. When all threads are busy, this one waits its turn. A
-        deadline ends the wait, but not the work: its thread stays busy until that has ended.
+        Other requests are served meanwhile. If all threads are busy, the call waits for its turn. A
+        deadline ends the wait but not the work, whose thread stays busy until it has finished.
         """
         self._free.acquire()
         try:
@@ -71,8 +71,8 @@ class WorkerThreads:
 class Loop:
     """The event loop.
 
-    `ring` may be called from any thread; everything else only while answering a request, but for
-    `threads`, which is called before the loop runs.
+    Any thread may call `ring`. `threads` is called before the loop runs, all other methods only
+    while a request is answered.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Loop:
         self._threads: list[WorkerThreads] = []
 
     def threads(self, count: int) -> WorkerThreads:
-        """Create a group of `count` worker threads, which no other kind of work can occupy."""
+        """Create a group of `count` worker threads for one kind of work."""
         threads = WorkerThreads(count)
         self._threads.append(threads)
         return threads
@@ -91,14 +91,14 @@ class Loop:
     def ring(self) -> None:
         """Wake every waiting request: something has changed.
 
-        While no request waits, the loop is left asleep. One that begins to wait at this very moment
-        may miss this ring, but none that follows.
+        While no request waits, the loop is not woken. A request that begins to wait at the same
+        moment may miss this ring, but no later one.
         """
         if (bell := self._bell) is not None and (self._has_waits or self._had_waits):
             bell.send()
 
     def wait(self) -> None:
-        """Wait for the next `ring`, PULSE_S at most."""
+        """Wait for the next `ring`, at most PULSE_S."""
         self._has_waits = True
         self._rung.wait()
 

@@ -1,4 +1,4 @@
-"""Reads a request from a connection: its head, the WSGI environment made of it, and its body."""
+"""Reads a request from a connection: its head, its WSGI environment, and its body."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def read_head(first_line: bytes, stream: Any) -> RequestHead:
 
 
 def wsgi_variables(head: RequestHead) -> dict[str, str]:
-    """Return what PEP 3333 wants of a request.
+    """Return the request's variables of PEP 3333.
 
-    Fields whose names contain an underscore are left out: they could not be told from those with a
+    Fields whose names contain an underscore are left out: they would look the same as those with a
     hyphen, which a proxy sets.
     """
     variables = {
@@ -68,8 +68,8 @@ def wsgi_variables(head: RequestHead) -> dict[str, str]:
 class RequestBody:
     """The body of a request, for the application as `wsgi.input`.
 
-    `on_first_read` is called before the first byte is read, where the client waits for a sign that
-    its body is wanted; `on_end` is called once all of it has been read.
+    `on_first_read` is called before the first byte is read, if the client waits for permission to
+    send the body. `on_end` is called when all of it has been read.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RequestBody:
         return self._left
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read `size` bytes, or what is left; raises ClientDisconnected if they do not come."""
+        """Read `size` bytes, or all that are left. Raises ClientDisconnected at an early end."""
         wanted = self._wanted(size)
         data = self._receive(self._stream.read, wanted)
         if len(data) < wanted:
@@ -98,7 +98,7 @@ class RequestBody:
         return data
 
     def readline(self, size: int | None = -1) -> bytes:
-        """Read a line of up to `size` bytes; raises as `read` does."""
+        """Read a line of up to `size` bytes. Raises ClientDisconnected."""
         wanted = self._wanted(size)
         line = self._receive(self._stream.readline, wanted)
         if len(line) < wanted and not line.endswith(b"\n"):
@@ -113,9 +113,9 @@ class RequestBody:
         return iter(self.readline, b"")
 
     def _discard(self) -> None:
-        """Read what the application did not want, for a while. Called by pywsgi.
+        """Read the rest of the body, for DISCARD_S at most. pywsgi calls this.
 
-        Else a client that is still sending would be cut off before it has read the answer.
+        Otherwise a client that is still sending would be cut off before it has read the answer.
         """
         if self._on_first_read is None:
             with gevent.Timeout(DISCARD_S, False), suppress(ClientDisconnected):

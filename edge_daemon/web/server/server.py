@@ -1,8 +1,9 @@
 """The HTTP server: gevent's WSGI server with a strict grammar in front, in one thread.
 
-One thread serves every connection: a viewer, an idle client or half a request costs a socket and
-no thread. Nothing is patched, so the rest of the process keeps its own threads and sockets. What
-is overridden of gevent is tested to exist (docs/adr/0020-a-strict-grammar-before-pywsgi.md).
+One thread serves every connection: a viewer, an idle client or an incomplete request costs a socket
+and no thread. gevent patches nothing, so the rest of the process keeps its threads and sockets. A
+test checks that the overridden methods exist in gevent
+(docs/adr/0020-a-strict-grammar-before-pywsgi.md).
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ log = logging.getLogger(__name__)
 
 HANDSHAKE_S: Final = 5.0  # for TLS
 UNSENT_BYTES: Final = 16_384  # with more than this unsent, the client is not ready for more
-STOP_S: Final = 5.0  # for the thread to end; a photo may be being decoded
+STOP_S: Final = 5.0  # for the thread to end, even if it is decoding a photo
 WARN_S: Final = 60.0  # between two warnings of the same kind
 PAUSE_S: Final = 1.0  # without accepting, when even refusing a connection fails
-# accept(2): errors of the connection, not of the listener; and errors that pass.
+# Errors of accept(2) that concern one connection, or are temporary.
 PASSING_ERRORS: Final = frozenset(
     {
         errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
@@ -50,10 +51,10 @@ EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 class HttpServer:
     """Serves `app` on `host`:`port` from a thread of its own, in `loop`.
 
-    At most `max_connections`, which may be changed, are open at once. When they all are, the one
-    that has been waiting longest for its client, for a request or for an answer to be read, is
-    closed for the next; streams stay. Request bodies have at most `max_body_bytes`. `on_failure` is
-    called with the exception that ends the thread.
+    At most `max_connections`, which may be changed, are open at once. When a further client
+    connects, the connection that has waited longest for its client (for a request, or until an
+    answer is read) is closed; streams are not closed. Request bodies have at most `max_body_bytes`.
+    `on_failure` is called with the exception that ends the thread.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The TCP port; after `start` the bound one, even if 0 was asked for."""
+        """The TCP port; after `start` the bound one, even if `port` was 0."""
         return self._port
 
     def start(self) -> None:
@@ -128,10 +129,10 @@ class HttpServer:
 
 
 class _Server(WSGIServer):  # type: ignore[misc]
-    """Knows its connections by their file numbers, and which of them wait for their clients."""
+    """Keeps its connections by their file numbers, and the order in which they began to wait."""
 
     handler_class = RequestHandler
-    max_accept = 20  # in a row; the connections they replace are closed only afterwards
+    max_accept = 20  # connections in a row; those that they replace are closed afterwards
 
     def __init__(
         self,
@@ -158,11 +159,11 @@ class _Server(WSGIServer):  # type: ignore[misc]
         return "https" if self._tls_context() else "http"
 
     def waits(self, number: int) -> None:
-        """Note that a client owes a request or the rest of one, or has not read its answer."""
+        """Record that a connection waits for its client to send a request or read an answer."""
         self._waiting.setdefault(number)
 
     def goes_on(self, number: int) -> None:
-        """Note that a connection no longer waits for its client."""
+        """Record that a connection no longer waits for its client."""
         self._waiting.pop(number, None)
 
     def do_handle(self, connection: Any, address: Any) -> None:
@@ -196,9 +197,9 @@ class _Server(WSGIServer):  # type: ignore[misc]
             self._spare = None
 
     def _refuse(self) -> None:
-        """Close a connection at the limit of open files, with the file kept for that.
+        """Accept and close a connection at the limit of open files, using the spare file.
 
-        It would otherwise stay in the kernel's queue, and wake the event loop again and again.
+        Otherwise it would stay in the kernel's queue, and wake the event loop again and again.
         """
         if time.monotonic() >= self._warn_s:
             self._warn_s = time.monotonic() + WARN_S
