@@ -129,7 +129,7 @@ def time_steps(training: TrainingSet, recipe: Recipe) -> dict[str, float]:
 def trained(
     candidate: Candidate, training: TrainingSet, chosen: Selection, recipe: Recipe, folder: Path
 ) -> keras.Model:
-    """The folded network of the best epoch, exported to `folder`."""
+    """Return the folded network of the best epoch, exported to `folder`."""
     recipe = replace(recipe, architecture=candidate.name)
     keras.utils.set_random_seed(recipe.seed)
     network = candidate.build()
@@ -142,7 +142,7 @@ def trained(
 
 
 def converted(folder: Path, target: Path) -> dict[str, Any]:
-    """The conversion's report on the int8 model that it makes of the export in `folder`."""
+    """Return the conversion's report on the int8 model that it makes of the export in `folder`."""
     command = [sys.executable, "-m", "convert", str(folder), "--output", str(target), *OPEN_GATE]
     subprocess.run(command, check=True, cwd=ROOT)  # noqa: S603 - this project's own stage
     report: dict[str, Any] = json.loads(target.with_suffix(".report.json").read_text())
@@ -204,7 +204,7 @@ def write(result: Mapping[str, Any], folder: Path) -> None:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The figures as Markdown."""
+    """Return the figures as Markdown."""
     recipe, low_high = result["recipe"], result["candidates"][BASE]["keras_accuracy_95"]
     half = 50 * (low_high[1] - low_high[0])
     rows = [_row(name, each) for name, each in result["candidates"].items()]

@@ -83,7 +83,7 @@ def _many(count: int, work: Callable[[], object], stop: threading.Event) -> None
 
 @cache
 def worst_pictures() -> list[bytes]:
-    """The most expensive pictures that are accepted, and bombs of every format."""
+    """Return the most expensive pictures that are accepted, and bombs of every format."""
     small = np.random.default_rng(0).integers(0, 256, (63, 63, 3), dtype=np.uint8)
     large = Image.fromarray(np.repeat(np.repeat(small, 100, 0), 100, 1))  # 39.7 megapixels
 

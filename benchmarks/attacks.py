@@ -201,7 +201,7 @@ def _nobody(_: Target, stop: threading.Event) -> None:
 
 
 def report(results: Sequence[Result], *, is_alive: bool, has_traceback: bool) -> str:
-    """The results as Markdown."""
+    """Return the results as Markdown."""
     rows = [
         f"| {r.name} | {1000 * r.longest_wait_s:.0f} ms | {_rate(r)} | {r.highest_mb:.0f} MB |"
         for r in results
@@ -237,7 +237,7 @@ def _opened(port: int, path: str, wait_s: float) -> socket.socket:
 
 
 def _asked(port: int, path: str) -> bool:
-    """Whether the daemon answers with 200 within ten seconds."""
+    """Return whether the daemon answers with 200 within ten seconds."""
     try:
         with _opened(port, path, 10.0) as connection:
             return connection.recv(4096).startswith(b"HTTP/1.1 200")

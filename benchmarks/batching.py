@@ -29,7 +29,7 @@ ROUNDS = 150
 
 
 def converted(size: int) -> bytes:
-    """The network in int8 for batches of exactly `size`."""
+    """Return the network in int8 for batches of exactly `size`."""
     model = compact()
     spec = [tf.TensorSpec((size, 48, 48, 1), tf.float32)]
     function = tf.function(lambda gray: model(gray, training=False), input_signature=spec)

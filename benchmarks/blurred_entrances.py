@@ -64,7 +64,7 @@ def _entrances(bgr: ImageBgr, detector: Detector) -> Iterator[list[tuple[ImageBg
 
 
 def _shown(entrance: list[tuple[ImageBgr, Box]], detector: Detector, late: int) -> int:
-    """How many frames show a face, when each is drawn `late` frames after it was taken."""
+    """Return how many frames show a face, when each is drawn `late` frames after it was taken."""
     memory, tracker, shown = BlurAreas(), Tracker(), 0
     for number, (bgr, _) in enumerate(entrance):
         now_s = number / FPS

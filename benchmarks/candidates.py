@@ -183,7 +183,7 @@ def _add_up(trained: keras.Model, name: str, stride: int) -> list[NDArray[np.flo
 
 
 def _affine(norm: keras.layers.BatchNormalization) -> tuple[NDArray[np.float64], ...]:
-    """What a batch normalization multiplies by and adds at inference, both (channels,)."""
+    """Return what a batch normalization multiplies by and adds at inference, both (channels,)."""
     gamma, beta, mean, variance = (w.astype(np.float64) for w in norm.get_weights())
     gain = gamma / np.sqrt(variance + norm.epsilon)
     return gain, beta - mean * gain

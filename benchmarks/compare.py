@@ -138,7 +138,7 @@ def compete(ways: Sequence[Way], frames: int, log: TextIO) -> dict[str, Tally]:
 
 
 def figures(tally: Tally) -> dict[str, float]:
-    """A contender's row."""
+    """Return a contender's row."""
     latency_ms = tally.all("latency_ms")
     cuts = statistics.quantiles(latency_ms, n=100, method="inclusive")
     return {
@@ -224,7 +224,7 @@ def measure(frames: int, folder: Path) -> dict[str, Any]:
 
 
 def ways_table(result: Mapping[str, Any]) -> str:
-    """The contenders' rows as Markdown."""
+    """Return the contenders' rows as Markdown."""
     ours = result["ways"][OURS]["cpu_ms"]
     heads = "| way | CPU ms a frame | of Mien's | frames a second | p50, p95 ms | MB | start s |"
     lines = [heads, "|---|---|---|---|---|---|---|"]
@@ -241,7 +241,7 @@ def ways_table(result: Mapping[str, Any]) -> str:
 
 
 def goals_table(result: Mapping[str, Any]) -> str:
-    """What was aimed at and what was measured, as Markdown."""
+    """Return what was aimed at and what was measured, as Markdown."""
     ours, whole = result["ways"][OURS], result["daemon"]
     every, seed = result["ways"][EVERY], result["ways"][SEED]["cpu_ms"]
     floor = sum(result["floor_ms"].values())
@@ -266,7 +266,7 @@ def goals_table(result: Mapping[str, Any]) -> str:
 
 
 def faces_table(result: Mapping[str, Any]) -> str:
-    """What a frame costs by its faces, and what the bare parts cost, as Markdown."""
+    """Return what a frame costs by its faces, and what the bare parts cost, as Markdown."""
     by_faces, parts = result["by_faces"], result["floor_ms"]
     faces = {f"Mien, {n} face{'s' * (n != 1)}": row["cpu_ms"] for n, row in by_faces.items()}
     bare = {f"bare: {name}": ms for name, ms in parts.items()}
@@ -275,7 +275,7 @@ def faces_table(result: Mapping[str, Any]) -> str:
 
 
 def note(result: Mapping[str, Any]) -> str:
-    """What was measured on what."""
+    """Return what was measured on what."""
     faces = ", ".join(f"{name} {row['faces']:.2f}" for name, row in result["ways"].items())
     return (
         f"The real clips at 640×480, {result['frames']} frames each, in turns of {TURN}; one "

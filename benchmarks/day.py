@@ -131,7 +131,7 @@ def frames_of(row: Row, mode: Mode) -> float:
 
 
 def cost_table(results: Results, mode: Mode) -> str:
-    """What each program takes with one kind of camera, as Markdown."""
+    """Return what each program takes with one kind of camera, as Markdown."""
     lines = [f"| {mode} | {' | '.join(SCENES)} |", "|---" * (len(SCENES) + 1) + "|"]
     for program in results.programs:
         for viewer in (NOBODY, DRAWN, PASSED):
@@ -152,7 +152,7 @@ def _cell(row: Row | None, mode: Mode) -> str:
 
 
 def day_table(results: Results) -> str:
-    """What a day takes without viewers, and start and memory, as Markdown."""
+    """Return what a day takes without viewers, and start and memory, as Markdown."""
     heads = "| camera, program | core minutes a day | of Mien's | MB | first picture, s |"
     lines = [heads, "|---|---|---|---|---|"]
     for mode in MODES:
@@ -176,7 +176,7 @@ def _day_min(results: Results, program: str, mode: Mode) -> float:
 
 
 def goals_table(results: Results) -> str:
-    """What was aimed at and what was measured, as Markdown."""
+    """Return what was aimed at and what was measured, as Markdown."""
     small, _, large = MODES
     rows = []
     if BEFORE in results.programs:
@@ -217,7 +217,7 @@ def _searched_ms(results: Results, mode: Mode) -> float:
 
 
 def note(window_s: float) -> str:
-    """What was measured on what."""
+    """Return what was measured on what."""
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if os.sched_getscheduler(0) == os.SCHED_FIFO:
         where += ", real-time priority beside other work"

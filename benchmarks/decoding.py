@@ -106,7 +106,7 @@ def speed() -> Iterator[str]:
 
 
 def encoded(path: Path, pictures: list[NDArray[np.uint8]], codec: str, **options: str) -> Path:
-    """The pictures as a video; `options` are the codec's."""
+    """Return the pictures as a video; `options` are the codec's."""
     import av  # noqa: PLC0415
 
     with av.open(path, "w") as container:
@@ -119,7 +119,7 @@ def encoded(path: Path, pictures: list[NDArray[np.uint8]], codec: str, **options
 
 
 def right_frames(reader: str, path: Path, pictures: list[NDArray[np.uint8]]) -> int:
-    """How many frames look as they were encoded."""
+    """Return how many frames look as they were encoded."""
     pairs = zip(READERS[reader](path), pictures, strict=False)
     return sum(np.abs(frame.astype(int) - sent).mean() < 8 for (frame, _), sent in pairs)
 

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def training_pictures(path: Path) -> Iterator[ImageGray]:
-    """Every `EVERY`th picture (SIDE, SIDE) of the Training split, which comes first."""
+    """Yield every `EVERY`th picture (SIDE, SIDE) of the Training split, which comes first."""
     with lzma.open(path, "rt", newline="") as file:
         rows = takewhile(lambda row: row["Usage"] == "Training", csv.DictReader(file))
         for number, row in enumerate(rows):

@@ -55,7 +55,7 @@ class Way:
 
 
 def in_crop(short: Detector, bgr: ImageBgr, box: Box) -> list[Detection]:
-    """The best face that `short` finds round `box`, in pixels of the whole frame."""
+    """Return the best face that `short` finds round `box`, in pixels of the whole frame."""
     half = AROUND * box.w / 2
     x, y = (max(round(value - half), 0) for value in box.center)
     far_x, far_y = (max(round(value + half), 0) for value in box.center)

@@ -82,7 +82,7 @@ def cpu_ms(open_source: Callable[[str], Source], url: str) -> float:
 
 
 def shown(open_source: Callable[[str], Source], url: str) -> list[ImageBgr]:
-    """The pictures it gives back until the end."""
+    """Return the pictures it gives back until the end."""
     source, pictures = open_source(url), []
     try:
         while (image := source.read()) is not None:

@@ -68,7 +68,7 @@ class Shot:
 
 
 def faces_of(clip: Path, detector: Detector, classifier: Classifier) -> list[list[Shot]]:
-    """The shots of every face of `clip`, by id."""
+    """Return the shots of every face of `clip`, by id."""
     tracker = Tracker()
     shots: dict[int, list[Shot]] = {}
     for number, bgr in enumerate(_frames(clip)):
@@ -84,7 +84,7 @@ def faces_of(clip: Path, detector: Detector, classifier: Classifier) -> list[lis
 
 
 def _frames(clip: Path) -> Iterator[ImageBgr]:
-    """The frames of `clip` at about FPS."""
+    """Yield the frames of `clip` at about FPS."""
     video = cv2.VideoCapture(str(clip))
     step = max(round(video.get(cv2.CAP_PROP_FPS) / FPS), 1)
     number = 0
@@ -100,7 +100,7 @@ def played(shots: list[Shot], frames: int) -> list[Shot]:
 
 
 def shown(shots: list[Shot], labels: tuple[str, ...], setting: SmoothingConfig) -> list[str]:
-    """The label after each of `shots`."""
+    """Return the label after each of `shots`."""
     smoother = Smoother(labels=labels, **setting.model_dump(exclude={"calibration"}))
     return [
         smoother.update(1, shot.scores, number / FPS, shot.weight).label
@@ -156,7 +156,7 @@ def table(result: dict[str, dict[str, float]]) -> str:
 
 
 def _seconds(delay: float) -> str:
-    """A delay, or a dash where no two faces settle on different expressions."""
+    """Return a delay, or a dash where no two faces settle on different expressions."""
     return "–" if math.isnan(delay) else f"{delay:.2f}"
 
 

@@ -26,7 +26,7 @@ class Age(NamedTuple):
 
 
 def ages(stream: Any, duration_s: float) -> Iterator[Age]:
-    """The ages of the pictures that `stream` brings within `duration_s`."""
+    """Yield the ages of the pictures that `stream` brings within `duration_s`."""
     end_s = time.monotonic() + duration_s
     while time.monotonic() < end_s and (line := stream.readline()):
         if not line.startswith(b"--"):
@@ -44,7 +44,7 @@ def _header(stream: Any) -> tuple[str, str]:
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """The median and the 99th percentile."""
+    """Return the median and the 99th percentile."""
     cuts = quantiles(values, n=100, method="inclusive")
     return cuts[49], cuts[98]
 

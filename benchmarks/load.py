@@ -37,7 +37,7 @@ def connect_unheard(port: int, count: int, request: bytes) -> list[socket.socket
 
 
 def read_all(viewers: Sequence[socket.socket], duration_s: float) -> list[int]:
-    """How many pictures each viewer gets in `duration_s`; those it lost hold their count."""
+    """Return how many pictures each viewer gets in `duration_s`; those it lost hold their count."""
     selector = selectors.DefaultSelector()
     pictures = dict.fromkeys(viewers, 0)
     for viewer in viewers:

@@ -84,7 +84,7 @@ class MadeUpDays:
         self._pass(hours * 3600)
 
     def between(self, start: datetime, end: datetime) -> Totals:
-        """What is known of the time from `start` to before `end`; stays that ended in it."""
+        """Return what is known of the time from `start` to before `end`; stays that ended in it."""
         found = Totals()
         for name, begun, ended in self._spans:
             took_ms = _ms(min(ended, end) - max(begun, start))
@@ -155,7 +155,7 @@ def week(seed: int = 1) -> MadeUpDays:
 
 
 def portions(events: list[dict[str, Any]], seed: int) -> Iterator[list[dict[str, Any]]]:
-    """The events in portions of any size."""
+    """Yield the events in portions of any size."""
     chance, place = random.Random(seed), 0  # noqa: S311
     while place < len(events):
         size = chance.randrange(1, 400)
@@ -168,13 +168,13 @@ def _ms(time: timedelta) -> int:
 
 
 def entries(events: Iterable[dict[str, Any]]) -> list[Entry]:
-    """The events with ids, as the log has them."""
+    """Return the events with ids, as the log has them."""
     ids = EventIds()
     return [Entry(ids.next(event["time"]), event) for event in events]
 
 
 def stored(folder: Path, events: list[dict[str, Any]]) -> HistoryStore:
-    """The events' totals in a database in `folder`."""
+    """Return the events' totals in a database in `folder`."""
     store = HistoryStore(folder / "events.history")
     assert store.add(entries(events), after="")  # noqa: S101
     return store

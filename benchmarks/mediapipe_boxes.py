@@ -46,7 +46,7 @@ def main() -> None:
 def clips_by_name(
     clips: Sequence[Path], face_range: str
 ) -> dict[str, dict[str, list[list[float]]]]:
-    """The faces in every `EVERY`th frame of each clip, by the frame's number from 0."""
+    """Return the faces in every `EVERY`th frame of each clip, by the frame's number from 0."""
     detector = MediaPipeDetector(REPO / "models" / BLAZEFACE_FILES[face_range])
     found = {clip.name: faces_by_frame(clip, detector, NEAR[face_range]) for clip in clips}
     detector.close()
@@ -56,7 +56,7 @@ def clips_by_name(
 def faces_by_frame(
     clip: Path, detector: MediaPipeDetector, near: tuple[int, int, int, int]
 ) -> FacesByFrame:
-    """The faces in the part `near` of every `EVERY`th frame."""
+    """Return the faces in the part `near` of every `EVERY`th frame."""
     x0, y0, x1, y1 = near
     video = cv2.VideoCapture(str(clip))
     faces: FacesByFrame = {}

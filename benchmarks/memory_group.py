@@ -32,7 +32,7 @@ class MemoryGroup:
         self.wrapper = ("sh", "-c", f'echo $$ > "{procs}" && exec "$@"', "sh")
 
     def highest_mb(self) -> float:
-        """The most memory that was in use since the last call, with the files it cached."""
+        """Return the most memory that was in use since the last call, with the files it cached."""
         path = self._folder / self._files.highest
         highest = int(path.read_text()) / 1e6
         with suppress(OSError):
@@ -40,7 +40,7 @@ class MemoryGroup:
         return highest
 
     def kills(self) -> int:
-        """How many processes were killed because the limit was reached."""
+        """Return how many processes were killed because the limit was reached."""
         lines = (self._folder / self._files.kills).read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 

@@ -51,7 +51,7 @@ class Camera(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Frames processed and frames searched since the start; None where a program tells neither."""
+    """Frames processed and frames searched since the start; None if a program tells neither."""
 
     frames: int | None = None
     searches: int | None = None

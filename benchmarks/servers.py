@@ -34,7 +34,7 @@ HALF = b"GET / HTTP/1.1\r\nHost: 127"
 
 
 def application(wait: Callable[[], None]) -> Flask:
-    """A page and a stream that sends a picture after each `wait`."""
+    """Return a page and a stream that sends a picture after each `wait`."""
     app = Flask(__name__)
 
     def pictures() -> Iterator[bytes]:
@@ -108,7 +108,7 @@ def _tick(notify: Callable[[], None]) -> None:
 
 
 def page_s(port: int, timeout_s: float = 10.0) -> float:
-    """How long the page takes; infinite where it does not come within `timeout_s`."""
+    """Return how long the page takes; infinite where it does not come within `timeout_s`."""
     start_s = time.monotonic()
     with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=timeout_s):
         return time.monotonic() - start_s

@@ -85,7 +85,7 @@ def _noisy(box: Box, rng: np.random.Generator) -> Box:
 
 
 def judge(tracker: Tracker, crowd: Crowd, seed: int) -> tuple[int, int]:
-    """How often somebody's id was lost, and how often it had been somebody else's."""
+    """Return how often somebody's id was lost, and how often it had been somebody else's."""
     id_of: dict[int, int] = {}
     person_of: dict[int, int] = {}
     lost = swapped = 0
@@ -102,7 +102,7 @@ def judge(tracker: Tracker, crowd: Crowd, seed: int) -> tuple[int, int]:
 
 
 def judged(make: Callable[..., Tracker], crowd: Crowd) -> tuple[int, int]:
-    """The sums over all scenes."""
+    """Return the sums over all scenes."""
     losses, swaps = zip(
         *(judge(make(confirm_hits=1), crowd, s) for s in range(SCENES)), strict=True
     )

@@ -65,13 +65,13 @@ class Probe(threading.Thread):
             self._seen_ms.extend(age.sent_ms for age in ages(stream, self._duration_s))
 
     def result(self) -> tuple[float, float]:
-        """The median and the 99th percentile, once it has seen all."""
+        """Return the median and the 99th percentile, once it has seen all."""
         self.join()
         return percentiles(self._seen_ms[SETTLING:])
 
 
 def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> dict[str, float]:
-    """What `count` viewers get and cost; two more, the first and the last, are probes."""
+    """Return what `count` viewers get and cost; two more, the first and the last, are probes."""
     probes = [Probe(port, path, WARM_S + duration_s) for _ in range(2 * (path != "/"))]
     for probe in probes[:1]:
         probe.start()
@@ -101,7 +101,7 @@ def measure(pid: int, port: int, path: str, count: int, duration_s: float) -> di
 def both(
     server: Server, clip: Path, folder: Path, duration_s: float
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The rows of one viewer and of VIEWERS, and what a picture more costs in the latter."""
+    """Return the rows of one viewer and of VIEWERS, and what a picture more costs in the latter."""
     with server(clip, folder) as found:
         time.sleep(WARM_S)
         few, many = (measure(*found, count, duration_s) for count in (1, VIEWERS))

@@ -119,7 +119,7 @@ def _line(at: datetime, chance: random.Random) -> bytes:
 
 
 def asked_ms(running: Running, path: str) -> float:
-    """How long a whole answer takes."""
+    """Return how long a whole answer takes."""
     began_s = time.monotonic()
     with urllib.request.urlopen(f"http://127.0.0.1:{running.port}{path}", timeout=600) as answer:
         answer.read()
@@ -127,7 +127,7 @@ def asked_ms(running: Running, path: str) -> float:
 
 
 def watch(running: Running, duration_s: float) -> list[float]:
-    """The delays of the stream's pictures."""
+    """Return the delays of the stream's pictures."""
     with urllib.request.urlopen(running.stream, timeout=20) as stream:  # noqa: S310 - http
         return [age.sent_ms for age in ages(stream, duration_s)]
 

@@ -42,7 +42,7 @@ def probabilities(content: bytes, images: Images) -> Probabilities:
 
 
 def dequantized(content: bytes, stored: NDArray[Any]) -> Probabilities:
-    """The probabilities of a model's stored outputs (n, classes)."""
+    """Return the probabilities of a model's stored outputs (n, classes)."""
     answer = tflite.read(content).outputs[0]
     values = stored.astype(np.float32)
     if answer.scale is None or answer.zero_point is None:

@@ -34,7 +34,7 @@ Pair = tuple[float, float]  # x, y
 def spec(
     export: ExportFolder, variant: Variant, calibration_samples: int, versions: dict[str, str]
 ) -> dict[str, Any]:
-    """The spec of the export with what the conversion adds; `versions` are the packages'."""
+    """Return the spec of the export with what the conversion adds; `versions` are the packages'."""
     samples = {"calibration_samples": calibration_samples} if variant.calibrated else {}
     return export.spec | {
         "weights_sha256": export.weights_sha256,
@@ -44,7 +44,7 @@ def spec(
 
 
 def notes(spec: dict[str, Any]) -> metadata.Metadata:
-    """The standard metadata of a model with this spec."""
+    """Return the standard metadata of a model with this spec."""
     size = (spec["input"]["width"], spec["input"]["height"])
     labels = metadata.AssociatedFile(
         LABELS_FILE, "One class name for each output, in order.", metadata.TENSOR_AXIS_LABELS
@@ -73,7 +73,7 @@ def notes(spec: dict[str, Any]) -> metadata.Metadata:
 
 
 def files(spec: dict[str, Any], golden_answers: bytes) -> dict[str, bytes]:
-    """The files that travel inside the model."""
+    """Return the files that travel inside the model."""
     labels = "".join(f"{label}\n" for label in spec["labels"])
     text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
     return {LABELS_FILE: labels.encode(), SPEC_FILE: text.encode(), GOLDENS_FILE: golden_answers}

@@ -143,7 +143,7 @@ def _candidate(export: ExportFolder, model: keras.Model, variant: Variant) -> Ca
 
 
 def _prepare(export: ExportFolder, model: keras.Model) -> tuple[Trial, ...]:
-    """The trials, after checking the Keras network itself."""
+    """Return the trials, after checking the Keras network itself."""
     prepared = trials.prepare(model, export)
     gate.refuse_dead("Keras network", prepared[0].keras, export.labels)
     gate.check_labels(export.spec, prepared[0].keras, export.test_classes)
@@ -165,7 +165,7 @@ def _compare(
 
 
 def _agree(made: Candidate, trial: Trial, bench: Bench, limits: Limits) -> dict[str, Agreement]:
-    """How each runtime agrees with LiteRT. Raises GateError where that is not enough."""
+    """Return how each runtime agrees with LiteRT. Raises GateError if that is not enough."""
     found = bench.agreements(made, trial.images)
     for runtime, agreement in found.items():
         gate.refuse_runtime(
@@ -229,7 +229,7 @@ def _write(target: Path, models: Sequence[report.Model], record: Mapping[str, An
 
 
 def _other_weights(model: report.Model) -> bytes | None:
-    """The present content of the model's path, if it was made from other weights."""
+    """Return the present content of the model's path, if it was made from other weights."""
     try:
         old = model.path.read_bytes()
         spec = json.loads(tflite.read_files(old)[contract.SPEC_FILE])

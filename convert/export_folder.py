@@ -100,7 +100,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
 
 
 def _check_spec(path: Path, spec: dict[str, Any]) -> None:
-    """Raise ConvertError where the daemon would not run a model with this spec."""
+    """Raise ConvertError if the daemon would not run a model with this spec."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     error = best_match(Draft202012Validator(schema).iter_errors(spec))
     if error is not None:

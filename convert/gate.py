@@ -102,7 +102,7 @@ def compare(images: str, keras: Probabilities, model: Probabilities, truth: Clas
 
 
 def paired_drop(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Drop:
-    """The drop between two models that are right or wrong on the same images (n,).
+    """Return the drop between two models that are right or wrong on the same images (n,).
 
     The interval is Wald's for a difference of paired proportions (Agresti, Categorical Data
     Analysis, 2002, section 10.1).

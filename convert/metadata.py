@@ -73,7 +73,7 @@ class Metadata:
 
 
 def pack(metadata: Metadata) -> bytes:
-    """The metadata as a flatbuffer; the same metadata always gives the same bytes."""
+    """Return the metadata as a flatbuffer; the same metadata always gives the same bytes."""
     b = flatbuffers.Builder(1024)
     subgraph = _table(
         b,
@@ -140,7 +140,7 @@ def _pack_gray_image(b: flatbuffers.Builder, width: int, height: int) -> int:
 
 
 def _pack_no_normalization(b: flatbuffers.Builder) -> int:
-    """A ProcessUnit of (x − 0) / 1: the network takes raw pixels."""
+    """Return a ProcessUnit of (x − 0) / 1: the network takes raw pixels."""
     mean, deviation = _float(b, 0.0), _float(b, 1.0)
     options = _table(b, 2, {0: mean, 1: deviation})
     return _table(b, 2, {1: options}, bytes_={0: _NORMALIZATION_OPTIONS})

@@ -16,7 +16,7 @@ from convert.scores import Probabilities
 
 
 def load(export: ExportFolder) -> keras.Model:
-    """Rebuild the trained network. Raises ConvertError where JSON, weights and spec do not fit."""
+    """Rebuild the trained network. Raises ConvertError if JSON, weights and spec do not fit."""
     model = _from_json(export.architecture_json)
     _check_shapes(model, export)
     _load_weights(model, export.weights)
@@ -24,7 +24,7 @@ def load(export: ExportFolder) -> keras.Model:
 
 
 def probabilities(model: keras.Model, images: Images) -> Probabilities:
-    """The network's answers to raw gray pixels (n, height, width, 1)."""
+    """Return the network's answers to raw gray pixels (n, height, width, 1)."""
     answers: Probabilities = model.predict(images.astype(np.float32), batch_size=64, verbose=0)
     if np.isfinite(answers).all() and not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
         raise ConvertError(

@@ -40,12 +40,12 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 
 
 def rejected_path(target: Path) -> Path:
-    """Where a refused candidate is kept for study; nothing loads a file of that name."""
+    """Return where a refused candidate is kept for study; nothing loads a file of that name."""
     return target.with_name(f"{target.name}.rejected")
 
 
 def previous_path(target: Path) -> Path:
-    """Where a model that is replaced by one with other weights is kept."""
+    """Return where a model that is replaced by one with other weights is kept."""
     return target.with_suffix(".previous.tflite")
 
 

@@ -45,7 +45,7 @@ Block = Heading | Table | Picture | str
 
 
 def markdown(blocks: Iterable[Block]) -> str:
-    """The blocks as Markdown, without pictures."""
+    """Return the blocks as Markdown, without pictures."""
     shown = (each for each in blocks if not isinstance(each, Picture))
     return "\n\n".join("\n".join(_markdown_lines(block)) for block in shown) + "\n"
 
@@ -61,7 +61,7 @@ def _markdown_lines(block: Heading | Table | str) -> Iterator[str]:
 
 
 def html_page(title: str, blocks: Iterable[Block]) -> str:
-    """The blocks as an HTML page, with pictures inside."""
+    """Return the blocks as an HTML page, with pictures inside."""
     body = "\n".join(_element(block) for block in blocks)
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
     return template.substitute(title=html.escape(title), meta="", body=body)
@@ -92,7 +92,7 @@ def _inline(text: str) -> str:
 
 
 def blocks(report: Json) -> Iterator[Block]:
-    """The report for a reader, the choice of a variant first."""
+    """Yield the report for a reader, the choice of a variant first."""
     yield Heading(1, f"{report['name']} {report['version']}: conversion report")
     yield f"Made with `{report['command']}` from weights with sha256 `{report['weights_sha256']}`."
     yield Heading(2, "Variants")
@@ -157,7 +157,7 @@ def _calibration_blocks(report: Json) -> Iterator[Block]:
 
 
 def _calibration_reason(points: Sequence[Json], chosen: int) -> str:
-    """What more samples would change, by mean divergence from Keras."""
+    """Return what more samples would change, by mean divergence from Keras."""
     larger = [float(point["mean_kl"]) for point in points if point["samples"] > chosen]
     own = [float(point["mean_kl"]) for point in points if point["samples"] <= chosen][-1]
     if not larger:
@@ -235,7 +235,7 @@ def _files_table(variants: Json) -> Table:
 
 
 def _scores_table(report: Json, images: str, keras: Json) -> Table:
-    """The networks' scores, then the figures that have a limit."""
+    """Return the networks' scores, then the figures that have a limit."""
     trials = [variant["trials"][images] for variant in report["variants"].values()]
     limits, every = report["limits"], [keras, *trials]
     rows = [

@@ -13,7 +13,7 @@ DELAY_S = 1.0  # what takes less shows nothing
 
 
 def watched(images: Images) -> Iterable[Pixels]:
-    """The images one by one, with a bar on stderr where that is a terminal."""
+    """Return the images one by one, with a bar on stderr where that is a terminal."""
     return tqdm(
         images, unit="image", leave=False, dynamic_ncols=True, delay=DELAY_S,
         disable=not sys.stderr.isatty(),

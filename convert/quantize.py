@@ -77,7 +77,7 @@ def check_samples(path: Path, images: Images) -> None:
 def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> bytes:
     """Convert to a model that takes one image of raw pixels and answers with probabilities.
 
-    Raises ConvertError where an operator cannot be converted, where one stays in floating point in
+    Raises ConvertError if an operator cannot be converted, where one stays in floating point in
     an int8 model, or where the input is not raw pixels.
     """
     converter = _converter(model, calibration.shape[1:])
@@ -160,5 +160,5 @@ def _check_interface(converted: tflite.Graph, variant: Variant) -> None:
 
 
 def _other_variant(variant: Variant) -> str:
-    """What to do about a network that int8 does not suit."""
+    """Return what to do about a network that int8 does not suit."""
     return "; convert it with --variants float16" if variant.calibrated else ""

@@ -47,7 +47,7 @@ class Probe:
         self._runtime.invoke()
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """The tensor of that name as real values."""
+        """Return the tensor of that name as real values."""
         details = self._details[name]
         scale, zero_point = details["quantization"]
         stored = self._runtime.get_tensor(details["index"]).astype(np.float64)

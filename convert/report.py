@@ -58,7 +58,7 @@ def build(
     refusals: Sequence[str],
     command: str,
 ) -> dict[str, Any]:
-    """The report on the finished variants of one export, from the bytes of the files.
+    """Return the report on the finished variants of one export, from the bytes of the files.
 
     `refusals` are the gate's sentences about other variants.
     """
@@ -91,7 +91,7 @@ def build(
 
 
 def versions() -> dict[str, str]:
-    """The versions of what determines a model file's bytes and a report's figures."""
+    """Return the versions of what determines a model file's bytes and a report's figures."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,  # its package may be tensorflow or tensorflow-cpu
@@ -100,12 +100,12 @@ def versions() -> dict[str, str]:
 
 
 def to_json(report: Json) -> bytes:
-    """The content of the report's file."""
+    """Return the content of the report's file."""
     return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def advice(variants: Mapping[str, Json]) -> str:
-    """One paragraph on which variant to choose; "" where there is no choice to make."""
+    """One paragraph on which variant to choose; "" if there is no choice to make."""
     if len(variants) == 1 or "int8" not in variants:
         return ""
     default = variants["int8"]
@@ -195,7 +195,7 @@ def _megabytes(variant: Json) -> str:
 
 
 def _accuracy(variant: Json) -> str:
-    """How its accuracy compares with Keras's, where the difference is more than chance."""
+    """Return how its accuracy compares with Keras's, where the difference is more than chance."""
     trial = _clean(variant)
     drop, low = float(trial["accuracy_drop"]), float(trial["accuracy_drop_low"])
     if low <= 0 <= 2 * drop - low:

@@ -72,7 +72,7 @@ def _fold_means(model: Any) -> None:
 
 
 def _weighted(model: Any) -> list[Any]:
-    """The operators with weights and a bias of their own."""
+    """Return the operators with weights and a bias of their own."""
     operators = model.subgraphs[0].operators
     used = [i for operator in operators for i in operator.inputs]
     return [
@@ -135,7 +135,7 @@ def _even(weights: Real, shape: tuple[int, ...]) -> Real:
 
 
 def _stored(model: Any, tensor: Any, dtype: type) -> NDArray[Any]:
-    """A constant as stored in the file, in its shape."""
+    """Return a constant as stored in the file, in its shape."""
     return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(tensor.shape)
 
 

@@ -63,7 +63,7 @@ class Worker:
         return [_invoke_s(interpreter) for interpreter in self._timed]
 
     def peak_memory(self, model: str) -> list[int]:
-        """The process's peak before and after it loads and runs a model, in KiB."""
+        """Return the process's peak before and after it loads and runs a model, in KiB."""
         before = _peak_kib()
         interpreter = self._load(model, 1)
         interpreter.invoke()

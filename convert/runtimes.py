@@ -133,7 +133,7 @@ class Agreement:
 
     `agreement` is the share with the same top class, `identical` that with the same bits.
     `identical_reference` is the latter on the reference kernels, which do not depend on the
-    processor, for the first images; None where these lack an operator.
+    processor, for the first images; None if these lack an operator.
     """
 
     images: int
@@ -176,7 +176,7 @@ class Bench:
         self._stack.close()
 
     def agreements(self, one: Candidate, images: Images) -> dict[str, Agreement]:
-        """By runtime, on images (n, height, width, 1). Raises GateError where one fails."""
+        """By runtime, on images (n, height, width, 1). Raises GateError if one fails."""
         self._model(one).write_bytes(one.content)
         chosen = images if one.variant.calibrated else images[::_PART]
         np.save(self._folder / "images.npy", chosen)
@@ -187,7 +187,7 @@ class Bench:
     def latency_ms(
         self, candidates: Sequence[Candidate], face: Images
     ) -> dict[str, dict[str, dict[int, float]]]:
-        """The median for one `face` (1, height, width, 1), by variant, runtime and threads.
+        """Return the median for one `face` (1, height, width, 1), by variant, runtime and threads.
 
         All take turns within one run, so that other work on the machine affects all alike. Call
         `agreements` for each candidate before.
@@ -217,7 +217,7 @@ class Bench:
         return Memory(*(round(each / _KIB_PER_MIB, 1) for each in kib))
 
     def _answers(self, runtime: Runtime, one: Candidate) -> _Answers:
-        """The probabilities for the images, on default and on reference kernels."""
+        """Return the probabilities for the images, on default and on reference kernels."""
         self._run(runtime, one, "images.npy", "AUTO")
         default = self._saved(one)
         runs = self._run(runtime, one, "few.npy", "BUILTIN_REF")
@@ -255,5 +255,5 @@ def _agreement(litert: _Answers, other: _Answers) -> Agreement:
 
 
 def _identical(one: Probabilities, other: Probabilities) -> float:
-    """The share of the images with answers that are equal to the bit."""
+    """Return the share of the images with answers that are equal to the bit."""
     return float((one == other).all(axis=1).mean())

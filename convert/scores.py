@@ -47,17 +47,17 @@ def score(answers: Probabilities, truth: ClassIds) -> Scores:
 
 
 def agreement(first: Probabilities, second: Probabilities) -> float:
-    """The share of the samples on which two models have the same top class."""
+    """Return the share of the samples on which two models have the same top class."""
     return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
 
 
 def mean_kl(reference: Probabilities, candidate: Probabilities) -> float:
-    """The mean of `divergences`, in nats."""
+    """Return the mean of `divergences`, in nats."""
     return float(divergences(reference, candidate).mean())
 
 
 def divergences(reference: Probabilities, candidate: Probabilities) -> NDArray[np.float64]:
-    """The Kullback–Leibler divergence (n,) of each answer from the reference's, in nats.
+    """Return the Kullback–Leibler divergence (n,) of each answer from the reference's, in nats.
 
     Both are limited to at least half a step of a uint8 output and scaled to sum to 1, so that what
     eight bits cannot express counts neither as infinite nor as an error.

@@ -58,7 +58,7 @@ def _point(model: keras.Model, pool: Images, trial: Trial, size: int) -> Calibra
 
 
 def layer_errors(reference: bytes, quantized: bytes, images: Images) -> tuple[LayerError, ...]:
-    """The error of every tensor that both models compute, in the order of the graph.
+    """Return the error of every tensor that both models compute, in the order of the graph.
 
     The converter gives the same tensor the same name in both. Errors accumulate along the network,
     as they do on a device; `images` is (n, height, width, 1).

@@ -71,7 +71,7 @@ class Graph:
 
 
 def unpack(content: bytes) -> Any:
-    """The schema's own object (`ModelT`). Raises ConvertError for another file."""
+    """Return the schema's own object (`ModelT`). Raises ConvertError for another file."""
     if content[4:8] != _IDENTIFIER:
         raise ConvertError("this is not a TFLite model")
     try:
@@ -81,7 +81,7 @@ def unpack(content: bytes) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """The bytes of a schema's `ModelT`."""
+    """Return the bytes of a schema's `ModelT`."""
     builder = _AlignedBuilder(1024)
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
@@ -155,7 +155,7 @@ def seal(model: bytes, notes: metadata.Metadata, files: Mapping[str, bytes]) -> 
 
 
 def read_metadata(content: bytes) -> metadata.Metadata | None:
-    """The metadata inside a model; None where it has none."""
+    """Return the metadata inside a model; None if it has none."""
     unpacked = unpack(content)
     for entry in unpacked.metadata or []:
         if entry.name == METADATA_NAME:
@@ -164,7 +164,7 @@ def read_metadata(content: bytes) -> metadata.Metadata | None:
 
 
 def read_files(content: bytes) -> dict[str, bytes]:
-    """The associated files of a model by name; empty where it has none."""
+    """Return the associated files of a model by name; empty if it has none."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return {}
     try:

@@ -32,7 +32,7 @@ class Trial:
 
 
 def prepare(model: keras.Model, export: ExportFolder) -> tuple[Trial, ...]:
-    """The test images as they are, and corrupted."""
+    """Return the test images as they are, and corrupted."""
     sets = {CLEAN: export.test_images, CORRUPTED: corrupted(export.test_images)}
     return tuple(
         Trial(name, images, export.test_classes, network.probabilities(model, images))

@@ -42,7 +42,7 @@ CHOICES: Mapping[str, tuple[Variant, ...]] = {
 
 
 def paths(chosen: Sequence[Variant], target: Path) -> list[Path]:
-    """Where each variant is written: `target` is int8, or a variant made alone."""
+    """Return where each variant is written: `target` is int8, or a variant made alone."""
     return [
         target
         if variant is INT8 or len(chosen) == 1

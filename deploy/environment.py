@@ -162,7 +162,7 @@ def _key(installs: tuple[tuple[str, ...], ...]) -> str:
 
 
 def _version(python: Path) -> str:
-    """The version of an interpreter, such as "3.13"; "" where it does not run."""
+    """Return the version of an interpreter, such as "3.13"; "" if it does not run."""
     show = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run(  # noqa: S603

@@ -19,7 +19,7 @@ TIMEOUT_S = 4.0
 
 
 def address(config: str, environment: Mapping[str, str]) -> str:
-    """The address of /healthz for a configuration file's text and `MIEN_…` variables."""
+    """Return the address of /healthz for a configuration file's text and `MIEN_…` variables."""
     values = {each.key: each.value.strip("\"'") for each in settings(config)}
     port = environment.get("MIEN_WEB_PORT") or values.get("web.port", "8080")
     tls = environment.get("MIEN_WEB_TLS_CERTIFICATE") or values.get("web.tls_certificate", "")
@@ -27,7 +27,7 @@ def address(config: str, environment: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """The exit code: 0 where the daemon answers that it is healthy, else 1."""
+    """Return the exit code: 0 where the daemon answers that it is healthy, else 1."""
     config = Path("config.yaml")
     text = config.read_text(encoding="utf-8") if config.exists() else ""
     # It asks whether the daemon answers on this machine, not who it is.

@@ -152,7 +152,7 @@ def _go_back(before: Path, layout: Layout, units: list[str], why: str) -> NoRetu
 
 
 def _check_configs(new: Path, layout: Layout) -> None:
-    """Raise DeployError where the new release refuses a configuration in use."""
+    """Raise DeployError if the new release refuses a configuration in use."""
     for path in sorted(layout.settings.glob("*.yaml")):
         run(
             [new / "venv/bin/python", "-m", "edge_daemon", "check-config", "--config", path],
@@ -179,7 +179,7 @@ def _paths(instance: str) -> dict[str, str]:
 
 
 def _shared(text: str) -> dict[str, str]:
-    """The settings that all cameras share: access, broker and updates."""
+    """Return the settings that all cameras share: access, broker and updates."""
     return {
         setting.key: setting.value
         for setting in settings(text)

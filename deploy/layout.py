@@ -82,7 +82,7 @@ class Layout:
         }
 
     def running_release(self) -> Path | None:
-        """The release that `current` links to, if there is one."""
+        """Return the release that `current` links to, if there is one."""
         return self.current.resolve() if self.current.exists() else None
 
 
@@ -125,7 +125,7 @@ def run_pip(words: Sequence[str | Path], **options: Any) -> None:
 
 
 def check_machine(layout: Layout) -> None:
-    """Raise DeployError where the daemon cannot be installed or would not run."""
+    """Raise DeployError if the daemon cannot be installed or would not run."""
     if os.geteuid() and not layout.staged:
         raise DeployError("root is needed; run the command with sudo.")
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -141,7 +141,7 @@ def check_machine(layout: Layout) -> None:
 
 
 def check_systemd(layout: Layout) -> None:
-    """Raise DeployError where systemd does not run."""
+    """Raise DeployError if systemd does not run."""
     if not layout.staged and not Path("/run/systemd/system").is_dir():
         raise DeployError("systemd does not run on this machine; use `make run` instead.")
     if shutil.which("systemctl") is None:

@@ -43,7 +43,7 @@ def pinned(text: str, *, options: tuple[str, ...] = ()) -> str:
 
 
 def _with_digest(image: str, options: tuple[str, ...]) -> str:
-    """Name the image by tag and digest: its manifest's SHA-256 (OCI image specification)."""
+    """Return the image named by tag and digest, the SHA-256 of its manifest (OCI specification)."""
     name = image if "/" in image else f"library/{image}"
     host = name.partition("/")[0]
     name = name if re.search(r"[.:]|^localhost$", host) else f"docker.io/{name}"

@@ -57,7 +57,7 @@ def build(source: Path, layout: Layout) -> Path:
 
 
 def contents(source: Path) -> Iterator[Path]:
-    """List the files of a release. Raises DeployError where some are missing."""
+    """List the files of a release. Raises DeployError if some are missing."""
     for pattern in CONTENT:
         found = [p for p in sorted(source.glob(pattern)) if p.is_file()]
         if not found:
@@ -66,14 +66,14 @@ def contents(source: Path) -> Iterator[Path]:
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """The requirements of the daemon in `pyproject`, with MQTT and updates."""
+    """Return the requirements of the daemon in `pyproject`, with MQTT and updates."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     return [*extras["edge"], *extras["mqtt"], *extras["updates"]]
 
 
 def version(source: Path) -> str:
-    """The version of the code in `source`."""
+    """Return the version of the code in `source`."""
     found = re.search(r'__version__ = "(.+?)"', (source / "edge_daemon/__init__.py").read_text())
     if not found:
         raise DeployError(f"{source}/edge_daemon/__init__.py has no __version__.")
@@ -81,7 +81,7 @@ def version(source: Path) -> str:
 
 
 def platform_name() -> str:
-    """The architecture and Python of this machine, as in "aarch64 3.13"."""
+    """Return the architecture and Python of this machine, as in "aarch64 3.13"."""
     return f"{platform.machine()} {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -120,7 +120,7 @@ def _name(source: Path) -> str:
 
 
 def _check_bundle(wheels: Path) -> None:
-    """Raise DeployError where a bundle's `wheels/platform` names another kind of machine."""
+    """Raise DeployError if a bundle's `wheels/platform` names another kind of machine."""
     made_for = wheels / "platform"
     if made_for.exists() and made_for.read_text().strip() != platform_name():
         raise DeployError(

@@ -27,7 +27,7 @@ PUBLIC = bytes.fromhex("302a300506032b6570032100")
 def seal(folder: Path, name: str, key_file: Path | None) -> None:
     """Write the list of the files in `folder`, called `name`, and sign it if there is a key.
 
-    Raises DeployError where the key cannot be read or openssl fails.
+    Raises DeployError if the key cannot be read or openssl fails.
     """
     own = (folder / SUMS, folder / SIGNATURE)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)

@@ -50,7 +50,7 @@ def wheel(output: Path) -> Path:
 
 
 def _has_setuptools() -> bool:
-    """Whether this Python has the pinned setuptools, which pip would download otherwise."""
+    """Return whether this Python has the pinned setuptools, which pip would download otherwise."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("setuptools") == SETUPTOOLS.partition("==")[2]
     return False

@@ -1,6 +1,7 @@
-"""`python -m train`: `fit`, `distil`, `average`, `import` write exports, the others reports.
+"""`python -m train`: `fit`, `distil`, `average` and `import` write exports, the others reports.
 
-Each takes a dataset; `evaluate` also an export or a TFLite file, `import` a Keras file.
+Each command reads a dataset; `evaluate` also reads an export or a TFLite file, `import` a Keras
+file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ARCHITECTURES = ("compact", "seed", "resnet18", "slim-resnet18")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 when everything is written, 2 where the user has to fix something."""
+    """Run the command; return 0 if everything was written, 2 if the user has to fix something."""
     options = _parser().parse_args(argv)
     configure_tensorflow()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -79,7 +80,7 @@ def run_explore(splits: dict[str, Split], options: argparse.Namespace) -> None:
 
 
 def run_fit(splits: dict[str, Split], options: argparse.Namespace) -> None:
-    """Train, evaluate and export with `options`."""
+    """Train, evaluate and export a network."""
     folder = options.output / options.name
     _check_writable(folder)
     # Keras is imported only here, so that a wrong dataset is reported at once.
@@ -118,7 +119,7 @@ def _votes(splits: dict[str, Split], dataset: Path) -> dict[str, Votes]:
 def _reduced(
     splits: dict[str, Split], votes: dict[str, Votes], faces: int
 ) -> tuple[dict[str, Split], dict[str, Votes]]:
-    """The first `faces` of each class of every split, with their votes."""
+    """Return the first `faces` of each class of every split, with their votes."""
     rows = {name: first_of_each_class(split.y, faces) for name, split in splits.items()}
     print(f"using at most {faces} faces of each class: for a trial, not for a good network")
     return (
@@ -162,7 +163,7 @@ def run_average(splits: dict[str, Split], options: argparse.Namespace) -> None:
 
 
 def run_import(splits: dict[str, Split], options: argparse.Namespace) -> None:
-    """Export a network from outside."""
+    """Export a Keras network that was trained elsewhere."""
     folder = options.output / options.name
     _check_writable(folder)
     with quiet_stderr():

@@ -1,6 +1,6 @@
-"""The networks: each takes raw gray pixels 0–255 (n, 48, 48, 1) and answers with probabilities.
+"""The networks: from raw gray pixels, (n, 48, 48, 1), 0–255, to probabilities, (n, classes).
 
-Rescaling is the first layer of each, so that the exported network needs no preprocessing.
+Rescaling is the first layer of each network, so that the exported one needs no preprocessing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-CLASSES = 7  # of FER2013; each network takes another number too
+CLASSES = 7  # of FER2013; each network can be built for another number
 INPUT_SHAPE = (48, 48, 1)
 
 
 def seed(classes: int = CLASSES) -> keras.Model:
-    """The seed project's network: 4 convolution layers, then 2 dense ones.
+    """Return the seed project's network: 4 convolution layers, then 2 dense ones.
 
     Convolutions of 64 (3×3), 128 (5×5), 512 (3×3) and 512 (3×3) filters, each with batch
     normalization, ReLU, 2×2 max pooling and dropout; then 256 and 512 units. 4.5 M parameters.
@@ -39,11 +39,11 @@ def seed(classes: int = CLASSES) -> keras.Model:
 
 
 def compact(classes: int = CLASSES) -> keras.Model:
-    """A residual network of plain 3×3 convolutions (He et al., arXiv:1512.03385), 0.7 M weights.
+    """Return a residual network of 3×3 convolutions (He et al., arXiv:1512.03385), 0.7 M weights.
 
-    A 24-filter stem, then two blocks each of 32, 64 and 128 filters, each stage at half the
-    size of the one before; ReLU throughout; global average pooling and a 1×1 convolution, so
-    that every operator has an XNNPACK int8 kernel.
+    It has a stem of 24 filters, then stages of 32, 64 and 128 filters with two blocks each; each
+    stage has half the size of the one before. With ReLU, global average pooling and a 1×1
+    convolution, every operator has an int8 kernel in XNNPACK.
     """
     inputs = keras.Input(INPUT_SHAPE)
     x = _conv_bn_relu(layers.Rescaling(1 / 127.5, offset=-1)(inputs), 24)
@@ -54,7 +54,7 @@ def compact(classes: int = CLASSES) -> keras.Model:
 
 
 def resnet18(classes: int = CLASSES, width: int = 64, name: str = "resnet18") -> keras.Model:
-    """A teacher: ResNet-18 (He et al., arXiv:1512.03385) for 48×48 pixels, 11 M weights.
+    """Return a teacher: ResNet-18 (He et al., arXiv:1512.03385) for 48×48 pixels, 11 M weights.
 
     The stem keeps the full size and has no pooling; `width` is its number of filters.
     """
@@ -67,7 +67,7 @@ def resnet18(classes: int = CLASSES, width: int = 64, name: str = "resnet18") ->
 
 
 def slim_resnet18(classes: int = CLASSES) -> keras.Model:
-    """A teacher for machines without an accelerator: ResNet-18 with a quarter of its filters."""
+    """Return a teacher for machines without an accelerator: ResNet-18 with a quarter of filters."""
     return resnet18(classes, 16, name="slim-resnet18")
 
 

@@ -29,14 +29,14 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 
 
 def augmenter(seed: int, strength: float = 1.0) -> keras.Sequential:
-    """The layers for a training batch: geometry, light, darkness, blur, noise and erasing.
+    """Return the layers for a training batch: geometry, light, darkness, blur, noise and erasing.
 
-    Parameters are drawn for each image. The ranges are those of small errors of a face crop (±8 %
-    shift and size, ±10° rotation), of a camera's light (±20 % contrast, ±25 levels, gamma
-    0.8–1.25; one picture in five dark or of low contrast), and of small cameras: one picture in
-    seven out of focus, one in seven blurred by motion, one in five noisy, one in seven compressed
-    too much. `strength` multiplies all of them, and how often a picture is changed, except the
-    size of the erased patch, the darkest light, the longest motion and the lowest quality.
+    Parameters are drawn for each image. The ranges imitate small errors of a face crop (±8 % shift
+    and size, ±10° rotation), a camera's light (±20 % contrast, ±25 levels, gamma 0.8–1.25; one
+    picture in five dark or of low contrast), and small cameras (one picture in seven out of focus,
+    one in seven blurred by motion, one in five noisy, one in seven compressed too much).
+    `strength` multiplies the ranges and the probabilities, except the size of the erased patch, the
+    darkest light, the longest motion and the lowest quality.
     """
     return keras.Sequential(
         [
@@ -65,7 +65,7 @@ class _RandomLayer(layers.Layer):  # type: ignore[misc]
     """A layer that draws from its own seed generator and changes nothing at inference."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(dtype="float32")  # pixels and positions need it in mixed precision too
+        super().__init__(dtype="float32")  # also in mixed precision, for pixels and positions
         self._generator = keras.random.SeedGenerator(seed)
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
@@ -171,7 +171,7 @@ class RandomBlur(_RandomLayer):
 
 
 class RandomMotion(_RandomLayer):
-    """Blurs some pictures along rows or columns, as a moving face.
+    """Blurs some pictures along rows or columns, as motion does.
 
     A picture is changed with `probability`, over a length of 1 to 2 × `reach` + 1 pixels. Beyond
     the edge the picture is mirrored.
@@ -237,7 +237,7 @@ class RandomJpeg(_RandomLayer):
 
 
 def _cosines() -> NDArray[np.float64]:
-    """The orthonormal discrete cosine transform of 8×8 pixels, as rows of (64, 64)."""
+    """Return the orthonormal discrete cosine transform of 8×8 pixels, as rows of (64, 64)."""
     wave, at = np.mgrid[0:8, 0:8]
     one = np.cos((2 * at + 1) * wave * np.pi / 16) * np.where(wave == 0, 0.125**0.5, 0.5)
     return np.kron(one, one)
@@ -260,7 +260,7 @@ class RandomErase(_RandomLayer):
         return ops.where(patch, ops.mean(x, axis=(1, 2, 3), keepdims=True), x)
 
     def _span(self, x: Tensor, size: int) -> Tensor:
-        """Masks (n, size) of a run of random position and length."""
+        """Draw masks (n, size), each a run of random position and length."""
         half = self._uniform(x, 0.05, self._largest / 2, (1,)) * size
         center = self._uniform(x, 0.0, 1.0, (1,)) * size
         position = ops.arange(size, dtype="float32")[None, :]

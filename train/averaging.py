@@ -1,6 +1,6 @@
-"""Averages the weights of trainings of which one started from another.
+"""Averages the weights of trainings, of which later ones started from earlier ones.
 
-Such networks lie in one basin of the loss, where the mean is as good as the best of them or better
+Such networks are in one basin of the loss, where the mean is at least as good as the best of them
 (Wortsman et al., Model soups, arXiv:2203.05482).
 """
 
@@ -37,8 +37,8 @@ def average(
 ) -> None:
     """Evaluate and export the mean of the exports `paths`, each with the head beside it.
 
-    The recipe is the last one's. Raises ModelFileError where one cannot be read or is of another
-    architecture.
+    The recipe is that of the last path. Raises ModelFileError if a network cannot be read or has
+    another architecture.
     """
     labels = splits["Training"].labels
     settings: dict[str, Any] = load_model(paths[-1], labels).spec["training"]
@@ -63,10 +63,11 @@ def average(
 
 
 def measure_statistics(network: keras.Model, faces: Faces, seed: int) -> None:
-    """Set what each batch normalization of `network` knows of its inputs to the mean over `faces`.
+    """Measure the statistics of each batch normalization of `network` again, on `faces`.
 
-    The averaged statistics of two networks are not those of their mean. Some 15,000 of the
-    faces (n, 48, 48, 1) are used, as they are. After Wu and Johnson, arXiv:2105.07576, section 3.
+    The averaged statistics of two networks are not the statistics of the averaged network. Some
+    15,000 of the faces (n, 48, 48, 1) are used, without augmentation. After Wu and Johnson,
+    arXiv:2105.07576, section 3.
     """
     norms = [each for each in network.layers if isinstance(each, keras.layers.BatchNormalization)]
     own = [norm.momentum for norm in norms]

@@ -15,10 +15,10 @@ Batch = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Gives every face once an epoch, except those too few for a whole batch at its end.
+    """Yields every face once an epoch, except those left over that do not fill a batch.
 
-    Everything random follows from the seed and the epoch alone, so that a resumed run gets the
-    batches that an unbroken one would have had. `next_epoch` is the epoch to begin with.
+    All random numbers follow from the seed and the epoch alone, so that a resumed run gets the
+    batches of an uninterrupted one. `next_epoch` is the epoch to begin with.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     ) -> None:
         """Mix pairs of faces in the first `mixup_epochs` epochs.
 
-        `mixup` is the alpha of Zhang et al., arXiv:1710.09412; 0 disables it. Of each batch,
-        `sharding` gives the part that this process feeds to its devices.
+        `mixup` is the alpha of Zhang et al., arXiv:1710.09412; 0 disables it. `sharding` decides
+        which part of each batch this process feeds to its devices.
         """
         super().__init__()
         self._x, self._targets, self._weights = training.x, training.targets, training.weights

@@ -20,15 +20,14 @@ _MIN_LOG = 1e-7  # smallest probability whose logarithm is taken
 _COLDEST, _HOTTEST = 0.05, 20.0
 _BISECTIONS = 50
 
-Distributions = NDArray[np.float32]  # (n, classes): what the network should answer
+Distributions = NDArray[np.float32]  # (n, classes), the desired answers
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The faces whose highest score lies between `low` and `high`.
+    """The faces whose highest score is between `low` and `high`.
 
-    `confidence` is their mean score, `accuracy` the mean of what it is compared with; both are 0
-    without faces.
+    `confidence` is their mean score, `accuracy` the share that is right; both are 0 without faces.
     """
 
     low: float
@@ -39,10 +38,10 @@ class Bin:
 
 
 def fit_temperature(probabilities: Probabilities, targets: Distributions) -> float:
-    """The T for which softmax(log p / T) has the least cross-entropy to `targets` (n, classes).
+    """Return the T for which softmax(log p / T) has the least cross-entropy to `targets`.
 
-    Targets are one row of label or vote shares a face. The cross-entropy is convex in 1 / T, so
-    its slope crosses zero once; T is limited to 0.05 to 20.
+    `targets` (n, classes) has a row of label or vote shares for each face. The cross-entropy is
+    convex in 1 / T, so its slope crosses zero once; T is limited to 0.05 to 20.
     """
     logits = _logits(probabilities)
     wanted = (targets * logits).sum(axis=1)
@@ -59,14 +58,14 @@ def fit_temperature(probabilities: Probabilities, targets: Distributions) -> flo
 
 
 def at_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """softmax(log p / T): what the network would answer with its logits divided by T."""
+    """Return softmax(log p / T), the network's answers with its logits divided by T."""
     return _softmax(_logits(probabilities) / temperature).astype(np.float32)
 
 
 def apply_temperature(network: keras.Model, temperature: float) -> None:
     """Divide the logits of `network` by `temperature`, in place, by scaling the last weights.
 
-    Raises TrainError where the output of the last layer with weights is not the logits.
+    Raises TrainError if the last layer with weights does not give the logits.
     """
     after = []
     for layer in reversed(network.layers):
@@ -86,9 +85,9 @@ def apply_temperature(network: keras.Model, temperature: float) -> None:
 
 
 def reliability(probabilities: Probabilities, right: NDArray[np.float64]) -> list[Bin]:
-    """The faces by their highest score, in 15 bins of equal width.
+    """Return the faces by their highest score, in 15 bins of equal width.
 
-    `right` (n,) is 1 where the answer is right and 0 where not, or the share of voters for it.
+    `right` (n,) is 1 for a right answer and 0 for a wrong one, or the share of voters for it.
     """
     score = probabilities.max(axis=1)
     number = np.minimum((score * BINS).astype(int), BINS - 1)
@@ -102,7 +101,7 @@ def reliability(probabilities: Probabilities, right: NDArray[np.float64]) -> lis
 
 
 def expected_error(bins: list[Bin]) -> float:
-    """The expected calibration error (ECE): |confidence − accuracy|, averaged over faces."""
+    """Return the expected calibration error (ECE): |confidence − accuracy|, averaged over faces."""
     faces = sum(each.faces for each in bins)
     return sum(each.faces * abs(each.confidence - each.accuracy) for each in bins) / faces
 
@@ -110,10 +109,10 @@ def expected_error(bins: list[Bin]) -> float:
 def measure_calibration(
     probabilities: Probabilities, labels: ClassIds, shares: Distributions | None = None
 ) -> dict[str, Any]:
-    """ECE and negative log-likelihood (nats) of the answers against `labels` (n,), for JSON.
+    """Return ECE and negative log-likelihood (nats) of the answers to `labels` (n,), for JSON.
 
     With the `shares` (n, classes) of votes, `ece_votes` compares scores with the mean share of
-    the voters who chose the answer. `best_temperature` would suit these faces best.
+    voters who chose the answer. `best_temperature` is the best one for these faces.
     """
     rows = np.arange(len(labels))
     answers = probabilities.argmax(axis=1)

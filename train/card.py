@@ -68,7 +68,7 @@ figures for FER+; people do not agree on them either. Disgust and fear have few 
 
 
 def make_card(spec: Json, metrics: Json) -> str:
-    """The card of the file in `metrics["model"]`, whose embedded `spec.json` is `spec`."""
+    """Return the card of the file in `metrics["model"]`, whose embedded `spec.json` is `spec`."""
     file, fer2013 = metrics["model"], metrics["dataset"] == FER2013
     learned = f"This file learned {source_of(metrics['annotations'])}."
     parts = [
@@ -96,7 +96,7 @@ def make_card(spec: Json, metrics: Json) -> str:
 
 
 def summary(spec: Json, metrics: Json) -> str:
-    """The most important figures in a few sentences; the README quotes them."""
+    """Return the most important figures in a few sentences; the README quotes them."""
     sets = metrics["sets"]
     name, own = next(iter(sets.items()))
     low, high = own["accuracy_95"]
@@ -176,6 +176,6 @@ def _recipe(spec: Json) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose first column has names and the others figures."""
+    """Return a Markdown table whose first column has names and the others figures."""
     rule = ("---", *("---:" for _ in head[1:]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))

@@ -1,7 +1,7 @@
-"""What a training keeps in its work folder to continue from; each file is written whole or not.
+"""Keeps the files in a training's work folder with which it can continue; writes them atomically.
 
-Keras' own BackupAndRestore and ModelCheckpoint write in place, so that a kill in the middle leaves
-a broken file. The optimizer's step count in the saved state says how many epochs are done.
+Keras' own BackupAndRestore and ModelCheckpoint write in place, so that a process killed meanwhile
+leaves a broken file. The optimizer's step count in the saved state tells how many epochs are done.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ LOCK = "lock"
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the weights of the epoch with the highest validation accuracy, over resumed runs too.
+    """Saves the weights of the epoch with the highest validation accuracy, also over resumed runs.
 
-    With two heads it is the mean of their accuracies. Where the optimizer averages weights, the
-    average is what was validated and is saved.
+    With two heads, the mean of their accuracies counts. If the optimizer averages weights, the
+    average is validated and saved.
     """
 
     def __init__(self, work: Path) -> None:
@@ -59,7 +59,7 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def validation_accuracy(logs: dict[str, float]) -> float:
-    """What chooses the epoch: the accuracy on the validation split, the mean of both heads'."""
+    """Return the accuracy that chooses the epoch: on the validation split, the mean of heads."""
     heads = [logs[name] for name in ("val_accuracy", "val_votes_accuracy") if name in logs]
     return sum(heads) / len(heads)
 
@@ -76,8 +76,8 @@ class LatestState(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def resume(model: keras.Model, work: Path, batches: int) -> int:
-    """Load the latest state in `work`, if any; returns how many epochs of `batches` it has."""
-    model.optimizer.build(model.trainable_variables)  # else its state would not be loaded
+    """Load the latest state in `work`, if any; return how many epochs of `batches` are done."""
+    model.optimizer.build(model.trainable_variables)  # otherwise its state would not be loaded
     if not (work / LATEST).exists():
         return 0
     load_weights(model, work / LATEST)
@@ -86,7 +86,7 @@ def resume(model: keras.Model, work: Path, batches: int) -> int:
 
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """Keep `work` for this process. Raises CheckpointError where another one trains there."""
+    """Lock `work` for this process. Raises CheckpointError if another one trains there."""
     with (work / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,15 +104,15 @@ def locked(work: Path) -> Iterator[None]:
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
-    """A CSV log of Keras as {metric: values by epoch}."""
+    """Return a CSV log of Keras as {metric: values by epoch}."""
     header, *rows = _log_rows(path)
     return {name: [float(row[i]) for row in rows] for i, name in enumerate(header)}
 
 
 def trim_log(log: Path, epochs: int) -> None:
-    """Keep the whole rows of the first `epochs` epochs of the CSV log.
+    """Keep only the complete rows of the first `epochs` epochs of the CSV log.
 
-    A kill may come between a row and the saved state, and a power cut in the middle of a row.
+    The process may have been killed between a row and the saved state, or the power cut in a row.
     """
     if not log.exists():
         return
@@ -125,7 +125,7 @@ def trim_log(log: Path, epochs: int) -> None:
 
 
 def _log_rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV log, the header first; bytes of zero are what a power cut leaves."""
+    """Return the rows of a CSV log, the header first, without zero bytes of a power cut."""
     with path.open(newline="", errors="replace") as text:
         return [row for row in csv.reader(line.replace("\0", "") for line in text) if row]
 
@@ -135,7 +135,7 @@ def _is_epoch(text: str, epochs: int) -> bool:
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
-    """Load `path` into `model`. Raises CheckpointError where it is missing, broken or another's."""
+    """Load `path` into `model`. Raises CheckpointError if it is missing, broken or does not fit."""
     try:
         model.load_weights(path)
     except (OSError, KeyError, ValueError) as error:
@@ -146,7 +146,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Save through memory and write_bytes, since HDF5 itself crashes on a full disk."""
+    """Save the weights through memory, because HDF5 itself crashes on a full disk."""
     memory = _InMemory()
     model.save_weights(memory)
     write_bytes(path, memory.getvalue())
@@ -158,25 +158,25 @@ class _InMemory(io.BytesIO):
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """As write_bytes."""
+    """Replace the content of `path` by an array, as `write_bytes` does."""
     memory = io.BytesIO()
     np.save(memory, array)
     write_bytes(path, memory.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:
-    """As write_bytes."""
+    """Replace the content of `path` by `text`, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace what `path` holds. Raises CheckpointError, and keeps the old, where that fails."""
+    """Replace the content of `path`. Raises CheckpointError and changes nothing if that fails."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # else a power cut could keep the name and lose the bytes
+            os.fsync(file.fileno())  # otherwise a power cut could keep the name and lose the bytes
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

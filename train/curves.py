@@ -29,12 +29,12 @@ def write_curves(work: Path) -> None:
 
 
 def curve_files(work: Path) -> list[Path]:
-    """The PNGs of the training in `work`; none before its first epoch is over."""
+    """Return the PNGs of the training in `work`; none before its first epoch is over."""
     return [path for metric in METRICS if (path := _picture(work, metric)).exists()]
 
 
 def best_epoch(work: Path) -> str:
-    """A sentence on the epoch whose weights are kept; "" before there is one."""
+    """Return a sentence on the epoch whose weights are kept; "" before there is one."""
     if not _record(work).exists():
         return ""
     found = json.loads(_record(work).read_text())
@@ -50,7 +50,7 @@ def _picture(work: Path, metric: str) -> Path:
 
 
 def _curve(history: Mapping[str, Sequence[float]], metric: str, best: int) -> bytes:
-    """A PNG of `metric` by epoch, counted from 1."""
+    """Return a PNG of `metric` by epoch, counted from 1."""
     epochs = [int(epoch) + 1 for epoch in history["epoch"]]
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axis = figure.subplots()

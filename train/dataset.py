@@ -1,9 +1,9 @@
 """Reads a dataset of faces: FER2013 in any published form, or pictures in class folders.
 
-Forms of FER2013: Kaggle's `fer2013.csv` (emotion, pixels, Usage), its re-release
-`icml_face_data.csv` (the same with spaces in the column names), either plain or packed as .gz,
-.xz, .tar.gz or .zip, and the class folders (`train/angry/*.png`, `test/…`) of later uploads,
-unpacked or as .zip. Class folders may also have other classes; see `train.folders`.
+FER2013 is published as Kaggle's `fer2013.csv` (emotion, pixels, Usage) and its re-release
+`icml_face_data.csv` (with spaces in the column names), plain or packed as .gz, .xz, .tar.gz or
+.zip, and as the class folders (`train/angry/*.png`, `test/…`) of later uploads, unpacked or as
+.zip. Class folders may also have other classes; see `train.folders`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OFFICIAL_COUNTS[BOTH_TESTS] = tuple(
     a + b
     for a, b in zip(OFFICIAL_COUNTS["PublicTest"], OFFICIAL_COUNTS["PrivateTest"], strict=True)
 )
-HELD_OUT = "HeldOut"  # the part of Training that chooses the epoch where no other split does
+HELD_OUT = "HeldOut"  # the part of Training that chooses the epoch if no other split does
 # The splits for evaluation, the preferred one first.
 EVALUATION = ("PublicTest", "Validation", "PrivateTest", BOTH_TESTS, "Test", HELD_OUT, "Training")
 
@@ -97,7 +97,7 @@ def read_dataset(
 
 
 def describe(split: Split) -> str:
-    """One line: the split's name, size and class counts, and whether it is an official one."""
+    """Describe the split in a line: name, size and class counts, and whether it is official."""
     classes = ", ".join(f"{n} {c}" for n, c in zip(split.labels, split.counts, strict=True))
     line = f"{split.name}: {len(split.y)} faces ({classes})"
     if split.labels != LABELS and split.dataset != FER2013:
@@ -118,14 +118,14 @@ def describe(split: Split) -> str:
 
 
 def is_official(split: Split) -> bool:
-    """Whether the class counts are close to those of a split of FER2013."""
+    """Return whether the class counts are close to those of a split of FER2013."""
     if split.labels != LABELS:
         return False
     return any(_distance(split, each) <= sum(each) // 10 for each in OFFICIAL_COUNTS.values())
 
 
 def duplicates_of(x: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Mask of the images in `x` (n, …) that are in `others` (m, …) too, pixel for pixel."""
+    """Return the mask of the images in `x` (n, …) that are also in `others` (m, …), exactly."""
     known = {image.tobytes() for image in others}
     return np.array([image.tobytes() in known for image in x], dtype=bool)
 
@@ -133,7 +133,7 @@ def duplicates_of(x: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np
 def stratified_split(
     y: NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the (rest, held-out) parts of `y`, `fraction` of every class held out."""
+    """Return the indices of the rest and of the held-out part of `y`: `fraction` of each class."""
     rng = np.random.default_rng(seed)
     held = []
     for label in np.unique(y):
@@ -144,7 +144,7 @@ def stratified_split(
 
 
 def first_of_each_class(y: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Indices of the first `n` faces of every class, for a quick trial."""
+    """Return the indices of the first `n` faces of every class, for a quick trial."""
     return np.sort(np.concatenate([np.flatnonzero(y == label)[:n] for label in np.unique(y)]))
 
 
@@ -159,16 +159,16 @@ def _find_csv(folder: Path) -> Path | None:
 
 
 def _find_zip(folder: Path) -> Path | None:
-    """The one archive of a folder that has no folders, as Kaggle's download leaves it."""
+    """Return the one archive of a folder that has no folders, as Kaggle's download leaves it."""
     entries = [each for each in folder.iterdir() if each.name[0] != "."]
     archives = [each for each in entries if each.suffix.lower() == ".zip" and each.is_file()]
     return archives[0] if len(archives) == 1 and not any(map(Path.is_dir, entries)) else None
 
 
 def _has_table(path: Path) -> bool:
-    """Whether a zip archive has FER2013's table, or a .csv file and no pictures.
+    """Return whether a zip archive has FER2013's table, or a .csv file and no pictures.
 
-    True for a damaged one, which the reader names.
+    True for a damaged archive, because the reader of tables reports it.
     """
     try:
         with zipfile.ZipFile(path) as archive:

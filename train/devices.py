@@ -15,8 +15,8 @@ from train.errors import TrainError
 class Cluster:
     """Hosts that train together.
 
-    `address` is the first one's host:port, `processes` how many there are, `process` which of
-    them this is, from 0.
+    `address` is the first host's host:port, `processes` the number of hosts, `process` the number
+    of this one, from 0.
     """
 
     address: str
@@ -26,9 +26,9 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """How a batch is divided over `devices`, fed by `shards` processes.
+    """The division of a batch over `devices`, fed by `shards` processes.
 
-    This process feeds part `shard`; the first one writes the files.
+    This process feeds part `shard`; the process with part 0 writes the files.
     """
 
     devices: int = 1
@@ -40,7 +40,7 @@ class Sharding:
         return self.shard == 0
 
     def check(self, batch_size: int) -> None:
-        """Raise TrainError where a batch cannot be divided evenly."""
+        """Raise TrainError if a batch cannot be divided evenly."""
         if batch_size % self.devices:
             raise TrainError(
                 f"a batch of {batch_size} cannot be divided evenly over {self.devices} devices; "
@@ -49,10 +49,10 @@ class Sharding:
 
 
 def use_all_devices(cluster: Cluster | None) -> None:
-    """Train what is built from now on all devices, of all hosts of `cluster`.
+    """Train networks that are built from now on, on all devices of all hosts of `cluster`.
 
-    Call it before anything else of Keras. Raises TrainError where Keras runs on another backend
-    than JAX, or the hosts do not meet.
+    Call it before anything else of Keras. Raises TrainError if Keras runs on another backend
+    than JAX, or the hosts cannot connect.
     """
     if keras.config.backend() != "jax":
         raise TrainError(
@@ -71,7 +71,7 @@ def use_all_devices(cluster: Cluster | None) -> None:
 
 @contextmanager
 def one_device() -> Iterator[None]:
-    """Keep what is built and run inside on one device."""
+    """Build and run networks in the block on one device."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -81,7 +81,7 @@ def one_device() -> Iterator[None]:
 
 
 def sharding() -> Sharding:
-    """How the batches of this process are divided at present."""
+    """Return how the batches of this process are divided at present."""
     distribution = keras.distribution.distribution()
     if distribution is None:
         return Sharding()

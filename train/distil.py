@@ -40,17 +40,17 @@ def add_teachers(
     files: Sequence[Path],
     shares: NDArray[np.float32] | None,
 ) -> TrainingSet:
-    """`training` with the softened answers of the teachers of `recipe` added to its targets.
+    """Return `training` with the softened answers of the recipe's teachers added to its targets.
 
-    The teachers are `files`, exports or TFLite files, of which each teaches the head of the labels
-    that it learned. Without files they train one after another with seeds of their own, `epochs`
-    each, in `folder`/1, 2 and so on. Each continues after its last epoch when called again; one
-    that is done only gives its answers. `shares` are those of FER+'s votes on `validation`.
+    The teachers are `files`, exports or TFLite files; each teaches the head of the labels that it
+    learned. Without files they are trained one after another with different seeds, `epochs` each,
+    in `folder`/1, 2 and so on. Called again, each training continues after its last epoch; a
+    finished teacher only gives its answers. `shares` are those of FER+'s votes on `validation`.
 
-    The answers to a head are the geometric mean of its teachers'. With a votes head, FER+'s votes
-    on a face are one more teacher of the labels: they know of the face what no network sees
+    The answers to a head are the geometric mean of its teachers' answers. With a votes head, FER+'s
+    votes on a face are one more teacher of the labels, because they contain what no network sees
     (Lopez-Paz et al., Unifying distillation and privileged information, arXiv:1511.03643).
-    Raises ModelFileError where a file cannot be read, or a head has no teacher.
+    Raises ModelFileError if a file cannot be read, or a head has no teacher.
     """
     heads: list[list[Answers]] = [[] for _ in range(2 if recipe.votes_head else 1)]
     for path in files:
@@ -75,16 +75,16 @@ def add_teachers(
 
 
 def _mean(answers: list[Answers]) -> Answers:
-    """The geometric mean of the `answers`, with rows that sum to 1."""
+    """Return the geometric mean of the `answers`, with rows that sum to 1."""
     logs = np.mean([np.log(np.maximum(each, MIN_PROBABILITY)) for each in answers], axis=0)
     powers = np.exp(logs)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _of_file(path: Path, x: Faces, recipe: Recipe, folder: Path) -> tuple[int, Answers]:
-    """The number of the head that the model in `path` teaches, and its answers.
+    """Return the number of the head that the model in `path` teaches, and its answers.
 
-    They are kept in `folder`, so that a resumed training has the same ones bit for bit.
+    The answers are stored in `folder`, so that a resumed training uses exactly the same.
     """
     teacher = load_model(path, recipe.labels)
     head = int(recipe.votes_head > 0 and teacher.annotations == FERPLUS)
@@ -97,7 +97,7 @@ def _of_file(path: Path, x: Faces, recipe: Recipe, folder: Path) -> tuple[int, A
 
 
 def _of_both_sides(classify: Classify, x: Faces) -> Answers:
-    """The mean of the probabilities of each face and of its mirror image."""
+    """Return the mean of the probabilities of each face and of its mirror image."""
     return np.asarray((classify(x) + classify(x[:, :, ::-1])) / 2, dtype=np.float32)
 
 
@@ -120,7 +120,7 @@ def _answers(
     folder: Path,
     shares: NDArray[np.float32] | None,
 ) -> Answers:
-    """Probabilities (n, classes × heads) of a trained teacher, averaged over mirrored faces."""
+    """Train a teacher; return its probabilities (n, classes × heads), see `_of_both_sides`."""
     keras.config.set_dtype_policy(recipe.precision)
     network = build(recipe)
     print(f"teacher in {folder}: {recipe.architecture}, {network.count_params():,} parameters")

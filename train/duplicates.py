@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR = 0.95  # correlation above which every inspected pair of FER2013 images was the same picture
-SMALL_PX = 24  # side the images are compared at; finer detail is mostly compression
-CHUNK = 1024  # images compared with all others at once
+SMALL_PX = 24  # side at which images are compared; finer detail is mostly compression
+CHUNK = 1024  # images that are compared with all others at once
 
 
 class Pair(NamedTuple):
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
 
 
 def exact_groups(x: NDArray[np.uint8]) -> list[list[int]]:
-    """Groups of two or more indices of images (n, …) that are equal in every pixel."""
+    """Return groups of two or more indices of images (n, …) that are equal in every pixel."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index, image in enumerate(x):
         groups[image.tobytes()].append(index)
@@ -31,9 +31,9 @@ def exact_groups(x: NDArray[np.uint8]) -> list[list[int]]:
 
 
 def near_pairs(x: NDArray[np.uint8], least: float = NEAR) -> list[Pair]:
-    """Pairs of images (n, 48, 48, 1) with a correlation of at least `least`; exact copies too.
+    """Return pairs of images (n, 48, 48, 1) that correlate by at least `least`, or are equal.
 
-    Flat images correlate with nothing. Takes n²·576 multiplications.
+    Flat images correlate with nothing. This takes n²·576 multiplications.
     """
     return [pair for chunk in _chunks(x, least) for pair in chunk]
 
@@ -51,7 +51,7 @@ def _chunks(x: NDArray[np.uint8], least: float) -> Iterator[list[Pair]]:
 
 
 def _normalized(x: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images as rows (n, 576) of mean 0 and length 1, zero where an image is flat."""
+    """Return the images as rows (n, 576) of mean 0 and length 1; zeros for a flat image."""
     step = x.shape[1] // SMALL_PX
     small = x.reshape(len(x), SMALL_PX, step, SMALL_PX, step).mean(axis=(2, 4), dtype=np.float32)
     rows = small.reshape(len(x), -1)

@@ -36,11 +36,11 @@ def evaluate(
     annotations: str = "",
     temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """Figures of `classify` on every face of `split`, as it is and corrupted, for JSON.
+    """Measure `classify` on every face of `split`, unchanged and corrupted; values for JSON.
 
     `votes` are FER+'s on the rows of the split, if available. `annotations` names the set of
-    labels that the network learned, the dataset's by default; it comes first. `temperature` is the
-    one already in the network's weights (see `apply_temperature`).
+    labels that the network learned, by default the dataset's; its figures come first.
+    `temperature` is the one already in the network's weights (see `apply_temperature`).
     """
     start_s = time.monotonic()
     probabilities = classify(split.x)
@@ -94,11 +94,11 @@ def evaluate_file(
     output: Path,
     card: Path | None,
 ) -> Path:
-    """Evaluate an export folder or a `.tflite` file on one split; returns the report's folder.
+    """Evaluate an export folder or a `.tflite` file on one split; return the report's folder.
 
-    Without `split_name` it is PublicTest, or what the dataset has instead; where that is Training
-    alone, the part of it that was held out of the training. Writes the report under `output`, and
-    the model card of a `.tflite` file to `card`, if given.
+    Without `split_name` the split is PublicTest, or the first of EVALUATION that the dataset has.
+    If there is only Training, it is the part of it that was held out of the training. Writes the
+    report under `output`, and the model card of a `.tflite` file to `card`, if given.
     """
     if card and network.is_dir():
         raise ModelFileError(
@@ -133,7 +133,7 @@ def evaluate_file(
 def _with_held_out(
     splits: dict[str, Split], votes: dict[str, Votes], model: LoadedModel
 ) -> tuple[dict[str, Split], dict[str, Votes]]:
-    """Divide Training as for the training of `model`, if that held out a part of this dataset."""
+    """Divide Training as the training of `model` did, if that held out a part of this dataset."""
     training, spec = splits["Training"], model.spec
     dataset = spec.get("dataset", {})
     if (dataset.get("validation"), dataset.get("name")) != (HELD_OUT, training.dataset):
@@ -147,7 +147,7 @@ def _with_held_out(
 
 
 def headline(metrics: dict[str, Any]) -> str:
-    """One line for a terminal: accuracy and mean recall for each set of labels."""
+    """Return a line for the terminal: accuracy and mean recall for each set of labels."""
     figures = ", ".join(
         f"{name} accuracy {found['accuracy']:.2%}, mean recall {found['mean_recall']:.2%}"
         for name, found in metrics["sets"].items()
@@ -156,7 +156,7 @@ def headline(metrics: dict[str, Any]) -> str:
 
 
 def _mistakes(answers: NDArray[np.float32], labels: LabelSet) -> list[dict[str, Any]]:
-    """The wrong answers with the highest scores: row in the split, label, answer and score."""
+    """Return the wrong answers with the highest scores: row, label, answer and score."""
     predicted, scores = answers.argmax(axis=1), answers.max(axis=1)
     wrong = np.flatnonzero(predicted != labels.y)
     return [
@@ -171,5 +171,5 @@ def _mistakes(answers: NDArray[np.float32], labels: LabelSet) -> list[dict[str, 
 
 
 def _repeated(split: Split) -> NDArray[np.int64]:
-    """Indices of the faces of `split` that repeat an earlier one, exactly or nearly."""
+    """Return the indices of the faces of `split` that repeat an earlier one, exactly or nearly."""
     return np.unique([pair.second for pair in near_pairs(split.x)]).astype(np.int64)

@@ -34,7 +34,7 @@ Gray = NDArray[np.uint8]
 
 
 def explore(splits: dict[str, Split], votes: dict[str, Votes], folder: Path) -> dict[str, Any]:
-    """Write `index.html`, `explore.json` and PNGs to `folder`; returns the counts."""
+    """Write `index.html`, `explore.json` and PNGs to `folder`; return the counts."""
     folder.mkdir(parents=True, exist_ok=True)
     found = find(splits, votes)
     summary = found.summary()
@@ -91,7 +91,7 @@ def _balance(summary: dict[str, Any]) -> Figure:
 
 
 def _grid(rows: Sequence[Gray]) -> Figure:
-    """A picture of rows of tiles (n, 48, 48, 1), wrapped at COLUMNS; blank without tiles."""
+    """Return a picture of rows of tiles (n, 48, 48, 1), wrapped at COLUMNS; blank without tiles."""
     tiles = [tile for row in rows for tile in _wrapped(row)]
     sheet = np.vstack(tiles) if tiles else np.full((48, 48), 255, np.uint8)
     sheet = sheet.repeat(ENLARGE, axis=0).repeat(ENLARGE, axis=1)
@@ -136,7 +136,7 @@ def _only_near(found: Findings) -> list[Any]:
 
 
 def _findings(found: Findings) -> Iterator[str]:
-    """Near copies, conflicts and pictures without a face, each face with its row."""
+    """Yield sections on near copies, conflicts and pictures without a face, with their rows."""
     near = _only_near(found)
     text = f"Each before its copy, at most {SHOWN // 2} pairs; exact copies are not shown."
     yield from _shown(

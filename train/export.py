@@ -1,4 +1,4 @@
-"""Writes `exports/<name>/`: everything that the conversion needs to know of a trained network."""
+"""Writes `exports/<name>/`: everything that the conversion needs of a trained network."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from train.recipe import Recipe
 from train.scores import ClassIds, Faces
 from train.selection import Selection
 
-CALIBRATION_FACES = 2000  # the conversion uses what it needs and studies what more would change
+CALIBRATION_FACES = 2000  # more than the conversion uses; its study compares larger numbers
 
-# Where FER2013's squares lie on a face: medians over Training by benchmarks/face_geometry.py. The
-# side of the square in sides of BlazeFace's box, and where in the square the point between the
-# eyes and the center of that box are.
+# The geometry of FER2013's crops, medians over Training (benchmarks/face_geometry.py): the side of
+# the crop in sides of BlazeFace's box, and the places in the crop of the point between the eyes and
+# of the box's center.
 CROP = {"side": 1.12, "eyes": [0.502, 0.401], "box": [0.5, 0.555]}
 
 
@@ -36,9 +36,9 @@ def export(
     name: str,
     folder: Path,
 ) -> None:
-    """Write architecture, weights, spec and samples; each file appears whole or not at all.
+    """Write architecture, weights, spec and samples, each file atomically.
 
-    The test faces are those of the validation split that have a label in the set of labels which
+    The test faces are the faces of the validation split that have a label in the set of labels that
     the network learned (`metrics["annotations"]`).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def export(
 def make_spec(
     recipe: Recipe, selection: Selection, metrics: dict[str, Any], *, name: str
 ) -> dict[str, Any]:
-    """What the model file carries: input, labels, crop, data, recipe and figures."""
+    """Return the model's `spec.json`: input, labels, crop, data, recipe and figures."""
     annotations = metrics["annotations"]
     own = metrics["sets"][annotations]
     by_whom = "as FER+'s voters would" if annotations == FERPLUS else f"by {annotations}'s labels"
@@ -97,7 +97,7 @@ def make_spec(
 
 
 def commit() -> str:
-    """The commit this code is from, with `+` where files have changed; "" outside git."""
+    """Return the commit of this code, with `+` if files have changed; "" outside git."""
     git = shutil.which("git")
     if git is None:
         return ""
@@ -114,7 +114,7 @@ def commit() -> str:
 
 
 def save_split(path: Path, x: Faces, y: ClassIds) -> None:
-    """Write faces and class numbers as the conversion reads them."""
+    """Write faces and class numbers in the form that the conversion reads."""
     partial = path.with_name("partial.npz")
     np.savez_compressed(partial, x=x, y=y)
     partial.replace(path)

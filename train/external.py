@@ -1,4 +1,4 @@
-"""Writes an export of a Keras network from outside, for the conversion."""
+"""Writes an export of a Keras network that was trained elsewhere, for the conversion."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from train.export import CALIBRATION_FACES, CROP, save_split
 from train.loading import keras_classifier
 from train.scores import Faces, score
 
-# What a network takes for black and white, by the name of the option.
+# Scale and offset from pixels 0–255 to the network's range, by the value of the option.
 PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
 
 
 def import_network(
     path: Path, splits: dict[str, Split], *, pixels: str, name: str, folder: Path
 ) -> dict[str, Any]:
-    """Export the network of a .keras or .h5 file to `folder`; returns its scores.
+    """Export the network of a .keras or .h5 file to `folder`; return its scores.
 
-    It must take square gray faces with `pixels` for black and white, and answer with
-    probabilities for the labels of `splits`. Raises ModelFileError with what is wrong.
+    Its input must be square gray faces with pixels in the range `pixels`, its output probabilities
+    of the labels of `splits`. Raises ModelFileError with the reason.
     """
     loaded = _load(path, len(splits["Training"].labels))
     size = loaded.input_shape[1]
@@ -76,7 +76,7 @@ def import_network(
 
 
 def scaled(x: Faces, size: int) -> Faces:
-    """Faces (n, 48, 48, 1) as (n, size, size, 1), averaged when smaller, else bilinear."""
+    """Scale faces (n, 48, 48, 1) to (n, size, size, 1): averaged if smaller, else bilinear."""
     if size == SIZE_PX:
         return x
     method = Image.Resampling.BOX if size < SIZE_PX else Image.Resampling.BILINEAR

@@ -32,8 +32,8 @@ ROWS_COMPARED = 1000
 class Votes:
     """The votes on one split.
 
-    `votes` (n, classes) counts those for the classes, in the order of LABELS or WITH_CONTEMPT;
-    `others` (n, …) those for contempt, where it is not a class, "unknown" and "not a face".
+    `votes` (n, classes) counts the votes for the classes, in the order of LABELS or WITH_CONTEMPT.
+    `others` (n, …) counts those for contempt (unless it is a class), "unknown" and "not a face".
     """
 
     votes: NDArray[np.int64]
@@ -43,13 +43,13 @@ class Votes:
         return Votes(self.votes[index], self.others[index])
 
     def among(self, classes: int) -> Votes:
-        """The same votes where only the first `classes` are classes."""
+        """Return the same votes for only the first `classes` as classes."""
         return Votes(self.votes[:, :classes], np.hstack([self.votes[:, classes:], self.others]))
 
     def counted(self) -> NDArray[np.int64]:
-        """Votes (n, classes) after the outlier rule of the FER+ paper.
+        """Return the votes (n, classes) after the outlier rule of the FER+ paper.
 
-        A single vote for a class is dropped. A face whose most frequent answer is none of the
+        A single vote for a class is dropped. A face whose most frequent answer is not one of the
         classes keeps no votes.
         """
         votes = _without_single(self.votes)
@@ -57,18 +57,18 @@ class Votes:
         return np.where(outside[:, None], 0, votes)
 
     def majority(self) -> NDArray[np.int64]:
-        """The class (n,) with more than half of a face's counted votes; -1 where there is none."""
+        """Return the class (n,) with more than half of a face's counted votes; -1 if none has."""
         counted = self.counted()
         total = _without_single(np.hstack([self.votes, self.others])).sum(axis=1)
         return np.where(2 * counted.max(axis=1) > total, counted.argmax(axis=1), -1)
 
     def no_face(self) -> NDArray[np.bool_]:
-        """Mask (n,) of the pictures in which at least half of the voters saw no face."""
+        """Return the mask (n,) of the pictures in which at least half of the voters saw no face."""
         return np.asarray(self.others[:, -1] >= HALF_OF_VOTERS)
 
 
 def vote_shares(votes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Votes (n, classes) as fractions of each row; all zero where a row has no votes."""
+    """Return votes (n, classes) as fractions of each row; zeros for a row without votes."""
     total = np.maximum(votes.sum(axis=1, keepdims=True), 1)
     return np.asarray(votes / total, dtype=np.float32)
 
@@ -76,7 +76,7 @@ def vote_shares(votes: NDArray[np.int64]) -> NDArray[np.float32]:
 def check_rows(name: str, votes: Votes, y: NDArray[np.int64]) -> None:
     """Raise DatasetError unless `votes` belong to the rows of split `name`, whose labels are `y`.
 
-    Only the order of fer2013.csv ties votes to faces; class folders have lost it.
+    Votes belong to faces only by the order of fer2013.csv, which class folders have lost.
     """
     fix = "put the file that belongs to this dataset there, or remove it."
     if len(votes.votes) != len(y):
@@ -94,7 +94,7 @@ def check_rows(name: str, votes: Votes, y: NDArray[np.int64]) -> None:
 
 
 def read_votes_beside(dataset: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
-    """The votes by split from `fer2013new.csv` in or beside `dataset`; empty without that file.
+    """Read `fer2013new.csv` in or beside `dataset`; return the votes by split, {} without the file.
 
     There are seven classes, or eight with contempt.
     """
@@ -103,7 +103,7 @@ def read_votes_beside(dataset: Path, classes: int = len(LABELS)) -> dict[str, Vo
 
 
 def read_votes(path: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
-    """The votes by split on the first `classes` columns. Raises DatasetError with what is wrong."""
+    """Read the votes on the first `classes` columns, by split. Raises DatasetError."""
     columns: dict[str, list[list[int]]] = {}
     line = 1
     try:

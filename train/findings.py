@@ -17,7 +17,7 @@ FLAT_LEVELS = 4.0  # an image with a smaller standard deviation shows nothing
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All splits concatenated, and what was found in them, by index.
+    """All splits concatenated, and the findings by index.
 
     `x` (n, 48, 48, 1), `y` (n,), and `split` (n,) the number of each image's split in `names`.
     """
@@ -32,7 +32,7 @@ class Findings:
     no_faces: list[int]
 
     def place(self, index: int) -> str:
-        """The split of an image and its row there, counted from 0."""
+        """Return the split of an image and its row there, counted from 0."""
         number = int(self.split[index])
         row = index - int(np.flatnonzero(self.split == number)[0])
         return f"{self.names[number]} {row}"
@@ -43,7 +43,7 @@ class Findings:
         return [group for group in self.exact if len(set(self.y[group].tolist())) > 1]
 
     def across(self, first: int, second: int) -> dict[str, int]:
-        """How many images of split `first` are in `second` too, exactly and nearly."""
+        """Return how many images of split `first` are also in `second`, exactly and nearly."""
         exact = {
             i
             for group in self.exact
@@ -59,7 +59,7 @@ class Findings:
         return {"exact": len(exact), "exact_or_near": len(exact | near)}
 
     def summary(self) -> dict[str, Any]:
-        """The counts, for JSON."""
+        """Return the counts, for JSON."""
         splits = {name: self._balance(number) for number, name in enumerate(self.names)}
         copies = {
             f"{one} in {other}": self.across(i, j)
@@ -86,7 +86,7 @@ class Findings:
 def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
     """Examine `splits`, Training first; `votes` are FER+'s by split, as far as available.
 
-    Raises DatasetError where the votes belong to other rows.
+    Raises DatasetError if the votes belong to other rows.
     """
     names = tuple(sorted(splits, key=lambda name: name != "Training"))
     parts = [splits[name] for name in names]
@@ -107,7 +107,7 @@ def find(splits: dict[str, Split], votes: dict[str, Votes]) -> Findings:
 
 
 def _voted_out(split: Split, votes: Votes | None) -> NDArray[np.bool_]:
-    """Mask of the images in which half of FER+'s voters saw no face."""
+    """Return the mask of the images in which half of FER+'s voters saw no face."""
     if votes is None:
         return np.zeros(len(split.y), dtype=bool)
     check_rows(split.name, votes, split.y)

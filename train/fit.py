@@ -56,12 +56,12 @@ def fit(
 ) -> dict[str, list[float]]:
     """Train `network`, built by `networks.build`, in place; it ends with the best epoch's weights.
 
-    `shares` (n, classes) are those of FER+'s votes on `validation`, if available. `work` keeps the
-    checkpoints, the log and the live page; `watchers` are called after the page is written. A run
-    that was killed continues after its last whole epoch when called again with the same `work`,
-    and ends with the result it would have had. Returns the history by metric, one value an epoch.
-    Raises CheckpointError where `work` belongs to another run. Of several processes that train
-    together only the first writes there.
+    `shares` (n, classes) are those of FER+'s votes on `validation`, if available. `work` is the
+    folder of the checkpoints, the log and the live page; `watchers` are called after the page is
+    written. Called again with the same `work`, a run that was killed continues after its last
+    complete epoch, with the same result as an uninterrupted run. Returns the history by metric, one
+    value per epoch. Raises CheckpointError if `work` belongs to another run. If several processes
+    train together, only the first writes there.
     """
     across = sharding()
     across.check(recipe.batch_size)
@@ -88,7 +88,7 @@ def _fit(
     *,
     watchers: Watchers,
 ) -> dict[str, list[float]]:
-    """The part that every process does in the same way: JAX compares what they bring."""
+    """Train and return the history; every process must do the same, because JAX compares them."""
     batches = batches_of(training, recipe)
     for part, (last, strength) in enumerate(phases(recipe)):
         model = compiled(network, recipe, len(batches), strength)
@@ -114,10 +114,11 @@ def _fit(
 
 
 def phases(recipe: Recipe) -> list[tuple[int, float]]:
-    """The last epoch of each part of the training, and the strength of its augmentation.
+    """Return the last epoch of each part of the training, and the strength of its augmentation.
 
-    With `hardening` the last third is harder: as the learning rate falls, a network begins to
-    memorize faces. After Tan and Le, EfficientNetV2, arXiv:2104.00298, section 4.
+    With `hardening` the augmentation is stronger in the last third, because a network begins to
+    memorize faces as the learning rate falls. After Tan and Le, EfficientNetV2, arXiv:2104.00298,
+    section 4.
     """
     if recipe.hardening == 1.0:
         return [(recipe.epochs, 1.0)]
@@ -126,7 +127,7 @@ def phases(recipe: Recipe) -> list[tuple[int, float]]:
 
 
 def batches_of(training: TrainingSet, recipe: Recipe) -> Batches:
-    """The batches of an epoch of `recipe`, as this process feeds them."""
+    """Return the batches of an epoch of `recipe` that this process feeds."""
     return Batches(
         training,
         recipe.batch_size,
@@ -138,10 +139,10 @@ def batches_of(training: TrainingSet, recipe: Recipe) -> Batches:
 
 
 def _padded(validation: Split, shares: NDArray[np.float32] | None, recipe: Recipe) -> Weighted:
-    """Faces, targets and weights in whole batches.
+    """Return faces, targets and weights in whole batches.
 
-    The rows that fill the last batch weigh nothing, and the others so much more that Keras's mean
-    over all rows is the mean over the real ones.
+    The rows that fill up the last batch have the weight 0; the others weigh more than 1, so that
+    Keras' mean over all rows is the mean over the real ones.
     """
     n = len(validation.y)
     rows = np.arange(math.ceil(n / VALIDATION_BATCH) * VALIDATION_BATCH) % n
@@ -153,7 +154,7 @@ def _padded(validation: Split, shares: NDArray[np.float32] | None, recipe: Recip
 def compiled(
     network: keras.Model, recipe: Recipe, batches: int, strength: float = 1.0
 ) -> keras.Model:
-    """`network` behind the augmentation, ready for `recipe.epochs` of `batches` batches each."""
+    """Compile the augmentation with `network`, for `recipe.epochs` of `batches` batches each."""
     augment = augmenter(recipe.seed, strength)
     model = keras.Sequential([keras.Input((48, 48, 1)), augment, network])
     model.compile(
@@ -165,10 +166,10 @@ def compiled(
 
 
 class AveragingSGD(keras.optimizers.SGD):  # type: ignore[misc]
-    """SGD whose moving average of the weights starts fast: min(momentum, (1 + n) / (10 + n)).
+    """SGD with a warm-up of the weights' moving average: momentum min(m, (1 + n) / (10 + n)).
 
-    Without this the average of a short training is mostly its random start. The same warm-up as
-    TensorFlow's ExponentialMovingAverage with `num_updates`.
+    Without the warm-up, the average of a short training consists mostly of the random initial
+    weights. TensorFlow's ExponentialMovingAverage does the same with `num_updates`.
     """
 
     @property
@@ -201,7 +202,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _check_run(work: Path, recipe: Recipe, training: TrainingSet) -> None:
-    """Raise CheckpointError where `work` holds a run of another recipe or dataset."""
+    """Raise CheckpointError if `work` contains a run of another recipe or dataset."""
     record = work / "recipe.json"
     settings = recipe.as_json() | {"labels": recipe.labels, "training_sha256": training.sha256()}
     text = json.dumps(settings, indent=1)
@@ -209,13 +210,13 @@ def _check_run(work: Path, recipe: Recipe, training: TrainingSet) -> None:
         write_text(record, text)
     elif record.read_text() != text:
         raise CheckpointError(
-            f"{work}: holds a run of another recipe or dataset; continue that one with its own "
+            f"{work}: contains a run of another recipe or dataset; continue that one with its own "
             "options, choose another --name, or remove the folder."
         )
 
 
 class _Reseed(keras.callbacks.Callback):  # type: ignore[misc]
-    """Makes the random numbers of the layers follow from seed and epoch, as those of Batches."""
+    """Derives the layers' random numbers from seed and epoch, as those of Batches."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -240,7 +241,7 @@ class _StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class _LearningRate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Adds the learning rate at the end of an epoch to what is logged."""
+    """Adds the learning rate at the end of an epoch to the log."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
@@ -248,7 +249,7 @@ class _LearningRate(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose loss is no longer finite before its weights reach a checkpoint."""
+    """Ends a run whose loss is not finite, before its weights reach a checkpoint."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not np.isfinite((logs or {})["loss"]):
@@ -263,7 +264,7 @@ def _tensorboard(work: Path) -> list[keras.callbacks.Callback]:
 
 
 def _callbacks(work: Path, recipe: Recipe, watchers: Watchers) -> list[keras.callbacks.Callback]:
-    """In this order: the state is saved last, so it never counts an epoch not yet logged."""
+    """Return the callbacks; the state is saved last, so it never counts an epoch not yet logged."""
     averaging = [keras.callbacks.SwapEMAWeights()] if recipe.average else []
     return [
         _Reseed(recipe.seed),

@@ -54,7 +54,7 @@ COLOR_LEVELS = 16  # between the channels of a gray picture saved as a color JPE
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A picture of a folder or an archive: its path inside, and how to read it."""
+    """A picture in a folder or an archive: its path there, and the function that reads it."""
 
     path: PurePosixPath
     shown: str  # the path for messages
@@ -63,7 +63,7 @@ class PictureFile:
 
 @dataclass(slots=True)
 class Conversions:
-    """What had to be changed about pictures, for a message at the end."""
+    """Counts of pictures that had to be converted, for a message at the end."""
 
     strict: bool
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -97,9 +97,10 @@ class Conversions:
 
 
 def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str, Split]:
-    """Every split under a folder or in a .zip archive. Raises DatasetError with what is wrong.
+    """Read every split under a folder or in a .zip archive. Raises DatasetError.
 
-    Prints what was converted or ignored. Pictures are cropped to a square before they are scaled.
+    Prints how many pictures were converted or ignored. Pictures are cropped to a square before they
+    are scaled.
     """
     labels = tuple(labels)
     classes = _class_names(labels)
@@ -107,7 +108,7 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
     images: dict[str, list[NDArray[np.uint8]]] = {}
     numbers: dict[str, list[int]] = {}
     ignored: list[str] = []
-    stray: Counter[str] = Counter()  # folders beside those of the splits, in which classes are
+    stray: Counter[str] = Counter()  # folders with classes that are not named like a split
     for file in _files(path):
         if file.path.suffix.lower() not in SUFFIXES:
             ignored.append(file.shown)
@@ -129,14 +130,16 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
         print(f"{path}: {sentence}")
     if len(splits) > 1:
         for parent, n in stray.items():
-            print(f"{path}: {n} pictures in {parent}, which names no split, are trained on")
+            print(
+                f"{path}: {n} pictures in {parent}, which is not named like a split, are trained on"
+            )
     if ignored:
         print(f"{path}: {len(ignored)} files that are not pictures were ignored, as {ignored[0]}")
     return _named(path, splits)
 
 
 def _named(path: Path, splits: dict[str, Split]) -> dict[str, Split]:
-    """The splits with the names of FER2013's, if they are its own, and the dataset's name."""
+    """Return the splits with the dataset's name, renamed to FER2013's if they are FER2013's."""
     official = set(splits) & set(OFFICIAL_TESTS) or any(map(is_official, splits.values()))
     dataset = FER2013 if official else path.resolve().name.removesuffix(".zip")
     names = {"Validation": "PublicTest", "Test": BOTH_TESTS} if official else {}
@@ -147,7 +150,7 @@ def _named(path: Path, splits: dict[str, Split]) -> dict[str, Split]:
 
 
 def _files(path: Path) -> Iterator[PictureFile]:
-    """All files but hidden ones, in the order of their paths."""
+    """Yield all files but hidden ones, in the order of their paths."""
     if path.is_dir():
         for each in sorted(p for p in path.rglob("*") if p.is_file()):
             inside = PurePosixPath(each.relative_to(path).as_posix())
@@ -169,7 +172,7 @@ def _hidden(path: PurePosixPath) -> bool:
 
 
 def _class_names(labels: tuple[str, ...]) -> dict[str, int]:
-    """The number of a class by each name that its folder may have, in lower case."""
+    """Return the number of each class by the names that its folder may have, in lower case."""
     names = {
         alias: number for number, label in enumerate(labels) for alias in ALIASES.get(label, ())
     }
@@ -181,10 +184,11 @@ def _class_names(labels: tuple[str, ...]) -> dict[str, int]:
 def _place(
     file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]
 ) -> tuple[str, int, str]:
-    """The split and the class of a picture, by the folders it is in.
+    """Return the split and the class of a picture, by the folders it is in.
 
-    The third value is the folder around the class's where none is named like a split. A number is
-    a class only where no folder has a class's name: it may count people or recordings.
+    The third value is the parent of the class folder, if no folder is named like a split, else "".
+    A folder named by a number is a class only if no other folder has a class's name, because
+    numbers may also count people or recordings.
     """
     folders = [part.lower() for part in file.path.parts[:-1]]
     found = [place for place, name in enumerate(folders) if name in classes]
@@ -222,7 +226,7 @@ def _check_classes(path: Path, split: Split) -> None:
 
 
 def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uint8]:
-    """A gray picture (48, 48, 1)."""
+    """Return a gray picture (48, 48, 1)."""
     try:
         with Image.open(io.BytesIO(file.read())) as opened:
             picture = ImageOps.exif_transpose(opened)
@@ -243,7 +247,7 @@ def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uin
 
 
 def _gray(picture: Image.Image) -> Image.Image:
-    """8-bit gray; Pillow alone would clip 16-bit pictures to white."""
+    """Convert to 8-bit gray; Pillow alone would clip 16-bit pictures to white."""
     if picture.mode.startswith(("I", "F")):
         levels = np.asarray(picture).astype(np.float64)
         is_8_bit = not picture.mode.startswith("I;16") and levels.max() <= 255
@@ -255,6 +259,6 @@ def _gray(picture: Image.Image) -> Image.Image:
 
 
 def _colored(rgb: Image.Image) -> bool:
-    """Whether the channels differ by more than those of a gray picture saved as a JPEG."""
+    """Return whether the channels differ by more than those of a gray picture saved as a JPEG."""
     levels = np.asarray(rgb, dtype=np.int64)
     return bool((levels.max(axis=2) - levels.min(axis=2)).max() > COLOR_LEVELS)

@@ -28,12 +28,12 @@ class LabelSet:
     shares: NDArray[np.float32] | None = None
 
     def targets(self, classes: int) -> NDArray[np.float32]:
-        """The distributions (m, classes) that a network trained on these labels should give."""
+        """Return the distributions (m, classes) that a network should learn from these labels."""
         return np.eye(classes, dtype=np.float32)[self.y] if self.shares is None else self.shares
 
 
 def label_sets(split: Split, votes: Votes | None) -> dict[str, LabelSet]:
-    """Every set of labels for `split` by name; FER+ only where `votes` belong to its rows.
+    """Return every set of labels for `split` by name; FER+ only if `votes` belong to its rows.
 
     FER+ follows the protocol of its paper: single votes are dropped, and faces without a class
     that has more than half of the remaining votes are left out.
@@ -47,7 +47,7 @@ def label_sets(split: Split, votes: Votes | None) -> dict[str, LabelSet]:
 
 
 def measure_votes(probabilities: Probabilities, split: Split, ferplus: LabelSet) -> dict[str, Any]:
-    """How the answers (n, 7) for all of `split` compare with the shares of the votes, for JSON.
+    """Compare the answers (n, classes) for `split` with the shares of the votes, for JSON.
 
     `for_…` are mean shares of the voters who chose that label; cross-entropy is in nats.
     """
@@ -66,7 +66,7 @@ def measure_votes(probabilities: Probabilities, split: Split, ferplus: LabelSet)
 
 
 def _of_same_rows(votes: Votes, split: Split) -> bool:
-    """Whether there is a row of votes for each face, most of them for its label."""
+    """Return whether there is a row of votes for each face, mostly for the face's label."""
     if len(votes.votes) != len(split.y):
         return False
     return bool((votes.votes.argmax(axis=1) == split.y).mean() >= MIN_AGREEMENT)
@@ -77,6 +77,6 @@ def _mean_share(shares: NDArray[np.float32], chosen: ClassIds) -> float:
 
 
 def _cross_entropy(shares: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float:
-    """Mean over faces, in nats."""
+    """Return the mean cross-entropy over the faces, in nats."""
     logs = np.log(np.maximum(probabilities.astype(np.float64), _MIN_LOG))
     return float(-(shares * logs).sum(axis=1).mean())

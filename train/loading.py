@@ -36,16 +36,16 @@ class LoadedModel:
 
     @property
     def temperature(self) -> float:
-        """What its logits were divided by before it was exported; 1 where the spec has none."""
+        """The temperature by which the logits were divided before the export; 1 without one."""
         return float(self.spec.get("metrics", {}).get("temperature", 1.0))
 
     @property
     def annotations(self) -> str:
-        """The set of labels that it learned; "" for the dataset's, where the spec has none."""
+        """The set of labels that the network learned; "" for the dataset's own."""
         return str(self.spec.get("dataset", {}).get("annotations", ""))
 
     def facts(self) -> dict[str, Any]:
-        """What identifies the file, for the report."""
+        """Return name, size, checksum and runtime of the file, for the report."""
         return {
             "file": self.path.name,
             "bytes": len(self.content),
@@ -55,9 +55,9 @@ class LoadedModel:
 
 
 def load_model(path: Path, labels: Sequence[str]) -> LoadedModel:
-    """Load an export folder or a `.tflite` file. Raises ModelFileError with what is wrong.
+    """Load an export folder or a `.tflite` file, which must be for the classes `labels`.
 
-    `labels` are the classes that it has to be for.
+    Raises ModelFileError.
     """
     spec = read_spec(path)
     if spec["labels"] != list(labels):
@@ -69,7 +69,7 @@ def load_model(path: Path, labels: Sequence[str]) -> LoadedModel:
 
 
 def keras_classifier(network: keras.Model) -> Classify:
-    """Classifies with `network` in batches; `predict` takes twice as long for its pipeline."""
+    """Return a function that classifies in batches; Keras' `predict` would take twice as long."""
 
     def classify(x: Faces) -> Probabilities:
         starts = range(0, len(x), BATCH)

@@ -20,10 +20,10 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 class HeadsLoss(keras.losses.Loss):  # type: ignore[misc]
     """Cross-entropy of one or two heads, each to its targets and to its teachers' answers.
 
-    With a second head, that of FER+'s votes, its loss has the share `votes_head`; a face without
-    counted votes adds nothing to it. With teachers, their part has the share `teacher_share` of
-    each head's loss: the cross-entropy to their softened answers, times the square of the
-    temperature (Hinton et al., arXiv:1503.02531).
+    A second head, for FER+'s votes, has the share `votes_head` of the loss; a face without counted
+    votes adds nothing to it. With teachers, the share `teacher_share` of each head's loss is the
+    cross-entropy to their softened answers, times the square of the temperature (Hinton et al.,
+    arXiv:1503.02531).
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -54,9 +54,9 @@ class HeadsLoss(keras.losses.Loss):  # type: ignore[misc]
 
 
 class HeadAccuracy(keras.metrics.Metric):  # type: ignore[misc]
-    """How often head number `head` of networks for `classes` classes names the right class.
+    """The share of faces for which head number `head` of networks for `classes` classes is right.
 
-    That is the class with more than half of the head's target distribution; faces without one
+    The right class has more than half of the head's target distribution; faces without such a class
     are not counted.
     """
 
@@ -82,13 +82,13 @@ class HeadAccuracy(keras.metrics.Metric):  # type: ignore[misc]
 
 
 def metrics_of(recipe: Recipe) -> list[keras.metrics.Metric]:
-    """`accuracy` against the labels and, with a votes head, `votes_accuracy` against FER+."""
+    """Return `accuracy` for the labels and, with a votes head, `votes_accuracy` for FER+."""
     classes = len(recipe.labels)
     second = [HeadAccuracy("votes_accuracy", 1, classes)] if recipe.votes_head else []
     return [HeadAccuracy("accuracy", 0, classes), *second]
 
 
 def soften(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Rows (n, classes) of probabilities at `temperature`; above 1 they are more alike."""
+    """Return probabilities (n, classes) at `temperature`; above 1 they become more similar."""
     powers = np.clip(probabilities, MIN_LOG, 1.0) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -13,9 +13,9 @@ LABELS, VOTES = "labels", "votes"  # the heads; also the name of the second one'
 
 
 def build(recipe: Recipe) -> keras.Model:
-    """The untrained network of `recipe`; the same seed gives the same weights.
+    """Return the untrained network of `recipe`; the same seed gives the same weights.
 
-    With a votes head it answers (n, 2 × classes): the probabilities of the labels, then those of
+    With a votes head its output is (n, 2 × classes): the probabilities of the labels, then those of
     FER+'s votes.
     """
     keras.utils.set_random_seed(recipe.seed)
@@ -24,10 +24,10 @@ def build(recipe: Recipe) -> keras.Model:
 
 
 def with_votes_head(network: keras.Model) -> keras.Model:
-    """`network` with a second head that shares every layer but the last.
+    """Return `network` with a second head that shares every layer but the last.
 
-    People's votes and FER2013's labels differ; learning both makes better features than learning
-    a mixture of them. Source: Caruana, Multitask Learning, 1997.
+    FER+'s votes and FER2013's labels differ; learning both gives better features than learning a
+    mixture of them (Caruana, Multitask Learning, 1997).
     """
     last = last_weighted(network)
     classes = network.output_shape[-1]
@@ -39,12 +39,12 @@ def with_votes_head(network: keras.Model) -> keras.Model:
 
 
 def last_weighted(network: keras.Model) -> keras.layers.Layer:
-    """The last layer that has weights, which gives the logits."""
+    """Return the last layer that has weights, which gives the logits."""
     return [layer for layer in network.layers if layer.weights][-1]
 
 
 def first_head(trained: keras.Model, recipe: Recipe) -> keras.Model:
-    """`trained` without its votes head, if it has one; the layers are shared."""
+    """Return `trained` without its votes head, if it has one; the layers are shared."""
     if not recipe.votes_head:
         return trained
     own, _ = trained.layers[-1].input
@@ -52,7 +52,7 @@ def first_head(trained: keras.Model, recipe: Recipe) -> keras.Model:
 
 
 def heads_in_float32(trained: keras.Model, recipe: Recipe) -> dict[str, keras.Model]:
-    """A float32 network for each head of `trained`, by name.
+    """Return a float32 network for each head of `trained`, by name.
 
     Each has the architecture of the recipe without a second head.
     """
@@ -70,7 +70,7 @@ def heads_in_float32(trained: keras.Model, recipe: Recipe) -> dict[str, keras.Mo
 
 
 def without_contempt(head: keras.Model, recipe: Recipe) -> keras.Model:
-    """The network `head` for FER2013's seven classes: their probabilities among themselves."""
+    """Return `head` for FER2013's seven classes only, whose probabilities then sum to 1."""
     classes = len(FER2013_LABELS)
     *before, kernel, bias = head.get_weights()
     seven = ARCHITECTURES[recipe.architecture](classes)

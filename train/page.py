@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).parents[1] / "docs" / "report.html"
 
 
 def page(title: str, body: Iterable[str], *, reload_s: int = 0) -> str:
-    """The whole page with `title` as its heading; it reloads itself every `reload_s` seconds."""
+    """Return the page with `title` as its heading; it reloads itself every `reload_s` seconds."""
     name = html.escape(title)
     meta = f'<meta http-equiv="refresh" content="{reload_s}">' if reload_s else ""
     text = "\n".join([f"<h1>{name}</h1>", *body])
@@ -26,21 +26,21 @@ def page(title: str, body: Iterable[str], *, reload_s: int = 0) -> str:
 
 
 def section(title: str, text: str) -> str:
-    """A heading and, where `text` is not empty, a paragraph."""
+    """Return a heading and, if `text` is not empty, a paragraph."""
     heading = f"<h2>{html.escape(title)}</h2>"
     return f"{heading}\n<p>{html.escape(text)}</p>" if text else heading
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column has names and the others figures."""
+    """Return a table whose first column has names and the others figures."""
     lines = [_row(head, "th"), *(_row(cells, "td") for cells in rows)]
     return '<div class="table"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
 
 def charts(pngs: Iterable[Path], *, wide: bool = False) -> str:
-    """Drawn pictures, embedded, beside each other where there is room.
+    """Return charts, embedded, next to each other if there is room.
 
-    A `wide` one keeps a legible size on a telephone and is scrolled there.
+    A `wide` chart keeps a legible size on a telephone, where it can be scrolled.
     """
     kind = "chart wide" if wide else "chart"
     figures = [
@@ -50,12 +50,12 @@ def charts(pngs: Iterable[Path], *, wide: bool = False) -> str:
 
 
 def sheet(png: Path, title: str) -> str:
-    """A picture of many faces, embedded; `title` is its alternative text."""
+    """Return a picture of many faces, embedded; `title` is its alternative text."""
     return f'<p class="sheet">{_image(png.read_bytes(), title)}</p>'
 
 
 def faces(shown: Iterable[tuple[NDArray[np.uint8], str]]) -> str:
-    """Faces (48, 48, 1), each over its caption."""
+    """Return faces (48, 48, 1), each above its caption."""
     figures = [
         f"<figure>{_image(_png(face), caption)}<figcaption>{html.escape(caption)}</figcaption>"
         "</figure>"

@@ -26,8 +26,8 @@ FIRST_BATCH, TIMED_BATCHES = 2, 8  # the first batches compile the network
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
     """Prints lines, and a bar on a terminal; draws the curves and writes `index.html` in `work`.
 
-    After the first batches it prints how long all epochs take, and after every epoch how long the
-    rest takes.
+    After the first batches it prints how long all epochs will take, and after each epoch how long
+    the rest will take.
     """
 
     def __init__(self, work: Path, recipe: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             self._write_page(epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Print the time of all epochs once, and a line now and then where there is no bar."""
+        """Print the time of all epochs once, and a line every LINE_S if there is no bar."""
         now_s, steps = time.monotonic(), self.params["steps"]
         if self._bar is not None:
             self._bar.update()
@@ -62,7 +62,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             each_s = (now_s - self._timed_s) / TIMED_BATCHES
             print(
                 f"all epochs together take about {duration(each_s * steps * self._epochs)} at the "
-                "present load, then come calibration and evaluation"
+                "current load; calibration and evaluation follow"
             )
         if now_s - self._printed_s > LINE_S and not sys.stderr.isatty():
             self._printed_s = now_s
@@ -82,7 +82,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._write_page(epoch + 1)
 
     def _epoch_s(self) -> float:
-        """Mean seconds of an epoch; the first, which compiles, counts only while it is alone."""
+        """Return the mean seconds of an epoch, without the first, which compiles, if possible."""
         each = [after - before for before, after in pairwise(self._marks_s)]
         counted = each[1:] or each
         return sum(counted) / len(counted) if counted else 0.0
@@ -94,7 +94,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: float) -> str:
-    """The page of the run in `work` after `done` epochs; it needs no other file and no server.
+    """Return the page of the run in `work` after `done` epochs; it needs no other file.
 
     `left_s` is 0 while it is unknown. The page reloads itself until the run is done.
     """
@@ -114,7 +114,7 @@ def progress_page(work: Path, recipe: dict[str, Any], *, done: int, left_s: floa
 
 
 def _figures(logs: dict[str, float]) -> str:
-    """What is logged of an epoch, in a line."""
+    """Format the logged figures of an epoch as a line."""
     shown = []
     for name, value in logs.items():
         words = name.removeprefix("val_").replace("_", " ")

@@ -10,18 +10,18 @@ from train.dataset import LABELS
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9).
+    """The settings of a training; `optimizer` is "adam" or "sgd" (Nesterov momentum 0.9).
 
-    `labels` are the classes in order. `votes_head` is the share of the loss of a second head that
-    learns FER+'s votes (0 for none). `balance` weighs rare classes more (0 to 1), `mixup` is its
-    alpha until the last fifth of the epochs (0 for none), `average` the largest momentum of the
-    moving average of the weights, which is validated and kept (0 for the weights themselves).
+    `labels` are the classes in order. `votes_head` is the share of the loss for a second head that
+    learns FER+'s votes (0 for none). `balance` gives rare classes more weight (0 to 1). `mixup` is
+    mixup's alpha until the last fifth of the epochs (0 for none). `average` is the largest momentum
+    of the weights' moving average, which is validated and kept (0 for the weights themselves).
     `hardening` is the strength of the augmentation in the last third of the epochs. `start` is
     the sha256 of the weights that the training starts from ("" for random ones). A student learns
     from the mean answers of `teachers` networks of the architecture `teacher`, or of the models
     with the sha256 `teacher_files`, softened by `teacher_temperature`, with the share
-    `teacher_share` of the loss; without teachers these are 0 and empty. `averaged` are the sha256
-    of the trainings whose mean the weights are, if any.
+    `teacher_share` of the loss; without teachers these are 0 and empty. `averaged` holds the sha256
+    of the trainings whose weights were averaged, if any.
     """
 
     architecture: str
@@ -49,9 +49,9 @@ class Recipe:
 
     @classmethod
     def of(cls, architecture: str, **changes: Any) -> Recipe:
-        """The defaults of `architecture` with those of `changes` that are not None.
+        """Return the defaults of `architecture` with those of `changes` that are not None.
 
-        `seed` has the seed project's own recipe, the others SGD with one cosine.
+        The architecture "seed" has the seed project's recipe, all others SGD with one cosine.
         """
         recipe = SEED_RECIPE if architecture == "seed" else SGD_RECIPE
         given = {name: value for name, value in changes.items() if value is not None}
@@ -59,11 +59,11 @@ class Recipe:
 
     @property
     def mixup_epochs(self) -> int:
-        """In how many epochs faces are mixed: the last fifth sees them as they are."""
+        """The number of epochs with mixup: all but the last fifth."""
         return round(self.epochs * 4 / 5)
 
     def as_json(self) -> dict[str, Any]:
-        """All settings but the labels, which a spec has elsewhere."""
+        """Return all settings but the labels, which the spec lists separately."""
         settings = asdict(self)
         del settings["labels"]
         return settings

@@ -74,7 +74,7 @@ def write_report(
 
 
 def sections(metrics: Json) -> Iterator[Section]:
-    """All figures for a reader, the most important first."""
+    """Yield all figures for a reader, the most important first."""
     yield _accuracy(metrics)
     for name, found in metrics["sets"].items():
         yield _classes(name, found)
@@ -100,19 +100,19 @@ def percent(share: float) -> str:
 
 
 def title_of(name: str) -> str:
-    """What to call the set of labels `name`."""
+    """Return the title of the set of labels `name`."""
     return "FER+ majority" if name == FERPLUS else f"{name} labels"
 
 
 def source_of(annotations: str) -> str:
-    """Whose answers a network learned, in words."""
+    """Describe the answers that a network learned."""
     if annotations == FERPLUS:
         return "the votes of FER+'s ten people on each face"
     return f"the labels of {annotations}"
 
 
 def _name(metrics: Json) -> str:
-    """The set of labels that the network learned."""
+    """Return the set of labels that the network learned."""
     return str(next(iter(metrics["sets"])))
 
 

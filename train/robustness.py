@@ -1,9 +1,9 @@
-"""Measures accuracy on faces as a poor camera shows them: 9 corruptions at 3 levels each.
+"""Measures accuracy on faces corrupted as by a poor camera: 9 corruptions at 3 levels each.
 
 After Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", https://arxiv.org/abs/1903.12261, with rotated, off-center and half-hidden faces
-added. The levels are for 48×48 faces. Random numbers come from the same seed at each call, so that
-the same faces are always corrupted in the same way.
+Perturbations", https://arxiv.org/abs/1903.12261, with rotation, shift and occlusion added. The
+levels are for 48×48 faces. Each call uses the same seed, so that the same faces are always
+corrupted in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from train.scores import Classify, Faces
 from train.terminal import progress_bar
 
 _SEED = 1
-_READ_NOISE = 3.0  # gray levels, of a small sensor in the dark
+_READ_NOISE = 3.0  # of a small sensor in the dark, in gray levels
 
 
 class Corruption(NamedTuple):
@@ -40,7 +40,7 @@ def gaussian_blur(x: Faces, sigma_px: float) -> Faces:
 
 
 def motion_blur(x: Faces, length_px: float) -> Faces:
-    """Blur horizontally over `length_px`, an odd number, as a moving head."""
+    """Blur horizontally over `length_px`, an odd number, as when a head moves."""
     return _pixels(_filtered(x.astype(np.float32), np.ones(int(length_px)), axis=2))
 
 

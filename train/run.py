@@ -1,4 +1,4 @@
-"""A whole training: selects faces, trains, calibrates, evaluates and exports."""
+"""Runs a whole training: selects faces, trains, calibrates, evaluates and exports."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def run(
 ) -> None:
     """Train `architecture` with its recipe and `changes`, evaluate it, and export it to `folder`.
 
-    The teachers of the recipe, if any, are `teacher_files`; without these they are trained first,
+    The teachers of the recipe, if any, are `teacher_files`; without files they are trained first,
     `teacher_epochs` each. With `start` the network begins with the weights of that model file or
-    export. With a votes head there are two exports: `folder` has the head of FER+'s votes,
-    `folder`-fer2013 that of FER2013's labels.
+    export. With a votes head there are two exports: `folder` for FER+'s votes and `folder`-fer2013
+    for FER2013's labels.
     """
     changes = changes | {
         "start": sha256_of(start) if start else None,
@@ -112,10 +112,10 @@ def finish(
 def calibrate_and_evaluate(
     network: keras.Model, selection: Selection, annotations: str
 ) -> dict[str, Any]:
-    """Fit a temperature for `network` on the validation faces and apply it; then its figures.
+    """Fit a temperature for `network` on the validation faces, apply it, and return the figures.
 
-    `annotations` names the labels that the network learned. The temperature of one that learned
-    FER+'s votes is fitted to the shares of the votes.
+    `annotations` names the labels that the network learned. If it learned FER+'s votes, the
+    temperature is fitted to the shares of the votes.
     """
     validation, votes = selection.validation, selection.validation_votes
     classify = keras_classifier(network)
@@ -132,7 +132,7 @@ def calibrate_and_evaluate(
 def _without_missing_votes(
     recipe: Recipe, changes: dict[str, Any], votes: dict[str, Votes]
 ) -> Recipe:
-    """`recipe` without a votes head where there are no votes and none was asked for."""
+    """Return `recipe`, without a votes head if there are no votes and none was requested."""
     if "Training" in votes or not recipe.votes_head:
         return recipe
     if changes.get("votes_head"):
@@ -142,7 +142,7 @@ def _without_missing_votes(
 
 
 def _check_contempt(training: Split, recipe: Recipe) -> None:
-    """Raise DatasetError where a network for contempt would see no face with it."""
+    """Raise DatasetError if a network for contempt would not get any face with this label."""
     if training.labels == WITH_CONTEMPT and not (training.counts[-1] or recipe.votes_head):
         raise DatasetError(
             f"{training.dataset}: no label is contempt, only FER+'s votes are; put {FILE} beside "

@@ -19,7 +19,7 @@ LOWEST_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def score(true: ClassIds, predicted: ClassIds, labels: Sequence[str]) -> dict[str, Any]:
-    """Accuracy with a 95 % Wilson interval, macro-F1, mean recall and figures by class, for JSON.
+    """Return accuracy with a 95 % Wilson interval, macro-F1, recall and figures by class, for JSON.
 
     `confusion` counts (true, predicted) in the order of `labels`. The means are over the classes
     that occur in `true`.
@@ -46,14 +46,14 @@ def score(true: ClassIds, predicted: ClassIds, labels: Sequence[str]) -> dict[st
 
 
 def confusion(true: ClassIds, predicted: ClassIds, classes: int) -> NDArray[np.int64]:
-    """Counts (true, predicted), (classes, classes)."""
+    """Return the counts (classes, classes) of each true and predicted class."""
     matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (true, predicted), 1)
     return matrix
 
 
 def accuracy_by_coverage(probabilities: Probabilities, true: ClassIds) -> list[dict[str, float]]:
-    """Accuracy when only the share `coverage` of the faces with the highest scores is named.
+    """Return the accuracy if only the share `coverage` of faces with the highest scores is named.
 
     `score` is the lowest score among them. Source: El-Yaniv and Wiener, 2010, "On the Foundations
     of Noise-free Selective Classification".
@@ -77,7 +77,7 @@ def accuracy_by_coverage(probabilities: Probabilities, true: ClassIds) -> list[d
 def answers_by_score(
     probabilities: Probabilities, true: ClassIds, labels: Sequence[str]
 ) -> dict[str, list[dict[str, float]]]:
-    """For each class how many faces are named so with at least each score, and how many rightly."""
+    """Return how many faces are named as each class, and how many rightly, by lowest score."""
     predicted, top = probabilities.argmax(axis=1), probabilities.max(axis=1)
     return {
         label: [
@@ -94,7 +94,7 @@ def answers_by_score(
 
 
 def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (1927, doi:10.1080/01621459.1927.10502953)."""
+    """Return Wilson's score interval of a rate (1927, doi:10.1080/01621459.1927.10502953)."""
     p = hits / n
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -1,4 +1,4 @@
-"""Chooses the faces to train on and to validate with, so that neither has copies of the other's."""
+"""Chooses the faces for training and for validation, without copies of one in the other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from train.dataset import HELD_OUT, Split, stratified_split
 from train.ferplus import Votes
 from train.findings import Findings, find
 
-# How much of Training chooses the epoch where the dataset brings no split for it: in a small
-# dataset more, so that there are faces of every class.
+# The part of Training that chooses the epoch if the dataset has no split for that. In a small
+# dataset it is larger, so that there are faces of every class.
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.05, 0.2
 HELD_OUT_PER_CLASS = 30
 VALIDATION = ("PublicTest", "Validation")
@@ -20,10 +20,10 @@ VALIDATION = ("PublicTest", "Validation")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The faces to train on and to validate with; `summary` says in a line how they were chosen.
+    """The faces for training and validation; `summary` describes the choice in a line.
 
-    `kept` are the indices in the Training split of the faces in `training`, `validation_votes`
-    FER+'s on the faces of `validation`, if available.
+    `kept` are the indices in the Training split of the faces in `training`. `validation_votes` are
+    FER+'s votes on the faces of `validation`, if available.
     """
 
     training: Split
@@ -33,7 +33,7 @@ class Selection:
     summary: str
 
     def among(self, labels: tuple[str, ...]) -> Selection:
-        """The same faces for the first of the classes, `labels`, which all of them have."""
+        """Return the same faces for only the classes `labels`, the first ones."""
         votes = self.validation_votes
         return replace(
             self,
@@ -44,10 +44,10 @@ class Selection:
 
 
 def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Selection:
-    """Leave out of Training non-faces and copies, exact or near, of any other split's faces.
+    """Choose the faces; drop non-faces and exact or near copies of other splits from Training.
 
-    Validation chooses the epoch and the temperature. It is PublicTest or Validation, or a
-    stratified part of Training where there is neither; never a test split.
+    The validation split chooses the epoch and the temperature. It is PublicTest or Validation, or a
+    stratified part of Training if there is neither; it is never a test split.
     """
     whole = splits["Training"]
     rest = np.arange(len(whole.y))
@@ -71,14 +71,14 @@ def select(splits: dict[str, Split], votes: dict[str, Votes], seed: int) -> Sele
 
 
 def hold_out(training: Split, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of `training` to train on, and those that choose the epoch, of every class."""
+    """Return the rows of `training` to train on, and those of every class that choose the epoch."""
     wanted = HELD_OUT_PER_CLASS * len(training.labels) / len(training.y)
     fraction = min(max(wanted, LEAST_HELD_OUT), MOST_HELD_OUT)
     return stratified_split(training.y, fraction, seed)
 
 
 def _copies(found: Findings, rest: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mask of those of `rest`, indices in the first split, of which a copy is outside `rest`."""
+    """Return the mask of `rest`, indices in the first split, that have a copy outside `rest`."""
     held_out = np.ones(len(found.x), dtype=bool)
     held_out[rest] = False
     repeated = np.zeros(len(found.x), dtype=bool)

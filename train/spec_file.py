@@ -13,14 +13,14 @@ Spec = dict[str, Any]
 
 
 def labels_of(path: Path) -> tuple[str, ...]:
-    """The classes of an export folder or a `.tflite` file, in order."""
+    """Return the classes of an export or a `.tflite` file, in order. Raises ModelFileError."""
     return tuple(read_spec(path)["labels"])
 
 
 def read_spec(path: Path) -> Spec:
-    """The spec of an export folder or a `.tflite` file; it has labels.
+    """Return the spec of an export folder or a `.tflite` file; it has labels.
 
-    Raises ModelFileError where `path` is neither.
+    Raises ModelFileError if `path` is neither.
     """
     try:
         if path.is_dir():
@@ -34,7 +34,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def refusal(path: Path, error: Exception) -> ModelFileError:
-    """What to say of a network that cannot be read."""
+    """Return the error for a network that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     reason = reason.strip().partition("\n")[0]
     if path.is_dir():

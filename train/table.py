@@ -22,7 +22,7 @@ from train.errors import DatasetError
 
 PIXELS = SIZE_PX * SIZE_PX
 MOST_LEVEL = 255
-# What the unpackers raise for a file that is cut short or damaged.
+# The exceptions of the unpackers for a file that is truncated or damaged.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -34,7 +34,7 @@ _UNREADABLE = (
 
 
 def read_table(path: Path, labels: Sequence[str]) -> dict[str, Split]:
-    """Every split of a table. Raises DatasetError with the line that is wrong."""
+    """Return every split of a table. Raises DatasetError with the line that is wrong."""
     try:
         with _open_text(path) as text:
             rows = csv.reader(text)
@@ -47,7 +47,7 @@ def read_table(path: Path, labels: Sequence[str]) -> dict[str, Split]:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[IO[str]]:
-    """`path` as text, unpacked by its suffix; of an archive its FER2013 member."""
+    """Open `path` as text, unpacked by its suffix; in an archive, its FER2013 member."""
     raw: IO[bytes] | gzip.GzipFile | None
     with ExitStack() as stack:
         if path.suffix.lower() == ".zip":
@@ -69,7 +69,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def _member(path: Path, names: Sequence[str]) -> str:
-    """The name in the archive `path` that is FER2013's, else its first .csv file."""
+    """Return FER2013's name in the archive `path`, else that of its first .csv file."""
     tables = [name for name in names if name.endswith(".csv")]
     if not tables:
         raise DatasetError(f"{path}: has neither a .csv file nor class folders. {WHERE}.")
@@ -118,7 +118,7 @@ def _collect(
 
 
 def _pixels(text: str) -> NDArray[np.uint8]:
-    """The numbers of a row. Raises ValueError or OverflowError with what is wrong."""
+    """Parse the pixels of a row. Raises ValueError or OverflowError with the reason."""
     try:
         levels = np.fromstring(text, dtype=np.int64, sep=" ")
     except (ValueError, DeprecationWarning):  # which of them depends on NumPy's version

@@ -1,4 +1,4 @@
-"""Builds what a network is trained on: faces, target distributions and weights."""
+"""Builds the training set of a network: faces, target distributions and weights."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from train.selection import Selection
 class TrainingSet:
     """Faces `x` (n, 48, 48, 1), `targets` (n, classes × parts) and `weights` (n,).
 
-    The parts of the targets are, one beside the other, the labels, the shares of FER+'s votes
-    where the recipe has a head for them, and the teachers' answers to each head where it has
-    teachers.
+    The columns of the targets are the labels, then the shares of FER+'s votes if the recipe has a
+    head for them, then the teachers' answers to each head if it has teachers.
     """
 
     x: Faces
@@ -35,9 +34,9 @@ class TrainingSet:
 
 
 def make_training_set(selection: Selection, votes: Votes | None, recipe: Recipe) -> TrainingSet:
-    """The selected faces with their targets and weights.
+    """Return the selected faces with their targets and weights.
 
-    `votes` are FER+'s on all rows of the Training split; needed where the recipe has a votes head.
+    `votes` are FER+'s on all rows of the Training split; a recipe with a votes head needs them.
     """
     training = selection.training
     targets = smooth(training.y, len(training.labels), recipe.label_smoothing)
@@ -52,10 +51,10 @@ def make_training_set(selection: Selection, votes: Votes | None, recipe: Recipe)
 def validation_targets(
     y: ClassIds, classes: int, shares: NDArray[np.float32] | None, recipe: Recipe
 ) -> NDArray[np.float32]:
-    """The same columns as a TrainingSet's, for faces with labels `y` (n,).
+    """Return targets with the columns of a TrainingSet, for faces with labels `y` (n,).
 
-    `shares` (n, classes) are those of FER+'s votes; without them the labels are used instead. So
-    they are for the answers of teachers, who are not asked about these faces.
+    `shares` (n, classes) are those of FER+'s votes; without them the labels are used instead. The
+    labels also replace the teachers' answers, which do not exist for these faces.
     """
     labels = smooth(y, classes, 0.0)
     parts = [labels]
@@ -73,11 +72,11 @@ def smooth(y: ClassIds, classes: int, smoothing: float) -> NDArray[np.float32]:
 
 
 def labels_by_votes(y: ClassIds, shares: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of the labels, as the voters' answers to a face predict them.
+    """Return the probabilities (n, classes) of the labels that the votes on a face predict.
 
-    Each voter predicts what the faces with that answer are labeled on the whole: `y` (n,) are
-    their labels, `shares` (n, classes) those of the votes. A face without votes has no prediction:
-    all classes alike.
+    A vote for a class predicts the distribution of labels over all faces with votes for that class.
+    `y` (n,) are the labels, `shares` (n, classes) the shares of the votes. For a face without votes
+    all classes are equally probable.
     """
     classes = shares.shape[1]
     counts = shares.T @ np.eye(classes, dtype=np.float32)[y]
@@ -87,9 +86,9 @@ def labels_by_votes(y: ClassIds, shares: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def class_weights(y: ClassIds, balance: float) -> NDArray[np.float32]:
-    """A weight (n,) for each face, of mean 1: its class's share of `y` to the power -`balance`.
+    """Return a weight (n,) for each face: its class's share of `y` to the power -`balance`.
 
-    0 gives all faces the same weight, 1 all classes.
+    The mean weight is 1. A `balance` of 0 gives all faces the same weight, 1 all classes.
     """
     weights: NDArray[np.float64] = np.bincount(y)[y].astype(np.float64) ** -balance
     return np.asarray(weights / weights.mean(), dtype=np.float32)

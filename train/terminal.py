@@ -1,4 +1,4 @@
-"""Tells a user at a terminal how far a command is, and how long it takes."""
+"""Shows the progress of a command on a terminal, and formats durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Bar = tqdm  # of progress
 
 
 def progress_bar(total: int, title: str, *, unit: str) -> Bar[NoReturn]:
-    """A bar on stderr, which disappears at its end; nothing where stderr is no terminal."""
+    """Return a bar on stderr that disappears at its end; it is hidden if stderr is no terminal."""
     return tqdm(
         total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True,
         disable=not sys.stderr.isatty(),

@@ -22,11 +22,11 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32]]  # kernel and bias
 
 
 def classifier(content: bytes, classes: int) -> Classify:
-    """Classifies one face at a time, as the daemon does: the files have a fixed batch of one.
+    """Return a function that classifies one face at a time, because the files have a batch of one.
 
-    Raises ValueError where the file does not take gray 48×48 faces or does not answer for
-    `classes` classes, and the runtime's own errors where it is not a TFLite file. A quantized
-    probability of zero is returned as half of its step, since its logarithm is needed.
+    Raises ValueError if the input is not gray 48×48 faces or the output not `classes` classes, and
+    the runtime's own errors if it is not a TFLite file. A quantized probability of zero is returned
+    as half of its step, because its logarithm is needed.
     """
     with quiet_stderr():  # the runtime announces its kernels
         interpreter = Interpreter(model_content=content, num_threads=1)
@@ -49,9 +49,9 @@ def classifier(content: bytes, classes: int) -> Classify:
 
 
 def weights_of(content: bytes) -> list[Weights]:
-    """Kernel and bias of each operator that has them, in the order of execution.
+    """Return kernel and bias of each operator that has them, in the order of execution.
 
-    Nothing public in the interpreter says which kernel and bias belong together.
+    This uses a private method of the interpreter, as no public one tells which belong together.
     """
     interpreter = Interpreter(
         model_content=content,

@@ -1,7 +1,7 @@
 """Starts a training from the weights of an export folder or a TFLite file.
 
-A TFLite file has no batch normalization left: it is folded into the weights before it. Here it is
-restored, so that network and file answer alike and the layers can learn as they did.
+A TFLite file contains no batch normalization, because the conversion folds it into the weights
+before it. It is restored here, so that the network answers like the file and can be trained again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from train.spec_file import labels_of
 from train.tflite import Weights, weights_of
 
 FACES = 512  # the outputs of all layers for these are in memory at once
-MIN_AGREEMENT = 0.8  # of the labels; int8 changes one in fifty faces, more of what is no face
-RARE_NATS = 3.0  # logit of an added class below the mean of the others'
-SUFFIX = "-fer2013"  # of the name of the second file that a training with two heads gives
+MIN_AGREEMENT = 0.8  # share of equal labels; int8 changes that of one face in fifty
+RARE_NATS = 3.0  # how far the logit of an added class is below the mean of the others
+SUFFIX = "-fer2013"  # ends the name of the second export of a training with two heads
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, or of an export's weights. Raises ModelFileError if unreadable."""
+    """Return the digest of a file or of an export's weights. Raises ModelFileError."""
     file = path / "model.weights.h5" if path.is_dir() else path
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -43,11 +43,10 @@ def sha256_of(path: Path) -> str:
 def load_start(network: keras.Model, recipe: Recipe, path: Path, faces: Faces) -> None:
     """Give `network` the weights of `path`: an export, or a TFLite file that is not float16.
 
-    A network with two heads takes both from `path` and the file beside it that the same training
-    gave (`NAME` and `NAME-fer2013`); a head without a file starts like the other one. `faces`
-    (n, 48, 48, 1) show what the layers answer. A file for FER2013's seven classes also serves a
-    recipe that adds contempt. Raises ModelFileError where `path` is of another
-    architecture.
+    For a network with two heads, the second head is read from the other file of the same training
+    (`NAME` and `NAME-fer2013`); a head without a file starts like the other one. `faces`
+    (n, 48, 48, 1) are used to measure the layers' outputs. A file for FER2013's seven classes also
+    serves a recipe that adds contempt. Raises ModelFileError if `path` has another architecture.
     """
     first = _load(path, recipe)
     loaded = {first.annotations: _single(first, recipe, faces)}
@@ -71,7 +70,7 @@ def load_start(network: keras.Model, recipe: Recipe, path: Path, faces: Faces) -
 
 
 def _load(path: Path, recipe: Recipe) -> LoadedModel:
-    """The model of `path`; a recipe with contempt also takes one that lacks only this class."""
+    """Load the model of `path`; for a recipe with contempt, it may lack this class."""
     labels = recipe.labels
     if labels == WITH_CONTEMPT and labels_of(path) == LABELS:
         labels = LABELS
@@ -79,7 +78,7 @@ def _load(path: Path, recipe: Recipe) -> LoadedModel:
 
 
 def _widened(weights: list[NDArray[np.float32]], classes: int) -> list[NDArray[np.float32]]:
-    """`weights` whose last kernel and bias are for `classes`; added classes are rare at first."""
+    """Return `weights` with the last kernel and bias for `classes`; added classes start as rare."""
     *before, kernel, bias = weights
     added = classes - len(bias)
     wider = np.pad(kernel, [(0, 0)] * (kernel.ndim - 1) + [(0, added)])
@@ -87,13 +86,13 @@ def _widened(weights: list[NDArray[np.float32]], classes: int) -> list[NDArray[n
 
 
 def _sibling(path: Path) -> Path:
-    """The file or folder of the other head."""
+    """Return the file or folder of the other head."""
     stem = path.stem.removesuffix(SUFFIX) if path.stem.endswith(SUFFIX) else path.stem + SUFFIX
     return path.with_name(stem + path.suffix)
 
 
 def _single(model: LoadedModel, recipe: Recipe, faces: Faces) -> keras.Model:
-    """A network with one head and the weights of `model`."""
+    """Return a network with one head and the weights of `model`."""
     network = ARCHITECTURES[recipe.architecture](len(model.spec["labels"]))
     path = model.path
     try:
@@ -110,9 +109,9 @@ def _single(model: LoadedModel, recipe: Recipe, faces: Faces) -> keras.Model:
 
 
 def _unfold(network: keras.Model, folded: list[Weights], sample: Faces) -> None:
-    """Set the weights of `network` so that it answers as the `folded` ones do.
+    """Set the weights of `network` so that it answers like the file with the weights `folded`.
 
-    Raises LookupError where they do not match its layers.
+    Raises LookupError if they do not match its layers.
     """
     weighted = [layer for layer in network.layers if hasattr(layer, "kernel")]
     norms = {
@@ -132,7 +131,7 @@ def _unfold(network: keras.Model, folded: list[Weights], sample: Faces) -> None:
         if layer.use_bias:
             layer.bias.assign(np.zeros_like(bias))
         _restore(norms[layer.output.name], 0.0, 1.0, found[layer.name])
-    # Only now do the layers get the inputs they have in the file.
+    # Only now do the layers get the same inputs as in the file.
     seen = keras.Model(network.input, [layer.output for layer in normed]).predict_on_batch(sample)
     for layer, output in zip(normed, seen, strict=True):
         numbers = np.asarray(output, np.float32).reshape(-1, output.shape[-1])
@@ -141,7 +140,7 @@ def _unfold(network: keras.Model, folded: list[Weights], sample: Faces) -> None:
 
 
 def _lengths(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The length of each filter; before a normalization only its direction matters."""
+    """Return the length of each filter; before a normalization only its direction matters."""
     return np.asarray(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), axis=0) + 1e-12)
 
 
@@ -164,9 +163,9 @@ def _restore(
 
 
 def _in_order(weighted: list[keras.layers.Layer], folded: list[Weights]) -> dict[str, Weights]:
-    """By layer, the first weights of its shape not yet used: those of one shape are in sequence.
+    """Return the weights by layer; weights of the same shape are used in their order.
 
-    Raises LookupError where they do not match.
+    Raises LookupError if they do not match.
     """
     left, matched = list(folded), {}
     for layer in weighted:

@@ -171,7 +171,7 @@ class HttpAnswer:
 
     @property
     def content_type(self) -> str:
-        """The media type in lower case, without parameters; "" where none is given."""
+        """The media type in lower case, without parameters; "" if none is given."""
         if not self.header("Content-Type"):
             return ""
         return cleaned(self._response.headers.get_content_type())
@@ -183,7 +183,7 @@ class HttpAnswer:
         return parse_challenges([_text(value) for value in values])
 
     def header(self, name: str) -> str:
-        """Return the value of a header; "" where there is none."""
+        """Return the value of a header; "" if there is none."""
         return str(self._response.headers.get(name) or "")
 
     def receive(self, timeout_s: float) -> bytes:

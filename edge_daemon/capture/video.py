@@ -60,7 +60,7 @@ _JPEG_END, _JPEG_TAIL = b"\xff\xd9", 64  # a few bytes may follow the end
 class VideoFile:
     """A video file: `fps` is its nominal frame rate, and `frames` reads it from the beginning.
 
-    Messages call it `name`. Raises SourceError where it holds no video that can be decoded.
+    Messages call it `name`. Raises SourceError if it holds no video that can be decoded.
     """
 
     def __init__(self, path: Path, *, name: str = "") -> None:

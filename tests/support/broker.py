@@ -71,7 +71,7 @@ def mosquitto(folder: Path, lines: Sequence[str] = OPEN) -> Iterator[Mosquitto]:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
+    """Return a self-signed certificate for 127.0.0.1, and its key."""
     pem, key = folder / "broker.pem", folder / "broker.key"
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     words += ["-nodes", "-days", "2", "-subj", "/CN=broker", "-keyout", str(key), "-out", str(pem)]
@@ -81,7 +81,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def passwords(folder: Path, **users: str) -> Path:
-    """A mosquitto password file of users and their passwords."""
+    """Return a mosquitto password file of users and their passwords."""
     path = folder / "passwords"
     path.touch(0o600)
     for user, password in users.items():
@@ -148,11 +148,11 @@ class Listener:
         self._client.publish(topic, payload, qos=1)
 
     def of(self, name: str) -> list[Heard]:
-        """The messages on topics that end with `name`."""
+        """Return the messages on topics that end with `name`."""
         return [each for each in list(self.heard) if each.topic.endswith(name)]
 
     def last(self, name: str) -> dict[str, Any]:
-        """The newest JSON message on a topic that ends with `name`; empty without one."""
+        """Return the newest JSON message on a topic that ends with `name`; empty without one."""
         found = self.of(name)
         return found[-1].values if found else {}
 

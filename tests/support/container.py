@@ -36,7 +36,7 @@ def why_not() -> str:
 def debian(folder: Path, release: str = "bookworm") -> Path:
     """Return the root of a small Debian in `folder`, made by mmdebstrap once.
 
-    Raises CannotBoot where it cannot be made.
+    Raises CannotBoot if it cannot be made.
     """
     root = folder / release
     if not root.exists():

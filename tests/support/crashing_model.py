@@ -25,7 +25,7 @@ def crashing_model(shipped: Path) -> bytes:
 
 
 def _scales(content: bytes) -> Iterator[int]:
-    """The offsets of float32 values that are repeated, as scales per channel are."""
+    """Yield the offsets of float32 values that are repeated, as scales per channel are."""
     values = np.frombuffer(content[: len(content) // 4 * 4], "<f4")
     with np.errstate(invalid="ignore"):
         is_scale = (values > 1e-6) & (values < 0.1)

@@ -51,7 +51,7 @@ def why_not() -> str:
 def register() -> None:
     """Register the emulator for arm64 programs, as installing qemu-user-static does with systemd.
 
-    Raises CannotEmulate where the kernel refuses.
+    Raises CannotEmulate if the kernel refuses.
     """
     try:
         if not (BINFMT / "register").exists():
@@ -68,7 +68,7 @@ def register() -> None:
 def debian(folder: Path, release: str) -> Path:
     """Return the root of a small Debian for arm64 in `folder`, unpacked once.
 
-    Raises CannotEmulate where it cannot be made.
+    Raises CannotEmulate if it cannot be made.
     """
     root = folder / release
     if not root.exists():

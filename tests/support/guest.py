@@ -52,7 +52,7 @@ def why_not() -> str:
 def image(folder: Path) -> Path:
     """Return the folder of the guest's disk, kernel and key; making it once takes minutes.
 
-    Raises CannotBoot where it cannot be made.
+    Raises CannotBoot if it cannot be made.
     """
     whole = folder / "guest"
     if not whole.exists():

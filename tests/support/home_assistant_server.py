@@ -76,12 +76,12 @@ class HomeAssistant:
         assert done["type"] == "create_entry", done
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """The states of all entities, by the entity's id."""
+        """Return the states of all entities, by the entity's id."""
         found = self._open("/api/states")
         return {state["entity_id"]: state for state in found}
 
     def state(self, entity: str) -> str:
-        """An entity's state, "" while there is no such entity."""
+        """Return an entity's state, "" while there is no such entity."""
         return str(self.states().get(entity, {"state": ""})["state"])
 
     def call(self, service: str, entity: str, **values: Any) -> None:

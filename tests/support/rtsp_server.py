@@ -22,7 +22,7 @@ LARGEST_PACKET = 1400
 
 
 def encode(pictures: list[NDArray[np.uint8]]) -> list[bytes]:
-    """The pictures as H.264 access units in the byte stream format, each a key frame."""
+    """Return the pictures as H.264 access units in the byte stream format, each a key frame."""
     height, width = pictures[0].shape[:2]
     codec = av.CodecContext.create("libx264", "w")
     assert isinstance(codec, av.VideoCodecContext)
@@ -119,7 +119,7 @@ def _read_request(reader: Iterator[bytes]) -> str:
 
 
 def _payloads(unit: bytes) -> Iterator[tuple[bytes, bool]]:
-    """The RTP payloads of an access unit, and whether each is its last."""
+    """Yield the RTP payloads of an access unit, and whether each is its last."""
     nals = [nal for nal in unit.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if nal]
     for index, nal in enumerate(nals):
         is_last_nal = index == len(nals) - 1

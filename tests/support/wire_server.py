@@ -46,13 +46,13 @@ class WireServer(TcpServer):
 
 
 def header(request: str, name: str) -> str:
-    """The value of a header of the request; "" where there is none."""
+    """Return the value of a header of the request; "" if there is none."""
     match = re.search(rf"^{name}: *(.*)\r$", request, re.MULTILINE | re.IGNORECASE)
     return match[1] if match else ""
 
 
 def is_digest_right(request: str, *, user: str, password: str, nonce: str) -> bool:
-    """Whether the request answers a digest challenge (RFC 7616, 3.4.1)."""
+    """Return whether the request answers a digest challenge (RFC 7616, 3.4.1)."""
     scheme, _, rest = header(request, "Authorization").partition(" ")
     if scheme != "Digest":
         return False

@@ -309,7 +309,7 @@ def test_pictures_outside_the_splits_are_reported(
     root = class_folders(tmp_path, "train", "test", "holdout")
     assert read_dataset(root)["Training"].counts == (2,) * 7
     said = capsys.readouterr().out
-    assert f"{root}: 7 pictures in holdout, which names no split, are trained on" in said
+    assert f"{root}: 7 pictures in holdout, which is not named like a split, are trained on" in said
 
 
 def test_a_zip_of_any_name_with_a_table_of_its_own_is_read(tmp_path: Path) -> None:
