@@ -120,7 +120,7 @@ class HistoryPart(Part[Config]):
         return len(entries) == BATCH
 
     def _begins_anew(self, path: Path, error: Exception) -> bool:
-        """Record the error; return whether the database was damaged and the log is counted again."""
+        """Record the error; return True if the database is damaged and the log is recounted."""
         reason = f"{path}: the history cannot be written: {reason_of(error)}"
         if not self._reason:
             log.warning("%s", reason)

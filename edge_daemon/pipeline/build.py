@@ -161,7 +161,8 @@ def calibration_file(config: Config, labels: Sequence[str]) -> Path | None:
     path = log_file(config)
     if path is None:
         raise ConfigError(
-            "smoothing.calibration: is stored beside the event log; set events.path to a file."
+            "smoothing.calibration: the calibration is stored beside the event log; "
+            "set events.path to a file."
         )
     return path.with_suffix(".calibration.json")
 

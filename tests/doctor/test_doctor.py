@@ -356,7 +356,7 @@ class TestService:
         settings = ("web.host=192.0.2.7", "web.port=8080", "web.auth=none")
         verdict, sentence, remedy = only(doctor(capsys, "camera.source=demo", *settings), "port")
         assert verdict == "error"
-        assert "192.0.2.7:8080 cannot be listened on" in sentence
+        assert "cannot listen on 192.0.2.7:8080: Cannot assign" in sentence
         assert remedy.endswith("# web.host: 127.0.0.1")
 
     def test_a_running_daemon_is_well_and_keeps_its_camera(

@@ -99,7 +99,7 @@ def test_the_brokers_maximum_packet_size_is_kept(
         assert site.link.status.acknowledged == 2
     for topic in ("mien/test/porch/event", "homeassistant/device/mien_test_porch/config"):
         (line,) = [record.message for record in caplog.records if topic in record.message]
-        assert line.endswith("the broker takes 1500")
+        assert line.endswith("the broker accepts 1500")
 
 
 def test_a_large_message_for_us_is_not_sent_by_the_broker(tmp_path: Path) -> None:

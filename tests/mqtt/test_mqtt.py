@@ -300,5 +300,5 @@ def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     for name in (path, tmp_path / "nowhere.pem"):
-        with pytest.raises(MqttError, match=f"{name}: not readable PEM files"):
+        with pytest.raises(MqttError, match=f"{name} cannot be used as PEM files"):
             tls_context(ca=str(name), certificate="", key="")

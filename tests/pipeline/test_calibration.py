@@ -167,7 +167,7 @@ def test_only_models_with_a_neutral_label_have_a_face_at_rest(tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"has no label 'neutral'.*its labels are yes, no"):
         calibration_file(on, ("yes", "no"))
     stream = validated({"smoothing": {"calibration": True}, "events": {"path": "-"}})
-    with pytest.raises(ConfigError, match=r"events\.path to be a file"):
+    with pytest.raises(ConfigError, match=r"set events\.path to a file"):
         calibration_file(stream, LABELS)
 
 

@@ -273,7 +273,11 @@ def test_what_cannot_be_reported_is_named(
         (torn, [], f"{torn} cannot be read: "),
         (nothing, [], "there is no event in these logs"),
         (good, ["--out", str(tmp_path / "x.pdf")], ".html or .csv or .parquet"),
-        (good, ["--out", str(tmp_path / "no" / "x.csv")], f"no folder {tmp_path / 'no'}"),
+        (
+            good,
+            ["--out", str(tmp_path / "no" / "x.csv")],
+            f"the folder {tmp_path / 'no'} does not exist",
+        ),
         (good, ["--time-zone", "Mars/Olympus"], "as Europe/Berlin"),
     ):
         assert main(["report", str(log), "--out", str(out), *options]) == 2, part

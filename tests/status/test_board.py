@@ -134,6 +134,6 @@ def test_throttling_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         active.append(throttle.active)
     assert active == [True, False, False]
     assert [record.getMessage() for record in caplog.records] == [
-        "the board is throttled (under_voltage, throttled): half the frames",
-        "the board is no longer throttled: all frames",
+        "the board is throttled (under_voltage, throttled): half of the frames are dropped",
+        "the board is no longer throttled: all frames are processed again",
     ]

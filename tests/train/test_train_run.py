@@ -572,5 +572,5 @@ def test_another_recipe_under_the_same_name_loses_nothing(
     command = [EPOCHS + 1 if word == EPOCHS else word for word in story.command]
     status, _ = run(*command)
     assert status == 2
-    assert "holds a run of another recipe or dataset" in capsys.readouterr().err
+    assert "contains a run of another recipe or dataset" in capsys.readouterr().err
     assert sorted((p, p.read_bytes()) for p in story.work.rglob("*") if p.is_file()) == before

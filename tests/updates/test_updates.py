@@ -164,8 +164,8 @@ def test_what_is_no_manifest_is_refused(device: Device, publisher: Publisher, co
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda content: content[:-1] + b"?", "not what was signed"),
-        (lambda content: content[: len(content) // 2], "not what was signed"),
+        (lambda content: content[:-1] + b"?", "differs from the file that was signed"),
+        (lambda content: content[: len(content) // 2], "differs from the file that was signed"),
         (lambda content: content + b"?", "has more than"),
     ],
     ids=["changed", "truncated", "grown"],
@@ -205,7 +205,7 @@ def test_a_model_that_slows_the_daemon_down_is_taken_back(device: Device) -> Non
     assert [path.name for path in device.used[1:]] == ["1.tflite", "expression.tflite"]
     assert device.store.kept() is None
     assert device.state == "refused"
-    assert "not well with version 1" in device.told
+    assert "not work well with version 1" in device.told
     device.updater.check()
     assert len(device.used) == 3
 
@@ -310,7 +310,7 @@ def test_a_kept_model_that_was_damaged_on_disk_is_not_trusted_and_fetched_again(
     kept = device.store.kept()
     assert kept is not None
     kept.write_bytes(b"")
-    with pytest.raises(UpdateRefused, match="not what was signed as version 1"):
+    with pytest.raises(UpdateRefused, match="differs from the file that was signed as version 1"):
         device.store.kept()
     device.updater.check()
     assert device.store.kept() == kept
@@ -384,7 +384,11 @@ def test_the_daemon_refuses_what_is_old_or_changed_and_takes_what_is_right(
         daemon.until(lambda: "version 1 is older than 2" in update_of(daemon)["reason"])
         publisher.file.write_bytes(third.read_bytes()[:-1] + b"?")
         shutil.copy(manifest, publisher.folder)
-        daemon.until(lambda: "not what was signed as version 3" in update_of(daemon)["reason"])
+        daemon.until(
+            lambda: (
+                "differs from the file that was signed as version 3" in update_of(daemon)["reason"]
+            )
+        )
         assert model_of(daemon) == second
         shutil.copy(third, publisher.folder)
         daemon.until(lambda: update_of(daemon) == {"state": "current", "version": 3, "reason": ""})
@@ -417,7 +421,7 @@ def test_the_daemon_takes_back_a_model_that_makes_it_slow(
     with site.start(probation_s=600) as daemon:
         daemon.until(lambda: model_of(daemon) == sha256_of(publisher.file))
         daemon.until(lambda: update_of(daemon)["state"] == "refused")
-        assert "not well with version 2" in update_of(daemon)["reason"]
+        assert "not work well with version 2" in update_of(daemon)["reason"]
         daemon.until(lambda: model_of(daemon) == sha256_of(shipped_model))
         daemon.until(lambda: daemon.state()["faces"])
         assert daemon.stop() == 0
