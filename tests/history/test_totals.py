@@ -415,19 +415,19 @@ def test_a_database_of_a_newer_version_is_kept(tmp_path: Path, is_rebuilt: bool)
         connection.execute("CREATE TABLE of_the_future (value)")
         connection.commit()
     config = validated({"events": {"path": str(log)}})
-    events = build_log_reader(config)
+    reader = build_log_reader(config)
     if is_rebuilt:
         assert main(["history", "rebuild", "--set", f"events.path={log}"]) == 0
     else:
-        feed = EventFeed([], last_id=events.last_id())
-        part = HistoryPart(config, feed=feed, events=events, on_failure=lambda _: None)
+        feed = EventFeed([], last_id=reader.last_id())
+        part = HistoryPart(config, feed=feed, log_reader=reader, on_failure=lambda _: None)
         with pytest.raises(HistoryUnavailable, match="is starting"):
             part.answers()
         part.start()
         until(lambda: part.trouble() == "" and aside.exists())
         until(lambda: HistoryStore(database).position == feed.last_id)
         part.stop()
-    assert HistoryStore(database).position == events.last_id()
+    assert HistoryStore(database).position == reader.last_id()
     with closing(sqlite3.connect(aside)) as connection:
         assert connection.execute("SELECT count(*) FROM of_the_future").fetchone() == (0,)
 
@@ -445,9 +445,9 @@ def test_on_a_full_disk_the_totals_so_far_are_answered(
             pass
     os.truncate(rest, rest.stat().st_size - ROOM_BYTES)
     config = validated({"events": {"path": str(small_disk / "events.jsonl")}})
-    events = build_log_reader(config)
-    feed = EventFeed([], last_id=events.last_id())
-    part = HistoryPart(config, feed=feed, events=events, on_failure=lambda _: None)
+    reader = build_log_reader(config)
+    feed = EventFeed([], last_id=reader.last_id())
+    part = HistoryPart(config, feed=feed, log_reader=reader, on_failure=lambda _: None)
     part.start()
     until(part.trouble)
     assert "the history cannot be written: database or disk is full" in part.trouble()
