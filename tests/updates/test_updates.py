@@ -441,7 +441,7 @@ def test_a_publisher_signs_with_a_key_that_others_cannot_read(
     assert capsys.readouterr().out == first
     key.write_text("nothing")
     assert main(words) == 2
-    assert f"{key} holds no key" in capsys.readouterr().err
+    assert f"{key} contains no key" in capsys.readouterr().err
 
 
 def test_the_doctor_says_how_updates_are(
