@@ -257,7 +257,7 @@ class StopAtNaN(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _tensorboard(work: Path) -> list[keras.callbacks.Callback]:
-    """TensorBoard's log, where the tensorflow and tensorboard packages are installed."""
+    """Return TensorBoard's callback if its packages are installed, else nothing."""
     if not (find_spec("tensorflow") and find_spec("tensorboard")):
         return []
     return [keras.callbacks.TensorBoard(str(work / "tensorboard"), write_graph=False)]
