@@ -10,8 +10,8 @@ from typing import Final
 
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError
-from edge_daemon.events.build import build_history, log_file
-from edge_daemon.events.history import Entry
+from edge_daemon.events.build import build_log_reader, log_file
+from edge_daemon.events.log_reader import Entry
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import HistoryStore, set_aside
 from edge_daemon.history.zone import zone_named

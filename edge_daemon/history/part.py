@@ -45,7 +45,7 @@ class HistoryPart(Part[Config]):
         self._config = config
         self._path = database_path(config)
         self._feed = feed
-        self._follower = EventFollower(feed=feed, history=events)
+        self._follower = EventFollower(feed=feed, reader=log_reader)
         self._store: HistoryStore | None = None
         self._is_lost = False  # whether the follower may not be where the store is
         self._reason = ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, Literal
 
-from edge_daemon.events.history import Entry
+from edge_daemon.events.log_reader import Entry
 from edge_daemon.history.aggregate import Minute, aggregate, until
 from edge_daemon.history.periods import Period
 from edge_daemon.history.privacy import hide_few, hide_parts

@@ -54,7 +54,7 @@ def build_deliveries(config: Config, feed: EventFeed) -> list[WebhookDelivery]:
         deliveries.append(
             WebhookDelivery(
                 webhook,
-                follower=EventFollower(feed=feed, history=build_history(config)),
+                follower=EventFollower(feed=feed, reader=build_log_reader(config)),
                 file=PositionFile(path.with_suffix(f".webhook-{name}") if path else None),
                 newest_id=lambda: feed.last_id,
             )

@@ -29,7 +29,7 @@ from edge_daemon.commands import main
 from edge_daemon.config.schema import validated
 from edge_daemon.events.build import build_log_reader
 from edge_daemon.events.feed import EventFeed
-from edge_daemon.events.history import Entry, EventIds
+from edge_daemon.events.log_reader import Entry, EventIds
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 from edge_daemon.history.build import HistoryUnavailable
 from edge_daemon.history.part import HistoryPart

@@ -15,7 +15,7 @@ import pytest
 from support.daemon import Daemon
 from support.website import Site, read_part, served, view
 
-from edge_daemon.events.history import EventHistory, Query
+from edge_daemon.events.log_reader import EventLogReader, Query
 from edge_daemon.web.searches import FREE_S, LogSearches
 from edge_daemon.web.server.handler import Client
 
@@ -55,7 +55,7 @@ def test_queries_do_not_hold_up_the_picture(tmp_path: Path) -> None:
 def test_a_long_query_rests_more_than_it_works(tmp_path: Path) -> None:
     """Its thread would hold the interpreter's lock whenever a frame needs it."""
     write_long_log(tmp_path, lines=40_000)
-    log = EventHistory(tmp_path / "events.jsonl")
+    log = EventLogReader(tmp_path / "events.jsonl")
     ours, theirs = socket.socketpair()
     with ours, theirs:
         search = LogSearches().begin(Client(ours))

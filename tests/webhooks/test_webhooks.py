@@ -34,7 +34,7 @@ from edge_daemon.config.file import ConfigError, load_config
 from edge_daemon.config.network import EventType
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog
-from edge_daemon.events.build import build_history
+from edge_daemon.events.build import build_log_reader
 from edge_daemon.events.events import TYPES, Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
