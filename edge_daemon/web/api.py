@@ -183,7 +183,7 @@ class ApiViews:
         self, query: Query, limit: int, newest_first: bool, search: LogSearch
     ) -> Sequence[Entry]:
         """Search the log, as long as the client waits for it."""
-        return self._history.find(
+        return self._log_reader.find(
             query, limit, newest_first=newest_first, is_canceled=search.is_canceled
         )
 
