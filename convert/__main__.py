@@ -74,7 +74,7 @@ def _convert(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     target = options.output or Path("models", f"{options.folder.resolve().name}.tflite")
     quiet.configure_tensorflow()
-    # Imported here, since `inspect` does without TensorFlow.
+    # Imported here: `inspect` needs no TensorFlow.
     from convert.conversion import convert  # noqa: PLC0415
     from convert.runtimes import TENSORFLOW, tflite_runtime  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A converted model that has not passed the gate yet, and its answers on LiteRT."""
+"""A converted model before the gate, and its answers on LiteRT."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Candidate:
 
 
 def probabilities(content: bytes, images: Images) -> Probabilities:
-    """A model's answers (n, classes), float32, to pixels (n, height, width, 1), one by one."""
+    """Run a model on each of `images` (n, height, width, 1); return (n, classes), float32."""
     with quiet_stderr():  # the runtime announces its kernels
         runtime = Interpreter(model_content=content, num_threads=1)
         runtime.allocate_tensors()

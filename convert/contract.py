@@ -1,8 +1,8 @@
-"""Makes what travels inside a model file: `spec.json`, labels, TFLite Metadata, golden answers.
+"""Makes the contents of a model file: `spec.json`, labels, TFLite Metadata and golden answers.
 
-`goldens.npz` lets a device check that its runtime reproduces the model's answers. It holds `faces`,
-uint8 (n, height, width, 1), drawn by code, and `scores`, float32 (n, classes), as LiteRT computed
-them on the machine of the conversion.
+With `goldens.npz` a device checks that its runtime reproduces the model's answers. The file has
+two arrays: `faces`, uint8 (n, height, width, 1), are drawn by code; `scores`, float32 (n, classes),
+were computed by LiteRT on the machine that converted the model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Pair = tuple[float, float]  # x, y
 def spec(
     export: ExportFolder, variant: Variant, calibration_samples: int, versions: dict[str, str]
 ) -> dict[str, Any]:
-    """Return the spec of the export with what the conversion adds; `versions` are the packages'."""
+    """Return the export's spec with the conversion's keys; `versions` maps packages to versions."""
     samples = {"calibration_samples": calibration_samples} if variant.calibrated else {}
     return export.spec | {
         "weights_sha256": export.weights_sha256,
@@ -73,14 +73,14 @@ def notes(spec: dict[str, Any]) -> metadata.Metadata:
 
 
 def files(spec: dict[str, Any], golden_answers: bytes) -> dict[str, bytes]:
-    """Return the files that travel inside the model."""
+    """Return the contents of the files inside the model, by name."""
     labels = "".join(f"{label}\n" for label in spec["labels"])
     text = json.dumps(spec, indent=2, ensure_ascii=False) + "\n"
     return {LABELS_FILE: labels.encode(), SPEC_FILE: text.encode(), GOLDENS_FILE: golden_answers}
 
 
 def goldens(model: bytes, height: int, width: int) -> bytes:
-    """The `goldens.npz` of a model; equal models give equal bytes, since NumPy dates them 1980."""
+    """Return the `goldens.npz` of a model; equal models give equal bytes: NumPy dates all 1980."""
     faces = drawn_faces(height, width)
     stream = io.BytesIO()
     np.savez_compressed(stream, faces=faces, scores=candidate.probabilities(model, faces))
@@ -111,7 +111,7 @@ _EXPRESSIONS = (
 
 
 def drawn_faces(height: int, width: int) -> Images:
-    """Two faces of each expression, always the same: (14, height, width, 1), gray 0–255."""
+    """Draw the same two faces of each expression each time: (14, height, width, 1), gray 0–255."""
     rng = np.random.default_rng(_SEED)
     drawn = [_face(each, height, width, rng) for each in _EXPRESSIONS for _ in range(_FACES_EACH)]
     return np.stack(drawn)[..., np.newaxis]
@@ -142,7 +142,7 @@ def _face(
 
 
 def _ellipse(x: Plane, y: Plane, center: Pair, half: Pair) -> Plane:
-    """How much of each pixel an ellipse with these half axes covers, 0 to 1, with a soft edge."""
+    """Return the share of each pixel, 0 to 1, that an ellipse covers; `half` are its half axes."""
     radius = np.hypot((x - center[0]) / half[0], (y - center[1]) / half[1])
     cover: Plane = ((1 - radius) * _STEEPNESS * min(1.0, 4 * half[1]) + 0.5).clip(0, 1)
     return cover

@@ -38,12 +38,12 @@ LAYER_SAMPLES = 20  # images over which the errors of layers are summed
 
 @dataclass(slots=True)
 class Refused:
-    """The sentences of the gate on the variants it refused, and where those are kept."""
+    """Collects the gate's sentences on the variants that it refused."""
 
     sentences: list[str]
 
     def add(self, made: Candidate, path: Path, refusal: GateError) -> None:
-        """Keep a refused candidate for study."""
+        """Write a refused candidate to a file for study, and add the gate's sentence."""
         rejected = outputs.rejected_path(path)
         outputs.write_all({rejected: made.content})
         self.sentences.append(f"{refusal}; it is kept as {rejected}")
@@ -61,9 +61,9 @@ def convert(
     """Convert an export folder to `target`, with its other variants and reports beside it.
 
     `runtimes` are compared with LiteRT where they are available. Prints each step; `command` is
-    quoted in the report. A variant that the gate refuses is kept as `*.rejected`, the others are
-    written, and GateError is raised at the end. On any other ConvertError no model and no report
-    has changed.
+    quoted in the report. A variant that the gate refuses is kept as `*.rejected`; the others are
+    written, and GateError is raised at the end. Any other ConvertError is raised before a model or
+    a report is changed.
     """
     paths = variants.paths(chosen, target)
     for path in paths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ConvertError(Exception):
-    """The input is unusable or the output cannot be written; the message says which and why."""
+    """The input is unusable or the output cannot be written; the message names the file and why."""
 
     exit_status = 2
 

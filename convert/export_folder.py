@@ -35,7 +35,7 @@ ClassIds = NDArray[np.int64]  # (n,), positions in the label list
 
 @dataclass(frozen=True, slots=True)
 class ExportFolder:
-    """The content of `exports/<name>/`; of the weights only the path."""
+    """The content of `exports/<name>/`; `weights` is only a path."""
 
     spec: dict[str, Any]
     architecture_json: str
@@ -84,13 +84,13 @@ def _text(path: Path) -> str:
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    """The spec with defaults for what an external network's may omit, checked by the schema."""
+    """Read the spec, add defaults for keys that external networks may omit, and check it."""
     try:
         spec = json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise ConvertError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(spec, dict):
-        raise ConvertError(f"{path} must hold a JSON object")
+        raise ConvertError(f"{path} must contain a JSON object")
     for key, value in DEFAULTS.items():
         if key not in spec:
             spec[key] = value

@@ -1,7 +1,7 @@
 """The gate: refuses models that answer differently from the Keras network.
 
-Every limit is compared with the favorable end of a 95 % interval, so that a few images of a small
-test set cannot refuse a model: that a difference is larger than the limit must be more than chance.
+Every limit is compared with the favorable end of a 95 % interval. A small test set therefore
+refuses a model only if its difference is larger than the limit by more than chance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from convert.scores import Probabilities
 DATASET_LABELS: Mapping[str, tuple[str, ...]] = {
     "FER2013": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
 }
-MAX_ACCURACY_GAP = 0.01  # the same network on the same images, perhaps on another backend
-MIN_EXCHANGE_GAIN = 0.2  # of the sum of two F1 scores
+MAX_ACCURACY_GAP = 0.01  # between training and conversion, which may use other Keras backends
+MIN_EXCHANGE_GAIN = 0.2  # in the sum of two F1 scores
 
 _Z = 1.959964  # of a 95 % interval
 _SATURATED = 0.995
@@ -37,9 +37,9 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a model may be from the Keras network: rates of 0 to 1, divergence in nats.
+    """How much a model may differ from the Keras network: rates of 0 to 1, divergence in nats.
 
-    The last two compare the answers of each other runtime with LiteRT's.
+    `runtime_agreement` and `runtime_difference` limit how much other runtimes differ from LiteRT.
     """
 
     accuracy_drop: float = 0.005
@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """How much smaller a rate became, with the lower end of its 95 % interval."""
+    """The decrease of a rate, and the lower end of its 95 % interval."""
 
     points: float
     low: float
@@ -80,7 +80,7 @@ class Comparison:
 
 
 def compare(images: str, keras: Probabilities, model: Probabilities, truth: ClassIds) -> Comparison:
-    """Compare two models' answers (n, classes) to the `images` of that name."""
+    """Compare the answers (n, classes) of two models; `images` names the images they answer to."""
     before, after = (each.argmax(axis=1) == truth for each in (keras, model))
     same = keras.argmax(axis=1) == model.argmax(axis=1)
     divergence = scores.divergences(keras, model)
@@ -133,7 +133,7 @@ def refuse_dead(name: str, answers: Probabilities, labels: Sequence[str]) -> Non
 
 
 def refuse_saturated(name: str, keras: Probabilities, answers: Probabilities) -> None:
-    """Raise GateError if every answer is one class at 100 %, though the Keras network's are not."""
+    """Raise GateError if every answer is one class at 100 %, unlike the Keras network's."""
     if (answers.max(axis=1) > _SATURATED).all() and not (keras.max(axis=1) > _SATURATED).all():
         raise GateError(
             f"the {name} is saturated: its every answer is one class at 100 %; {_ADVICE}"
@@ -143,7 +143,7 @@ def refuse_saturated(name: str, keras: Probabilities, answers: Probabilities) ->
 def refuse_broken(
     name: str, comparisons: Sequence[Comparison], labels: Sequence[str], limits: Limits
 ) -> None:
-    """Raise GateError that names every exceeded limit, its figure, and what to do."""
+    """Raise GateError if a limit is exceeded; it names each such limit, its value and the fix."""
     broken = [
         f"on the {comparison.images} {each}"
         for comparison in comparisons
@@ -158,8 +158,8 @@ def refuse_runtime(
 ) -> None:
     """Raise GateError if `runtime` answers too differently from LiteRT.
 
-    `agreement` is the share of `images` with the same top class, `difference` the largest of a
-    probability.
+    `agreement` is the share of the `images` with the same top class; `difference` is the largest
+    difference of a probability.
     """
     if scores.wilson(round(agreement * images), images)[1] < limits.runtime_agreement:
         raise GateError(
@@ -202,9 +202,10 @@ def _broken_limits(comparison: Comparison, labels: Sequence[str], limits: Limits
 def check_labels(spec: Mapping[str, Any], keras: Probabilities, truth: ClassIds) -> None:
     """Raise GateError if the labels of `spec` do not fit the network's answers (n, classes).
 
-    A converted model agrees with its Keras network whatever the classes are called, so comparing
-    the two cannot find a shuffled list. Three other things can: the dataset's own order, the
-    accuracy that training measured, and whether two names fit better when exchanged.
+    A converted model agrees with its Keras network whatever the classes are called. Comparing the
+    two therefore cannot find a shuffled list of labels. Three other checks can: the order of the
+    labels in the dataset, whether two names fit better when exchanged, and the accuracy that
+    training measured.
     """
     _check_order(spec)
     _check_exchanges(spec["labels"], keras, truth)
@@ -225,10 +226,10 @@ def _check_order(spec: Mapping[str, Any]) -> None:
 
 
 def _check_exchanges(labels: Sequence[str], keras: Probabilities, truth: ClassIds) -> None:
-    """Any shuffle, however many classes it moves, has two names that fit better exchanged.
+    """Raise GateError if two labels fit better when exchanged, by their F1 scores.
 
-    Compared by F1. A name counts as another class's only if most images it is given to are of
-    that class, which excludes a network that gives one name to every image.
+    Every shuffled list of labels has such a pair. A label counts as another class's only if most
+    images with that answer are of that class; this excludes a network that always answers alike.
     """
     counts = scores.confusion(keras.argmax(axis=1), truth, len(labels))
     actual, predicted = counts.sum(axis=1)[:, None], counts.sum(axis=0)[None, :]
@@ -247,7 +248,7 @@ def _check_exchanges(labels: Sequence[str], keras: Probabilities, truth: ClassId
 def _check_accuracy(spec: Mapping[str, Any], accuracy: float, samples: int) -> None:
     metrics = spec.get("metrics")
     if not isinstance(metrics, dict) or metrics.get("faces") != samples:
-        return  # training measured on something else
+        return  # training measured its accuracy on other images
     claimed = metrics.get("accuracy")
     if not isinstance(claimed, float) or abs(claimed - accuracy) <= MAX_ACCURACY_GAP:
         return

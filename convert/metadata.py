@@ -2,7 +2,7 @@
 
 `pack` and `unpack` are written against the public schema, version 1.1.0,
 https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs
-whose field numbers the constants below give; no maintained package writes it without a heavy
+The constants below are its field numbers. No maintained package writes it without a heavy
 dependency. Fields that this project does not use are neither written nor read.
 """
 
@@ -59,7 +59,7 @@ class TensorNote:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The description of a model; empty strings are what a file omits."""
+    """The description of a model; a file omits fields that are empty."""
 
     name: str
     description: str
@@ -102,7 +102,7 @@ def pack(metadata: Metadata) -> bytes:
 
 
 def unpack(content: bytes) -> Metadata:
-    """Read a metadata flatbuffer. Raises ConvertError if it is none."""
+    """Read a metadata flatbuffer. Raises ConvertError for other bytes."""
     if content[4:8] != IDENTIFIER:
         raise ConvertError("the model's metadata is not TFLite Metadata")
     try:
@@ -130,7 +130,7 @@ def _pack_tensor(b: flatbuffers.Builder, note: TensorNote) -> int:
 
 
 def _pack_gray_image(b: flatbuffers.Builder, width: int, height: int) -> int:
-    """Content with ImageProperties: the color space and the size in pixels."""
+    """Write a Content table with the color space and the size in pixels; return its offset."""
     b.StartObject(2)
     b.PrependUint32Slot(0, width, 0)
     b.PrependUint32Slot(1, height, 0)

@@ -1,4 +1,4 @@
-"""Rebuilds the Keras network of an export folder and asks it for answers."""
+"""Rebuilds the Keras network of an export folder and runs it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _from_json(text: str) -> keras.Model:
 
 
 def _writer(text: str) -> str:
-    """Which Keras wrote a `model.json`, where it says so; Keras 3 itself does not."""
+    """Return the Keras version that a `model.json` names, "" without one; Keras 3 names none."""
     found = re.search(r'"keras_version": "([^"]+)"', text)
     return f" by Keras {keras.__version__}, it is Keras {found[1]}'s" if found else ""
 
@@ -83,7 +83,7 @@ def _load_weights(model: keras.Model, path: Path) -> None:
 
 
 def _stored_weights(path: Path) -> int:
-    """How many weight arrays the layers have in a `.weights.h5` file (without optimizer state)."""
+    """Return how many arrays the layers have in a `.weights.h5` file, without optimizer state."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(

@@ -11,7 +11,7 @@ from convert.errors import ConvertError
 
 
 def check_writable(target: Path) -> None:
-    """Make the folder and try to write there before a long conversion. Raises ConvertError."""
+    """Make the folder and try to write a file there. Raises ConvertError if that fails."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
@@ -25,7 +25,7 @@ def check_writable(target: Path) -> None:
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write every file beside its place, then rename them all. Raises ConvertError."""
+    """Write every file under a temporary name, then rename them all. Raises ConvertError."""
     parts = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in files}
     try:
         for target, content in files.items():

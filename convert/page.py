@@ -85,14 +85,14 @@ def _row(cells: Iterable[str], tag: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Escaped, with Markdown's `code` and **strong**."""
+    """Escape `text` for HTML, and convert Markdown's `code` and **strong**."""
     escaped = html.escape(text, quote=False)
     escaped = re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped)
     return re.sub(r"\*\*([^*]*)\*\*", r"<strong>\1</strong>", escaped)
 
 
 def blocks(report: Json) -> Iterator[Block]:
-    """Yield the report for a reader, the choice of a variant first."""
+    """Yield the parts of the report; the advice which variant to choose comes first."""
     yield Heading(1, f"{report['name']} {report['version']}: conversion report")
     yield f"Made with `{report['command']}` from weights with sha256 `{report['weights_sha256']}`."
     yield Heading(2, "Variants")
@@ -135,7 +135,7 @@ def blocks(report: Json) -> Iterator[Block]:
 
 
 def _source(report: Json) -> str:
-    """Whose labels the test images have."""
+    """Return words that say whose labels the test images have; "" for the data set's own."""
     return f" with the labels of {report['annotations']}" if report["annotations"] else ""
 
 
@@ -287,8 +287,8 @@ def _accuracy(figures: Json) -> str:
 
 
 def _draw(report: Json) -> str:
-    """Size against accuracy as SVG: each variant with its 95 % interval, Keras as a line."""
-    # Imported here, since one variant does without Matplotlib.
+    """Draw accuracy by size as SVG: each variant with its 95 % interval, and Keras as a line."""
+    # Imported here: the report of one variant needs no Matplotlib.
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 

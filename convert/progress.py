@@ -1,4 +1,4 @@
-"""Shows on a terminal how far a conversion is."""
+"""Shows the progress of a conversion on a terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from convert.export_folder import Images, Pixels
 
-DELAY_S = 1.0  # what takes less shows nothing
+DELAY_S = 1.0  # a loop that takes less shows no bar
 
 
 def watched(images: Images) -> Iterable[Pixels]:
-    """Return the images one by one, with a bar on stderr where that is a terminal."""
+    """Return `images`; iterating shows a progress bar on stderr if that is a terminal."""
     return tqdm(
         images, unit="image", leave=False, dynamic_ncols=True, delay=DELAY_S,
         disable=not sys.stderr.isatty(),

@@ -1,8 +1,8 @@
 """Converts a Keras network to TFLite in one variant, and chooses its calibration samples.
 
-In `int8` weights are int8 per output channel, activations int8 in the ranges of `ranges`, layers
-rewritten by `rounding`, and input and output uint8, after Jacob et al., arXiv:1712.05877, and the
-TFLite 8-bit specification
+In `int8`, weights are int8 per output channel and activations are int8. Input and output are uint8.
+`ranges` finds the activations' ranges, and `rounding` rewrites the layers. The method is that of
+Jacob et al., arXiv:1712.05877, and of the TFLite 8-bit specification
 (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
@@ -24,20 +24,20 @@ from convert.quiet import quiet_stderr
 from convert.variants import Variant
 
 PIXEL_RANGE = (0.0, 255.0)  # so that one step of the input is one gray level
-SAMPLES = 1000  # the study in a report of all variants shows the effect of other numbers
+SAMPLES = 1000  # a report of all variants shows the effect of other numbers
 MIN_SAMPLES = 50
 MIN_CONTRAST_LEVELS = 16  # the range of gray in a picture that shows anything
 MAX_BLANK_SHARE = 0.1  # FER2013 itself has a few blank pictures
 
-_CAMERA_GAIN = 0.35  # what remains of the light, or of the contrast
+_CAMERA_GAIN = 0.35  # the share of the light, or of the contrast, that remains
 
 
 def choose_samples(pool: Images, samples: int = SAMPLES) -> Images:
-    """`samples` images spread evenly over the pool, or all of a smaller one.
+    """Choose `samples` images spread evenly over the pool, or all images of a smaller pool.
 
-    The pool (n, height, width, 1) is stratified by class and in random order, and so is what is
-    chosen. Every fourth image is darkened and every fourth flattened to a low contrast, as a
-    camera does to faces.
+    The pool (n, height, width, 1) is stratified by class and in random order, and so is the choice.
+    As cameras take dark and flat pictures, every fourth image is darkened, and the contrast of
+    every fourth is reduced.
     """
     places = np.linspace(0, len(pool) - 1, min(samples, len(pool))).round().astype(int)
     real = pool[places].astype(np.float32)
@@ -49,7 +49,7 @@ def choose_samples(pool: Images, samples: int = SAMPLES) -> Images:
 
 
 def check_samples(path: Path, images: Images) -> None:
-    """Raise ConvertError if too few of the images (n, height, width, 1) of `path` show anything.
+    """Raise ConvertError if too many of the images (n, height, width, 1) of `path` are blank.
 
     The gate would refuse the resulting model too, but later and without the reason.
     """
@@ -77,14 +77,14 @@ def check_samples(path: Path, images: Images) -> None:
 def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> bytes:
     """Convert to a model that takes one image of raw pixels and answers with probabilities.
 
-    Raises ConvertError if an operator cannot be converted, where one stays in floating point in
-    an int8 model, or where the input is not raw pixels.
+    Raises ConvertError if an operator cannot be converted, if one stays in floating point in an
+    int8 model, or if the input is not raw pixels.
     """
     converter = _converter(model, calibration.shape[1:])
     _configure(converter, calibration, variant)
     try:
         with quiet_stderr(), warnings.catch_warnings():
-            # It asks for the range of the input, which the samples give.
+            # The converter needs the range of the input, which it takes from the samples.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs")
             content = bytes(converter.convert())
             if variant.calibrated:
@@ -99,7 +99,7 @@ def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> byte
 
 
 def _converter(model: keras.Model, shape: tuple[int, ...]) -> tf.lite.TFLiteConverter:
-    """A converter for a batch of one: an open batch size would add SHAPE and PACK operators."""
+    """Return a converter for a batch of one: an open size would add SHAPE and PACK operators."""
     signature = [tf.TensorSpec((1, *shape), tf.float32, name="gray")]
     function = tf.function(lambda gray: model(gray, training=False), input_signature=signature)
     owner = tf.Module()
@@ -127,7 +127,7 @@ def _configure(converter: tf.lite.TFLiteConverter, calibration: Images, variant:
 
 
 def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
-    """Quantize a float model after setting the range of each tensor to the best one."""
+    """Set the best range of each tensor of a float model, then quantize it."""
     learned = ranges.learn(calibrated, calibration)
     model = tflite.unpack(calibrated)
     (pixels,), tensors = model.subgraphs[0].inputs, model.subgraphs[0].tensors
@@ -160,5 +160,5 @@ def _check_interface(converted: tflite.Graph, variant: Variant) -> None:
 
 
 def _other_variant(variant: Variant) -> str:
-    """Return what to do about a network that int8 does not suit."""
+    """Return the advice for a network that cannot be converted to int8."""
     return "; convert it with --variants float16" if variant.calibrated else ""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 def configure_tensorflow() -> None:
     """Set environment variables for TensorFlow and Keras; call it before importing them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # rounds by processor
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # training may have used another
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN rounds differently by processor
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # training may have set another backend
 
 
 @contextlib.contextmanager

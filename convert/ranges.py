@@ -1,8 +1,8 @@
 """Finds the range of each tensor of a float model that eight bits represent best.
 
-A range from the smallest value to the largest would spend most of its levels on a few outliers: in
-a thousand images the widest value is two to three times beyond the rest. The range of least
-squared error leaves them out (Nagel et al., arXiv:2106.08295, section 3.1).
+A range from the smallest value to the largest would use most of its levels for a few outliers: in
+a thousand images the most extreme value is two to three times as large as the others. The range
+with the least squared error leaves outliers out (Nagel et al., arXiv:2106.08295, section 3.1).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Probe:
 
 
 def learn(content: bytes, images: Images) -> Mapping[str, Range]:
-    """The range by name of every tensor that is computed for images (n, height, width, 1)."""
+    """Run images (n, height, width, 1); return the best range of each computed tensor, by name."""
     names = tflite.read(content).computed
     probe = Probe(content)
     seen: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
@@ -68,9 +68,9 @@ def learn(content: bytes, images: Images) -> Mapping[str, Range]:
 
 
 def least_error(values: NDArray[np.float64]) -> Range:
-    """The range, including 0, whose 256 levels represent `values` with the least squared error.
+    """Return the range with 0 whose 256 levels represent `values` with the least squared error.
 
-    First the upper end is moved in, then the lower one.
+    The search moves the upper end inwards first, then the lower end.
     """
     low, high = min(values.min(), 0.0), max(values.max(), 0.0)
     if low == high:
@@ -83,7 +83,7 @@ def least_error(values: NDArray[np.float64]) -> Range:
 
 
 def _some(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at the same random positions of each tensor of that size, or all of a small one."""
+    """Return values at random positions, the same ones for equal sizes; all of a small tensor."""
     flat = tensor.ravel()
     if len(flat) <= _VALUES:
         return flat

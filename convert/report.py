@@ -24,7 +24,7 @@ SCHEMA = 4
 
 Json = Mapping[str, Any]
 
-_WORTH = 0.9  # of int8's figure: a tenth better is worth choosing another file
+_WORTH = 0.9  # another variant is advised if its figure is at most this share of int8's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measurements:
-    """What was measured on all variants together, besides the gate."""
+    """The measurements of all variants, besides those of the gate."""
 
     runtimes: Mapping[str, str]  # versions of those available, LiteRT first
     unreachable: Mapping[str, str]  # the others, and why
@@ -58,9 +58,9 @@ def build(
     refusals: Sequence[str],
     command: str,
 ) -> dict[str, Any]:
-    """Return the report on the finished variants of one export, from the bytes of the files.
+    """Build the report on the finished variants of one export from their files' bytes.
 
-    `refusals` are the gate's sentences about other variants.
+    `refusals` are the gate's sentences about the variants that it refused.
     """
     first = models[0]
     variants = {
@@ -91,7 +91,7 @@ def build(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what determines a model file's bytes and a report's figures."""
+    """Return the versions of the packages that a model's bytes and a report's figures depend on."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,  # its package may be tensorflow or tensorflow-cpu
@@ -105,7 +105,7 @@ def to_json(report: Json) -> bytes:
 
 
 def advice(variants: Mapping[str, Json]) -> str:
-    """One paragraph on which variant to choose; "" if there is no choice to make."""
+    """Return a paragraph on which variant to choose; "" if there is only one."""
     if len(variants) == 1 or "int8" not in variants:
         return ""
     default = variants["int8"]
@@ -185,7 +185,7 @@ def _bytes(variant: Json) -> float:
 
 
 def _ms(variant: Json) -> float:
-    """On LiteRT, with one thread."""
+    """Return the median time on LiteRT with one thread, in ms."""
     first: Json = next(iter(variant["runtimes"].values()))
     return float(first["latency_ms"][1])
 

@@ -3,8 +3,8 @@
 A layer's integer sum is multiplied by a factor to give an output level, and kernels round that
 product differently: in floating point or in two integer steps, halves to even or away from zero.
 A difference of one level in a thousand values changes a tenth of all levels some layers later.
-Where the factor is a power of two, 2⁻ᵏ, kernels can only differ on halves. Even weights and an odd
-bias make every sum odd, so that no half occurs.
+If the factor is a power of two, 2⁻ᵏ, kernels can only differ on halves. Even weights and an odd
+bias make every sum odd, so that no halves occur.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _fold_means(model: Any) -> None:
 
 
 def _weighted(model: Any) -> list[Any]:
-    """Return the operators with weights and a bias of their own."""
+    """Return the operators whose weights and bias no other operator uses."""
     operators = model.subgraphs[0].operators
     used = [i for operator in operators for i in operator.inputs]
     return [
@@ -111,7 +111,7 @@ def _rewrite(model: Any, operator: Any) -> None:
 
 
 def _factors(weights: Real, offsets: Real, input_scale: float, output_scale: float) -> Real:
-    """For each scale the least power of two whose even weights and bias are large enough."""
+    """Return for each scale the least power of two with which weights and bias fit their types."""
     largest = np.abs(offsets).reshape(len(weights), -1).max(axis=1)
     least = np.maximum(
         np.abs(weights).max(axis=1) * input_scale / output_scale / _TOP,
@@ -122,10 +122,10 @@ def _factors(weights: Real, offsets: Real, input_scale: float, output_scale: flo
 
 
 def _even(weights: Real, shape: tuple[int, ...]) -> Real:
-    """Even integers in `shape`, with each weight's rounding error carried over to the next.
+    """Round to even integers in `shape`; each weight's rounding error is added to the next weight.
 
-    This keeps the error of a filter's sum small, which matters most, since its inputs are mostly
-    positive and similar from pixel to pixel.
+    This keeps the error of a filter's sum small. That error matters most, since the inputs are
+    mostly positive and similar from pixel to pixel.
     """
     # A convolution's filter is (height, width, inputs); its pixels have to follow each other.
     ordered = np.moveaxis(weights.reshape(shape), -1, 1)
@@ -140,7 +140,7 @@ def _stored(model: Any, tensor: Any, dtype: type) -> NDArray[Any]:
 
 
 def _store(model: Any, tensor: Any, scale: Real, values: NDArray[Any]) -> None:
-    """Store a constant in a buffer of its own, since equal constants may share one."""
+    """Store a constant in a new buffer, since equal constants may share one."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(values.tobytes(), np.uint8)
     model.buffers.append(buffer)

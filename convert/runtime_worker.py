@@ -1,10 +1,11 @@
-"""Runs one TFLite runtime for another process, by lines of JSON on stdin and stdout.
+"""Runs one TFLite runtime for another process, which sends commands as lines of JSON.
 
     python runtime_worker.py tflite_runtime.interpreter
 
-It is run by the Python that has the runtime, and so needs NumPy and nothing of this project. Each
-input line is a list of a command's name and its arguments, each output line the command's result;
-the first output line is the runtime's version. It ends when its input does.
+The Python interpreter that has the runtime runs this file; it needs NumPy and no module of this
+project. Each line on stdin is a list of a command's name and its arguments, each line on stdout is
+the command's result. The first line on stdout is the runtime's version. The process ends with its
+input.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 
 class Worker:
-    """The commands on one runtime."""
+    """Runs the commands on one runtime."""
 
     def __init__(self, module: str) -> None:
         self._runtime = importlib.import_module(module)
@@ -30,10 +31,11 @@ class Worker:
         self._timed: list[Any] = []
 
     def answer(self, model: str, images: str, kernels: str, answers: str) -> bool:
-        """Save the stored outputs (n, classes) for `images`, uint8 (n, height, width, 1).
+        """Run `images`, uint8 (n, height, width, 1); save the outputs (n, classes) as stored.
 
-        `kernels` is one of the runtime's `OpResolverType`; AUTO is what programs get by default.
-        False where other kernels lack an operator of the model, as the reference ones lack ELU.
+        `kernels` is one of the runtime's `OpResolverType`; AUTO is the default of programs.
+        Returns False if other kernels lack an operator of the model, as the reference kernels
+        lack ELU.
         """
         try:
             interpreter = self._load(model, 1, kernels)
@@ -59,11 +61,11 @@ class Worker:
             interpreter.invoke()  # the first run also packs the weights
 
     def time_each(self) -> list[float]:
-        """Run each model that `prepare` loaded once; seconds, in its order."""
+        """Run each model that `prepare` loaded once; return the seconds, in the same order."""
         return [_invoke_s(interpreter) for interpreter in self._timed]
 
     def peak_memory(self, model: str) -> list[int]:
-        """Return the process's peak before and after it loads and runs a model, in KiB."""
+        """Return the peak memory of the process before and after it runs a model, in KiB."""
         before = _peak_kib()
         interpreter = self._load(model, 1)
         interpreter.invoke()
@@ -93,14 +95,15 @@ def _invoke_s(interpreter: Any) -> float:
 
 
 def _peak_kib() -> int:
-    """The peak of this process's resident memory (Linux); a parent's is not inherited, unlike
-    that of `getrusage`."""
+    """Return the peak of this process's resident memory on Linux.
+
+    `getrusage` would include the peak of the parent process."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def main(module: str) -> None:
-    """Serve until the input ends; what the runtime prints to stdout goes to stderr."""
+    """Run commands until the input ends; the runtime's own output to stdout goes to stderr."""
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = Worker(module)

@@ -1,4 +1,4 @@
-"""Runs converted models on every TFLite runtime available, each in a process of its own."""
+"""Runs converted models on every available TFLite runtime, each in a separate process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PART = 7  # variants other than int8 answer to every seventh image
 _REFERENCE_IMAGES = 20  # reference kernels are slow
 _KIB_PER_MIB = 1024
 
-# On default kernels, and on reference kernels where they have all operators.
+# Answers on the default kernels, and on the reference kernels if they have all operators.
 _Answers = tuple[Probabilities, Probabilities | None]
 
 
@@ -42,7 +42,7 @@ class RuntimeUnreachable(ConvertError):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where a runtime is: `module` has its `Interpreter`, and `python` can import it."""
+    """A runtime: its `Interpreter` is in `module`, which the interpreter `python` can import."""
 
     name: str
     module: str
@@ -50,9 +50,9 @@ class Runtime:
 
 
 class RuntimeProcess:
-    """A running worker (see `runtime_worker`); a context manager, which ends it.
+    """A process that runs `runtime_worker`; as a context manager, it ends the process.
 
-    `version` is the runtime's. Raises RuntimeUnreachable.
+    `version` is the runtime's version. Raises RuntimeUnreachable.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -123,7 +123,7 @@ TENSORFLOW = Runtime("tensorflow", "tensorflow.lite.python.interpreter")
 
 
 def tflite_runtime(python: Path) -> Runtime:
-    """tflite-runtime, in the environment of the Python that has it."""
+    """Return the runtime tflite-runtime in the environment of the interpreter `python`."""
     return Runtime("tflite-runtime", "tflite_runtime.interpreter", python)
 
 
@@ -131,9 +131,9 @@ def tflite_runtime(python: Path) -> Runtime:
 class Agreement:
     """How a runtime's answers to `images` images compare with LiteRT's; shares are 0 to 1.
 
-    `agreement` is the share with the same top class, `identical` that with the same bits.
-    `identical_reference` is the latter on the reference kernels, which do not depend on the
-    processor, for the first images; None if these lack an operator.
+    `agreement` is the share with the same top class, `identical` the share with the same bits.
+    `identical_reference` is the same share for the first images on the reference kernels, which
+    do not depend on the processor; None if these kernels lack an operator.
     """
 
     images: int
@@ -145,17 +145,17 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The peak of a process that has imported LiteRT, and its peak after running a model."""
+    """The peak memory of a process that imported LiteRT, and the peak after it ran a model."""
 
     idle_mib: float
     peak_mib: float
 
 
 class Bench:
-    """LiteRT and those of `runtimes` that are available, each in a process that stays ready.
+    """Runs LiteRT and those of `runtimes` that are available, each in a process that stays ready.
 
-    A context manager, which ends the processes. `versions` has the available runtimes,
-    `unreachable` the others and why.
+    As a context manager, it ends the processes. `versions` has the available runtimes;
+    `unreachable` has the others with the reason.
     """
 
     def __init__(self, runtimes: Sequence[Runtime]) -> None:
@@ -176,7 +176,10 @@ class Bench:
         self._stack.close()
 
     def agreements(self, one: Candidate, images: Images) -> dict[str, Agreement]:
-        """By runtime, on images (n, height, width, 1). Raises GateError if one fails."""
+        """Return each runtime's agreement with LiteRT on images (n, height, width, 1), by name.
+
+        Raises GateError if a runtime fails.
+        """
         self._model(one).write_bytes(one.content)
         chosen = images if one.variant.calibrated else images[::_PART]
         np.save(self._folder / "images.npy", chosen)
@@ -189,8 +192,8 @@ class Bench:
     ) -> dict[str, dict[str, dict[int, float]]]:
         """Return the median for one `face` (1, height, width, 1), by variant, runtime and threads.
 
-        All take turns within one run, so that other work on the machine affects all alike. Call
-        `agreements` for each candidate before.
+        All take turns, so that other work on the machine affects all of them equally. Call
+        `agreements` for each candidate first.
         """
         np.save(self._folder / "face.npy", face)
         models = [self._model(each) for each in candidates]
@@ -211,7 +214,7 @@ class Bench:
         }
 
     def memory(self, one: Candidate) -> Memory:
-        """Of a fresh process on LiteRT. Call `agreements` for the candidate before."""
+        """Measure a new process with LiteRT. Call `agreements` for the candidate first."""
         with RuntimeProcess(LITERT) as fresh:
             kib = fresh.call("peak_memory", self._model(one))
         return Memory(*(round(each / _KIB_PER_MIB, 1) for each in kib))
@@ -224,7 +227,7 @@ class Bench:
         return default, self._saved(one) if runs else None
 
     def _run(self, runtime: Runtime, one: Candidate, images: str, kernels: str) -> bool:
-        """Save the answers of a runtime; False where such kernels lack an operator."""
+        """Save the answers of a runtime; return False if its kernels lack an operator."""
         process = self._processes[runtime]
         words = self._model(one), self._folder / images, kernels, self._folder / "answers.npy"
         try:

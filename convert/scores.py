@@ -1,4 +1,4 @@
-"""Accuracy, recall, agreement and divergence of answers; all rates are 0 to 1."""
+"""Computes accuracy, recall, agreement and divergence of answers; all rates are 0 to 1."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scores:
 
 
 def score(answers: Probabilities, truth: ClassIds) -> Scores:
-    """Score the top classes of probabilities (n, classes) against true classes (n,)."""
+    """Compare the top classes of probabilities (n, classes) with the true classes (n,)."""
     counts = confusion(answers.argmax(axis=1), truth, answers.shape[1])
     hits, actual = counts.diagonal(), counts.sum(axis=1)
     recall = tuple(float(h / n) if n else None for h, n in zip(hits, actual, strict=True))
@@ -59,15 +59,15 @@ def mean_kl(reference: Probabilities, candidate: Probabilities) -> float:
 def divergences(reference: Probabilities, candidate: Probabilities) -> NDArray[np.float64]:
     """Return the Kullback–Leibler divergence (n,) of each answer from the reference's, in nats.
 
-    Both are limited to at least half a step of a uint8 output and scaled to sum to 1, so that what
-    eight bits cannot express counts neither as infinite nor as an error.
+    Both are set to at least half a step of a uint8 output and scaled to sum to 1. Probabilities too
+    small for eight bits then count neither as infinite nor as an error.
     """
     p, q = _floored(reference), _floored(candidate)
     return np.asarray((p * np.log(p / q)).sum(axis=1))
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a rate `hits / n` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    """Return the 95 % interval of `hits / n` (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
     z = 1.959964
     rate = hits / n
     center = (rate + z * z / (2 * n)) / (1 + z * z / n)
@@ -76,7 +76,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 def confusion(predicted: NDArray[np.int64], truth: ClassIds, classes: int) -> NDArray[np.int64]:
-    """Counts of images by true class (rows) and predicted class (columns)."""
+    """Count the images by true class (rows) and predicted class (columns)."""
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 

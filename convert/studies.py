@@ -20,7 +20,7 @@ _EXACT_DB = 99.0  # shown for a layer without any error
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPoint:
-    """How an int8 model with ranges from `samples` images does on the study's test images."""
+    """The scores of an int8 model whose ranges come from `samples` images."""
 
     samples: int
     accuracy: float
@@ -39,7 +39,7 @@ class LayerError:
 def calibration_study(
     model: keras.Model, pool: Images, trial: Trial
 ) -> tuple[CalibrationPoint, ...]:
-    """Calibrate with each of `SIZES`, or all of a smaller pool, and compare with Keras."""
+    """Calibrate with each number of images in `SIZES` that the pool has, and compare with Keras."""
     sizes = sorted({min(size, len(pool)) for size in SIZES})
     step = -(-len(trial.images) // MAX_TEST_IMAGES)
     part = Trial(trial.name, trial.images[::step], trial.truth[::step], trial.keras[::step])

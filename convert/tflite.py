@@ -29,13 +29,13 @@ METADATA_NAME = b"TFLITE_METADATA"
 
 _IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in TFLite's schema
-# What reading a flatbuffer with wrong offsets raises.
+# The exceptions of reading a flatbuffer with wrong offsets.
 _DAMAGES = (struct.error, ValueError, IndexError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor; `scale` and `zero_point` are None without quantization or with it per channel."""
+    """A tensor; `scale` and `zero_point` are None unless all of it is quantized with one scale."""
 
     name: str
     dtype: str
@@ -71,7 +71,7 @@ class Graph:
 
 
 def unpack(content: bytes) -> Any:
-    """Return the schema's own object (`ModelT`). Raises ConvertError for another file."""
+    """Parse a model file to the schema's `ModelT`. Raises ConvertError for any other file."""
     if content[4:8] != _IDENTIFIER:
         raise ConvertError("this is not a TFLite model")
     try:
@@ -88,7 +88,7 @@ def pack(model: Any) -> bytes:
 
 
 def read(content: bytes) -> Graph:
-    """List what the main subgraph has. Raises ConvertError for another file."""
+    """Read the main subgraph of a model file. Raises ConvertError for any other file."""
     try:
         return _main_graph(unpack(content))
     except _DAMAGES as error:

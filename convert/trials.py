@@ -1,4 +1,4 @@
-"""The test images that every candidate has to pass: as they are, and corrupted."""
+"""Prepares the test images for every candidate: unchanged ones and corrupted ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Trial:
 
 
 def prepare(model: keras.Model, export: ExportFolder) -> tuple[Trial, ...]:
-    """Return the test images as they are, and corrupted."""
+    """Return two trials: the test images unchanged, and corrupted."""
     sets = {CLEAN: export.test_images, CORRUPTED: corrupted(export.test_images)}
     return tuple(
         Trial(name, images, export.test_classes, network.probabilities(model, images))
@@ -41,9 +41,9 @@ def prepare(model: keras.Model, export: ExportFolder) -> tuple[Trial, ...]:
 
 
 def corrupted(images: Images) -> Images:
-    """Images (n, height, width, 1), a random third with each of `CORRUPTIONS`, always the same.
+    """Corrupt images (n, height, width, 1): a third with each of `CORRUPTIONS`, chosen by a seed.
 
-    After the kinds of corruption of Hendrycks and Dietterich, arXiv:1903.12261.
+    The kinds of corruption are from Hendrycks and Dietterich, arXiv:1903.12261.
     """
     rng = np.random.default_rng(_SEED)
     kind = rng.permutation(len(images)) % len(CORRUPTIONS)
@@ -55,7 +55,7 @@ def corrupted(images: Images) -> Images:
 
 
 def _blurred(real: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Filtered along one axis; edge pixels are repeated."""
+    """Blur along one axis; pixels at the edge are repeated."""
     reach = len(_BINOMIAL) // 2
     margins = [(reach, reach) if i == axis else (0, 0) for i in range(real.ndim)]
     padded, size = np.pad(real, margins, mode="edge"), real.shape[axis]

@@ -18,7 +18,7 @@ class Variant:
 
     @property
     def scheme(self) -> dict[str, str]:
-        """How `spec.json` describes it."""
+        """The value of `quantization` in `spec.json`."""
         return {
             "scheme": self.name,
             "weights": self.weights,
@@ -42,7 +42,7 @@ CHOICES: Mapping[str, tuple[Variant, ...]] = {
 
 
 def paths(chosen: Sequence[Variant], target: Path) -> list[Path]:
-    """Return where each variant is written: `target` is int8, or a variant made alone."""
+    """Return the path of each variant: `target` is for int8, or for the only variant."""
     return [
         target
         if variant is INT8 or len(chosen) == 1

@@ -1,1 +1,1 @@
-"""Installs the daemon on a machine and removes it; needs nothing but the system's Python."""
+"""Installs the daemon on a machine and removes it; needs only the system's Python."""

@@ -25,7 +25,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Run the command; the exit code is 0, or 1 after a sentence that says why it failed."""
+    """Run the command; return 0, or 1 after printing why it failed."""
     os.umask(0o022)
     options = _parser().parse_args()
     try:

@@ -1,7 +1,7 @@
-"""Looks for known vulnerabilities in what devices install: `python -m deploy.audit` (`make audit`).
+"""Finds known vulnerabilities in the packages of deploy/locks: `python -m deploy.audit`.
 
-pip-audit (PyPA) asks PyPI about each package of deploy/locks. It takes a package that it could not
-look up as one without vulnerabilities and exits 0; here that fails.
+`make audit` runs it. pip-audit (PyPA) asks PyPI about each package. It exits with 0 even if it
+could not look up a package; this command fails then.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ LOCKS = Path(__file__).resolve().parent / "locks"
 
 
 def audit(locks: Iterable[Path], *, options: Sequence[str] = ()) -> int:
-    """Return how many packages have no known vulnerability; raises DeployError at the first lock
-    with a package that has one or that could not be looked up."""
+    """Return how many packages have no known vulnerability.
+
+    Raises DeployError at the first lock with a package that has one or could not be looked up.
+    """
     audited: set[tuple[str, str]] = set()
     for lock in locks:
         found = _report(lock, options)
@@ -36,7 +38,7 @@ def audit(locks: Iterable[Path], *, options: Sequence[str] = ()) -> int:
 
 
 def _report(lock: Path, options: Sequence[str]) -> list[dict[str, Any]]:
-    """What pip-audit says about each package of a lock, as its JSON format has it."""
+    """Return pip-audit's findings for each package of a lock, in its JSON format."""
     words = ["--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json"]
     asked = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "pip_audit", *words, *options, f"--requirement={lock}"],
@@ -56,7 +58,7 @@ def _report(lock: Path, options: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _sentence(package: dict[str, Any], lock: Path) -> str:
-    """Name a package's vulnerabilities, and the versions without them."""
+    """Return a sentence with a package's vulnerabilities and the versions without them."""
     names = ", ".join(each["id"] for each in package["vulns"])
     fixed = sorted({version for each in package["vulns"] for version in each["fix_versions"]})
     fix = f"fix: make lock (fixed in {', '.join(fixed)})" if fixed else "no version fixes it yet"
@@ -64,7 +66,7 @@ def _sentence(package: dict[str, Any], lock: Path) -> str:
 
 
 def main() -> int:
-    """Audit all locks; the exit code is 0, or 1 after sentences that say why not."""
+    """Audit all locks; return 0, or 1 after printing what was found."""
     try:
         count = audit(sorted(LOCKS.glob("*.txt")))
     except DeployError as error:

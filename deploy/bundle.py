@@ -1,8 +1,9 @@
-"""`python3 -m deploy.bundle`: everything a machine without a network needs, in one .tar.gz.
+"""`python3 -m deploy.bundle`: pack all that a machine without a network needs into one .tar.gz.
 
-It holds the files of a release, the wheels for one architecture and Python, and `install`, which
-checks all of them first. The same content always gives the same file, byte for byte. Its SHA-256 is
-written next to it. With a key, both the bundle and this file are signed (`deploy/seal.py`).
+The bundle contains the files of a release, the wheels for one architecture and Python version, and
+`install`, which checks all files first. The same content always gives the same file, byte for byte.
+Its SHA-256 is written to a file next to it. With a key, the bundle and that file are signed
+(`deploy/seal.py`).
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ GLIBC = range(36, 16, -1)  # versions that wheels are built for, newest first; D
 def pack(
     name: str, description: str | None, make: Callable[[Path, str, str, Path | None], Path]
 ) -> int:
-    """Run the command `name`, and write the SHA-256 of what it made next to it, signed with a key.
+    """Run the command `name`; write the SHA-256 of its file next to it, signed if there is a key.
 
-    `make` takes a folder, an architecture, a Python version and the file of the key, or None.
+    `make` takes a folder, an architecture, a Python version and the key file or None.
     """
     wanted = _options(description)
     try:

@@ -1,7 +1,7 @@
-"""`python3 -m deploy.deb`: the bundle as a Debian package, by debhelper.
+"""`python3 -m deploy.deb`: build the bundle as a Debian package, with debhelper.
 
-The package holds the files of a bundle and makes the virtual environment when it is configured
-(ADR 14). It can be built for another architecture, because nothing is compiled.
+The package contains the files of a bundle. The virtual environment is made when dpkg configures the
+package (ADR 14). It can be built for another architecture, because nothing is compiled.
 """
 
 from __future__ import annotations

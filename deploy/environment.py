@@ -1,7 +1,7 @@
 """`python3 -m deploy.environment NAME`: make the virtual environment .venv/NAME of a checkout.
 
-An environment is made once, again where the Python is another, and brought up to date where
-pyproject.toml has changed. pip's own progress is shown.
+An environment is made once. It is made again if the Python version has changed, and updated if
+pyproject.toml has changed. pip shows its progress.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MEDIAPIPE = ("--no-deps", "mediapipe>=1.2,<2")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What one environment is for, and the arguments of each `pip install` that fills it.
+    """The purpose of one environment, and the arguments of each `pip install` that fills it.
 
-    `python` is the only version that its packages have wheels for, "" for any. Where an `optional`
-    environment cannot be made, what needs it says so and goes on.
+    `python` is the only version that its packages have wheels for, "" for any. If an `optional`
+    environment cannot be made, the commands that use it say so and continue.
     """
 
     purpose: str
@@ -105,7 +105,7 @@ class CannotMakeError(RuntimeError):
 
 
 def main(words: list[str]) -> int:
-    """The exit code: 0 where the environment is ready, 1 where it is needed and cannot be made."""
+    """Make the environment; return 0, or 1 if it is not optional and cannot be made."""
     name, *additions = words
     environment = ENVIRONMENTS[name]
     try:
@@ -113,11 +113,11 @@ def main(words: list[str]) -> int:
         for addition in additions:
             _install(SOURCE / ".venv" / name, f"with-{addition}", ADDITIONS[addition])
     except CannotMakeError as error:
-        note = f"; going on without {environment.purpose}." if environment.optional else "."
+        note = f"; continuing without {environment.purpose}." if environment.optional else "."
         print(f"make: .venv/{name}: {error}{note}", file=sys.stderr)
         return int(not environment.optional)
     except KeyboardInterrupt:
-        print(f"\nmake: stopped; the same command goes on with .venv/{name}.", file=sys.stderr)
+        print(f"\nmake: stopped; the same command continues with .venv/{name}.", file=sys.stderr)
         return 130
     return 0
 
@@ -132,7 +132,7 @@ def _make(folder: Path, environment: Environment) -> None:
         base = found
     if (version := _version(folder / "bin/python")) != wanted:
         if version:
-            print(f"making .venv/{folder.name} anew: it has Python {version}, not {wanted}")
+            print(f"making .venv/{folder.name} again: it has Python {version}, not {wanted}")
         print(
             f"making .venv/{folder.name} for {environment.purpose}; this happens once", flush=True
         )
@@ -141,7 +141,7 @@ def _make(folder: Path, environment: Environment) -> None:
 
 
 def _install(folder: Path, stamp: str, installs: tuple[tuple[str, ...], ...]) -> None:
-    """Run each `pip install` unless `stamp` says that just this has been installed."""
+    """Run each `pip install`, unless `stamp` records that the same has been installed."""
     marker = folder / f".{stamp}"
     key = _key(installs)
     if marker.exists() and marker.read_text() == key:
@@ -156,7 +156,7 @@ def _install(folder: Path, stamp: str, installs: tuple[tuple[str, ...], ...]) ->
 
 
 def _key(installs: tuple[tuple[str, ...], ...]) -> str:
-    """Changes with the requirements, and with the place of the checkout."""
+    """Return a key that changes with the requirements and with the path of the checkout."""
     project = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return hashlib.sha256(f"{SOURCE} {installs} {project}".encode()).hexdigest()
 

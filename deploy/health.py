@@ -1,4 +1,4 @@
-"""`python -m deploy.health`: the container's health check, /healthz on the configured port.
+"""`python -m deploy.health`: check the container's health by /healthz on the configured port.
 
 It runs every 30 s on small boards, so it reads the two settings it needs as text instead of loading
 the daemon's configuration.
@@ -27,10 +27,10 @@ def address(config: str, environment: Mapping[str, str]) -> str:
 
 
 def main() -> int:
-    """Return the exit code: 0 where the daemon answers that it is healthy, else 1."""
+    """Return the exit code: 0 if the daemon answers that it is healthy, else 1."""
     config = Path("config.yaml")
     text = config.read_text(encoding="utf-8") if config.exists() else ""
-    # It asks whether the daemon answers on this machine, not who it is.
+    # The certificate is not checked: the daemon is on the same machine.
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
     try:

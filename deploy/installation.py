@@ -23,8 +23,8 @@ NOT_INSTALLED = "Mien is not installed here; fix: sudo make install."
 def install(layout: Layout, *, also_main: bool = True) -> None:
     """Install this release or upgrade to it, and restart the units that ran.
 
-    If a unit does not start, the release before runs again. `also_main` starts edge-daemon.service
-    and enables it, whether it ran or not.
+    If a unit does not start, the earlier release is started again. `also_main` also enables and
+    starts edge-daemon.service if it did not run.
     """
     if layout.packaged and SOURCE != PACKAGED:
         raise DeployError("Mien is installed as a package; upgrade it with apt, or apt purge mien.")
@@ -54,7 +54,7 @@ def upgrade(layout: Layout) -> None:
 
 
 def add_camera(layout: Layout, name: str, source: str, port: int) -> None:
-    """Write /etc/mien/NAME.yaml with the settings all cameras share; start edge-daemon@NAME."""
+    """Write /etc/mien/NAME.yaml with the settings of all cameras, and start edge-daemon@NAME."""
     new = layout.running_release()
     path = layout.settings / f"{name}.yaml"
     if new is None or not layout.config.exists():
@@ -103,7 +103,7 @@ def uninstall(layout: Layout) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove a folder that is empty and, below share, the one around it."""
+    """Remove a folder if it is empty; below share, also remove its empty parent."""
     if folder.name == "bin":
         return
     with suppress(OSError):  # it still holds files of others
@@ -123,7 +123,7 @@ def _switch(new: Path, before: Path | None, layout: Layout, *, also_main: bool) 
 
 
 def _start(new: Path, before: Path | None, layout: Layout, *, also_main: bool) -> None:
-    """Start the units on the new release; go back to the one before if one does not run."""
+    """Start the units on the new release; go back to the earlier release if a unit does not run."""
     units = service.running()
     if also_main and MAIN not in units:
         units.append(MAIN)
@@ -161,7 +161,7 @@ def _check_configs(new: Path, layout: Layout) -> None:
 
 
 def _write_config(new: Path, layout: Layout) -> str:
-    """Write the first configuration, which serves the network; return its new token."""
+    """Write the first configuration, which lets the network reach the page; return its token."""
     printed = run([new / "venv/bin/python", "-m", "edge_daemon", "new-token"], cwd=new)
     token, stored = (line.split()[-1] for line in printed.splitlines())
     sample = (new / "config.yaml").read_text(encoding="utf-8")
@@ -210,7 +210,7 @@ def _url(layout: Layout, token: str) -> str:
 
 
 def _address() -> str:
-    """This machine's address on its network, or else its name."""
+    """Return this machine's address on its network, or its name without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing; only chooses a route

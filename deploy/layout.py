@@ -1,4 +1,4 @@
-"""Where the files are on a device, and the checks before anything is installed."""
+"""Paths of the files on a device, and the checks before an installation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ USER = "mien"
 
 
 class DeployError(RuntimeError):
-    """The installation cannot be done; one sentence says why and what to do."""
+    """The command cannot be done; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths, all below `root`: "/", or a folder that will be another machine's root."""
+    """The paths, all below `root`: "/", or a folder that becomes the root of another machine."""
 
     root: Path = Path("/")
 
@@ -95,7 +95,7 @@ def run(
 ) -> str:
     """Run a command and return what it prints. Raises DeployError with its error output.
 
-    With `shown` it prints to our standard output instead, and "" is returned.
+    With `shown`, the command's output goes to this process's standard output; returns "".
     """
     try:
         done = subprocess.run(  # noqa: S603
@@ -118,7 +118,7 @@ def run(
 
 
 def run_pip(words: Sequence[str | Path], **options: Any) -> None:
-    """Run pip; its progress is shown on a terminal, and nothing elsewhere. Raises DeployError."""
+    """Run pip; shows its progress on a terminal only. Raises DeployError."""
     shown = sys.stdout.isatty()
     quiet = [] if shown else ["--quiet"]
     run([*words, "--disable-pip-version-check", *quiet], shown=shown, **options)

@@ -1,7 +1,7 @@
-"""`python3 -m deploy.lock`: write deploy/locks/ARCH-PYTHON.txt, what a device installs.
+"""`python3 -m deploy.lock`: write deploy/locks/ARCH-PYTHON.txt, the packages of a device.
 
-Each file pins every package to a version and to the SHA-256 of its wheel, so that two devices of
-one release are alike and pip installs nothing else. `make lock` renews them from pyproject.toml.
+Each file pins every package to a version and to the SHA-256 of its wheel, so that all devices with
+a release have the same packages. `make lock` renews the files from pyproject.toml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pins the container images of this repository by digest: `python3 -m deploy.pin`, or `make pin`.
 
-The digest is that of what each tag names now, for all architectures. It takes skopeo (Debian's
-package) and a network that reaches the images' registries.
+The digest is that of the image with the tag today, for all architectures. The command needs skopeo
+(a Debian package) and a network that reaches the registries of the images.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ IMAGE = re.compile(
 
 
 def images(text: str) -> dict[str, bool]:
-    """The images that a Dockerfile or a compose file names, and whether each has a digest."""
+    """Return the images that a Dockerfile or compose file names, and whether each has a digest."""
     return {each[1] or each[3]: bool(each[2] or each[4]) for each in IMAGE.finditer(text)}
 
 
 def unpinned(source: Path) -> list[str]:
-    """The images of a checkout that are named by tag alone."""
+    """Return the images of a checkout that are named by tag only."""
     texts = ((source / name).read_text(encoding="utf-8") for name in FILES)
     return [image for text in texts for image, has_digest in images(text).items() if not has_digest]
 
@@ -62,7 +62,7 @@ def _with_digest(image: str, options: tuple[str, ...]) -> str:
 
 
 def main() -> int:
-    """Rewrite the files; the exit code is 0, or 1 after a sentence that says why it failed."""
+    """Rewrite the files; return 0, or 1 after printing why it failed."""
     try:
         texts = {name: pinned((SOURCE / name).read_text(encoding="utf-8")) for name in FILES}
         for name, text in texts.items():

@@ -1,8 +1,8 @@
-"""`python3 -m deploy.publish check|build|show`: the steps of `make release`.
+"""`python3 -m deploy.publish check|build|show`: run a step of `make release`.
 
-`check` compares version, changelog and upgrade notes, `build` writes every file of the release to
-dist/ with SHA256SUMS, signed with the key in the file KEY (an environment variable), and `show`
-prints what to publish. Nothing is published by itself.
+`check` compares version, changelog and upgrade notes. `build` writes every file of the release to
+dist/ with SHA256SUMS, signed with the key file that the environment variable KEY names. `show`
+prints the commands that publish the release; nothing is published automatically.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.M)
 
 
 def check() -> None:
-    """Raise DeployError with every reason why this checkout is not ready to be released."""
+    """Raise DeployError with every reason why this checkout cannot be released."""
     if problems := list(_problems()):
         raise DeployError("\n".join(problems))
 
@@ -108,7 +108,7 @@ def _git(*words: str) -> str:
 
 
 def main() -> int:
-    """Run one step; the exit code is 0, or 1 after sentences that say why it failed."""
+    """Run one step; return 0, or 1 after printing why it failed."""
     steps: dict[str, Callable[[], None]] = {"check": check, "build": build, "show": show}
     parser = argparse.ArgumentParser(prog="python3 -m deploy.publish", description=__doc__)
     parser.add_argument("step", choices=list(steps))

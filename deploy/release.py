@@ -1,7 +1,7 @@
 """Builds releases in /opt/mien/releases from a checkout or an unpacked bundle.
 
-A release is named after its version and content, so the same content is never built twice and two
-releases never share a file.
+A release is named after its version and content. The same content is therefore never built twice,
+and two releases never share a file.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def platform_name() -> str:
 
 
 def switch(release: Path, layout: Layout) -> None:
-    """Make `release` the one that starts next, and install its system files."""
+    """Point `current` to `release`, so that it starts next, and install its system files."""
     for name, place in ({} if layout.packaged else layout.system_files).items():
         place.parent.mkdir(parents=True, exist_ok=True)
         if (release / name).exists():
@@ -132,7 +132,7 @@ def _make_environment(release: Path, wheels: Path) -> None:
     """Make the release's virtual environment, from the bundle's wheels if there are any.
 
     pip installs only the wheels in the lock, by hash, so no package's build script runs as root.
-    Where the system has picamera2, which has no wheel, the environment sees the system's packages.
+    If the system has picamera2, which has no wheel, the environment includes the system's packages.
     """
     lock = release / LOCKS / f"{platform_name().replace(' ', '-')}.txt"
     if not lock.exists():

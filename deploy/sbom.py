@@ -1,7 +1,7 @@
-"""Lists the parts of a bundle with their licenses: an SBOM in CycloneDX, and a table to read.
+"""Lists the parts of a bundle with their licenses: as an SBOM in CycloneDX and as a table.
 
 The parts are the wheels, the native libraries inside them, the models and the font. A wheel's
-license is what its metadata states, a library's what its project states.
+license comes from its metadata, a library's license from its project.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 SBOM, TABLE = "sbom.cdx.json", "THIRD-PARTY.md"
 APACHE = "Apache-2.0"
-# As metadata name licenses, and their SPDX identifiers (https://spdx.org/licenses/).
+# Licenses as wheels' metadata name them, and their SPDX identifiers (https://spdx.org/licenses/).
 SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": APACHE,
@@ -30,7 +30,8 @@ SPDX = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }
 GNU_CRYPTOGRAPHY = "LGPL-3.0-or-later OR GPL-2.0-or-later"
-# The native libraries in the wheels, by the start of their names; FFmpeg's is what its build says.
+# Licenses of the native libraries in the wheels, by the start of their names; for FFmpeg, the
+# license that its build states.
 LIBRARIES = {
     "libSvtAv1Enc": "BSD-3-Clause-Clear",
     "libXau": "MIT",
@@ -82,9 +83,10 @@ FILES = (  # in a bundle: their kind and license
 
 @dataclass(frozen=True, slots=True)
 class BundledPart:
-    """A part; `license` is an SPDX expression or, where that is unknown, words, or "".
+    """A part; `license` is an SPDX expression or, if it is unknown, other words or "".
 
-    `sha256` is "" for a library inside a wheel, which is `inside`, "" for any other part.
+    `inside` is the wheel that contains a library; such a library has no `sha256`. For other parts
+    `inside` is "".
     """
 
     kind: str
@@ -128,7 +130,7 @@ def _of_wheel(path: Path) -> Iterator[BundledPart]:
 
 
 def _license(described: email.message.Message) -> str:
-    """Return what a wheel's metadata state, as SPDX where that is known."""
+    """Return the license in a wheel's metadata, as an SPDX expression if that is known."""
     if stated := described["License-Expression"]:
         return str(stated)
     classes = [each for each in described.get_all("Classifier", []) if each.startswith("License")]
@@ -138,15 +140,18 @@ def _license(described: email.message.Message) -> str:
 
 
 def _of_library(stem: str, wheel: str) -> str:
-    """Return the license of a native library; the longest name that fits counts."""
+    """Return the license of a native library, found by the longest prefix of its name."""
     fits = [each for each in LIBRARIES if stem.startswith(each)]
     stated = LIBRARIES[max(fits, key=len)] if fits else ""
-    # OpenCV builds FFmpeg without what needs version 3.
+    # OpenCV builds FFmpeg without the parts that need version 3 of the license.
     return stated.replace("LGPL-3.0", "LGPL-2.1") if wheel.startswith("opencv") else stated
 
 
 def _cyclonedx(found: list[BundledPart], version: str) -> dict[str, Any]:
-    """https://cyclonedx.org/docs/1.6/json/; without the time, so that two builds are alike."""
+    """Return the SBOM as JSON, without a time, so that two builds are equal.
+
+    Source: https://cyclonedx.org/docs/1.6/json/
+    """
     wheels = {each.name: _component(each) for each in found if not each.inside}
     for each in found:
         if each.inside:

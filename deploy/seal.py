@@ -1,8 +1,8 @@
 """Seals a folder: SHA256SUMS lists every file in it, and SHA256SUMS.sig is its Ed25519 signature.
 
-`sha256sum --check` reads the list. Its first line is a comment that says what is signed, so that
-the signature of one bundle is none of another, nor of a model. The key file is one that
-`mien sign` makes; a missing one is created. Signing takes openssl.
+`sha256sum --check` reads the list. Its first line is a comment that names the signed thing, so that
+the signature of one bundle is not valid for another bundle or a model. The key file has the format
+of `mien sign`; if it is missing, it is created. Signing needs openssl.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _sign(file: Path, signature: Path, key_file: Path) -> None:
 
 
 def public_key(key_file: Path) -> str:
-    """Return what `./install KEY=` takes. Raises DeployError."""
+    """Return the public key as `./install KEY=` expects it. Raises DeployError."""
     private = _private_key(key_file)
     with tempfile.TemporaryDirectory() as scratch:
         key, public = Path(scratch) / "key", Path(scratch) / "public"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from deploy.layout import MAIN, USER, DeployError, Layout, run
 
 INSTANCES = "edge-daemon@*.service"
-SETTLE_S = 5.0  # a unit that still runs after this long has started well
+SETTLE_S = 5.0  # a unit that runs this long has started well
 
 
 def prepare(layout: Layout) -> None:
@@ -90,7 +90,7 @@ def _bring_up(verb: str, units: list[str]) -> None:
 
 
 def _settle(units: list[str]) -> None:
-    """Watch the units for SETTLE_S: a daemon may report that it is ready and then exit."""
+    """Watch the units for SETTLE_S, since a daemon may report that it is ready and then exit."""
     restarts = {unit: _property(unit, "NRestarts") for unit in units}
     until_s = time.monotonic() + SETTLE_S
     while time.monotonic() < until_s:

@@ -25,7 +25,7 @@ class Setting(NamedTuple):
 
 
 def settings(text: str) -> Iterator[Setting]:
-    """List the keys of a file written like the sample, one per line."""
+    """List the keys of a file that has one key per line, as the sample has."""
     for key, found, line in _lines(text):
         if key and found and found["value"]:
             yield Setting(key, found["value"], line.strip())
