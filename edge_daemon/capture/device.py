@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +18,21 @@ from numpy.typing import NDArray
 from edge_daemon.capture.jpegs import CameraJpegs, device_jpeg
 from edge_daemon.capture.sources import SourceAwayError, SourceSilentError, TimedImage
 from edge_daemon.capture.v4l2 import (
+    GRAY_16_BE,
     MJPG,
     READABLE,
     describe,
     frame_rates,
     prefers_mjpg,
     set_controls,
+    shown_format,
+    unreadable,
 )
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.picture import PictureRefused
 from edge_daemon.core.types import ImageBgr, ImageGray
 
-_DEEP_GRAYS: Final = frozenset({"Y16 ", "Y12 ", "Y10 "})  # of thermal cameras
+_DEEP_GRAYS: Final = frozenset({"Y16 ", GRAY_16_BE, "Y12 ", "Y10 "})  # of thermal cameras
 _JPEGS: Final = frozenset({MJPG, "JPEG"})
 _STRETCH_PERCENTILES: Final = (0.5, 99.5)
 _LEAST_SPAN: Final = 64  # of 65,536 values; a smaller range is noise and is not stretched further
@@ -100,16 +104,17 @@ class V4l2Device:
         """Return the picture in `buffer`: (height, width, …), or one row of a JPEG's bytes."""
         if self._sends_jpeg and buffer.shape[0] == 1:
             return self._jpegs.picture(device_jpeg(buffer.tobytes()))
+        if self._is_big_endian:
+            buffer = buffer.byteswap()
         return Picture(as_bgr(buffer))
 
     def _check_formats(self) -> None:
         """Raise SourceAwayError if the camera has no format that OpenCV can decode."""
-        try:
-            formats = describe(Path(self.name)).formats
-        except OSError:
-            return  # opening the camera reports the reason
-        if formats and not READABLE.intersection(formats):
-            raise SourceAwayError(f"{self.name} {unreadable(formats)}")
+        self._formats: tuple[str, ...] = ()
+        with suppress(OSError):  # opening the camera reports the reason
+            self._formats = describe(Path(self.name)).formats
+        if self._formats and not READABLE.intersection(self._formats):
+            raise SourceAwayError(f"{self.name} {unreadable(self._formats)}")
 
     def _set_up(self, width: int, height: int, fps: float, pixel_format: str) -> None:
         if pixel_format:  # before the size, which the driver may refuse in another format
@@ -122,13 +127,21 @@ class V4l2Device:
         granted = (
             int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
         )
-        self._sends_jpeg = granted in _JPEGS
+        if pixel_format and granted.strip() != pixel_format.strip():
+            log.warning(
+                "camera.pixel_format: %s cannot be had of %s, which delivers %s; it offers %s",
+                pixel_format.strip(),
+                self.name,
+                shown_format(granted) or "a format it does not name",
+                ", ".join(map(shown_format, self._formats)) or "none by name",
+            )
+        self._sends_jpeg, self._is_big_endian = granted in _JPEGS, granted == GRAY_16_BE
         # OpenCV would decode every JPEG, and reduce 16-bit gray to its upper 8 bits, which hardly
         # change from pixel to pixel.
         if self._sends_jpeg or granted in _DEEP_GRAYS:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.mode = f"{granted.strip()} at {rate:g} fps"
+        self.mode = f"{shown_format(granted)} at {rate:g} fps"
 
 
 def as_bgr(picture: NDArray[np.generic]) -> ImageBgr:
@@ -146,14 +159,6 @@ def stretched(gray: NDArray[np.uint16]) -> ImageGray:
     low, high = np.percentile(gray[::4, ::4], _STRETCH_PERCENTILES)
     scale = 255 / max(high - low, _LEAST_SPAN)
     return np.asarray(np.clip((gray - low) * scale, 0, 255), np.uint8)
-
-
-def unreadable(formats: tuple[str, ...]) -> str:
-    """Return why none of `formats` can be used, as a sentence that follows the camera's name."""
-    return (
-        f"delivers only {', '.join(each.strip() for each in formats)}, which cannot be decoded; "
-        "a camera on a Raspberry Pi's own connector is read with camera.source: picamera"
-    )
 
 
 def _why_closed(node: Path) -> str:

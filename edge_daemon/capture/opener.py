@@ -24,7 +24,7 @@ from edge_daemon.capture.sources import (
     VideoSource,
     is_picture,
 )
-from edge_daemon.capture.v4l2 import capture_devices
+from edge_daemon.capture.v4l2 import GRAY_16_BE, READABLE, capture_devices, shown_format
 from edge_daemon.core.threads import Worker
 
 _SHORTEST_PROBE_S: Final = 3.0
@@ -54,6 +54,11 @@ def source_opener(
     SourceAwayError while a camera does not answer.
     """
     text = f"/dev/video{source}" if str(source).isdecimal() else str(source)
+    if pixel_format != "auto" and f"{pixel_format:<4}" not in READABLE:
+        raise SourceError(
+            f"camera.pixel_format: {pixel_format} cannot be decoded: use auto or one of "
+            f"{', '.join(sorted(map(shown_format, READABLE - {GRAY_16_BE})))}"
+        )
 
     def demo() -> Source:
         return DemoSource(width=width, height=height, fps=fps)

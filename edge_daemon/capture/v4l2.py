@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ from typing import Final
 
 _QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")  # driver, card, bus, version, all caps, own caps
-_CAPTURE = 0x00000001 | 0x00001000  # single- and multi-planar video capture
+_CAPTURE, _CAPTURE_MPLANE = 0x00000001, 0x00001000  # single- and multi-planar video capture
 _HAS_OWN_CAPS = 0x80000000
 
 _ENUM_FMT = 0xC0405602
 _FORMAT = struct.Struct("=III32s4s16x")  # index, buffer type, flags, description, pixel format
-_BUFFER_CAPTURE = 1
+_BUFFER_CAPTURE, _BUFFER_CAPTURE_MPLANE = 1, 9
 _ENUM_INTERVALS = 0xC034564B
 _INTERVAL = struct.Struct("=I4sIIIII24x")  # index, format, width, height, type, shortest as n / d
 
@@ -36,11 +36,16 @@ _SETTABLE_TYPES: Final = frozenset({1, 2, 3, 8, 9})  # integer, boolean, menu, b
 _DISABLED = 0x0001
 
 MJPG = "MJPG"
+GRAY_16_BE = "Y16\xa0"  # big-endian: the fourth character has its highest bit set
 # What OpenCV decodes, as FourCC: RGB, YUV, 8-bit Bayer, JPEG and gray.
 READABLE: Final = frozenset({
     "BGR3", "RGB3", "XR24", "AR24", "YV12", "YU12", "411P", "YUYV", "UYVY", "NV12", "NV21",
-    "BA81", "GBRG", "S910", "MJPG", "JPEG", "GREY", "Y10 ", "Y12 ", "Y16 ",
+    "BA81", "GBRG", "S910", "MJPG", "JPEG", "GREY", "Y10 ", "Y12 ", "Y16 ", GRAY_16_BE,
 })  # fmt: skip
+# What sensors deliver: Bayer and gray, packed or compressed. All else is for FFmpeg to convert.
+_SENSOR: Final = re.compile(
+    "GRBG|RGGB|BYR2|(BA|BG|GB|GR|RG)1[0246]|[abp][BGRg].[0-9A-Z]|Y1[024]P|Y14 |ip3.|PC[12]."
+)
 _MOST = 64  # formats, or intervals of a format, that are read; some drivers list them endlessly
 _MOST_CONTROLS = 512
 
@@ -80,8 +85,8 @@ def describe(node: Path) -> VideoNode:
     """Describe `node`, also while another process reads it. Raises OSError."""
     with _opened(node) as handle:
         name, captures = _capability(handle)
-        formats = tuple(code.decode("latin-1") for code in _formats(handle)) if captures else ()
-    return VideoNode(name, captures, formats)
+        formats = tuple(code.decode("latin-1") for code in _formats(handle, captures))
+    return VideoNode(name, bool(captures), formats)
 
 
 def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
@@ -89,7 +94,7 @@ def frame_rates(node: Path, width: int, height: int) -> dict[str, float]:
     rates: dict[str, float] = {}
     try:
         with _opened(node) as handle:
-            for code in _formats(handle):
+            for code in _formats(handle, _capability(handle)[1]):
                 fastest = max(_rates(handle, code, width, height), default=0.0)
                 if fastest:
                     rates[code.decode("latin-1")] = fastest
@@ -106,6 +111,31 @@ def prefers_mjpg(rates: Mapping[str, float], fps: float) -> bool:
     """
     plain = max((rate for code, rate in rates.items() if code != MJPG), default=0.0)
     return plain < min(fps, rates.get(MJPG, 0.0))
+
+
+def shown_format(code: str) -> str:
+    """Return a FourCC as people write it."""
+    return (
+        "Y16-BE"
+        if code == GRAY_16_BE
+        else "".join(c if c.isprintable() else "?" for c in code).strip()
+    )
+
+
+def unreadable(formats: Sequence[str]) -> str:
+    """Return why none of `formats` can be used, as a sentence that follows the camera's name."""
+    fix = (
+        "a camera on a Raspberry Pi's own connector is read with camera.source: picamera"
+        if is_sensor_data(formats)
+        else "have a program such as MediaMTX or go2rtc serve it by RTSP, and name that address as "
+        "camera.source"
+    )
+    return f"delivers only {', '.join(map(shown_format, formats))}, which cannot be decoded; {fix}"
+
+
+def is_sensor_data(formats: Sequence[str]) -> bool:
+    """Whether one of `formats` is raw data of a sensor, which libcamera makes pictures of."""
+    return any(_SENSOR.fullmatch(code) for code in formats)
 
 
 def device_controls(node: Path) -> list[DeviceControl]:
@@ -143,23 +173,25 @@ def control_name(title: str) -> str:
 def _captures(node: Path) -> bool:
     try:
         with _opened(node) as handle:
-            return _capability(handle)[1]
+            return bool(_capability(handle)[1])
     except OSError:
         return False
 
 
-def _capability(handle: int) -> tuple[str, bool]:
-    """Return the device's name, and whether it captures."""
+def _capability(handle: int) -> tuple[str, int]:
+    """Return the device's name, and the type of the buffers it captures to; 0 for none."""
     answer = bytearray(_CAPABILITY.size)
     fcntl.ioctl(handle, _QUERYCAP, answer)
     _, card, *_, all_caps, own_caps = _CAPABILITY.unpack(answer)
-    captures = (own_caps if all_caps & _HAS_OWN_CAPS else all_caps) & _CAPTURE
-    return _text(card), bool(captures)
+    caps = own_caps if all_caps & _HAS_OWN_CAPS else all_caps
+    if caps & _CAPTURE:
+        return _text(card), _BUFFER_CAPTURE
+    return _text(card), _BUFFER_CAPTURE_MPLANE if caps & _CAPTURE_MPLANE else 0
 
 
-def _formats(handle: int) -> Iterator[bytes]:
+def _formats(handle: int, buffer_type: int) -> Iterator[bytes]:
     for index in range(_MOST):
-        answer = bytearray(_FORMAT.pack(index, _BUFFER_CAPTURE, 0, b"", b""))
+        answer = bytearray(_FORMAT.pack(index, buffer_type, 0, b"", b""))
         try:
             fcntl.ioctl(handle, _ENUM_FMT, answer)
         except OSError:  # EINVAL: there are no more

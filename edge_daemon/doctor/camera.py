@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from edge_daemon.capture.address import redacted
-from edge_daemon.capture.device import unreadable
 from edge_daemon.capture.reader import Reader
 from edge_daemon.capture.sources import OpenSource, SourceAwayError, SourceError
-from edge_daemon.capture.v4l2 import READABLE, describe, device_controls, frame_rates
+from edge_daemon.capture.v4l2 import (
+    READABLE,
+    describe,
+    device_controls,
+    frame_rates,
+    is_sensor_data,
+    shown_format,
+    unreadable,
+)
 from edge_daemon.core.types import ImageBgr
 from edge_daemon.doctor.account import group_name, members, user_name
 from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
@@ -21,6 +28,7 @@ from edge_daemon.doctor.finding import Finding, edit, error, ok, warning
 TIMEOUT_S: Final = 15.0  # for the first picture; "auto" tries several devices
 POLL_S: Final = 0.2
 USE_PICAMERA: Final = "set camera.source: picamera, if this is the board's own camera"
+USE_RTSP: Final = "set camera.source: rtsp://… of a program that reads this camera"
 PLUG_IN: Final = "lsusb  # should list the camera; if not, plug it in again or use another port"
 
 
@@ -46,7 +54,8 @@ def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> It
             if not device.captures:
                 continue
             if device.formats and not READABLE.intersection(device.formats):
-                yield warning("camera", f"{node} {unreadable(device.formats)}", USE_PICAMERA)
+                fix = USE_PICAMERA if is_sensor_data(device.formats) else USE_RTSP
+                yield warning("camera", f"{node} {unreadable(device.formats)}", fix)
                 continue
             formats = _formats(node, device.formats, width, height)
             yield ok("camera", f"{node} ({device.name}): {formats}{_controls(node)}")
@@ -137,6 +146,9 @@ def _formats(node: Path, formats: Sequence[str], width: int, height: int) -> str
     """List the formats, with their frame rates at this size."""
     rates = frame_rates(node, width, height)
     listed = [
-        f"{each} {rates[each]:g} frames/s" if each in rates else f"{each} —" for each in formats
+        f"{shown_format(each)} {rates[each]:g} frames/s"
+        if each in rates
+        else f"{shown_format(each)} —"
+        for each in formats
     ]
     return f"at {width}×{height} {', '.join(listed) or 'no format'}"

@@ -12,8 +12,9 @@ import pytest
 from support.mjpeg_server import demo_jpegs
 from support.pictures import decoded
 
-from edge_daemon.capture.device import V4l2Device, as_bgr, stretched, unreadable
-from edge_daemon.capture.sources import SourceAwayError
+from edge_daemon.capture.device import V4l2Device, as_bgr, stretched
+from edge_daemon.capture.opener import source_opener
+from edge_daemon.capture.sources import SourceAwayError, SourceError
 from edge_daemon.capture.v4l2 import (
     READABLE,
     capture_devices,
@@ -21,6 +22,7 @@ from edge_daemon.capture.v4l2 import (
     frame_rates,
     prefers_mjpg,
     set_controls,
+    unreadable,
 )
 from edge_daemon.config.file import ConfigError, parse_config
 
@@ -82,8 +84,23 @@ def test_pictures_become_bgr(picture: np.ndarray[Any, Any]) -> None:
 
 def test_formats_nobody_can_decode_are_named() -> None:
     assert unreadable(("pRAA", "Y14 ")).startswith("delivers only pRAA, Y14, which cannot")
-    assert "camera.source: picamera" in unreadable(("pRAA",))
-    assert not READABLE.intersection({"pRAA", "pBAA", "RGGB", "GRBG", "BG10", "RG12"})
+    assert unreadable(("YV\x01Y",)).startswith("delivers only YV?Y, which")
+    sensors = "pRAA pBAA pgAA RGGB GRBG BG10 BA10 RG12 GB14 BYR2 aBA8 pRCC Y10P Y12P ip3b PC1R"
+    others = "H264 HEVC MPEG MPG4 VP80 YVYU VYUY NV16 RGBP Z16  Y41P"
+    for code in sensors.split():
+        assert "camera.source: picamera" in unreadable((code,))
+    for code in others.split():
+        assert "serve it by RTSP" in unreadable((f"{code:<4}",))
+    assert not READABLE.intersection([*sensors.split(), *others.split()])
+
+
+@pytest.mark.parametrize("pixel_format", ["H264", "YVYU", "RGGB", "XYZ1"])
+def test_a_format_that_cannot_be_decoded_is_refused_at_the_start(pixel_format: str) -> None:
+    with pytest.raises(SourceError, match=rf"camera.pixel_format: {pixel_format} cannot.*, YUYV"):
+        source_opener(
+            "/dev/video97", width=6, height=4, fps=15, loop=False, timeout_s=1,
+            pixel_format=pixel_format,
+        )  # fmt: skip
 
 
 class Buffers:
@@ -112,11 +129,39 @@ class Buffers:
 
 
 def device(
-    monkeypatch: pytest.MonkeyPatch, buffers: Iterator[Any], code: str = "\0\0\0\0"
+    monkeypatch: pytest.MonkeyPatch,
+    buffers: Iterator[Any],
+    code: str = "\0\0\0\0",
+    pixel_format: str = "auto",
 ) -> V4l2Device:
-    fourcc = int.from_bytes(code.encode(), "little")
+    fourcc = int.from_bytes(code.encode("latin-1"), "little")
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Buffers(buffers, fourcc))
-    return V4l2Device("/dev/video97", width=6, height=4, fps=15, timeout_s=0.2)
+    return V4l2Device(
+        "/dev/video97", width=6, height=4, fps=15, timeout_s=0.2, pixel_format=pixel_format
+    )
+
+
+def test_gray_of_either_byte_order_is_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    gray = np.arange(24, dtype=np.uint16).reshape(4, 6) * 99 + 29_000
+    shown = []
+    for code, buffer in (("Y16 ", gray), ("Y16\xa0", gray.byteswap())):
+        camera = device(monkeypatch, iter([buffer]), code)
+        assert camera.mode.startswith({"Y16 ": "Y16 at", "Y16\xa0": "Y16-BE at"}[code])
+        image = camera.read()
+        assert image is not None
+        shown.append(image.picture.bgr)
+    assert np.array_equal(*shown)
+    assert np.ptp(shown[0]) == 255
+
+
+def test_a_format_that_the_camera_does_not_have_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device(monkeypatch, iter([]), "YUYV", pixel_format="Y16")
+    assert "Y16 cannot be had of /dev/video97, which delivers YUYV; it offers" in caplog.text
+    caplog.clear()
+    device(monkeypatch, iter([]), "Y16 ", pixel_format="Y16")
+    assert caplog.text == ""
 
 
 def test_buffers_without_a_picture_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

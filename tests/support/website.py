@@ -129,6 +129,7 @@ class Site:
         cors_origins: tuple[str, ...] = (),
         trusted_proxies: tuple[str, ...] = (),
         session_s: float = 3600.0,
+        settings: bool = False,
         tls: Tls | None = None,
     ) -> None:
         self.views: Latest[View] = Latest()
@@ -158,6 +159,7 @@ class Site:
             hosts=hosts,
             cors_origins=cors_origins,
             trusted_proxies=trusted_proxies,
+            settings=settings,
         )
         self.server = WebServer(
             host=host,

@@ -17,9 +17,10 @@ from contextlib import ExitStack, contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import pytest
+import yaml
 from support.certificate import make_certificate
 from support.paths import ROOT
 from support.waiting import until
@@ -84,6 +85,7 @@ def two_cameras(folder: Path) -> Iterator[list[Site]]:
                 password=hash_password(PASSWORD),
                 hosts=("cam.example",),
                 trusted_proxies=("127.0.0.1",),
+                settings=True,
             )
             site.camera["name"] = f"Camera {number}"
             site.start()
@@ -237,6 +239,54 @@ def test_the_page_works_below_a_path(proxy: Proxy, chromium: Any) -> None:
         assert page.inner_text("#camera-name") == "Camera 1"
         page.click("text=Sign out")
         page.wait_for_selector("#password")
+    context.close()
+
+
+def test_nothing_leaves_the_path_and_two_cameras_have_two_sessions(
+    proxy: Proxy, chromium: Any
+) -> None:
+    """All pages of two cameras in one browser, and everything that their scripts ask for."""
+    context = chromium.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with proxy.sites[0].camera_running(), proxy.sites[1].camera_running():
+        for camera in ("cam2", "cam1"):
+            asked.clear()
+            page.goto(proxy.url(f"/{camera}/"))
+            page.fill("#password", PASSWORD)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#pill[data-state=ok]")
+            for name in ("History", "Settings", "Live"):
+                page.click(f"nav >> text={name}")
+                page.wait_for_load_state("load")
+                assert page.url.startswith(proxy.url(f"/{camera}/"))
+            page.wait_for_selector("#pill[data-state=ok]")
+            for link in page.locator("a[href]").evaluate_all("all => all.map(a => a.href)"):
+                assert link.startswith((proxy.url(f"/{camera}/"), "https://github.com/"))
+            paths = {url.removeprefix(proxy.url("")) for url in asked}
+            assert {
+                each for each in paths if not each.startswith((f"/{camera}/", "data:"))
+            } == set()
+            wanted = (
+                "events?live=1",
+                "stream.mjpg",
+                "history?",
+                "api/settings",
+                "login",
+                "static/",
+            )
+            for each in wanted:
+                assert any(path.startswith(f"/{camera}/{each}") for path in paths), each
+        description = yaml.safe_load(context.request.get(proxy.url("/cam1/openapi.yaml")).text())
+        base = urljoin(proxy.url("/cam1/openapi.yaml"), description["servers"][0]["url"])
+        assert base == proxy.url("/cam1/")
+        assert {each["path"] for each in context.cookies()} == {"/cam1", "/cam2"}
+        page.click("text=Sign out")
+        page.wait_for_selector("#password")
+        assert page.url == proxy.url("/cam1/")
+        assert context.request.get(proxy.url("/cam1/state")).status == 401
+        assert context.request.get(proxy.url("/cam2/state")).status == 200
     context.close()
 
 
