@@ -150,7 +150,7 @@ def test_gray_of_either_byte_order_is_the_same_picture(monkeypatch: pytest.Monke
         image = camera.read()
         assert image is not None
         shown.append(image.picture.bgr)
-    assert np.array_equal(*shown)
+    assert np.array_equal(shown[0], shown[1])
     assert np.ptp(shown[0]) == 255
 
 
