@@ -1,7 +1,7 @@
 """Reads a dataset of faces: FER2013 in any published form, or pictures in class folders.
 
 FER2013 is published as Kaggle's `fer2013.csv` (emotion, pixels, Usage) and its re-release
-`icml_face_data.csv` (with spaces in the column names), plain or packed as .gz, .xz, .tar.gz or
+`icml_face_data.csv` (with spaces in the column names), plain or packed as .gz, .xz, .bz2, .tar or
 .zip, and as the class folders (`train/angry/*.png`, `test/…`) of later uploads, unpacked or as
 .zip. Class folders may also have other classes; see `train.folders`.
 """
@@ -46,6 +46,9 @@ WHERE = (
     "the folders train/angry … train/neutral and test/… there"
 )
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+TAPES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+UNKNOWN = (".7z", ".rar", ".zst")  # archives that Python does not unpack
+VOTES_FILE = "fer2013new.csv"  # FER+'s, beside fer2013.csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def read_dataset(
 
     if not path.exists():
         raise DatasetError(f"{path}: no dataset there. {WHERE}.")
-    source = path if path.is_file() else _find_csv(path) or _find_zip(path)
+    source = path if path.is_file() else _find_csv(path) or _find_archive(path)
     if source is None:
         splits = read_folders(path, labels, strict=strict)
     elif source.suffix.lower() == ".zip" and not _has_table(source):
@@ -153,16 +156,25 @@ def _distance(split: Split, counts: tuple[int, ...]) -> int:
 
 
 def _find_csv(folder: Path) -> Path | None:
-    names = [name + packing for name in CSV_NAMES for packing in ("", ".xz", ".gz", ".zip")]
-    names += ["fer2013.zip", "fer2013.tar.gz"]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    """Return FER2013's table in `folder`, packed or not, or the only table if it has no folders."""
+    files = {each.name.lower(): each for each in folder.iterdir() if each.is_file()}
+    names = [name + packing for name in CSV_NAMES for packing in ("", ".xz", ".gz", ".bz2", ".zip")]
+    names += [f"fer2013{packing}" for packing in (".zip", *TAPES)]
+    if (known := next((files[name] for name in names if name in files), None)) is not None:
+        return known
+    tables = [file for name, file in files.items() if name.endswith(".csv") and name != VOTES_FILE]
+    return tables[0] if len(tables) == 1 and not _has_folders(folder) else None
 
 
-def _find_zip(folder: Path) -> Path | None:
+def _find_archive(folder: Path) -> Path | None:
     """Return the one archive of a folder that has no folders, as Kaggle's download leaves it."""
-    entries = [each for each in folder.iterdir() if each.name[0] != "."]
-    archives = [each for each in entries if each.suffix.lower() == ".zip" and each.is_file()]
-    return archives[0] if len(archives) == 1 and not any(map(Path.is_dir, entries)) else None
+    kinds = (".zip", *TAPES, *UNKNOWN)
+    archives = [each for each in folder.iterdir() if each.name.lower().endswith(kinds)]
+    return archives[0] if len(archives) == 1 and not _has_folders(folder) else None
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(each.is_dir() and each.name[0] != "." for each in folder.iterdir())
 
 
 def _has_table(path: Path) -> bool:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from train.calibration import measure_calibration
 from train.card import make_card
 from train.checkpoints import write_text
-from train.dataset import EVALUATION, FER2013, HELD_OUT, Split, duplicates_of
+from train.dataset import EVALUATION, FER2013, HELD_OUT, VOTES_FILE, Split, duplicates_of
 from train.duplicates import near_pairs
 from train.errors import DatasetError, ModelFileError
-from train.ferplus import FILE, Votes
+from train.ferplus import Votes
 from train.label_sets import FERPLUS, LabelSet, label_sets, measure_votes
 from train.loading import LoadedModel, load_model
 from train.report import write_report
@@ -120,7 +120,7 @@ def evaluate_file(
         temperature=model.temperature,
     )
     if metrics["votes"] is None and split.dataset == FER2013:
-        print(f"no {FILE} with votes on {split_name}: no figures for FER+'s labels")
+        print(f"no {VOTES_FILE} with votes on {split_name}: no figures for FER+'s labels")
     metrics["model"] = model.facts()
     metrics["also_in_training"] = int(duplicates_of(split.x, splits["Training"].x).sum())
     write_report(metrics, split, folder, title=f"{network.name} on {split_name}")

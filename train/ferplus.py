@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import LABELS
+from train.dataset import LABELS, VOTES_FILE
 from train.errors import DatasetError
 
-FILE = "fer2013new.csv"
 # The classes in the order of WITH_CONTEMPT, then "unknown" and "not a face".
 COLUMNS = (
     "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt",
@@ -81,15 +80,15 @@ def check_rows(name: str, votes: Votes, y: NDArray[np.int64]) -> None:
     fix = "put the file that belongs to this dataset there, or remove it."
     if len(votes.votes) != len(y):
         raise DatasetError(
-            f"{FILE}: has {len(votes.votes)} rows of {name}, the dataset {len(y)}; {fix}"
+            f"{VOTES_FILE}: has {len(votes.votes)} rows of {name}, the dataset {len(y)}; {fix}"
         )
     agree = (votes.votes.argmax(axis=1) == y) | ~votes.votes.any(axis=1)
     for start in range(0, len(y), ROWS_COMPARED):
         if (share := agree[start : start + ROWS_COMPARED].mean()) < MIN_AGREEMENT:
             raise DatasetError(
-                f"{FILE}: its votes agree with {share:.0%} of the labels from face {start + 1} of "
-                f"{name} on, instead of about 65 %; its rows must be those of fer2013.csv in the "
-                f"same order, which class folders have lost; {fix}"
+                f"{VOTES_FILE}: its votes agree with {share:.0%} of the labels from face "
+                f"{start + 1} of {name} on, instead of about 65 %; its rows must be those of "
+                f"fer2013.csv in the same order, which class folders have lost; {fix}"
             )
 
 
@@ -98,7 +97,7 @@ def read_votes_beside(dataset: Path, classes: int = len(LABELS)) -> dict[str, Vo
 
     There are seven classes, or eight with contempt.
     """
-    path = (dataset if dataset.is_dir() else dataset.parent) / FILE
+    path = (dataset if dataset.is_dir() else dataset.parent) / VOTES_FILE
     return read_votes(path, classes) if path.exists() else {}
 
 
@@ -117,7 +116,7 @@ def read_votes(path: Path, classes: int = len(LABELS)) -> dict[str, Votes]:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DatasetError(
-            f"{path}, line {line}: not a row of FER+ votes ({error}); download {FILE} again."
+            f"{path}, line {line}: not a row of FER+ votes ({error}); download {VOTES_FILE} again."
         ) from error
     tables = {name: np.array(table) for name, table in columns.items()}
     return {name: Votes(table[:, :classes], table[:, classes:]) for name, table in tables.items()}

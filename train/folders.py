@@ -8,6 +8,8 @@ ones (`PublicTest_123.jpg`), they distinguish the two.
 from __future__ import annotations
 
 import io
+import os
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,36 +19,24 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from train.dataset import BOTH_TESTS, FER2013, LABELS, SIZE_PX, WHERE, Split, is_official
+from train.dataset import BOTH_TESTS, FER2013, SIZE_PX, WHERE, Split, is_official
 from train.errors import DatasetError
+from train.names import ALIASES, NUMBERS, SPLITS, class_numbers, plain_name
+from train.packed import UNREADABLE, open_zip
 
-# A folder's split, by its name in lower case.
-SPLITS = {
-    "train": "Training",
-    "training": "Training",
-    "valid": "Validation",
-    "val": "Validation",
-    "validation": "Validation",
-    "test": "Test",
-    "testing": "Test",
-    "publictest": "PublicTest",
-    "privatetest": "PrivateTest",
-}
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is an error
+
 OFFICIAL_TESTS = ("PublicTest", "PrivateTest")
-# Other names of FER2013's classes, in lower case. The numbers are FER2013's own.
-ALIASES = {
-    "angry": ("anger", "0"),
-    "disgust": ("disgusted", "1"),
-    "fear": ("fearful", "scared", "afraid", "2"),
-    "happy": ("happiness", "joy", "happily", "3"),
-    "sad": ("sadness", "4"),
-    "surprise": ("surprised", "suprise", "5"),
-    "neutral": ("neutrality", "6"),
-    "contempt": ("contemptuous",),
-}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm"}
+SUFFIXES = {
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png",
+    ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+# Pillow's names of the formats that are recognized by their content, whatever the file's name.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+HEAD_BYTES = 65_536  # enough to recognize a picture
+LARGEST_BYTES = 100_000_000  # of a picture; more is a mistake, or meant to fill the memory
 GRAY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}  # Pillow's
 SIXTEEN_BIT = 65535
 COLOR_LEVELS = 16  # between the channels of a gray picture saved as a color JPEG
@@ -58,7 +48,7 @@ class PictureFile:
 
     path: PurePosixPath
     shown: str  # the path for messages
-    read: Callable[[], bytes]
+    read: Callable[[int], bytes]  # so many bytes at most
 
 
 @dataclass(slots=True)
@@ -103,17 +93,19 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
     are scaled.
     """
     labels = tuple(labels)
-    classes = _class_names(labels)
+    classes = class_numbers(labels)
     conversions = Conversions(strict)
     images: dict[str, list[NDArray[np.uint8]]] = {}
     numbers: dict[str, list[int]] = {}
     ignored: list[str] = []
     stray: Counter[str] = Counter()  # folders with classes that are not named like a split
+    numbered = False
     for file in _files(path):
-        if file.path.suffix.lower() not in SUFFIXES:
+        if not _is_picture(file):
             ignored.append(file.shown)
             continue
-        split, label, parent = _place(file, classes, labels)
+        split, label, parent, name = _place(file, classes, labels)
+        numbered |= name.isdecimal()
         if split == "Training" and parent:
             stray[parent] += 1
         images.setdefault(split, []).append(_read_picture(file, conversions))
@@ -133,6 +125,8 @@ def read_folders(path: Path, labels: Sequence[str], *, strict: bool) -> dict[str
             print(
                 f"{path}: {n} pictures in {parent}, which is not named like a split, are trained on"
             )
+    if numbered:
+        print(f"{path}: folders named by a number are taken for FER2013's classes: {NUMBERS}")
     if ignored:
         print(f"{path}: {len(ignored)} files that are not pictures were ignored, as {ignored[0]}")
     return _named(path, splits)
@@ -152,45 +146,68 @@ def _named(path: Path, splits: dict[str, Split]) -> dict[str, Split]:
 def _files(path: Path) -> Iterator[PictureFile]:
     """Yield all files but hidden ones, in the order of their paths."""
     if path.is_dir():
-        for each in sorted(p for p in path.rglob("*") if p.is_file()):
+        for each in sorted(_walk(path)):
             inside = PurePosixPath(each.relative_to(path).as_posix())
             if not _hidden(inside):
-                yield PictureFile(inside, str(each), each.read_bytes)
+                yield PictureFile(inside, str(each), partial(_read, each))
         return
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             for name in sorted(archive.namelist()):
                 inside = PurePosixPath(name)
                 if not name.endswith("/") and not _hidden(inside):
-                    yield PictureFile(inside, f"{path}: {name}", partial(archive.read, name))
-    except (OSError, zipfile.BadZipFile) as error:
+                    yield PictureFile(inside, f"{path}: {name}", partial(_unpack, archive, name))
+    except UNREADABLE as error:
         raise DatasetError(f"{path}: cannot be read ({error}); download it again.") from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files in `folder` and below, also behind links, but each folder once."""
+    seen = set()
+    for top, folders, files in os.walk(folder, followlinks=True):
+        status = Path(top).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield from (path for path in (Path(top) / name for name in files) if path.is_file())
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most_bytes)
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    with archive.open(name) as file:
+        return file.read(most_bytes)
+
+
+def _is_picture(file: PictureFile) -> bool:
+    """Whether a file is a picture by its name or, with another name, by its content."""
+    if file.path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        Image.open(io.BytesIO(file.read(HEAD_BYTES)), formats=FORMATS).close()
+    except Exception:  # plugins raise almost anything
+        return False
+    return True
 
 
 def _hidden(path: PurePosixPath) -> bool:
     return any(part[0] == "." or part == "__MACOSX" for part in path.parts)
 
 
-def _class_names(labels: tuple[str, ...]) -> dict[str, int]:
-    """Return the number of each class by the names that its folder may have, in lower case."""
-    names = {
-        alias: number for number, label in enumerate(labels) for alias in ALIASES.get(label, ())
-    }
-    if labels != LABELS:  # the numbers are FER2013's
-        names = {name: number for name, number in names.items() if not name.isdecimal()}
-    return names | {label.lower(): number for number, label in enumerate(labels)}
-
-
 def _place(
     file: PictureFile, classes: dict[str, int], labels: tuple[str, ...]
-) -> tuple[str, int, str]:
+) -> tuple[str, int, str, str]:
     """Return the split and the class of a picture, by the folders it is in.
 
-    The third value is the parent of the class folder, if no folder is named like a split, else "".
-    A folder named by a number is a class only if no other folder has a class's name, because
-    numbers may also count people or recordings.
+    The third value is the parent of the class folder, if no folder is named like a split, else "";
+    the fourth is the name of the class folder. A folder named by a number is a class only if no
+    other folder has a class's name, because numbers may also count people or recordings.
     """
-    folders = [part.lower() for part in file.path.parts[:-1]]
+    folders = [plain_name(part, classes) for part in file.path.parts[:-1]]
     found = [place for place, name in enumerate(folders) if name in classes]
     found = [place for place in found if not folders[place].isdecimal()] or found[:1]
     splits = [place for place, name in enumerate(folders) if name in SPLITS]
@@ -206,14 +223,26 @@ def _place(
         folder = file.shown.removesuffix("/".join(file.path.parts[where + 1 :])).rstrip("/")
         raise DatasetError(
             f"{folder}: not one of the {len(labels)} classes ({', '.join(labels)}); rename or "
-            "remove the folder, or name your own classes with --labels."
+            f"remove the folder, or name your own classes with --labels.{_hint(folders[where])}"
         )
     split = SPLITS[folders[splits[0]]] if splits else "Training"
     prefix = file.path.name.partition("_")[0]
     if split != "Training" and prefix in OFFICIAL_TESTS:
         split = prefix
     parent = "" if splits or not found[0] else file.path.parts[found[0] - 1]
-    return split, classes[folders[found[-1]]], parent
+    name = folders[found[-1]]
+    return split, classes[name], parent, name
+
+
+def _hint(folder: str) -> str:
+    """Return what the name of a folder that is no class may mean."""
+    if folder.isdecimal():
+        return (
+            f" Numbers are taken for FER2013's classes ({NUMBERS}); other datasets count otherwise."
+        )
+    if folder in {"contempt", *ALIASES["contempt"]}:
+        return " The command train fit takes contempt as the eighth class with --contempt yes."
+    return ""
 
 
 def _check_classes(path: Path, split: Split) -> None:
@@ -228,13 +257,14 @@ def _check_classes(path: Path, split: Split) -> None:
 def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uint8]:
     """Return a gray picture (48, 48, 1)."""
     try:
-        with Image.open(io.BytesIO(file.read())) as opened:
+        with Image.open(io.BytesIO(_content(file))) as opened:
             picture = ImageOps.exif_transpose(opened)
             gray = _gray(picture)
             colored = picture.mode not in GRAY_MODES and _colored(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # plugins raise almost anything
+        reason = "in no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DatasetError(
-            f"{file.shown}: not a readable picture ({error}); delete it or download it again."
+            f"{file.shown}: not a readable picture ({reason}); delete it or download it again."
         ) from error
     if colored:
         conversions.add_color(file)
@@ -244,6 +274,16 @@ def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uin
         method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
         gray = ImageOps.fit(gray, (SIZE_PX, SIZE_PX), method)
     return np.asarray(gray, dtype=np.uint8)[..., None]
+
+
+def _content(file: PictureFile) -> bytes:
+    """Read a picture. Raises ValueError for one that is empty or too large."""
+    content = file.read(LARGEST_BYTES + 1)
+    if not content:
+        raise ValueError("empty")
+    if len(content) > LARGEST_BYTES:
+        raise ValueError(f"larger than {LARGEST_BYTES // 1_000_000} MB")
+    return content
 
 
 def _gray(picture: Image.Image) -> Image.Image:

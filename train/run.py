@@ -10,13 +10,13 @@ from typing import Any
 import keras
 
 from train.calibration import apply_temperature, fit_temperature
-from train.dataset import LABELS, WITH_CONTEMPT, Split
+from train.dataset import LABELS, VOTES_FILE, WITH_CONTEMPT, Split
 from train.devices import one_device, sharding
 from train.distil import add_teachers
 from train.errors import DatasetError
 from train.evaluate import evaluate, headline
 from train.export import export
-from train.ferplus import FILE, Votes, vote_shares
+from train.ferplus import Votes, vote_shares
 from train.fit import fit
 from train.label_sets import FERPLUS, label_sets
 from train.loading import keras_classifier
@@ -63,7 +63,7 @@ def run(
         shares = vote_shares(selection.validation_votes.counted())
     elif recipe.votes_head:
         raise DatasetError(
-            f"{FILE}: has no votes on {selection.validation.name}, which chooses the epoch; "
+            f"{VOTES_FILE}: has no votes on {selection.validation.name}, which chooses the epoch; "
             "use the whole file, or train with --votes-head 0."
         )
     training = make_training_set(selection, votes.get("Training"), recipe)
@@ -136,8 +136,10 @@ def _without_missing_votes(
     if "Training" in votes or not recipe.votes_head:
         return recipe
     if changes.get("votes_head"):
-        raise DatasetError(f"--votes-head needs FER+'s {FILE} beside the dataset; put it there.")
-    print(f"no {FILE} beside the dataset: training one head, for the labels")
+        raise DatasetError(
+            f"--votes-head needs FER+'s {VOTES_FILE} beside the dataset; put it there."
+        )
+    print(f"no {VOTES_FILE} beside the dataset: training one head, for the labels")
     return replace(recipe, votes_head=0.0)
 
 
@@ -145,6 +147,6 @@ def _check_contempt(training: Split, recipe: Recipe) -> None:
     """Raise DatasetError if a network for contempt would not get any face with this label."""
     if training.labels == WITH_CONTEMPT and not (training.counts[-1] or recipe.votes_head):
         raise DatasetError(
-            f"{training.dataset}: no label is contempt, only FER+'s votes are; put {FILE} beside "
-            "the dataset and train with --votes-head 0.5, or train without --contempt."
+            f"{training.dataset}: no label is contempt, only FER+'s votes are; put {VOTES_FILE} "
+            "beside the dataset and train with --votes-head 0.5, or train without --contempt."
         )

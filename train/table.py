@@ -3,84 +3,63 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import lzma
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import CSV_NAMES, FER2013, LABELS, SIZE_PX, WHERE, WITH_CONTEMPT, Split
+from train.dataset import FER2013, LABELS, SIZE_PX, WHERE, WITH_CONTEMPT, Split
 from train.errors import DatasetError
+from train.names import SPLITS, class_numbers
+from train.packed import UNREADABLE, open_table
 
 PIXELS = SIZE_PX * SIZE_PX
 MOST_LEVEL = 255
-# The exceptions of the unpackers for a file that is truncated or damaged.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    lzma.LZMAError,
-    zlib.error,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-)
+LONGEST_LINE = 1_000_000  # characters; a row has some 9,000
+DELIMITERS = ",;\t"  # spreadsheets of some countries write semicolons
 
 
 def read_table(path: Path, labels: Sequence[str]) -> dict[str, Split]:
     """Return every split of a table. Raises DatasetError with the line that is wrong."""
     try:
-        with _open_text(path) as text:
-            rows = csv.reader(text)
+        with open_table(path) as text:
+            lines = _lines(text)
+            first = next(lines, "")
+            delimiter = next((each for each in DELIMITERS if each in first), ",")
+            rows = csv.reader(chain([first], lines), delimiter=delimiter)
             header = [name.strip().lower() for name in next(rows, [])]
-            columns = [_column(path, header, name) for name in ("emotion", "pixels", "usage")]
+            columns = [_column(path, header, name) for name in ("emotion", "pixels")]
+            if "usage" in header:
+                columns.append(header.index("usage"))
+            else:
+                print(f"{path}: has no column Usage; all rows are trained on")
             return _collect(path, rows, columns, tuple(labels))
-    except (*_UNREADABLE, csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path}: is not text in UTF-8; save it as such or download it again."
+        ) from error
+    except (*UNREADABLE, csv.Error) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); download it again.") from error
 
 
-@contextmanager
-def _open_text(path: Path) -> Iterator[IO[str]]:
-    """Open `path` as text, unpacked by its suffix; in an archive, its FER2013 member."""
-    raw: IO[bytes] | gzip.GzipFile | None
-    with ExitStack() as stack:
-        if path.suffix.lower() == ".zip":
-            packed = stack.enter_context(zipfile.ZipFile(path))
-            raw = packed.open(_member(path, packed.namelist()))
-        elif path.name.endswith((".tar.gz", ".tgz")):
-            tape = stack.enter_context(tarfile.open(path))
-            raw = tape.extractfile(_member(path, tape.getnames()))
-        elif path.suffix == ".gz":
-            raw = stack.enter_context(gzip.open(path))
-        elif path.suffix == ".xz":
-            raw = stack.enter_context(lzma.open(path))
-        else:
-            raw = stack.enter_context(path.open("rb"))
-        if raw is None:
-            raise DatasetError(f"{path}: has a folder named like a .csv file. {WHERE}.")
-        # A spreadsheet that saved the file writes a byte order mark first.
-        yield stack.enter_context(io.TextIOWrapper(raw, "utf-8-sig", newline=""))
-
-
-def _member(path: Path, names: Sequence[str]) -> str:
-    """Return FER2013's name in the archive `path`, else that of its first .csv file."""
-    tables = [name for name in names if name.endswith(".csv")]
-    if not tables:
-        raise DatasetError(f"{path}: has neither a .csv file nor class folders. {WHERE}.")
-    known = (name for name in tables if name.rpartition("/")[2] in CSV_NAMES)
-    return next(known, tables[0])
+def _lines(text: IO[str]) -> Iterator[str]:
+    """Yield the lines of a table; refuse one without end, which would fill the memory."""
+    while line := text.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error("a line is too long")
+        yield line
 
 
 def _column(path: Path, header: list[str], name: str) -> int:
     if name not in header:
         found = ", ".join(header)[:80] or "an empty line"
-        raise DatasetError(f"{path}: has no column {name!r} in line 1 (found: {found}). {WHERE}.")
+        raise DatasetError(
+            f"{path}: has no column {name!r} in line 1 (found: {found}), which must name "
+            f"emotion, pixels and Usage. {WHERE}."
+        )
     return header.index(name)
 
 
@@ -89,12 +68,14 @@ def _collect(
 ) -> dict[str, Split]:
     images: dict[str, list[NDArray[np.uint8]]] = {}
     classes: dict[str, list[int]] = {}
+    names = class_numbers(labels)
     for line, row in enumerate(rows, start=2):
         if not row:
             continue
         try:
-            emotion, pixels, usage = (row[c] for c in columns)
-            label = int(emotion)
+            emotion, pixels, *usage = (row[c] for c in columns)
+            label = _class_number(emotion, names)
+            split = _split(usage[0]) if usage else "Training"
             image = _pixels(pixels)
         except IndexError:
             raise _bad_row(path, line, f"only {len(row)} columns", labels) from None
@@ -102,8 +83,8 @@ def _collect(
             raise _bad_row(path, line, str(error), labels) from error
         if image.size != PIXELS or not 0 <= label < len(labels):
             raise _bad_row(path, line, f"{image.size} pixels and emotion {label}", labels)
-        images.setdefault(usage.strip(), []).append(image)
-        classes.setdefault(usage.strip(), []).append(label)
+        images.setdefault(split, []).append(image)
+        classes.setdefault(split, []).append(label)
     dataset = FER2013 if labels in (LABELS, WITH_CONTEMPT) else path.stem
     return {
         name: Split(
@@ -117,6 +98,26 @@ def _collect(
     }
 
 
+def _class_number(text: str, names: dict[str, int]) -> int:
+    """Return the class, given by number or name. Raises ValueError."""
+    name = text.strip().lower()
+    if name in names:
+        return names[name]
+    try:
+        return int(name)
+    except ValueError:
+        raise ValueError(f"the emotion is {text!r}") from None
+
+
+def _split(usage: str) -> str:
+    """Return the split that a usage names. Raises ValueError."""
+    try:
+        return SPLITS[usage.strip().lower()]
+    except KeyError:
+        known = ", ".join(sorted(set(SPLITS.values())))
+        raise ValueError(f"the usage is {usage!r}, not one of {known}") from None
+
+
 def _pixels(text: str) -> NDArray[np.uint8]:
     """Parse the pixels of a row. Raises ValueError or OverflowError with the reason."""
     try:
@@ -125,7 +126,10 @@ def _pixels(text: str) -> NDArray[np.uint8]:
         levels = np.empty(0, np.int64)
     if levels.size == PIXELS and levels.min() >= 0 and levels.max() <= MOST_LEVEL:
         return levels.astype(np.uint8)
-    return np.array(text.split(), dtype=np.uint8)  # four times as slow; names the bad number
+    for level in text.split():  # four times as slow; names the bad number
+        if not level.isdecimal() or int(level) > MOST_LEVEL:
+            raise ValueError(f"a pixel is {level!r}")
+    return levels.astype(np.uint8)
 
 
 def _bad_row(path: Path, line: int, what: str, labels: tuple[str, ...]) -> DatasetError:

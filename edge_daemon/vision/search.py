@@ -55,6 +55,11 @@ BRIGHT: Final = 0.98
 SAMPLES: Final = 32  # rows and columns
 DARK: Final = 45
 MAX_GAIN: Final = 2.0
+# Where many faces share a tile, the network gives each a lower score than it gives to one alone.
+# In a still picture with SEVERAL faces, the best CANDIDATES from WEAK up are scanned again too.
+SEVERAL: Final = 2
+WEAK: Final = 0.2
+CANDIDATES: Final = 200
 STILL_FACES: Final = 100
 
 
@@ -78,6 +83,8 @@ class StillSearch(FullScale):
         found = self._scanner.scan(pyramid, still_plan(size))
         faces = [self._scanner.best_orientation(pyramid, each) for each in found]
         faces = [each for each in faces if each.score >= self._min_score]
+        if len(faces) >= SEVERAL:
+            faces += self._scanner.others(pyramid, still_plan(size), faces)
         if not faces:
             turned = [scan for angle in TURNS[1:] for scan in turned_plan(size, angle)]
             found = self._scanner.scan(pyramid, turned)
@@ -210,10 +217,27 @@ class _Scanner:
         new = [each for each in others if not _overlaps(each.box, boxes)]
         return sorted(known + new, key=lambda each: each.score, reverse=True)
 
-    def _run(self, pyramid: _Pyramid, scans: Iterable[Scan]) -> list[Detection]:
+    def others(
+        self, pyramid: _Pyramid, scans: Iterable[Scan], faces: Iterable[Detection]
+    ) -> list[Detection]:
+        """Scan what else may be a face again, and return what certainly is one."""
+        boxes = [each.box for each in faces]
+        weak = self._run(pyramid, scans, WEAK)
+        new = [each for each in weak if not _overlaps(each.box, boxes)][:CANDIDATES]
+        means = [self._rescan(pyramid, each, 0.0)[0] for each in new]
+        return [
+            replace(each, score=mean)
+            for each, mean in zip(new, means, strict=True)
+            if mean >= TURNED_BAR
+        ]
+
+    def _run(
+        self, pyramid: _Pyramid, scans: Iterable[Scan], min_score: float | None = None
+    ) -> list[Detection]:
         found: list[Detection] = []
         for scan in scans:
-            for each in pyramid.search(self._networks[scan.network], scan.region):
+            network = self._networks[scan.network]
+            for each in pyramid.search(network, scan.region, min_score=min_score):
                 angle = scan.region.angle
                 face = _full_range(each, angle) if scan.network == "short" else each
                 if not scan.is_tile or _within(face.box, scan.region, pyramid.size):

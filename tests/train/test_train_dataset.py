@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.dataset_forms import (
     FORMS,
     USAGES,
@@ -150,6 +154,94 @@ def test_a_zip_of_class_folders_is_read_as_kaggle_gives_it(tmp_path: Path) -> No
         assert {name: split.counts for name, split in splits.items()} == {
             "Training": (1,) * 7, "Test": (1,) * 7
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_are_known(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "fer2013.csv").write_text(official_table().replace(",", delimiter))
+    assert read_dataset(tmp_path)["PrivateTest"].counts == (1,) * 7
+
+
+@pytest.mark.parametrize(
+    ("training", "test", "split"),
+    [
+        ("training", "publictest", "PublicTest"),
+        ("Train", "VAL", "Validation"),
+        (" train ", "test", "Test"),
+    ],
+)
+def test_usages_are_known_by_many_names(
+    tmp_path: Path, training: str, test: str, split: str
+) -> None:
+    table = official_table().replace("Training", training).replace("PublicTest", test)
+    (tmp_path / "fer2013.csv").write_text(table)
+    splits = read_dataset(tmp_path)
+    assert splits["Training"].counts == splits[split].counts == (1,) * 7
+
+
+def test_a_table_without_usages_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [line.rpartition(",")[0] for line in official_table().splitlines()]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    assert read_dataset(tmp_path)["Training"].counts == (3,) * 7
+    assert "train.csv: has no column Usage; all rows are trained on" in capsys.readouterr().out
+
+
+def test_emotions_may_have_names(tmp_path: Path) -> None:
+    header, *rows = official_table().splitlines()
+    named = [f"{LABELS[int(row[0])].title()}{row[1:]}" for row in rows]
+    (tmp_path / "fer2013.csv").write_text("\n".join([header, *named]))
+    assert read_dataset(tmp_path)["Training"].counts == (1,) * 7
+
+
+@pytest.mark.parametrize("name", ["FER2013.CSV", "emotions.csv", "fer2013.csv.bz2", "fer2013.tar"])
+def test_a_table_is_found_by_other_names(tmp_path: Path, name: str) -> None:
+    content = official_table().encode()
+    if name.endswith(".tar"):
+        with tarfile.open(tmp_path / name, "w") as tape:
+            member = tarfile.TarInfo("fer2013.csv")
+            member.size = len(content)
+            tape.addfile(member, io.BytesIO(content))
+    else:
+        (tmp_path / name).write_bytes(bz2.compress(content) if name.endswith(".bz2") else content)
+    (tmp_path / "fer2013new.csv").write_text("FER+'s votes are no table of faces")
+    assert read_dataset(tmp_path)["Training"].counts == (1,) * 7
+
+
+@pytest.mark.parametrize("form", ["{number}_{name}", "{number}. {name}", " {name} "])
+def test_names_may_be_numbered_and_padded(tmp_path: Path, form: str) -> None:
+    names = tuple(form.format(number=6 - n, name=name) for n, name in enumerate(LABELS))
+    split = read_dataset(class_folders(tmp_path, "train", names=names))["Training"]
+    np.testing.assert_array_equal(split.x[:, 0, 0, 0], 30 * split.y)
+
+
+def test_what_numbers_are_taken_for_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_dataset(class_folders(tmp_path, "train", names=tuple("0123456")))
+    assert "taken for FER2013's classes: 0 angry, 1 disgust, 2 fear" in capsys.readouterr().out
+
+
+def test_folders_behind_links_are_read_once(tmp_path: Path) -> None:
+    real = class_folders(tmp_path / "real", "train")
+    data = tmp_path / "data"
+    data.mkdir()
+    for label in LABELS:
+        (data / label).symlink_to(real / "train" / label)
+    (real / "train" / "sad" / "loop").symlink_to(data)
+    (data / "nowhere").symlink_to(tmp_path / "missing")
+    assert read_dataset(data)["Training"].counts == (1,) * 7
+
+
+@pytest.mark.parametrize("name", ["1.avif", "1.jp2", "1.tga", "1.ppm", "1.jpe", "1", "1.download"])
+def test_pictures_of_other_kinds_and_names_are_read(tmp_path: Path, name: str) -> None:
+    root = class_folders(tmp_path, "train")
+    kind = {"1": "PNG", "1.download": "JPEG", "1.jpe": "JPEG"}.get(name)
+    Image.new("L", (48, 48), 120).convert("RGB").save(root / "train" / "sad" / name, kind)
+    split = read_dataset(root)["Training"]
+    assert split.counts == (1, 1, 1, 1, 2, 1, 1)
+    assert abs(int(split.x[split.y == 4][:, 20, 20, 0].max()) - 120) <= 2
 
 
 def test_pictures_in_folders_below_a_class_are_counted(tmp_path: Path) -> None:

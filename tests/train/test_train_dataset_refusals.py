@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,15 @@ from support.dataset_forms import (
     FORMS,
     class_folders,
     official_table,
+    pack_tar,
     pack_zip,
     pictures,
     pixels,
     png,
 )
 
-from train.dataset import (
-    LABELS,
-    read_dataset,
-)
+from train import folders
+from train.dataset import LABELS, read_dataset
 from train.errors import DatasetError
 
 
@@ -52,8 +53,8 @@ def test_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
 
 
 def test_wrong_columns_are_named(tmp_path: Path) -> None:
-    message = refused_table(tmp_path, "emotion,pixels", "0,1")
-    assert "no column 'usage' in line 1 (found: emotion, pixels)" in message
+    message = refused_table(tmp_path, "emotion,usage", "0,1")
+    assert "no column 'pixels' in line 1 (found: emotion, usage), which must name" in message
     assert "kaggle.com" in message
 
 
@@ -83,10 +84,13 @@ GOOD = pixels(pictures(1))
         ("3,1 2 3,Training", "3 pixels and emotion 3"),
         (f"7,{GOOD},Training", "2304 pixels and emotion 7"),
         (f"-1,{GOOD},Training", "emotion -1"),
-        (f"happy,{GOOD},Training", "'happy'"),
+        (f"smile,{GOOD},Training", "the emotion is 'smile'"),
+        (f"3.0,{GOOD},Training", "the emotion is '3.0'"),
+        (f"3,{GOOD},Later", "the usage is 'Later', not one of PrivateTest, PublicTest, Test"),
+        (f"3,{GOOD},", "the usage is ''"),
         (f"3,{GOOD.replace(' ', ' x', 1)},Training", "'x"),
-        (f"3,256 {GOOD},Training", "256 out of bounds"),
-        (f"3,-4 {GOOD},Training", "-4 out of bounds"),
+        (f"3,256 {GOOD},Training", "a pixel is '256'"),
+        (f"3,-4 {GOOD},Training", "a pixel is '-4'"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, row: str, said: str) -> None:
@@ -136,6 +140,81 @@ def test_an_archive_without_table_or_pictures_is_refused(tmp_path: Path) -> None
     path = tmp_path / "archive.zip"
     pack_zip(path, train__angry__0="picture")
     assert "has neither a .csv file nor class folders" in refusal(path)
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_text(official_table(), encoding="utf-16")
+    assert "is not text in UTF-8; save it as such" in refusal(tmp_path)
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    pack_zip(tmp_path / "fer2013.zip", fer2013_csv="emotion,pixels,Usage\n" + "0" * 2_000_000)
+    assert "cannot be read (a line is too long)" in refusal(tmp_path)
+
+
+def test_one_of_several_tables_is_not_guessed(tmp_path: Path) -> None:
+    pack_zip(tmp_path / "a.zip", train_csv=official_table(), test_csv=official_table())
+    assert "has several tables (train.csv, test.csv); unpack it, and name one" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["archive.7z", "archive.rar", "ARCHIVE.RAR"])
+def test_an_archive_of_another_kind_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"Rar!\x1a\x07\0")
+    for path in (tmp_path, tmp_path / name):
+        assert f"{name}: cannot be unpacked here; unpack it" in refusal(path)
+
+
+def test_class_folders_in_a_tape_are_to_be_unpacked(tmp_path: Path) -> None:
+    pack_tar(tmp_path / "faces.tar.gz", "train/angry/0.png", "picture")
+    assert "if class folders are in it, unpack it" in refusal(tmp_path)
+
+
+def test_an_archive_with_a_password_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("train/angry/0.png", "picture")
+    content = (tmp_path / "a.zip").read_bytes()
+    flags = content.index(b"PK\x01\x02") + 8  # of the central directory (APPNOTE.TXT, 4.3.12)
+    (tmp_path / "a.zip").write_bytes(content[:flags] + b"\x01" + content[flags + 1 :])
+    assert "a.zip: needs a password; unpack it" in refusal(tmp_path)
+
+
+def test_a_picture_meant_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png_header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    png_header += struct.pack(">I", 4) + b"IDAT" + bytes(8)
+    class_folders(tmp_path, "train")
+    (tmp_path / "train" / "sad" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png_header)
+    assert "1.png: not a readable picture (Image size (400000000 pixels)" in refusal(tmp_path)
+
+
+def test_a_member_meant_to_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "LARGEST_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train/sad/1.png", bytes(2000))
+    assert "1.png: not a readable picture (larger than" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "empty"), (b"text", "in no known format")])
+def test_the_reason_is_in_plain_words(tmp_path: Path, content: bytes, reason: str) -> None:
+    class_folders(tmp_path, "train")
+    (tmp_path / "train" / "sad" / "1.png").write_bytes(content)
+    assert f"1.png: not a readable picture ({reason}); delete it" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (tuple("1234567"), "Numbers are taken for FER2013's classes (0 angry, 1 disgust"),
+        ((*LABELS, "contempt"), "contempt as the eighth class with --contempt yes"),
+    ],
+)
+def test_other_datasets_classes_have_a_hint(
+    tmp_path: Path, names: tuple[str, ...], hint: str
+) -> None:
+    assert hint in refusal(class_folders(tmp_path, "train", names=names))
 
 
 def test_an_archive_with_a_folder_for_a_table_is_refused(tmp_path: Path) -> None:

@@ -118,6 +118,14 @@ def test_thirty_people_are_all_found(faces: list[Source], still: Detector) -> No
     assert len({(each.box.x // 320, each.box.y // 288) for each in found}) >= 28
 
 
+def test_a_crowd_is_found_whole(faces: list[Source], still: Detector) -> None:
+    """Where many faces share a tile, the network alone misses one of eight."""
+    (crowd,) = islice(groups(faces, 40, 10, 4, (180, 200)), 1)
+    found = still.detect(crowd.bgr)
+    assert sum(any(each.box.iou(face) > 0.3 for each in found) for face in crowd.faces) >= 38
+    assert len(found) <= 41
+
+
 def test_pictures_without_faces_give_none(faces: list[Source], still: Detector) -> None:
     """The surroundings of the people, and noise of several kinds."""
     pictures = []
