@@ -30,19 +30,19 @@ def _existing(path: Path, what: str) -> Path:
 
 @pytest.fixture(scope="session")
 def media_dir() -> Path:
-    """The folder of real clips."""
+    """Return the folder of real clips."""
     return _existing(data_dir() / "media", "the folder of clips")
 
 
 @pytest.fixture(scope="session")
 def fer2013_dir() -> Path:
-    """The folder of fer2013.csv.xz."""
+    """Return the folder of fer2013.csv.xz."""
     return _existing(data_dir() / "fer2013", "FER2013")
 
 
 @pytest.fixture(scope="session")
 def fer2013(fer2013_dir: Path) -> dict[str, Split]:
-    """FER2013, read once."""
+    """Return FER2013, which is read once."""
     from train.dataset import read_dataset
 
     return read_dataset(fer2013_dir)
@@ -50,7 +50,7 @@ def fer2013(fer2013_dir: Path) -> dict[str, Split]:
 
 @pytest.fixture(scope="session")
 def blazeface_dir() -> Path:
-    """The models folder, with the BlazeFace file in it."""
+    """Return the folder of models, which contains the BlazeFace files."""
     file = ROOT / "models" / "face_detection_full_range_sparse.tflite"
     if not file.exists():
         pytest.skip(f"NOT TESTED: {file} is missing; run `python models/fetch_blazeface.py`")
@@ -59,13 +59,13 @@ def blazeface_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def shipped_model() -> Path:
-    """The model that comes with the project."""
+    """Return the path of the expression model of this repository."""
     return ROOT / "models" / "expression.tflite"
 
 
 @pytest.fixture(scope="session")
 def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained tiny network in the form in which `train` hands one over."""
+    """Return an export folder, as `train` writes it, with a tiny trained network."""
     from support.stripes import write_export
 
     folder = tmp_path_factory.mktemp("exports") / "stripes"
@@ -75,24 +75,24 @@ def export_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def converted(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The int8 model made from `export_dir`, its other variants and its reports beside it."""
+    """Return the int8 model of `export_dir`; its folder has the other variants and the reports."""
     from convert.__main__ import main
 
     target = tmp_path_factory.mktemp("models") / "stripes.tflite"
-    without = ["--tflite-runtime", str(target.parent / "python")]  # which is not there
+    without = ["--tflite-runtime", str(target.parent / "python")]  # this file does not exist
     assert main([str(export_dir), "-o", str(target), "--variants", "all", *without]) == 0
     return target
 
 
 @pytest.fixture
 def broken_dir(export_dir: Path, tmp_path: Path) -> Path:
-    """A copy of the good export for a test to damage."""
+    """Return a copy of the export, which a test may damage."""
     return Path(shutil.copytree(export_dir, tmp_path / "broken"))
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 64 KiB of room."""
+    """Yield the root of a new file system of 64 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -104,7 +104,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with tflite-runtime 2.14.0 and NumPy 1.26."""
+    """Return the Python of an environment with tflite-runtime 2.14.0 and NumPy 1.26."""
     made = ROOT / ".venv" / "tflite-runtime" / "bin" / "python"
     if made.exists():
         return made
@@ -125,7 +125,7 @@ def old_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser, of which each test opens pages of its own."""
+    """Yield a headless browser; each test opens its own pages."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="NOT TESTED: the page needs `pip install playwright`"
     )

@@ -1,4 +1,4 @@
-"""Accessibility of pages, by axe-core."""
+"""Checks the accessibility of pages with axe-core."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def axe_finds(page: Any) -> str:
-    """Run axe-core with all its rules up to WCAG 2.2 AA, and return its report of violations."""
+    """Run axe-core with all rules up to WCAG 2.2 AA; return its report of violations."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright",
         reason="NOT TESTED: pip install axe-playwright-python",

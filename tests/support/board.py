@@ -11,7 +11,7 @@ def write(path: Path, text: str) -> None:
 
 
 def pi(folder: Path, throttled: str) -> Path:
-    """Write the files that a Raspberry Pi's own kernel shows, and return their root."""
+    """Write the files that the kernel of a Raspberry Pi shows; return their root."""
     device = folder / "devices/platform/soc/soc:firmware"
     write(device / "get_throttled", throttled)
     driver = folder / "bus/platform/drivers/raspberrypi-firmware"

@@ -61,7 +61,7 @@ class Mosquitto:
 
 @contextmanager
 def mosquitto(folder: Path, lines: Sequence[str] = OPEN) -> Iterator[Mosquitto]:
-    """A broker while the context lasts."""
+    """Run a broker until the end of the block."""
     broker = Mosquitto(folder, lines)
     broker.start()
     try:
@@ -163,8 +163,8 @@ class Listener:
 class Way:
     """A TCP proxy from `self.port` to `port` that can be cut.
 
-    While it is closed, connections are refused; while it is `one_way`, the broker receives and its
-    answers are dropped.
+    After `cut`, connections are refused. While it is `one_way`, the broker receives everything, but
+    its answers are dropped.
     """
 
     def __init__(self, port: int) -> None:

@@ -75,7 +75,7 @@ class Bench:
 
 
 def write_images(folder: Path) -> Path:
-    """Write three plain images, a broken one, and a file that is no image."""
+    """Write three plain images, a damaged one, and a file that is not an image."""
     for number, value in ((1, 50), (2, 100), (4, 200)):
         plain = np.full((24, 32, 3), value, np.uint8)
         cv2.imwrite(str(folder / f"{number}.png"), plain)

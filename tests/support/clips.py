@@ -21,7 +21,7 @@ def write_clip(
     pixel_format: str = "yuv420p",
     container_format: str | None = None,
 ) -> Path:
-    """Write `pictures` (BGR, one size) as a video, shown at `times_s` or at `fps`."""
+    """Write `pictures` (BGR, all of one size) as a video, with times `times_s` or at `fps`."""
     with av.open(path, "w", format=container_format) as container:
         stream = container.add_stream(codec, rate=fps)
         assert isinstance(stream, av.VideoStream)

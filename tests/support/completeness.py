@@ -12,7 +12,7 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C end child processes where pytest itself was started with SIGINT ignored."""
+    """Let Ctrl-C end child processes even if pytest was started with SIGINT ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Completeness(), "completeness")

@@ -1,4 +1,4 @@
-"""A Debian container booted with systemd, made once; its changes are discarded.
+"""Boots a Debian container with systemd. It is made once; changes to it are discarded.
 
 It needs root, systemd-nspawn (Debian's systemd-container), mmdebstrap and OverlayFS. The host's own
 PID 1 can be anything. The container has no devices and can reach only this machine.
@@ -59,7 +59,7 @@ class CannotBoot(RuntimeError):
 class Container(Machine):
     """A booted container on a copy-on-write view of `base`; use it as a context manager.
 
-    `folder` holds its changes meanwhile.
+    `folder` holds the changes until then.
     """
 
     def __init__(self, base: Path, folder: Path) -> None:
@@ -143,7 +143,7 @@ class Container(Machine):
             self._boots += 1
 
     def _leader(self) -> str:
-        """Return the process id of its init on this machine, or ""."""
+        """Return the process id of the container's init on this machine, or ""."""
         pid = self._nspawn.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -1,4 +1,4 @@
-"""A damaged model file on which the TFLite runtime crashes."""
+"""Makes a damaged model file that crashes the TFLite runtime."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edge_daemon.vision.model_file import parse_model
 
 
 def crashing_model(shipped: Path) -> bytes:
-    """Change quantization scales of the `shipped` model until the runtime dies of one."""
+    """Change quantization scales of the `shipped` model, one by one, until the runtime crashes."""
     content = shipped.read_bytes()
     for place in _scales(content):
         damaged = bytearray(content)
-        damaged[place + 2 : place + 4] = b"\x7f\x7f"  # as a float some 1e38
+        damaged[place + 2 : place + 4] = b"\x7f\x7f"  # a float of about 1e38
         if _crashes(bytes(damaged)):
             return bytes(damaged)
     raise AssertionError("no damage crashes this runtime")

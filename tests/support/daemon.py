@@ -1,4 +1,4 @@
-"""The daemon as a subprocess: started on port 0, read over HTTP, always ended."""
+"""Runs the daemon as a subprocess on port 0, reads it over HTTP, and always ends it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Daemon:
             self.log += (TIME.sub("", line.rstrip()) for line in iter(lines.readline, ""))
 
     def until(self, met: Callable[[], Any]) -> Any:
-        """Wait until `met` returns something true; fails with the log when the daemon ends."""
+        """Wait until `met` returns a true value; fails with the log if the daemon ends first."""
 
         def met_or_ended() -> Any:
             result = met()

@@ -1,4 +1,4 @@
-"""Small drawn datasets in every form in which FER2013 is published."""
+"""Writes small drawn data sets in every form in which FER2013 is published."""
 
 from __future__ import annotations
 

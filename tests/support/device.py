@@ -44,7 +44,7 @@ class Device(Container):
 
 @contextmanager
 def booted(folder: Path, release: str = "bookworm") -> Iterator[Device]:
-    """Boot a device with a release of Debian, or skip the test where that cannot be done."""
+    """Boot a device with a release of Debian; skip the test if that is impossible here."""
     if reason := why_not():
         pytest.skip(f"NOT TESTED: {reason}")
     with ExitStack() as stack:
@@ -95,7 +95,7 @@ def made(target: str, python: str = "3.11") -> Path:
 
 
 def bring_bundle(device: Device, python: str = "3.11") -> None:
-    """Copy the bundle; its wheels are all that pip can find."""
+    """Copy the bundle; pip finds no other wheels than those in it."""
     packed = made("bundle", python)
     (device.root / BUNDLE[1:]).mkdir()
     subprocess.run(["tar", "xf", packed, "-C", device.root / BUNDLE[1:]], check=True)

@@ -37,10 +37,10 @@ def write_table(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
 
 
 def write_votes(path: Path, training: int = TRAINING, test: int = TEST) -> Path:
-    """FER+'s votes on the faces: eight of ten for each label, two for the next one in the file.
+    """Write FER+ votes on the faces: eight of ten for the label, two for the next one in the file.
 
-    Everybody votes for disgust where the label is angry, as if the two sets disagreed there, and
-    two for contempt where it is neutral.
+    For angry faces all ten votes are for disgust, as if the two sets disagreed. For neutral faces
+    two votes are for contempt.
     """
     lines = [f"Usage,{','.join(COLUMNS)}"]
     for usage, n in (("Training", training), ("PublicTest", test)):

@@ -1,7 +1,7 @@
-"""A Debian for arm64 whose programs run under QEMU's user-mode emulation.
+"""Runs programs of a Debian for arm64 under QEMU's user-mode emulation.
 
-It needs root, mmdebstrap, unshare and Debian's qemu-user-static. It is unpacked, not booted: its
-programs share this machine's network and kernel.
+It needs root, mmdebstrap, unshare and Debian's qemu-user-static. The Debian is unpacked, not
+booted: its programs use the network and kernel of this machine.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ PACKAGES = (
     "base-files,systemd,python3,python3-venv,dash,coreutils,ca-certificates,libstdc++6,tzdata"
 )
 TOOLS = ("mmdebstrap", "unshare", "qemu-aarch64-static")
-# How the kernel recognizes such a program, and its emulator. F opens the emulator now, so that it
-# is found below another root too.
+# How the kernel recognizes an arm64 program, and the path of the emulator. F opens the emulator at
+# once, so that it is also found below another root.
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 MAGIC = r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"
 MASK = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"

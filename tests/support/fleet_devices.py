@@ -1,4 +1,4 @@
-"""Many devices: processes with the daemon's own log and MQTT parts, and generated events.
+"""Runs many devices: processes with the daemon's log and MQTT parts, and generated events.
 
 Arguments: the broker's port, a folder, the number of devices, seconds, events per second. Each ends
 when the broker has all its events. Prints the total number of events.

@@ -1,8 +1,8 @@
-"""A Debian computer emulated by QEMU, with the kernel's virtual cameras.
+"""Boots a Debian computer emulated by QEMU, with the kernel's virtual cameras.
 
-Its disk is made once, as root, by mmdebstrap and mke2fs; what a run writes is discarded. It has a
-real kernel, systemd and udev, and can reach only this machine. `vivid` is the kernel's own virtual
-camera; v4l2loopback shows what is written to it.
+Its disk is made once, as root, by mmdebstrap and mke2fs; changes of a run are discarded. It has a
+real kernel, systemd and udev, and can reach only this machine. `vivid` is a virtual camera of the
+kernel; v4l2loopback shows the pictures that a program writes to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Home Assistant does with an announcement and with messages, by its documentation."""
+"""Does with announcements and messages what Home Assistant does, by its documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Home Assistant as a subprocess, set up over its own HTTP interface."""
+"""Runs a real Home Assistant as a subprocess, and sets it up over its HTTP interface."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class HomeAssistant:
         return self._log.read_text(errors="replace")
 
     def add_broker(self, port: int) -> None:
-        """Set up the MQTT integration as a person does in the settings."""
+        """Set up the MQTT integration, as a user does in the settings."""
         flows = "/api/config/config_entries/flow"
         form = self._post(flows, {"handler": "mqtt"})
         done = self._post(f"{flows}/{form['flow_id']}", {"broker": "127.0.0.1", "port": port})

@@ -1,7 +1,7 @@
-"""A process that writes numbered events through the real log as fast as it can, to be killed.
+"""Writes numbered events to the real log as fast as possible, until a test kills the process.
 
-It prints the number of each event once it is in the log, so at most the event after the last
-printed one is being written. Arguments: the log, its folder in RAM or "".
+It prints the number of each event that is in the log. When it is killed, at most the event after
+the last printed one is being written. Arguments: the log, and its folder in RAM or "".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Servers on loopback that a test starts and stops: bare TCP, and HTTP with a handler."""
+"""Servers on loopback that a test starts and stops: plain TCP, and HTTP with a handler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class TcpServer:
-    """Calls `serve` with each client's socket, in a thread of its own."""
+    """Calls `serve` with each client's socket, in a thread for each."""
 
     def __init__(self) -> None:
         self.closing = threading.Event()

@@ -1,7 +1,7 @@
 """`python loopback_writer.py NODE WIDTH HEIGHT [FORMAT]`: the demo on a v4l2loopback device.
 
-It is written as MJPG, every third buffer empty or broken, as some cameras do. In another FORMAT,
-black is written. It runs in the guest, in the service's environment.
+It writes the demo as MJPG; every third buffer is empty or damaged, as with some cameras. In any
+other FORMAT it writes black. It runs in the guest, in the service's environment.
 """
 
 from __future__ import annotations

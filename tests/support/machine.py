@@ -1,6 +1,6 @@
-"""A machine with the service, reached by commands and over HTTP.
+"""A machine with the service, used by commands and over HTTP.
 
-A subclass defines what it is, a container or an emulated computer, by its `attempt`.
+A subclass is a container or an emulated computer; its `attempt` runs a command there.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Machine(ABC):
 
     @abstractmethod
     def attempt(self, *words: str) -> Any:
-        """Run a command; return its subprocess.CompletedProcess[str], whether it fails or not."""
+        """Run a command; return its subprocess.CompletedProcess[str], even if it fails."""
 
     @abstractmethod
     def url(self, port: int = 8080) -> str:
         """Return the address of its web server."""
 
     def run(self, *words: str, check: bool = True) -> str:
-        """Run a command and return what it prints; fail with both outputs if it fails."""
+        """Run a command and return its standard output; if it fails, fail with both outputs."""
         done = self.attempt(*words)
         assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return str(done.stdout)
 
     def shell(self, line: str, cwd: str = "/root") -> str:
-        """Run a line as one would type it."""
+        """Run a line in a shell."""
         return self.run("sh", "-e", "-c", f"cd {cwd}\n{line}")
 
     def until(self, met: Callable[[], Any], what: str) -> float:

@@ -13,9 +13,9 @@ import cv2
 
 from edge_daemon.capture.demo.scene import Demo
 
-# silent: sends nothing more; still: one picture again and again; close: ends after a picture;
-# cut: ends within one; damaged: every other picture lacks its second half; refuse: answers 503;
-# bare: no Content-Length; png: answers with a picture that is no stream.
+# silent: sends nothing more; still: repeats one picture; close: ends after a picture;
+# cut: ends within a picture; damaged: every other picture lacks its second half;
+# refuse: answers 503; bare: sends no Content-Length; png: answers with a picture, not a stream.
 Mode = Literal["ok", "silent", "still", "close", "cut", "damaged", "refuse", "bare", "png"]
 
 
@@ -26,7 +26,7 @@ def demo_jpegs(width: int, height: int, count: int = 30) -> list[bytes]:
 
 
 class MjpegServer(ThreadingHTTPServer):
-    """Serves `jpegs` in a loop; requires `user` ("name:password") where it is set."""
+    """Serves `jpegs` in a loop; requires `user` ("name:password") if it is set."""
 
     daemon_threads = True
     block_on_close = False
@@ -55,7 +55,7 @@ class MjpegServer(ThreadingHTTPServer):
         return f"http://viewer:secret@{self.host}:{self.server_port}/cam.mjpg?key=secret"
 
     def stop(self) -> None:
-        """Disappear, as after a power cut: break all connections and accept none."""
+        """Break all connections and accept none, as after a power cut."""
         self.closing.set()
         self.shutdown()
         self._serving.join()

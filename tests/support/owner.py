@@ -1,4 +1,4 @@
-"""Somebody who may change a running daemon, and its configuration file."""
+"""A user who may change a running daemon, with the daemon's configuration file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ stream: {{quality: 80}}
 
 
 class Owner:
-    """Somebody who has the token of a daemon with a configuration file of its own."""
+    """A user with the token of a daemon that has its own configuration file."""
 
     def __init__(self, folder: Path, text: str = CONFIG) -> None:
         self.file = folder / "config.yaml"
@@ -62,7 +62,7 @@ class Owner:
         return dict(form)
 
     def change(self, preview: bool = False, **values: Any) -> tuple[int, Any]:
-        """Change settings, of which the names have __ for the dot."""
+        """Change settings; the names of the arguments have __ in place of the dot."""
         changes = {name.replace("__", "."): value for name, value in values.items()}
         version = self.form()["version"]
         return self.ask(body={"version": version, "changes": changes, "preview": preview})

@@ -9,7 +9,7 @@ from edge_daemon.core.types import ImageBgr
 
 
 def decoded(content: bytes) -> ImageBgr:
-    """Decode a JPEG or PNG; fails where it is not a whole picture."""
+    """Decode a JPEG or PNG; fails if it is not a complete picture."""
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(bgr, np.uint8)

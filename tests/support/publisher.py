@@ -1,4 +1,4 @@
-"""A publisher of signed models on a web server."""
+"""Publishes signed models on a web server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Publisher(HttpServed):
         return self.folder / "expression.tflite"
 
     def publish_file(self, content: bytes, version: int) -> None:
-        """Sign other content as `version`."""
+        """Sign a file with this content as `version`."""
         self.file.write_bytes(content)
         publish(self.file, version, self.key_file)
 

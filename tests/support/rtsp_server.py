@@ -41,9 +41,9 @@ def demo_units(count: int = 8) -> list[bytes]:
 class RtspServer(TcpServer):
     """Sends `units` in a loop, `interval_s` apart.
 
-    Where a `login` ("name:password") is set it has to be given, by Basic authentication. DESCRIBE
-    is answered after `delay_s`. With `frozen_clock` the timestamps stand still. Nothing is sent
-    after `count` pictures, or once `silent` is set.
+    Requires `login` ("name:password") by Basic authentication if it is set. Answers DESCRIBE after
+    `delay_s`. With `frozen_clock` all timestamps are equal. Sends nothing after `count` pictures or
+    once `silent` is set.
     """
 
     def __init__(

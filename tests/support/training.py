@@ -1,4 +1,4 @@
-"""Calls the training command in this process."""
+"""Runs the training command in this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from train.__main__ import main
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    """Run `main` in this process, where TensorFlow is loaded; return exit code and output."""
+    """Run `main` in this process, which has loaded TensorFlow; return exit code and output."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         status = main([str(a) for a in arguments])
     return status, out.getvalue()

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 def until(
     met: Callable[[], Result], *, timeout_s: float = DEADLINE_S, describe: Callable[[], str] = str
 ) -> Result:
-    """Call `met` until it returns something true, and return that.
+    """Call `met` until it returns a true value, and return that value.
 
     Raises AssertionError with what `describe` returns after `timeout_s`.
     """

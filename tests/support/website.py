@@ -75,7 +75,7 @@ def face(number: int, label: str, score: float) -> dict[str, Any]:
 
 
 def quick_hash(password: str) -> str:
-    """As `hash_password`, but a check takes a sixteenth of the time."""
+    """Hash like `hash_password`, but so that a check takes a sixteenth of the time."""
     return generate_password_hash(password, "scrypt:1024:8:1")
 
 
@@ -114,7 +114,7 @@ class Answer(NamedTuple):
 
 
 class Site:
-    """The server, its views, and requests to it. It is its own report of the daemon."""
+    """The server, its views, and requests to it. It also implements the daemon's report."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class Site:
         return self.health
 
     def happens(self, kind: str, at: datetime | None = None, **fields: Any) -> None:
-        """Make an event; it is on disk soon."""
+        """Add an event to the log, which writes it to the disk soon after."""
         self.feed.put(Event(at or datetime.now(UTC), kind, COMMON | fields))
 
     def until_logged(self, count: int) -> None:
@@ -266,7 +266,7 @@ class Site:
             yield response
 
     def until_watched_by(self, count: int) -> None:
-        """Wait for a number of viewers; a lost one is noticed when a picture is sent."""
+        """Wait for a number of viewers; the server notices a lost one when it sends a picture."""
 
         def watched() -> bool:
             self.views.put(view(1))
@@ -302,7 +302,7 @@ class Site:
 
 @contextmanager
 def served(folder: Path, first: View, *, max_viewers: int = 3) -> Iterator[Site]:
-    """A site that shows `first`; fails if a thread or viewer remains afterwards."""
+    """Yield a site that shows `first`; fails if a thread or viewer remains at the end."""
     threads = set(threading.enumerate())
     site = Site(folder, max_viewers=max_viewers)
     site.start()

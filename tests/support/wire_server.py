@@ -1,4 +1,4 @@
-"""A server that answers exactly the bytes a test says, for cameras that bend HTTP."""
+"""A server that sends exactly the bytes of a test, for cameras that deviate from HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Answer = Callable[[str], Iterable[bytes]]  # from the request's head to what is 
 
 
 class WireServer(TcpServer):
-    """Calls `answer` with the head of each request, and sends what it yields; then it closes."""
+    """Calls `answer` with the head of each request, sends the bytes it yields, and closes."""
 
     def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
         self.answer, self._tls = answer, tls
