@@ -214,7 +214,7 @@ class PrivacyConfig(Section):
     )
     pause: bool = Field(
         False,
-        description="Process and show nothing; the faces leave.",
+        description="Process and show no frames; all faces end.",
     )
     masks: list[list[Fraction]] = Field(
         [],
