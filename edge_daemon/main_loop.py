@@ -82,7 +82,7 @@ class MainLoop:
     def _feed_watchdog(self) -> None:
         """Feed systemd's watchdog, but only while the pipeline makes progress."""
         turns = self._turns()
-        if turns == self._last_turns:
+        if turns == self._last_turns or not self._supervisor.is_present:
             return
         self._last_turns = turns
         state = self._state()

@@ -38,6 +38,11 @@ class Supervisor:
         self._unsent: list[str] = []
         self._reported = False
 
+    @property
+    def is_present(self) -> bool:
+        """Whether systemd, or anything else that wants to be told, started the daemon."""
+        return bool(self._address)
+
     def ready(self) -> None:
         """Report that the daemon is ready, at its start or after a reload."""
         self._send("READY=1")

@@ -219,10 +219,10 @@ class Camera:
         return None
 
     def _publish(self, image: TimedImage, source: Source, pace: _Pace) -> None:
-        self._stop.wait(pace.wait_s(image.time_s))
+        if (wait_s := pace.wait_s(image.time_s)) > 0:
+            self._stop.wait(wait_s)
         frame = Frame(self._captured + 1, self._oriented(image.picture), pace.now_s, pace.now_at)
         self._captured += 1
-        self._status = replace(self._status, name=source.name, last_frame_at=frame.captured_at)
         self._mark_ok(frame, source)
         self._frames.put(frame)
         while pace.is_virtual and not self._stop.is_set():
@@ -242,8 +242,11 @@ class Camera:
 
     def _mark_ok(self, frame: Frame, source: Source) -> None:
         """Set the state to ok, and end the outage if there is one."""
-        width, height = frame.size
-        self._set_state("ok", detail=f"{source.name}, {width}x{height} {source.mode}".rstrip())
+        before = self._status
+        self._status = CameraStatus("ok", source.name, "", frame.captured_at)
+        if before.state != "ok":
+            width, height = frame.size
+            log.info("camera ok: %s", f"{source.name}, {width}x{height} {source.mode}".rstrip())
         if self._outage is not None:
             outage_s = time.monotonic() - self._outage.at_s
             self._outage = None
@@ -273,15 +276,13 @@ class Camera:
             self._hanging.append(reader)
         self._hanging = [r for r in self._hanging if r.alive]
 
-    def _set_state(
-        self, state: State, *, cause: Cause | None = None, reason: str = "", detail: str = ""
-    ) -> None:
-        """Set the state, and log it if state or cause are new."""
+    def _set_state(self, state: State, *, cause: Cause | None = None, reason: str) -> None:
+        """Set the state to another than ok, and log it if state or cause are new."""
         is_new = (state, cause) != (self._status.state, self._status.cause)
         self._status = replace(self._status, state=state, cause=cause, reason=reason)
         if is_new:
             level = logging.WARNING if state == "lost" else logging.INFO
-            log.log(level, "camera %s: %s", state, reason or detail)
+            log.log(level, "camera %s: %s", state, reason)
 
 
 def _mirrored(bgr: ImageBgr) -> ImageBgr:

@@ -32,6 +32,8 @@ class JpegSplitter:
         self._bytes = bytearray()
         self._at = 0  # up to here the picture's markers have been followed; 0 between pictures
         self._in_scan = False
+        self._header = b""  # of the last picture, up to its first scan
+        self._header_bytes = 0  # of the picture, once its first scan has begun
         self._has_eoi = False
         self._promised: int | None = None
 
@@ -52,6 +54,7 @@ class JpegSplitter:
                     self._drop(len(self._bytes))
                 return None
             picture = bytes(self._bytes[:end])
+            self._header = picture[: self._header_bytes]
             self._drop(end)
             if picture.endswith(b"\xff\xd9"):
                 self._has_eoi = True
@@ -72,7 +75,12 @@ class JpegSplitter:
         lengths = _LENGTH.findall(self._bytes[max(0, start - _LONGEST_HEAD) : start])
         self._promised = int(lengths[-1]) if lengths else None
         del self._bytes[:start]
-        self._at, self._in_scan = 2, False
+        self._at, self._in_scan, self._header_bytes = 2, False, 0
+        if self._header and self._bytes.startswith(
+            self._header
+        ):  # usually: it need not be followed
+            self._at = self._header_bytes = len(self._header)
+            self._in_scan = True
         return True
 
     def _drop(self, end: int) -> None:
@@ -100,6 +108,8 @@ class JpegSplitter:
                 self._in_scan = False
                 return None
             self._at, self._in_scan = segment, code == _SOS
+            if code == _SOS:
+                self._header_bytes = self._header_bytes or segment
 
     def _without_eoi(self, picture: bytes) -> bytes | None:
         """Return the picture without the next part's head, and with EOI; None if it may be cut."""

@@ -41,7 +41,11 @@ class CameraJpegs:
         """Return the picture of `jpeg`. Raises PictureRefused."""
         last, self._last = self._last, None
         picture = read_picture(
-            jpeg, formats=_FORMATS, max_pixels=_MOST_PIXELS, reduced_pixels=_REDUCED_PIXELS
+            jpeg,
+            formats=_FORMATS,
+            max_pixels=_MOST_PIXELS,
+            reduced_pixels=_REDUCED_PIXELS,
+            last=last,
         )
         if last is None or last.is_refused:
             picture.reduced(COARSEST)

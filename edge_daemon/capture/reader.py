@@ -24,7 +24,7 @@ class Reader:
         self.source: Source | None = None  # once it is open
         self._open_source = open_source
         self._results: queue.SimpleQueue[TimedImage | BaseException] = queue.SimpleQueue()
-        self._room = threading.Semaphore()  # for one picture, read while the last is processed
+        self._full = threading.Lock()  # held while a picture waits to be taken; the next is read
         self._left = threading.Event()
         self._left_s = 0.0
         self._worker = Worker("camera-reader", self._run, self._results.put)
@@ -51,7 +51,7 @@ class Reader:
             return None
         if isinstance(result, BaseException):
             raise result
-        self._room.release()
+        self._full.release()
         return result
 
     def leave(self, timeout_s: float) -> bool:
@@ -73,15 +73,12 @@ class Reader:
         raise EOFError(f"{source.name} delivers no more")
 
     def _read_all(self, source: Source) -> None:
-        while self._has_room():
-            image = source.read()
-            if image is None:
-                return
+        while (image := source.read()) is not None and self._has_room():
             self._results.put(image)
 
     def _has_room(self) -> bool:
         """Wait until the last picture was taken; return False once the reader is left."""
         while not self._left.is_set():
-            if self._room.acquire(timeout=_POLL_S):
+            if self._full.acquire(timeout=_POLL_S):
                 return True
         return False

@@ -146,7 +146,7 @@ class DetectorConfig(Section):
         ),
     )
     idle_hz: Annotated[float, Field(ge=0.5, le=60)] = Field(
-        5.0,
+        2.5,
         description=(
             "Searches a second while nobody is there and nothing moves, if interval is auto; "
             "motion or a face raises the rate at once."

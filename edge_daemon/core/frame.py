@@ -14,7 +14,7 @@ from edge_daemon.core.picture import (
     PictureRefused,
     decode_picture,
     decode_reduced,
-    plain_jpeg_size,
+    plain_jpeg_header,
 )
 from edge_daemon.core.types import ImageBgr
 
@@ -22,6 +22,7 @@ Change = Callable[[ImageBgr], ImageBgr]
 
 COARSEST: Final = 8  # the greatest factor by which a JPEG decoder reduces
 _START_OF_SCAN: Final = b"\xff\xda"
+_TAIL_BYTES: Final = 64  # of a JPEG, which are compared first
 
 
 class Picture:
@@ -63,10 +64,21 @@ class Picture:
 
 
 class JpegPicture(Picture):
-    """A picture of `size` that a camera sent as `jpeg`; `changes` are applied after decoding."""
+    """A picture of `size` that a camera sent as `jpeg`; `changes` are applied after decoding.
 
-    def __init__(self, jpeg: bytes, size: tuple[int, int], changes: Sequence[Change] = ()) -> None:
+    The first `header_bytes` of `jpeg` decide that it is a plain JPEG of this size.
+    """
+
+    def __init__(
+        self,
+        jpeg: bytes,
+        size: tuple[int, int],
+        changes: Sequence[Change] = (),
+        *,
+        header_bytes: int = 0,
+    ) -> None:
         self.size = size
+        self.header_bytes = header_bytes
         self.jpeg = None if changes else jpeg
         self._jpeg, self._changes = jpeg, changes
         self._decoding = threading.Lock()
@@ -89,7 +101,13 @@ class JpegPicture(Picture):
         """Return whether both have the same scan; the header before it may contain the time."""
         if not isinstance(other, JpegPicture):
             return super().repeats(other)
+        if self._jpeg[-_TAIL_BYTES:] != other._jpeg[-_TAIL_BYTES:]:
+            return False  # nearly always: then the scans need not be found
         return _scan(self._jpeg) == _scan(other._jpeg)
+
+    def has_header_of(self, content: bytes) -> bool:
+        """Return whether `content` is a JPEG with the same header."""
+        return self.header_bytes > 0 and content.startswith(self._jpeg[: self.header_bytes])
 
     def _decoded(self, factor: int) -> ImageBgr:
         try:
@@ -113,16 +131,21 @@ def read_picture(
     formats: frozenset[str] = FORMATS,
     max_pixels: int = MAX_PIXELS,
     reduced_pixels: int,
+    last: Picture | None = None,
 ) -> Picture:
     """Return the picture in `content`, in one of `formats`. Raises PictureRefused.
 
     A JPEG as cameras send it is decoded later: of one scan, of at most `reduced_pixels`, and
     without EXIF data (which may rotate the picture and name a place). Other pictures are decoded
-    and reduced at once. Pictures of more than `max_pixels` are refused.
+    and reduced at once. Pictures of more than `max_pixels` are refused. A header that is the same
+    as that of `last`, which was read with the same limits, is not read again.
     """
-    size = plain_jpeg_size(content, max_pixels)
-    if size is not None and size[0] * size[1] <= reduced_pixels:
-        return JpegPicture(content, size)
+    if isinstance(last, JpegPicture) and last.has_header_of(content):
+        return JpegPicture(content, last.size, header_bytes=last.header_bytes)
+    header = plain_jpeg_header(content, max_pixels)
+    if header is not None and header.width * header.height <= reduced_pixels:
+        size = (header.width, header.height)
+        return JpegPicture(content, size, header_bytes=header.header_bytes)
     decoded = decode_picture(
         content, formats=formats, max_pixels=max_pixels, reduced_pixels=reduced_pixels
     )

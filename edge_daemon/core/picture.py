@@ -119,8 +119,8 @@ def decode_picture(
         raise PictureRefused(RefusalKind.TOO_LARGE, sentence) from error
 
 
-def plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
-    """Return width and height of a JPEG of one scan without EXIF data; None for other pictures.
+def plain_jpeg_header(content: bytes, max_pixels: int) -> PictureHeader | None:
+    """Return the header of a JPEG of one scan without EXIF data; None for other pictures.
 
     `decode_reduced` decodes only such JPEGs. Raises PictureRefused if a JPEG is damaged or has
     more than `max_pixels`.
@@ -129,13 +129,13 @@ def plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
         return None
     header = _checked_header(content, max_pixels)
     is_plain = header.scans == 1 and header.coefficient_bytes == 0 and not header.has_exif
-    return (header.width, header.height) if is_plain else None
+    return header if is_plain else None
 
 
 def decode_reduced(jpeg: bytes, factor: int) -> ImageBgr:
     """Decode a JPEG with its sides divided by `factor`: 1, 2, 4 or 8. Raises PictureRefused.
 
-    Call it only where `plain_jpeg_size` returned a size.
+    Call it only where `plain_jpeg_header` returned a header.
     """
     try:
         bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), _JPEG_REDUCTIONS[factor])

@@ -44,8 +44,9 @@ class PictureHeader:
     """The size and cost of a picture as its header states them, before EXIF rotation.
 
     A JPEG is decoded in `scans` passes over all pixels; more than one pass needs a buffer of
-    `coefficient_bytes`. `has_exif` is whether the JPEG carries EXIF data. A TIFF may be stored in
-    tiles of `tile_pixels`. `is_reduced` marks the thumbnail at the start of a camera's raw file.
+    `coefficient_bytes`. `has_exif` is whether the JPEG carries EXIF data. Of a JPEG of one scan,
+    only the first `header_bytes` were read. A TIFF may be stored in tiles of `tile_pixels`.
+    `is_reduced` marks the thumbnail at the start of a camera's raw file.
     """
 
     width: int
@@ -53,6 +54,7 @@ class PictureHeader:
     scans: int = 1
     coefficient_bytes: int = 0
     has_exif: bool = False
+    header_bytes: int = 0
     tile_pixels: int = 0
     is_reduced: bool = False
 
@@ -134,7 +136,7 @@ def _jpeg(content: bytes) -> PictureHeader:
                 break
             scans += 1
             if may_have_one_scan and content[at + 2] == components:
-                return PictureHeader(width, height, has_exif=has_exif)
+                return PictureHeader(width, height, has_exif=has_exif, header_bytes=at + 3)
         if scans and at + 2 > len(content):
             break
         (length,) = struct.unpack_from(">H", content, at)

@@ -76,14 +76,28 @@ class Pipeline:
         self._blur_areas = BlurAreas()
         self._delay = ViewDelay()
         self._processed_s: float | None = None
-        self.progress = Progress()
-        self._search_s = 0.0
+        self._turns = self._processed = self._shown_faces = 0
+        self._detector_interval = 1
+        self._interval_s = self._latency_s = self._search_s = 0.0
         self.damaged = 0  # frames that could not be decoded
 
     @property
     def stages(self) -> Stages:
         """The stages in use."""
         return self._stages
+
+    @property
+    def progress(self) -> Progress:
+        """How it is doing; any thread may ask."""
+        return Progress(
+            turns=self._turns,
+            frames=self._processed,
+            interval_s=self._interval_s,
+            latency_s=self._latency_s,
+            search_s=self._search_s,
+            detector_interval=self._detector_interval,
+            faces=self._shown_faces,
+        )
 
     def swap(self, stages: Stages) -> None:
         """Use `stages` from the next frame on; any thread may call this."""
@@ -101,7 +115,7 @@ class Pipeline:
                 found = self._frames.get(seq, IDLE_S)
             except Closed:
                 break
-            self.progress = replace(self.progress, turns=self.progress.turns + 1)
+            self._turns += 1
             self._adopt_offered()
             if found is None:
                 self._idle()
@@ -133,7 +147,8 @@ class Pipeline:
 
     def process(self, frame: Frame) -> View:
         """Take one frame through all stages, publish its view and return it."""
-        frame = replace(frame, picture=self._stages.masks.applied(frame.picture))
+        if (masked := self._stages.masks.applied(frame.picture)) is not frame.picture:
+            frame = replace(frame, picture=masked)
         detections: Sequence[Detection] = ()
         if self._stages.schedule.due(frame, lambda: self._is_idle(frame)):
             detections, tracks = self._search(frame)
@@ -159,7 +174,10 @@ class Pipeline:
         with self._timed("detect"):
             hint = self._hint(frame)
             self._decode(frame.picture, hint)
-            if stages.cuts.is_cut(thumbnail(frame.picture)):
+            small = thumbnail(frame.picture)
+            if stages.tracker.is_empty:
+                stages.motion.compare(small, frame.captured_s)
+            if stages.cuts.is_cut(small):
                 stages.tracker.reset()
                 hint = self._hint(frame)
             detections = stages.detector.detect_in(frame.picture, hint)
@@ -181,10 +199,12 @@ class Pipeline:
 
     def _is_idle(self, frame: Frame) -> bool:
         """Return whether no face is known and nothing has moved."""
-        stages = self._stages
+        stages, motion = self._stages, self._stages.motion
         if not stages.tracker.is_empty:
             return False
-        return not stages.motion.has_moved(thumbnail(frame.picture), frame.captured_s)
+        if motion.is_due(frame.captured_s):
+            motion.compare(thumbnail(frame.picture), frame.captured_s)
+        return not motion.is_awake(frame.captured_s)
 
     def _hint(self, frame: Frame) -> Hint:
         schedule, tracker = self._stages.schedule, self._stages.tracker
@@ -260,7 +280,7 @@ class Pipeline:
         """Update the tracker without detections; return the faces that have not timed out."""
         self._processed_s = None
         faces = self._faces(self._stages.tracker.update([], frame.captured_s), frame.captured_s)
-        self.progress = replace(self.progress, faces=len(faces))
+        self._shown_faces = len(faces)
         for event in self._stages.maker.update(frame, faces):
             self._events.put(event)
         self._delay.clear()
@@ -272,20 +292,15 @@ class Pipeline:
             self._events.put(event)
 
     def _measure(self, frame: Frame, faces: int) -> None:
-        now_s = time.monotonic()
+        now_s, past_s = time.monotonic(), self._processed_s
         self._observe(FRAME, now_s - frame.captured_s)
-        before, past_s = self.progress, self._processed_s
         self._processed_s = now_s
-        interval_s = before.interval_s if past_s is None else now_s - past_s
-        self.progress = replace(
-            before,
-            frames=before.frames + 1,
-            interval_s=_average(before.interval_s, interval_s),
-            latency_s=_average(before.latency_s, now_s - frame.captured_s),
-            search_s=self._search_s,
-            detector_interval=self._stages.schedule.interval,
-            faces=faces,
-        )
+        if past_s is not None:
+            self._interval_s = _average(self._interval_s, now_s - past_s)
+        self._latency_s = _average(self._latency_s, now_s - frame.captured_s)
+        self._processed += 1
+        self._detector_interval = self._stages.schedule.interval
+        self._shown_faces = faces
 
 
 def to_classify(tracks: Sequence[Track], max_faces: int, min_face_px: float) -> list[Track]:

@@ -52,6 +52,9 @@ class ViewDelay:
 
     def put(self, view: View) -> Iterator[View]:
         """Add `view` and yield the views that are due, with the blur areas of `view`."""
+        if not (view.drawing.blur or self._views):
+            yield view
+            return
         self._views.append(view)
         hindsight_s = HINDSIGHT_S if view.drawing.blur else 0.0
         yield from self._until(view.frame.captured_s - hindsight_s, view)

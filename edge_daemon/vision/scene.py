@@ -26,12 +26,16 @@ ALIKE: Final = 0.92
 SPIKE: Final = 8.0
 CHANGED: Final = 0.2
 LEVEL: Final = 20.0
-# Motion is a cell that became darker or brighter by more than MOTION_LEVEL, of 255.
+# Motion is a cell that became darker or brighter by more than MOTION_LEVEL, of 255, than it was up
+# to REFERENCE_S or, for what comes slowly, up to SLOW_REFERENCE_S ago.
 MOTION_COLUMNS: Final = 48
 MOTION_ROWS: Final = 36
 MOTION_LEVEL: Final = 10.0
+MOTION_HZ: Final = 5.0  # comparisons a second: a face's announcement waits for 0.1 s on average
 REFERENCE_S: Final = 0.5
+SLOW_REFERENCE_S: Final = 4.0
 AWAKE_S: Final = 1.0  # after motion; long enough for all turns of a search
+TOLERANCE: Final = 0.1  # of the time between comparisons: frames do not arrive to the millisecond
 RECENT: Final = 9  # frames whose median is the usual distance
 
 
@@ -63,28 +67,48 @@ class MotionSensor:
     """Reports whether anything has moved within the last AWAKE_S seconds."""
 
     def __init__(self) -> None:
-        self._reference: NDArray[np.float32] | None = None
-        self._reference_s = self._moved_s = -math.inf
+        self._recent: _Room | None = None
+        self._slow: _Room | None = None
+        self._compared_s = self._recent_s = self._slow_s = self._moved_s = -math.inf
 
-    def has_moved(self, thumbnail: ImageGray, now_s: float) -> bool:
-        """Compare a frame's `thumbnail` with one of up to REFERENCE_S before."""
-        cells = cv2.resize(
-            thumbnail, (MOTION_COLUMNS, MOTION_ROWS), interpolation=cv2.INTER_AREA
-        ).astype(np.float32)
-        if self._reference is None:
+    def is_due(self, now_s: float) -> bool:
+        """Return whether the last comparison was long enough ago."""
+        return now_s - self._compared_s >= (1 - TOLERANCE) / MOTION_HZ
+
+    def compare(self, thumbnail: ImageGray, now_s: float) -> None:
+        """Compare a frame's `thumbnail` with earlier ones."""
+        self._compared_s = now_s
+        size = (MOTION_COLUMNS, MOTION_ROWS)
+        gray = cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA).ravel()
+        room = _Room(gray.astype(np.float32), float(cv2.mean(gray)[0]))
+        if _differ(room, self._recent) or _differ(room, self._slow):
             self._moved_s = now_s
-        else:
-            change = cells - self._reference
-            change -= np.median(change)  # a change of the light
-            if float(np.abs(change).max()) > MOTION_LEVEL:
-                self._moved_s = now_s
-        if now_s - self._reference_s >= REFERENCE_S:
-            self._reference, self._reference_s = cells, now_s
-        return self.is_awake(now_s)
+        if now_s - self._recent_s >= REFERENCE_S:
+            self._recent, self._recent_s = room, now_s
+        # While something moves, so that what has left is not compared with the room afterwards.
+        if self.is_awake(now_s) or now_s - self._slow_s >= SLOW_REFERENCE_S:
+            self._slow, self._slow_s = room, now_s
 
     def is_awake(self, now_s: float) -> bool:
         """Return whether a comparison within the last AWAKE_S found motion."""
         return now_s - self._moved_s <= AWAKE_S
+
+
+class _Room(NamedTuple):
+    """MOTION_COLUMNS × MOTION_ROWS gray values, and their mean."""
+
+    cells: NDArray[np.float32]
+    mean: float
+
+
+def _differ(room: _Room, before: _Room | None) -> bool:
+    """Return whether a cell has changed by more than the light alone has."""
+    if before is None:
+        return True
+    change = room.cells - np.float32((room.mean + 1) / (before.mean + 1)) * before.cells
+    middle = len(change) // 2
+    change -= np.partition(change, middle)[middle]  # np.median is slower, and imports much
+    return float(cv2.norm(change, cv2.NORM_INF)) > MOTION_LEVEL
 
 
 def thumbnail(picture: Picture) -> ImageGray:

@@ -50,11 +50,12 @@ class SearchSchedule:
         self._frame: Frame | None = None
         self._searched: Frame | None = None
         self._turned_s = -math.inf
+        self._interval: int | None = None  # what was computed from the searches and periods
         self.searches = self.turns = 0
 
     def adopt(self, old: SearchSchedule) -> None:
         """Continue the counts of `old`."""
-        self._periods_s = old._periods_s
+        self._periods_s, self._interval = old._periods_s, None
         self._frame, self._searched, self.searches = old._frame, old._searched, old.searches
         self.turns, self._turned_s = old.turns, old._turned_s
 
@@ -70,11 +71,15 @@ class SearchSchedule:
         """The interval in use, in frames."""
         if self.chosen is not None:
             return self.chosen
-        if not self._searches_s or not self._periods_s:
-            return 1
-        return search_interval(
-            statistics.median(self._searches_s), statistics.median(self._periods_s)
-        )
+        if self._interval is None:
+            self._interval = (
+                search_interval(
+                    statistics.median(self._searches_s), statistics.median(self._periods_s)
+                )
+                if self._searches_s and self._periods_s
+                else 1
+            )
+        return self._interval
 
     def due(self, frame: Frame, is_idle: Callable[[], bool] = lambda: False) -> bool:
         """Return whether to search `frame`; call it once for each frame, in order.
@@ -86,6 +91,7 @@ class SearchSchedule:
         if before is not None and frame.id > before.id:
             elapsed_s = frame.captured_s - before.captured_s
             self._periods_s.append(elapsed_s / (frame.id - before.id))
+            self._interval = None
         last = self._searched
         if last is None:
             return True
@@ -109,3 +115,4 @@ class SearchSchedule:
         self._searched = frame
         self.searches += 1
         self._searches_s.append(took_s)
+        self._interval = None

@@ -31,6 +31,7 @@ from edge_daemon.vision.plan import (
 SHORT_SIZE: Final = 0.97
 SHORT_SHIFT: Final = 0.038
 CUT: Final = 0.1  # share of a box's side that may lie beyond the border of a tile
+TILE_DETAIL: Final = 0.8  # pixels of a tile for each pixel of the network's input
 NESTED: Final = 0.6  # if this share of the smaller box is inside the other, the weaker is dropped
 
 # A new detection below SURE is scanned again at other scales. The mean of the scores must reach
@@ -130,7 +131,7 @@ class LiveSearch:
         return [each for each in faces if each.score >= self._min_score]
 
     def reduction(self, size: tuple[int, int], hint: Hint) -> int:
-        """Return the greatest factor that leaves every region as fine as its network's input."""
+        """Return the greatest factor that leaves every region as fine as its scan needs."""
         if hint.thorough:
             return 1
         scans = self._plan(size, hint)
@@ -166,15 +167,16 @@ class _Pyramid:
         network: BlazeFace,
         region: Region,
         *,
+        detail: float = 1.0,
         min_score: float | None = None,
         most: int | None = None,
     ) -> list[Detection]:
-        """Search `region`, given in pixels of the picture, at a fitting level."""
+        """Search `region`, given in pixels of the picture, at a level of enough `detail`."""
         if self._has_levels:
             level = max(math.floor(math.log2(region.side / network.input_px)), 0)
             bgr = self._level(level)
         else:
-            bgr = self._picture.reduced(reduction(region.side, network.input_px))
+            bgr = self._picture.reduced(reduction(region.side, detail * network.input_px))
         x_scale = self.size.width / bgr.shape[1]
         y_scale = self.size.height / bgr.shape[0]
         center = region.center._replace(x=region.center.x / x_scale, y=region.center.y / y_scale)
@@ -206,8 +208,8 @@ class _Scanner:
         self._min_score = min_score
 
     def reduction(self, scan: Scan) -> int:
-        """Return the greatest factor that leaves the region as fine as its network's input."""
-        return reduction(scan.region.side, self._networks[scan.network].input_px)
+        """Return the greatest factor that leaves the region as fine as the scan needs."""
+        return reduction(scan.region.side, _detail(scan) * self._networks[scan.network].input_px)
 
     def scan(self, pyramid: _Pyramid, scans: Sequence[Scan]) -> list[Detection]:
         """Run `scans` and merge what they find, best score first."""
@@ -236,9 +238,9 @@ class _Scanner:
     ) -> list[Detection]:
         found: list[Detection] = []
         for scan in scans:
-            network = self._networks[scan.network]
-            for each in pyramid.search(network, scan.region, min_score=min_score):
-                angle = scan.region.angle
+            network, angle = self._networks[scan.network], scan.region.angle
+            detail = _detail(scan)
+            for each in pyramid.search(network, scan.region, detail=detail, min_score=min_score):
                 face = _full_range(each, angle) if scan.network == "short" else each
                 if not scan.is_tile or _within(face.box, scan.region, pyramid.size):
                     found.append(face)
@@ -287,6 +289,11 @@ class _Scanner:
             scores.append(best.score if best else 0.0)
             first = first or best
         return sum(scores) / len(scores), first
+
+
+def _detail(scan: Scan) -> float:
+    """Return the pixels of the picture that a scan needs for each of its network's input."""
+    return TILE_DETAIL if scan.is_tile else 1.0
 
 
 def _full_range(detection: Detection, angle: float = 0.0) -> Detection:

@@ -55,9 +55,12 @@ def test_a_plain_picture_is_no_cut_to_itself() -> None:
 
 def moved(frames: list[ImageBgr], fps: float = 15) -> list[bool]:
     sensor = MotionSensor()
-    return [
-        sensor.has_moved(thumbnail(Picture(bgr)), number / fps) for number, bgr in enumerate(frames)
-    ]
+    states = []
+    for number, bgr in enumerate(frames):
+        if sensor.is_due(number / fps):
+            sensor.compare(thumbnail(Picture(bgr)), number / fps)
+        states.append(sensor.is_awake(number / fps))
+    return states
 
 
 def noisy(bgr: ImageBgr, seed: int, sigma: float = 4.0) -> ImageBgr:
@@ -75,9 +78,23 @@ def test_a_still_room_is_at_rest_in_spite_of_noise_and_changing_light(
 def test_somebody_far_off_wakes_it_at_once_and_for_a_while(clips: list[list[ImageBgr]]) -> None:
     room = clips[2][0]
     frames = [noisy(room, number) for number in range(60)]
-    frames[30] = frames[30].copy()
-    frames[30][200:225, 300:325] = 60  # 25 pixels, for one frame
+    for number in range(30, 33):  # of which one is compared
+        frames[number] = frames[number].copy()
+        frames[number][200:225, 300:325] = 60  # 25 pixels
     states = moved(frames)
     assert not states[29]
-    assert all(states[30:45])
+    assert all(states[32:45])
+    assert not states[-1]
+
+
+def test_what_comes_over_seconds_wakes_it_too(clips: list[list[ImageBgr]]) -> None:
+    """Somebody who comes so slowly that no two frames half a second apart differ by much."""
+    room = clips[2][0]
+    person = room.copy()
+    person[200:225, 300:325] = np.clip(room[200:225, 300:325].astype(int) + 40, 0, 255)
+    shares = np.clip((np.arange(210) - 60) / 120, 0, 1)  # over 8 seconds
+    frames = [noisy((1 - s) * room + s * person, n, 2.0) for n, s in enumerate(shares)]
+    states = moved(frames)
+    assert not any(states[30:60])
+    assert any(states[60:180])
     assert not states[-1]

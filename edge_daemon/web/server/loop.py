@@ -71,8 +71,8 @@ class WorkerThreads:
 class Loop:
     """The event loop.
 
-    Any thread may call `ring`. `threads` is called before the loop runs, all other methods only
-    while a request is answered.
+    Any thread may call `ring` and `wake`. `threads` is called before the loop runs, all other
+    methods only in the loop's own thread.
     """
 
     def __init__(self) -> None:
@@ -94,12 +94,21 @@ class Loop:
         While no request waits, the loop is not woken. A request that begins to wait at the same
         moment may miss this ring, but no later one.
         """
-        if (bell := self._bell) is not None and (self._has_waits or self._had_waits):
+        if self._has_waits or self._had_waits:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake everything that waits, `idle` included."""
+        if (bell := self._bell) is not None:
             bell.send()
 
     def wait(self) -> None:
         """Wait for the next `ring`, at most PULSE_S."""
         self._has_waits = True
+        self._rung.wait()
+
+    def idle(self) -> None:
+        """Wait for the next `wake`, PULSE_S at most, without asking to be woken by `ring`."""
         self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:

@@ -105,7 +105,7 @@ class HttpServer:
     def stop(self) -> None:
         """Close every connection and wait for the thread; may be called again."""
         self._stop.set()
-        self._loop.ring()
+        self._loop.wake()
         self._worker.join(STOP_S)
 
     def _run(self) -> None:
@@ -122,7 +122,7 @@ class HttpServer:
         )
         server.start()
         while not self._stop.is_set() and server.failure is None:
-            self._loop.wait()
+            self._loop.idle()
         server.stop(timeout=0)
         if server.failure is not None:
             raise server.failure
