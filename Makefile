@@ -35,6 +35,7 @@ TAKES_bench-day := PYTHON WINDOW BESIDE
 TAKES_bench-detection := PYTHON FACELESS
 TAKES_bench-instructions := PYTHON
 TAKES_bench-soak := PYTHON MINUTES
+TAKES_bench-hour := PYTHON MINUTES
 TAKES_bench-viewers := PYTHON CLIP
 TAKES_bench-architectures := PYTHON DATA EPOCHS
 TAKES_help :=
@@ -75,7 +76,7 @@ TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOC
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
         convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
         test-ray test-api fuzz check format picture docs site lock pin bench bench-day bench-detection bench-instructions \
-        bench-soak bench-attacks bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
+        bench-soak bench-hour bench-attacks bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
 
 help:
 	@awk -F ' *## ' ' \
@@ -274,6 +275,9 @@ bench-instructions: dev edge $(BLAZEFACE)  ## count the instructions of a frame 
 
 bench-soak: edge $(BLAZEFACE)  ## watch the daemon's memory for 30 minutes
 	@$(EDGE)/bin/python -m benchmarks.soak "$${MINUTES:-30}"
+
+bench-hour: dev edge $(BLAZEFACE)  ## run for an hour, and compare log, API, page and reports to the second (needs chromium)
+	@$(DEV)/bin/python -m benchmarks.hour "$${MINUTES:-60}"
 
 bench-attacks: dev $(BLAZEFACE)  ## attack the daemon in 512 MiB of memory, as root (4 minutes)
 	@$(DEV)/bin/python -m benchmarks.attacks

@@ -148,7 +148,13 @@ def _report(options: argparse.Namespace) -> int:
 
     _interrupt_by_exception()
     return run(
-        ReportRequest(tuple(options.logs), tuple(options.out), options.by, options.time_zone)
+        ReportRequest(
+            tuple(options.logs),
+            tuple(options.out),
+            options.by,
+            options.time_zone,
+            options.least_faces,
+        )
     )
 
 
@@ -324,6 +330,10 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--time-zone", default="", metavar="NAME",
         help="of days and hours, as Europe/Berlin; by default the system's",
+    )  # fmt: skip
+    command.add_argument(
+        "--least-faces", type=_positive, default=0, metavar="N",
+        help="hide periods with fewer faces, and those from which they could be calculated",
     )  # fmt: skip
 
 

@@ -36,6 +36,20 @@ def hide_parts(whole: Period, parts: Sequence[Period], least: int) -> None:
         hidden.append(shown.pop())
 
 
+def add_shown(total: Period, part: Period) -> None:
+    """Add `part` to `total`, but of a hidden one only the recorded time.
+
+    Another sum with one part more gives nothing away then. `total` is hidden as long as all that
+    has faces is.
+    """
+    if part.is_hidden:
+        total.recorded_ms += part.recorded_ms
+        total.is_hidden = total.is_hidden or not total.faces
+    else:
+        total.add(part)
+        total.is_hidden = total.is_hidden and not total.faces
+
+
 def _people(period: Period) -> int:
     """How many faces a period tells of; one that leaves as it begins is not among its faces."""
     return max(period.faces, period.departures)

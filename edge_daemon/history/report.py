@@ -10,7 +10,7 @@ from typing import Final, Literal
 from edge_daemon.events.log_reader import Entry
 from edge_daemon.history.aggregate import Minute, aggregate, until
 from edge_daemon.history.periods import Period
-from edge_daemon.history.privacy import hide_few, hide_parts
+from edge_daemon.history.privacy import add_shown, hide_few, hide_parts
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistorySnapshot, HistoryStore
 
 Step = Literal["minute", "quarter", "hour", "day", "weekday"]
@@ -194,18 +194,13 @@ def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
 
 
 def _by_weekday(days: list[Period]) -> list[Period]:
-    """Add up the days of each weekday; of hidden ones only the recorded time."""
+    """Add up the days of each weekday."""
     found: dict[int, Period] = {}
     for day in days:
         number = day.start.weekday()
         total = found.setdefault(number, Period(day.start, day.end, WEEKDAYS[number]))
         total.end = day.end
-        if day.is_hidden:
-            total.recorded_ms += day.recorded_ms
-            total.is_hidden = total.is_hidden or not total.faces
-        else:
-            total.add(day)
-            total.is_hidden = total.is_hidden and not total.faces
+        add_shown(total, day)
     return [found[number] for number in sorted(found)]
 
 

@@ -104,6 +104,16 @@ def logs_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def unreadable(path: Path, error: Exception) -> ArchiveUnreadable:
+    """Return the error for a file that cannot be read, or not to its end."""
+    reason = reason_of(error).rstrip(".")
+    fix = ""
+    if path.suffix == ".gz" and not (isinstance(error, OSError) and error.errno):
+        part = path.with_suffix("").name
+        fix = f"; fix: leave it out, or save what is whole of it: zcat {path} > {part}"
+    return ArchiveUnreadable(f"{path} cannot be read: {reason}{fix}.")
+
+
 def device_of(topic: str | None, path: Path) -> str:
     """Return the source of a line: the topic before /event, else the folder."""
     return topic.removesuffix(EVENT_TOPIC) if topic else str(path.parent)
@@ -129,7 +139,7 @@ class MemoryArchive:
                 with path.open("rb") as file:
                     self._read(path, file)
             except (OSError, EOFError, zlib.error) as error:
-                raise ArchiveUnreadable(f"{path} cannot be read: {reason_of(error)}.") from error
+                raise unreadable(path, error) from error
 
     def runs(self) -> list[Run]:
         return list(self._runs.values())
@@ -143,7 +153,7 @@ class MemoryArchive:
         file.seek(0)
         for line in gzip.open(file) if is_packed else file:  # noqa: SIM115 - closed by the caller
             try:
-                self._add(path, json.loads(line))
+                self._add(path, json.loads(line.decode("utf-8-sig")))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 self.skipped += bool(line.strip())
 

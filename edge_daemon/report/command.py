@@ -37,6 +37,7 @@ class ReportRequest:
     outputs: tuple[Path, ...]
     step: Step
     time_zone: str
+    least_faces: int = 0
 
 
 def run(request: ReportRequest) -> int:
@@ -48,8 +49,13 @@ def run(request: ReportRequest) -> int:
         folder = Path(name)
         archive = _archive(paths, folder)
         try:
-            by_minute = request.step == "minute"
-            cameras = count(archive, folder=folder, zone=zone, by_minute=by_minute)
+            cameras = count(
+                archive,
+                folder=folder,
+                zone=zone,
+                by_minute=request.step == "minute",
+                least_faces=request.least_faces,
+            )
         except sqlite3.Error as error:
             raise ReportRefused(
                 f"{folder}: the totals cannot be written: {reason_of(error)}; "
@@ -66,7 +72,12 @@ def run(request: ReportRequest) -> int:
                 raise ReportRefused(f"{output} cannot be written: {reason_of(error)}.") from error
             print(f"{output}: {len(cameras)} {'camera' if len(cameras) == 1 else 'cameras'}")
     if archive.skipped:
-        print(f"{archive.skipped:,} lines are not events and were skipped")
+        is_one = archive.skipped == 1
+        print(
+            "1 line is not an event and was skipped"
+            if is_one
+            else f"{archive.skipped:,} lines are not events and were skipped"
+        )
     return 0
 
 

@@ -9,7 +9,15 @@ from typing import Any, Final
 import duckdb
 
 from edge_daemon.core.errors import reason_of
-from edge_daemon.report.archive import ORDER, YEARS, ArchiveUnreadable, Run, RunEvent, device_of
+from edge_daemon.report.archive import (
+    ORDER,
+    YEARS,
+    ArchiveUnreadable,
+    Run,
+    RunEvent,
+    device_of,
+    unreadable,
+)
 
 MEMORY: Final = "400MB"  # for DuckDB's buffers; the rest is written to the folder
 THREADS: Final = 2  # each thread has its own buffers
@@ -70,8 +78,7 @@ class DuckArchive:
             try:
                 self._connection.execute(_READ, _parameters(path))
             except (duckdb.Error, OSError) as error:
-                reason = reason_of(error).rstrip(".")
-                raise ArchiveUnreadable(f"{path} cannot be read: {reason}.") from error
+                raise unreadable(path, error) from error
         self.skipped = self._number(f"SELECT count(*) FROM events WHERE ({_IS_EVENT}) IS NOT TRUE")  # noqa: S608
 
     def runs(self) -> list[Run]:

@@ -40,7 +40,9 @@ def report_page(cameras: Sequence[CameraTotals], *, files: int, events_to: datet
             f"these logs have {days:,} days of cameras, and a page can show {MAX_DAYS:,}; "
             "fix: name fewer logs, or write a table: --out report.csv."
         )
-    step: Step = "quarter" if days <= QUARTER_DAYS else "hour"
+    steps: tuple[Step, ...] = (
+        ("quarter", "hour", "day") if days <= QUARTER_DAYS else ("hour", "day")
+    )
     pages = Environment(loader=FileSystemLoader(WEB / "templates"), autoescape=True)
     return pages.get_template("report.html").render(
         is_live=False,
@@ -48,7 +50,7 @@ def report_page(cameras: Sequence[CameraTotals], *, files: int, events_to: datet
         uplot=_text("uplot/uplot.js"),
         modules=Markup(json.dumps({"imports": _modules(SCRIPT, {})})),  # noqa: S704 - base64
         script=SCRIPT,
-        data=Markup(_data(cameras, step)),  # noqa: S704 - without <
+        data=Markup(_data(cameras, steps)),  # noqa: S704 - without <
         cameras=[_summary(camera, total) for camera, total in totals],
         files=files,
         zone=str(cameras[0].report.zone),
@@ -88,8 +90,8 @@ def _summary(camera: CameraTotals, total: Period) -> dict[str, Any]:
         "first": camera.first.date().isoformat(),
         "last": camera.last.date().isoformat(),
         "recorded": _hours(total.recorded_ms),
-        "faces": total.faces,
-        "face_time": _hours(total.face_ms),
+        "faces": "too few" if total.is_hidden else total.faces,
+        "face_time": "–" if total.is_hidden else _hours(total.face_ms),
         "mean_stay": "–" if stay_s is None else f"{stay_s:.0f} s",
         "most": most,
     }
@@ -101,22 +103,26 @@ def _hours(ms: int) -> str:
     return f"{total_s // 3600}:{total_s // 60 % 60:02}:{total_s % 60:02}"
 
 
-def _data(cameras: Sequence[CameraTotals], step: Step) -> str:
-    """Return the periods as JSON for report.js: for each camera, rows by local date."""
+def _data(cameras: Sequence[CameraTotals], steps: Sequence[Step]) -> str:
+    """Return the periods as JSON for report.js: for each camera and step, rows by local date."""
     labels: dict[str, int] = {}
-    values: dict[str, Any] = {"step": step, "cameras": []}
+    found: list[dict[str, Any]] = []
     for camera in cameras:
-        days: dict[str, list[list[Any]]] = {}
-        for period in camera.periods(step):
-            row = _row(period, labels)
-            days.setdefault(period.start.date().isoformat(), []).append(row)
-        values["cameras"].append({"name": camera.name, "days": days})
-    values["labels"] = list(labels)
+        rows: dict[str, dict[str, list[list[Any]]]] = {step: {} for step in steps}
+        for step in steps:
+            for period in camera.periods(step):
+                date = period.start.date().isoformat()
+                rows[step].setdefault(date, []).append(_row(period, labels))
+        found.append({"name": camera.name, "steps": rows})
+    values = {"cameras": found, "labels": list(labels)}
     return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _row(period: Period, labels: dict[str, int]) -> list[Any]:
-    """Return the start, the UTC offset and the length in minutes, then counts and milliseconds."""
+    """Return the start, the UTC offset and the length in minutes, then counts and milliseconds.
+
+    A hidden period has -1 for its faces.
+    """
     offset = period.start.utcoffset() or timedelta()
     start = int(period.start.timestamp() // 60)
     row: list[Any] = [
@@ -124,6 +130,8 @@ def _row(period: Period, labels: dict[str, int]) -> list[Any]:
         int(offset.total_seconds() // 60),
         int(period.end.timestamp() // 60) - start,
     ]
+    if period.is_hidden:
+        return [*row, period.recorded_ms, -1]
     if period.recorded_ms or period.faces or period.departures:
         row += [period.recorded_ms, period.carried, period.arrivals, period.face_ms]
         row += [period.departures, period.stay_ms, period.longest_ms]

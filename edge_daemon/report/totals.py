@@ -13,6 +13,7 @@ from typing import Final
 
 from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
 from edge_daemon.history.periods import Period
+from edge_daemon.history.privacy import add_shown
 from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Step
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
@@ -49,17 +50,23 @@ class CameraTotals:
         """Return the totals of all days together."""
         total = Period(self.first, self.last)
         for number, day in enumerate(self.periods("day")):
-            total.add(day)
-            total.carried -= day.carried if number else 0  # those have been counted the day before
+            add_shown(total, day)
+            if number and not day.is_hidden:
+                total.carried -= day.carried  # those have been counted the day before
         return total
 
 
 def count(
-    archive: EventArchive, *, folder: Path, zone: tzinfo, by_minute: bool = False
+    archive: EventArchive,
+    *,
+    folder: Path,
+    zone: tzinfo,
+    by_minute: bool = False,
+    least_faces: int = 0,
 ) -> list[CameraTotals]:
     """Count all events into databases in `folder`; return the cameras by name.
 
-    Minutes are only counted with `by_minute`.
+    Minutes are only counted with `by_minute`. Periods with fewer than `least_faces` are hidden.
     """
     sizes = (MINUTE, QUARTER, HOUR) if by_minute else (QUARTER, HOUR)
     runs = archive.runs()
@@ -75,7 +82,7 @@ def count(
     return [
         CameraTotals(
             name,
-            HistoryReport(stores[name], zone=zone),
+            HistoryReport(stores[name], zone=zone, least_faces=least_faces),
             _local(min(run.first for run in spans[name]), zone),
             _local(max(run.last for run in spans[name]), zone),
         )

@@ -180,6 +180,43 @@ def test_each_step_has_the_totals(
         assert round(sum(float(row[column]) for row in rows) * 1000) == ms
 
 
+def test_few_faces_are_hidden_in_tables_and_pages(chromium: Any, tmp_path: Path) -> None:
+    """The same as the daemon hides."""
+    shop = MadeUpDays(datetime(2026, 3, 25, 4, tzinfo=UTC))
+    shop.run_shop(hours=16)
+    log = write(tmp_path / "logs" / "shop.jsonl", lines_of(shop))
+    table, html = tmp_path / "report.csv", tmp_path / "report.html"
+    words = ["report", str(log), "--out", str(table), "--out", str(html), "--time-zone", ZONE]
+    assert main([*words, "--least-faces", "6"]) == 0
+    zone = ZoneInfo(ZONE)
+    daemon = HistoryReport(stored(tmp_path, shop.events), zone=zone, least_faces=6)
+    start = datetime(2026, 3, 25, tzinfo=zone)
+    hours = daemon.periods(start, start + timedelta(days=1), "hour")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["faces"] for row in rows] == [
+        "" if hour.is_hidden else str(hour.faces) for hour in hours
+    ]
+    hidden = [row for row in rows if row["hidden"] == "True"]
+    assert len(hidden) > 1
+    assert {row[name] for row in hidden for name in ("arrivals", "stay_s", "happy_s")} == {""}
+    page = chromium.new_page()
+    page.goto(f"file://{html}")
+    page.wait_for_selector("body[data-shown]")
+    for table_id, step in (("#stays-table", "hour"), ("#day-table", "quarter")):
+        periods = daemon.periods(
+            start, start + timedelta(days=1), "hour" if step == "hour" else "quarter"
+        )
+        shown = page.locator(f"{table_id} tbody tr").evaluate_all(
+            "all => all.map(row => row.cells[1].textContent)"
+        )
+        assert [cell == "–" for cell in shown] == [
+            period.is_hidden or not period.recorded_ms for period in periods
+        ]
+    assert "too few faces to be shown" in page.inner_text("#day-legend")
+    page.close()
+
+
 @pytest.fixture
 def page(chromium: Any, report: Path) -> Iterator[Any]:
     """The report in a browser; fails if it requests anything or raises an error."""
@@ -271,6 +308,7 @@ def test_what_cannot_be_reported_is_named(
         (tmp_path / "missing", [], "missing does not exist"),
         (tmp_path / "empty", [], "no .jsonl or .jsonl.gz file"),
         (torn, [], f"{torn} cannot be read: "),
+        (torn, [], f"save what is whole of it: zcat {torn} > torn.jsonl."),
         (nothing, [], "there is no event in these logs"),
         (good, ["--out", str(tmp_path / "x.pdf")], ".html or .csv or .parquet"),
         (

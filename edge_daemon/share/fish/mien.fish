@@ -51,7 +51,7 @@ function _shtab_mien_using
 end
 
 set -g _shtab_mien_commands run check-config doctor classify history calibrate report hash-password new-token sign completion
-set -g _shtab_mien_opts_with_value --by --config --format --key --out --ray --seconds --set --time-zone --version --workers
+set -g _shtab_mien_opts_with_value --by --config --format --key --least-faces --out --ray --seconds --set --time-zone --version --workers
 
 complete -c mien -e
 complete -c mien -f
@@ -97,6 +97,7 @@ complete -c mien -n '_shtab_mien_using report' -s h -l help -d 'show this help m
 complete -c mien -n '_shtab_mien_using report' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'write FILE.html, a page, or FILE.csv or FILE.parquet, a table; can be repeated'
 complete -c mien -n '_shtab_mien_using report' -l by -xka "minute quarter hour day" -d 'the rows of tables, by default hours'
 complete -c mien -n '_shtab_mien_using report' -l time-zone -x -d 'of days and hours, as Europe/Berlin; by default the system'"'"'s'
+complete -c mien -n '_shtab_mien_using report' -l least-faces -x -d 'hide periods with fewer faces, and those from which they could be calculated'
 complete -c mien -n '_shtab_mien_using report; and test $_shtab_mien_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'event logs, archives of MQTT messages as JSON lines, their .gz, or folders of these'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a hash-password -d 'Print the hash of a password, for web.password.'
 complete -c mien -n '_shtab_mien_using hash-password' -s h -l help -d 'show this help message and exit'

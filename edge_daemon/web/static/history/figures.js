@@ -1,4 +1,4 @@
-// Periods as /history answers them: how they are named, added up and told in words.
+// Periods as /history answers them: how they are named and told in words.
 
 import { duration } from "../dom.js";
 
@@ -44,32 +44,6 @@ export function labelsOf(periods) {
   const known = ORDER.filter((label) => found.delete(label));
   const rest = periods.some((period) => seconds(period, OTHER) > 0.5) ? [OTHER] : [];
   return [...known, ...[...found].sort(), ...rest];
-}
-
-// One period of consecutive ones: a face that stays from one into the next is one face.
-export function added(periods) {
-  const sum = (name) => periods.reduce((total, period) => total + (period[name] ?? 0), 0);
-  const expressions = {};
-  for (const period of periods) {
-    for (const [label, value] of Object.entries(period.expressions ?? {})) {
-      expressions[label] = (expressions[label] ?? 0) + value;
-    }
-  }
-  const departures = sum("departures");
-  return {
-    start: periods[0].start,
-    end: periods.at(-1).end,
-    recorded_s: sum("recorded_s"),
-    hidden: periods.some((period) => period.hidden),
-    faces: (periods[0].faces ?? 0) - (periods[0].arrivals ?? 0) + sum("arrivals"),
-    arrivals: sum("arrivals"),
-    face_s: sum("face_s"),
-    departures,
-    stay_s: sum("stay_s"),
-    mean_stay_s: departures ? sum("stay_s") / departures : null,
-    longest_stay_s: departures ? Math.max(...periods.map((period) => period.longest_stay_s ?? 0)) : null,
-    expressions,
-  };
 }
 
 // "1:02:03"

@@ -1,30 +1,32 @@
 // The history in a report: its periods are in the page.
 
 import { byId } from "../dom.js";
-import { added } from "./figures.js";
 import { HistoryPage } from "./page.js";
 
 const MINUTE_MS = 60000;
+const HIDDEN = {
+  faces: null, arrivals: null, face_s: null, departures: null, stay_s: null, mean_stay_s: null,
+  longest_stay_s: null, expressions: null,
+};
 
 class ReportSource {
   constructor({ labels, cameras }) {
     this.labels = labels;
-    this.days = new Map(cameras.map(({ name, days }) => [name, days]));
-    this.cameras = [...this.days.keys()];
+    this.steps = new Map(cameras.map(({ name, steps }) => [name, steps]));
+    this.cameras = [...this.steps.keys()];
     this.isLive = false;
   }
 
   async latest(camera) {
-    return Object.keys(this.days.get(camera)).sort().at(-1);
+    return Object.keys(this.steps.get(camera).day).sort().at(-1);
   }
 
+  // Reports on many days have no quarters.
   async periods(camera, from, to, by) {
-    const days = this.days.get(camera);
+    const steps = this.steps.get(camera);
+    const days = steps[by] ?? steps.hour;
     const dates = Object.keys(days).filter((date) => from <= date && date < to).sort();
-    return dates.flatMap((date) => {
-      const rows = days[date].map((row) => this.period(row));
-      return by === "quarter" ? rows : grouped(rows, by === "hour" ? hourOf : () => date);
-    });
+    return dates.flatMap((date) => days[date].map((row) => this.period(row)));
   }
 
   table() {
@@ -33,12 +35,12 @@ class ReportSource {
 
   // Rows are as page.py writes them.
   period([start, offset, length, recorded = 0, carried = 0, arrivals = 0, faces = 0, left = 0, stays = 0, longest = 0, ...sums]) {
+    const period = { start: local(start, offset), end: local(start + length, offset), recorded_s: recorded / 1000 };
+    if (carried < 0) return { ...period, hidden: true, ...HIDDEN };
     const expressions = {};
     for (let at = 0; at < sums.length; at += 2) expressions[this.labels[sums[at]]] = sums[at + 1] / 1000;
     return {
-      start: local(start, offset),
-      end: local(start + length, offset),
-      recorded_s: recorded / 1000,
+      ...period,
       hidden: false,
       faces: carried + arrivals,
       arrivals,
@@ -50,19 +52,6 @@ class ReportSource {
       expressions,
     };
   }
-}
-
-// The hour of a local time, with its distance from UTC: an hour may come twice.
-const hourOf = ({ start }) => start.slice(0, 13) + start.slice(19);
-
-function grouped(periods, keyOf) {
-  const groups = new Map();
-  for (const period of periods) {
-    const key = keyOf(period);
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push(period);
-  }
-  return [...groups.values()].map(added);
 }
 
 function local(minute, offset) {
