@@ -8,7 +8,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -51,7 +51,10 @@ def _upright(bgr: ImageBgr, frame: VideoFrame) -> ImageBgr:
     The matrix (a b; c d) moves the point (x, y) to (ax + cy, bx + dy), with y downward:
     https://ffmpeg.org/doxygen/trunk/group__lavu__video__display.html
     """
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
+    # Not `frame.side_data`: it and the frame refer to each other, so that each decoded frame would
+    # stay in memory until the next garbage collection.
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]
+    matrix = side_data.get(Type.DISPLAYMATRIX)
     if matrix is None:
         return bgr
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
