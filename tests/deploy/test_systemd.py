@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -54,9 +55,9 @@ def test_the_units_are_confined(unit: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@analyze
-def test_the_exposures_of_the_documentation_are_the_units() -> None:
-    """Otherwise run `python -m benchmarks.exposure`."""
+@pytest.fixture
+def same_systemd() -> None:
+    """Skips where systemd is another version than that of the documentation's figures."""
     report = (ROOT / "benchmarks/exposure.md").read_text()
     (version,) = re.findall(r"systemd (\d+) ", report)
     known = subprocess.run(
@@ -66,6 +67,26 @@ def test_the_exposures_of_the_documentation_are_the_units() -> None:
         pytest.skip(
             f"NOT TESTED: the report was made by systemd {version}, which weighs differently"
         )
+
+
+@analyze
+@pytest.mark.usefixtures("same_systemd")
+def test_what_stays_open_is_in_the_documentation_with_its_reason() -> None:
+    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(UNIT)]
+    environment = os.environ | {"LC_ALL": "C.UTF-8"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    still_open = re.findall(r"^✗ (\S+) .* (\d\.\d)\s*$", done.stdout, re.M)
+    table = (ROOT / "docs/install.md").read_text().replace("\\|", "|")
+    explained = re.findall(r"^\| `(\S+=\S*)` \| (\d\.\d) \| ", table, re.M)
+    assert still_open
+    assert sorted(explained) == sorted(still_open)
+
+
+@analyze
+@pytest.mark.usefixtures("same_systemd")
+def test_the_exposures_of_the_documentation_are_the_units() -> None:
+    """Otherwise run `python -m benchmarks.exposure`."""
+    report = (ROOT / "benchmarks/exposure.md").read_text()
     stated = {
         name: float(value) for name, value in re.findall(r"^\| (Mien.*) \| (.+) \|", report, re.M)
     }
