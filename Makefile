@@ -30,6 +30,7 @@ TAKES_test-faults := PYTHON CYCLES
 TAKES_test-fleet := PYTHON FLEET DURATION_S
 TAKES_test-kill := PYTHON KILLS
 TAKES_test-api := PYTHON EXAMPLES
+TAKES_fuzz := PYTHON TESTS
 TAKES_bench := PYTHON FRAMES
 TAKES_bench-day := PYTHON WINDOW BESIDE
 TAKES_bench-detection := PYTHON FACELESS
@@ -74,16 +75,9 @@ TRAINING := $(CLASSES) --name "$${NAME:-expression}" $${EPOCHS:+--epochs "$$EPOC
             $${PRECISION:+--precision "$$PRECISION"} $${DEVICES:+--devices "$$DEVICES"}
 
 .PHONY: help setup run classify doctor install upgrade uninstall camera wheel bundle deb release audit test-clean test-reproducible explore train distil \
-        convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-train test-kill test-newcomer \
+        convert evaluate try-training test test-faults test-systemd test-v4l2 test-arm64 test-fleet test-home-assistant test-train test-kill test-newcomer \
         test-ray test-api fuzz check format picture docs site lock pin bench bench-day bench-detection bench-instructions \
         bench-soak bench-hour bench-attacks bench-servers bench-viewers bench-architectures clean python edge dev training other-runtimes
-
-help:
-	@awk -F ' *## ' ' \
-	    /^TAKES_/ { split($$0, part, " := *"); sub(/^PYTHON ?/, "", part[2]); takes[substr(part[1], 7)] = part[2]; next } \
-	    /^##@ / { printf "\n%s\n", substr($$0, 5); next } \
-	    /^[a-z0-9-]+:.* ## / { split($$1, part, ":"); printf "  make %-20s %s\n", part[1], $$2; \
-	        list = takes[part[1]]; gsub(/[A-Z_]+/, "&=", list); if (list) printf "  %25s %s\n", "", list }' Makefile
 
 ##@ Start here
 run: setup  ## run the daemon; without SOURCE= it takes the first camera, or else the demo
@@ -253,10 +247,10 @@ test-ray: dev $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and co
 test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a path
 	@MIEN_EXAMPLES="$${EXAMPLES:-300}" $(TEST) -o timeout=1200 tests/web/test_openapi.py
 
-fuzz: dev  ## feed the parsers of HTTP, forms, addresses, streams, pictures and YAML 20,000 inputs each (TESTS=)
-	@$(TEST) -m hypothesis --hypothesis-profile=fuzz -o timeout=3600 $${TESTS:-tests/web/test_http_grammar.py \
-		tests/web/test_api.py tests/capture tests/config \
-		tests/core/test_picture.py}
+fuzz: dev  ## feed the parsers of HTTP, forms, addresses, streams, pictures and YAML 20,000 inputs each
+	@if [ -n "$$TESTS" ]; then set -- "$$TESTS"; else set -- tests/web/test_http_grammar.py \
+	    tests/web/test_api.py tests/capture tests/config tests/core/test_picture.py; fi; \
+	exec $(TEST) -m hypothesis --hypothesis-profile=fuzz -o timeout=3600 "$$@"
 
 bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 	@$(ENVIRONMENT) fer
@@ -294,6 +288,13 @@ bench-architectures: dev  ## train and compare candidates for the compact networ
 
 clean:  ## remove environments and caches; models, exports and events stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+
+help:  ## list the targets and what they take
+	@awk -F ' *## ' ' \
+	    /^TAKES_/ { split($$0, part, " := *"); sub(/^PYTHON ?/, "", part[2]); takes[substr(part[1], 7)] = part[2]; next } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5); next } \
+	    /^[a-z0-9-]+:.* ## / { split($$1, part, ":"); printf "  make %-20s %s\n", part[1], $$2; \
+	        list = takes[part[1]]; gsub(/[A-Z_]+/, "&=", list); if (list) printf "  %25s %s\n", "", list }' Makefile
 
 # Environments, one for each need (deploy/environment.py); each is made once and again when
 # pyproject.toml or the Python changes.

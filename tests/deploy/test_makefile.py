@@ -200,6 +200,16 @@ def test_help_shows_first_what_matters_first(checkout: Checkout) -> None:
     assert set(TAKES) <= {*described, "help"}
 
 
+def test_every_target_has_help_and_takes_what_its_recipe_reads() -> None:
+    (phony,) = re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE, re.M)
+    internal = {"python", "edge", "dev", "training", "other-runtimes"}
+    recipes = dict(re.findall(r"^([a-z0-9-]+):.* ## .*\n((?:\t.*\n?)*)", MAKEFILE, re.M))
+    assert {*recipes} == {*phony.replace("\\\n", " ").split()} - internal
+    for target, recipe in recipes.items():
+        read = set(re.findall(r"\$\$\{?(?!MIEN_)([A-Z][A-Z_]+)", recipe))
+        assert read <= {"PYTHON", *TAKES.get(target, [])}, target
+
+
 def test_an_environment_of_another_version_is_made_anew(tmp_path: Path) -> None:
     """Uses the real Python and an environment without packages."""
     folder = tmp_path / "checkout"
