@@ -65,7 +65,7 @@ def test_every_make_command_exists_with_its_variables(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_the_spelling_is_american(page: Path) -> None:
-    assert not BRITISH.findall(page.read_text())
+    assert not BRITISH.findall(page.read_text().replace("GREY", ""))  # a format of V4L2
 
 
 def test_the_index_lists_every_page() -> None:
