@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from edge_daemon.core.slots import Latest
 from edge_daemon.core.types import View
@@ -204,6 +205,7 @@ def create_app(access: Access, views: Views) -> Flask:
     app.register_error_handler(405, _wrong_method)
     app.register_error_handler(400, lambda _: sentence(400, "The request is incomplete."))
     app.register_error_handler(413, lambda _: sentence(413, "The body is too large."))
+    app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(500, lambda _: sentence(500, "The request failed; see the log."))
     return app
 
@@ -243,3 +245,11 @@ def _server_options() -> Response | None:
 def _wrong_method(error: Any) -> Response:
     allowed = ", ".join(sorted(error.valid_methods or ()))
     return sentence(405, f"{request.method} does not work here.", Allow=allowed)
+
+
+def _refused(error: Any) -> Response:
+    """Answer what the framework refuses, a range for instance, with a sentence too."""
+    response = sentence(error.code, f"{error.name}.")
+    rest = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    response.headers.update(rest)
+    return response

@@ -42,7 +42,7 @@ class Origins:
         address = str(request.remote_addr)
         for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
             hop_address = _without_port(hop.strip())
-            if not self._is_proxy(address) or not _is_address(hop_address):
+            if not self._is_proxy(address) or not _is_address(hop_address) or "%" in hop_address:
                 break
             address = hop_address
         return address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from edge_daemon.core.types import rfc3339
 COMMON: Final = frozenset({"token", "t", "_", "cacheBust"})
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 EVENT_ID: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z(/\d{1,9})?", re.ASCII)
-DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
+DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+NUMBER: Final = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 
 
 class BadQuery(ValueError):
@@ -42,10 +44,7 @@ def number(name: str, low: float, high: float) -> float | None:
     text = request.args.get(name)
     if text is None:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not low <= value <= high:
         raise BadQuery(f"?{name}= should be a number from {low:g} to {high:g}.")
     return value

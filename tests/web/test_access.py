@@ -239,6 +239,22 @@ def test_nobody_is_signed_in_from_another_site(guarded: Site) -> None:
     assert login(guarded, PASSWORD, Origin="http://evil.example")[0] == 403
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["limit=1_0", "limit=%D9%A1", "limit=%2B5", "limit=1e2", "limit=inf", "limit=%205", "limit="],
+)
+def test_a_number_is_digits(open_site: Site, query: str) -> None:
+    answer = open_site.get(f"/events?{query}")
+    assert (answer.status, answer.body.startswith(b"?limit= should be a number")) == (400, True)
+
+
+def test_what_the_framework_refuses_is_a_sentence_too(open_site: Site) -> None:
+    answer = open_site.get("/static/app.js", Range="bytes=99999999-")
+    assert (answer.status, answer.body) == (416, b"Requested Range Not Satisfiable.\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Range"].startswith("bytes */")
+
+
 def test_pictures_are_not_cached_nor_lent(open_site: Site) -> None:
     response = open_site.get("/snapshot.jpg")
     assert response.headers["Cache-Control"] == "no-store"

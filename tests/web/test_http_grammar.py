@@ -124,6 +124,10 @@ SERVED: dict[str, tuple[bytes, str]] = {
     "an upgrade that is not taken": (
         GET + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET /  127.0.0.1 0",
     ),
+    "a WebSocket that is not taken": (
+        GET + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n\r\n", "GET /  127.0.0.1 0",
+    ),
     "unknown connection options": (
         GET + HOST + b"Connection: x-y, TE\r\nTE: trailers\r\n\r\n", "GET /  127.0.0.1 0",
     ),

@@ -121,6 +121,7 @@ def test_each_client_of_a_trusted_proxy_is_locked_out_alone(site: Site) -> None:
     assert guess(site, 1, X_Forwarded_For="192.0.2.1, 127.0.0.9") == [429]
     assert guess(site, 1, X_Forwarded_For="192.0.2.1:50123") == [429]
     assert guess(site, 1, X_Forwarded_For="192.0.2.1, nonsense") == [401]
+    assert guess(site, 1, X_Forwarded_For="192.0.2.1, fe80::1%a b") == [401]
     assert guess(site, 7, X_Forwarded_For="2001:db8::7")[-1] == 429
     assert guess(site, 1, X_Forwarded_For="[2001:db8::7]:50123") == [429]
 

@@ -44,7 +44,8 @@ def wsgi_variables(head: RequestHead) -> dict[str, str]:
     """Return the request's variables of PEP 3333.
 
     Fields whose names contain an underscore are left out: they would look the same as those with a
-    hyphen, which a proxy sets.
+    hyphen, which a proxy sets. So is Upgrade: no other protocol is spoken here, and RFC 9110 lets
+    a server ignore it.
     """
     variables = {
         "REQUEST_METHOD": head.method,
@@ -54,7 +55,7 @@ def wsgi_variables(head: RequestHead) -> dict[str, str]:
         "SERVER_PROTOCOL": head.version,
     }
     for name, value in head.fields:
-        if "_" in name:
+        if "_" in name or name == "upgrade":
             continue
         variable = CGI_NAMES.get(name) or "HTTP_" + name.replace("-", "_").upper()
         before = variables.get(variable)
