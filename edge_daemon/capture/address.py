@@ -8,11 +8,13 @@ read it, the most plausible one is used, and messages show only the scheme.
 from __future__ import annotations
 
 import base64
+import html
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, quote_plus, unquote, urljoin
 
 from edge_daemon.capture.sources import SourceError
 
@@ -23,6 +25,10 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)(?::(\d*))?(?=[/?#]|$)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PATH_SAFE, _QUERY_SAFE = "/!$&'()*+,;=:@~%", "/?!$&'()*+,;=:@~%"
+# In a path: a segment with a value, one of 16 letters and digits without a word, or a long one.
+_VALUE_OR_KEY = re.compile(
+    r"[^/]*=|(?<=/)(?=[^/]*\d)(?=[^/]*[A-Za-z])(?:[A-Za-z0-9]{16,}(?![^/])|[\w.~-]{32,})"
+)
 _LONGEST_SHOWN: Final = 200
 _SHORTEST_SECRET: Final = 3  # shorter texts occur in many words
 
@@ -69,12 +75,12 @@ class CameraAddress:
 
     def without_secrets(self, text: str) -> str:
         """Replace user name, password, query and path in `text` where `shown` omits them."""
-        login = f"{self.user}:{self.password}"
         query = self.path.partition("?")[2]
-        secrets = {base64.b64encode(login.encode(errors="replace")).decode(), login}
-        secrets |= {self.user or "", self.password, query, self.path}
+        secrets = {self.user or "", self.password, query, self.path}
         secrets |= set(re.split("[&;=/?]", self.path))
-        secrets |= {quote(each, safe="") for each in secrets} | {unquote(each) for each in secrets}
+        login = f"{self.user}:{self.password}"
+        for plain in (login, *secrets, *map(unquote, secrets)):
+            secrets |= _written_forms(plain)
         for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET and secret not in self.shown:
                 text = text.replace(secret, "…")
@@ -159,6 +165,17 @@ def redacted(text: str) -> str:
         return _hidden(match[1].lower() if match else "…")
 
 
+def _written_forms(plain: str) -> set[str]:
+    """Return `plain` in every form that a camera's answer may repeat it in."""
+    forms = {plain, html.escape(plain), json.dumps(plain)[1:-1]}
+    for encoded in (quote(plain, "", errors="replace"), quote_plus(plain, errors="replace")):
+        forms |= {encoded, quote(encoded, safe="")}
+    for encoding in ("utf-8", "latin-1"):
+        raw = plain.encode(encoding, "replace")
+        forms |= {raw.decode("latin-1"), base64.b64encode(raw).decode()}
+    return forms | {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), each) for each in forms}
+
+
 def _hidden(scheme: str) -> str:
     return f"{scheme}://…"
 
@@ -184,6 +201,8 @@ def _address(scheme: str, reading: _Reading, *, is_certain: bool) -> CameraAddre
     tail = reading.tail.partition("#")[0]
     path, question, query = tail.partition("?")
     host = reading.host.strip("[]")
+    if ":" in host:  # RFC 6874 escapes the % of a zone
+        host = re.sub("%25(?=.)", "%", host)
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
@@ -218,6 +237,6 @@ def _encoded(text: str, safe: str) -> str:
 
 
 def _path_without_keys(path: str) -> str:
-    """Cut the path where values begin, as in /user=admin&password=secret&channel=1."""
-    match = re.search(r"[^/]*=", path)
+    """Cut the path where it holds a value or a key: /user=me&password=pw, /7vDZzVbJ5TrWEqAe."""
+    match = _VALUE_OR_KEY.search(path)
     return path if match is None else path[: match.start()] + "…"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import re
 import ssl
 import time
 import zlib
@@ -20,6 +21,7 @@ from edge_daemon.capture.sources import SourceAwayError, SourceError
 from edge_daemon.capture.wire import BUFFER_BYTES, Deadline, Wire
 from edge_daemon.core.errors import reason_of
 
+_WITH_BODY: Final = frozenset(range(200, 300)) - {204, 205}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 _MOST_LOG_INS: Final = 3  # where the camera calls its own challenge outdated
@@ -43,13 +45,13 @@ class HttpClient:
         self._authorization = Authorization()
 
     def get(self) -> HttpAnswer:
-        """Return the answer of status 200. Raises SourceAwayError with what came instead."""
+        """Return the answer with a body. Raises SourceAwayError with what came instead."""
         address, redirects, log_ins = self._address, 0, 0
         deadline = Deadline(time.monotonic() + self._timeout_s)
         while True:
             answer = self._request(address, deadline)
             status = answer.status
-            if status == http.client.OK:
+            if status in _WITH_BODY:
                 return answer
             answer.close()
             if status in _REDIRECTS and redirects < _MOST_REDIRECTS:
@@ -114,7 +116,7 @@ class HttpClient:
 
     def _headers(self, address: CameraAddress) -> dict[str, str | bytes]:
         headers: dict[str, str | bytes] = {
-            "Host": address.authority,
+            "Host": re.sub("%[^]]*", "", address.authority),  # a zone is this machine's own
             "User-Agent": "Mien",
             "Accept": "*/*",
             "Connection": "close",
@@ -164,8 +166,10 @@ class HttpAnswer:
     ) -> None:
         self._connection, self._response, self._deadline = connection, response, deadline
         self.status, self.reason = response.status, response.reason
-        if self.content_type.startswith("multipart/"):
-            response.length = None  # often wrong, or 0; a stream ends when the camera closes it
+        self._promised = self._received = 0
+        if self.content_type.startswith(("multipart/", "image/")):
+            # Often too small, or 0. A stream ends when the camera closes it.
+            self._promised, response.length = response.length or 0, None
         is_packed = self.header("Content-Encoding").lower() in {"gzip", "x-gzip", "deflate"}
         self._unpack = zlib.decompressobj(wbits=47) if is_packed else None  # either header
 
@@ -186,6 +190,11 @@ class HttpAnswer:
         """Return the value of a header; "" if there is none."""
         return str(self._response.headers.get(name) or "")
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether as many bytes as were promised have come; False where none were."""
+        return 0 < self._promised <= self._received
+
     def receive(self, timeout_s: float) -> bytes:
         """Return the next bytes of the body; b"" at its end, or if the connection broke.
 
@@ -193,13 +202,15 @@ class HttpAnswer:
         """
         self._deadline.at_s = time.monotonic() + timeout_s
         try:
-            if self._unpack is None:
-                return self._response.read1(BUFFER_BYTES)
-            return self._unpacked(self._unpack)
+            if self._unpack is not None:
+                return self._unpacked(self._unpack)
+            data = self._response.read1(BUFFER_BYTES)
         except TimeoutError:
             raise
         except (OSError, ValueError, http.client.HTTPException, zlib.error):
             return b""  # reset, or a broken chunk
+        self._received += len(data)
+        return data
 
     def _unpacked(self, unpack: zlib._Decompress) -> bytes:
         """Return the next decompressed bytes, at most BUFFER_BYTES."""

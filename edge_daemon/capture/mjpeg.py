@@ -81,7 +81,8 @@ class HttpCamera:
                 except PictureRefused as error:
                     refusal = f": {error}"
                     continue
-            data = _receive(self._answer, self.name, self._timeout_s)
+            is_over = self._interval_s and self._answer.is_complete and not self._splitter.inside
+            data = b"" if is_over else _receive(self._answer, self.name, self._timeout_s)
             if data:
                 self._splitter.feed(data)
             elif self._splitter.inside:

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 BUFFER_BYTES: Final = 65_536
+_CONTINUE: Final = (b"HTTP/1.0 100", b"HTTP/1.1 100")
 _MOST_HEADERS, _LONGEST_HEADER, _LONGEST_HEAD = 90, 8192, 1_000_000  # lines, bytes, bytes
 
 
@@ -63,6 +64,7 @@ class _LenientReader(io.BufferedReader):
         super().__init__(raw, buffer_size)
         self._lines = self._bytes = 0
         self._in_head = True
+        self._is_interim = False  # an answer of 1xx, which another one follows
         self._in_header = False  # then an indented line continues the header
 
     def readline(self, size: int | None = -1, /) -> bytes:
@@ -74,9 +76,11 @@ class _LenientReader(io.BufferedReader):
                 continue  # blank lines before the status
             self._lines += 1
             if self._lines == 1:
-                return _status_line(line)
+                status = _status_line(line)
+                self._is_interim = status.startswith(_CONTINUE)
+                return status
             if not line.strip():
-                self._in_head = False
+                self._in_head, self._lines = self._is_interim, 0
                 return line
             is_header = re.match(rb"[^\s:]+[ \t]*:", line) is not None
             is_folded = self._in_header and line[:1] in {b" ", b"\t"}
@@ -104,5 +108,5 @@ def _status_line(line: bytes) -> bytes:
     if line.startswith(b"--"):
         return b"HTTP/1.0 200 OK\r\n"
     if re.match(rb"HTTP/1\.[01] ", line):
-        return line
+        return re.sub(rb"(?<= )1(?!01)\d\d\b", b"100", line, count=1)  # as early hints are
     return re.sub(rb"^[A-Za-z]+(/[\d.]+)? +(?=\d{3}\b)", b"HTTP/1.0 ", line)

@@ -24,6 +24,7 @@ from edge_daemon.core.picture_header import (
     TIFF,
     BadHeader,
     PictureHeader,
+    RareKind,
     picture_format,
     read_header,
 )
@@ -149,6 +150,9 @@ def decode_reduced(jpeg: bytes, factor: int) -> ImageBgr:
 def _checked_header(content: bytes, max_pixels: int) -> PictureHeader:
     try:
         header = read_header(content)
+    except RareKind as error:
+        sentence = f"the picture is {error}, which cannot be decoded"
+        raise PictureRefused(RefusalKind.UNKNOWN_FORMAT, sentence) from error
     except BadHeader as error:
         raise PictureRefused(RefusalKind.DAMAGED, f"the picture is damaged: {error}") from error
     _check_cost(header, max_pixels)

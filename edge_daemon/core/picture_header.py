@@ -23,6 +23,7 @@ _JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _APP1: Final = 0xE1  # EXIF or other metadata
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # without DHT, JPG, DAC
+_DECODED_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # not lossless or hierarchical
 _ONE_SCAN_FRAMES: Final = frozenset({0xC0, 0xC1})  # baseline and extended: may need one scan only
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif"})
@@ -37,6 +38,10 @@ _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
 
 class BadHeader(ValueError):
     """The header is cut off or contradicts itself."""
+
+
+class RareKind(BadHeader):
+    """The header is of a kind that no decoder here has; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,11 @@ def _jpeg(content: bytes) -> PictureHeader:
         if marker == _SOI or (marker in _FRAME_HEADERS and width):
             raise BadHeader("the header holds a second picture")
         if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", content, at + 3)
+            if marker not in _DECODED_FRAMES:
+                raise RareKind("a lossless or hierarchical JPEG")
+            bits, height, width = struct.unpack_from(">BHH", content, at + 2)
+            if bits != 8:
+                raise RareKind(f"a JPEG of {bits} bits")
             components = content[at + 7]
             coefficient_bytes = _coefficient_bytes(content, at + 8, components, width * height)
             may_have_one_scan = marker in _ONE_SCAN_FRAMES

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import html
+import json
+import re
 import string
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, given
@@ -47,6 +51,24 @@ def test_a_password_as_it_is_typed_is_never_shown(
             assert len(part) < 3 or part in context or part not in address.without_secrets(echo)
 
 
+@pytest.mark.parametrize("password", ["pä/ss w&rd'x", 'q"u\\ote<', "100%sure", "笑顔です"])
+def test_what_a_camera_repeats_in_another_form_is_hidden(password: str) -> None:
+    address = parse_address(f"http://me:{quote(password, safe='')}@cam.example/x")
+    escaped = quote(password, safe="")
+    for form in (
+        escaped,
+        re.sub("%..", lambda found: found[0].lower(), escaped),
+        quote_plus(password),
+        quote(escaped, safe=""),
+        html.escape(password),
+        json.dumps(password)[1:-1],
+        password.encode().decode("latin-1"),  # as a status line is read
+        base64.b64encode(password.encode()).decode(),
+        base64.b64encode(f"me:{password}".encode()).decode(),
+    ):
+        assert address.without_secrets(f"no access: {form}!") == "no access: …!"
+
+
 @given(password=st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc"))))
 def test_an_escaped_password_arrives_as_it_is(password: str) -> None:
     address = parse_address(f"rtsp://me:{quote(password, safe='')}@10.0.0.7/live")
@@ -79,6 +101,15 @@ def test_a_password_with_one_special_character_works_as_it_is(host: str, special
         ("rtsp://a:b@10.0.0.7:554/x#y", "rtsp://10.0.0.7:554/x", "rtsp://10.0.0.7/x"),
         ("rtsp://c/user=me&password=pw&x=1", "rtsp://c/…", "rtsp://c/user=me&password=pw&x=1"),
         ("http://10.0.0.7/v.cgi?u=a&p=b@c", "http://10.0.0.7/v.cgi?…", None),
+        (
+            "rtsp://nvr:7447/7vDZzVbJ5TrWEqAe",
+            "rtsp://nvr:7447/…",
+            "rtsp://nvr:7447/7vDZzVbJ5TrWEqAe",
+        ),
+        ("http://c/api/eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln/x", "http://c/api/…", None),
+        ("rtsp://c/h264Preview_01_main", "rtsp://c/h264Preview_01_main", None),
+        ("rtsp://c/Streaming/Channels/101", "rtsp://c/Streaming/Channels/101", None),
+        ("rtsp://[fe80::1%25eth0]/x", "rtsp://[fe80::1%25eth0]/x", "rtsp://[fe80::1%eth0]/x"),
     ],
 )
 def test_addresses_as_people_write_them(text: str, shown: str, bare: str | None) -> None:

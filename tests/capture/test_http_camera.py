@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,10 @@ def test_nobody_there(jpegs: list[bytes]) -> None:
         OK + b"Content-Length: 0\r\n" + MULTIPART,
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n" + MULTIPART,
         OK + b"Content-Type: multipart/x-mixed-replace;\r\n boundary=frame\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 P\r\n\r\n" + OK + MULTIPART,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"no colon\r\n" + MULTIPART,
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/10\r\n" + MULTIPART,
+        b"HTTP/1.1 203 From a proxy\r\n" + MULTIPART,
     ],
 )
 def test_answers_that_bend_http_are_read(serve: Serve, jpegs: list[bytes], head: bytes) -> None:
@@ -239,6 +244,9 @@ def test_chunks_are_put_together(serve: Serve, jpegs: list[bytes]) -> None:
         ([b"HTTP/1.0 302 Found\r\nLocation: rtsp://a/b\r\n\r\n"], "name that as camera.source"),
         ([b"HTTP/1.0 302 Found\r\nLocation: http://[x\r\n\r\n"], "an address that cannot be read"),
         ([b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n"], "answers 302 Found"),
+        ([b"HTTP/1.0 204 None\r\n\r\n"], "answers 204 None"),
+        ([b"HTTP/1.1 101 Switching\r\n\r\n"], "answers 101 Switching"),
+        ([b"HTTP/1.1 103 Hints\r\n\r\n" * 100_000], "its header has no end"),
     ],
 )
 def test_nonsense_is_one_short_sentence(serve: Serve, answer: list[bytes], sentence: str) -> None:
@@ -319,30 +327,48 @@ def test_large_pictures_are_reduced(serve: Serve) -> None:
     assert shown.shape == (1500, 2000, 3)
 
 
-def test_only_bombs_are_named_as_such(serve: Serve, jpegs: list[bytes]) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x08\xff\xdc\xff\xdc", "65500×65500"),
+        (b"\xff\xc0", b"\xff\xc3", "the picture is a lossless or hierarchical JPEG"),
+        (b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c", "the picture is a JPEG of 12 bits"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named(
+    serve: Serve, jpegs: list[bytes], before: bytes, after: bytes, sentence: str
+) -> None:
     server: WireServer
+    at = jpegs[0].index(before)
+    changed = jpegs[0][:at] + after + jpegs[0][at + len(after) :]
 
     def answer(request: str) -> Iterable[bytes]:
         yield OK + MULTIPART + b"\r\n"
         while not server.closing.wait(0.05):
-            yield bomb(65500, 65500, jpegs[0])
+            yield b"--frame\r\n\r\n" + changed
 
     server = serve(answer)
-    with pytest.raises(SourceAwayError, match="65500×65500"):
+    with pytest.raises(SourceAwayError, match=sentence):
         first(open_http(server.url(), timeout_s=0.5))
 
 
-@pytest.mark.parametrize("kind", [b"image/jpeg", b"IMAGE/JPG; x=y", b"application/octet-stream"])
-@pytest.mark.parametrize("with_length", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [
+        *product([b"image/jpeg", b"IMAGE/JPG; x=y"], ["right", "none", "zero", "small", "large"]),
+        *product([b"application/octet-stream"], ["right", "none", "large"]),
+    ],
+)
 def test_an_address_of_one_picture_is_polled(
-    serve: Serve, jpegs: list[bytes], kind: bytes, with_length: bool
+    serve: Serve, jpegs: list[bytes], kind: bytes, length: str
 ) -> None:
     server: WireServer
 
     def answer(request: str) -> Iterable[bytes]:
         jpeg = jpegs[(len(server.requests) - 1) % len(jpegs)]
-        length = b"Content-Length: %d\r\n" % len(jpeg) if with_length else b""
-        yield OK + b"Content-Type: " + kind + b"\r\n" + length + b"\r\n" + jpeg
+        told = {"right": len(jpeg), "zero": 0, "small": 100, "large": 10 * len(jpeg)}
+        line = b"Content-Length: %d\r\n" % told[length] if length in told else b""
+        yield OK + b"Content-Type: " + kind + b"\r\n" + line + b"\r\n" + jpeg
 
     server = serve(answer)
     camera = open_http(server.url(), fps=200)
