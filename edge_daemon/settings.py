@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -22,7 +23,7 @@ from edge_daemon.config.file import (
 from edge_daemon.config.form import editable_keys, settings_form
 from edge_daemon.config.schema import overridden, value_of
 from edge_daemon.core.errors import reason_of
-from edge_daemon.core.files import read_file, replace_file
+from edge_daemon.core.files import read_file, replacing
 from edge_daemon.reload import ConfigChange
 from edge_daemon.web.settings import SettingsConflict, SettingsUnavailable
 
@@ -157,6 +158,11 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
         if read_file(target, max_bytes=MAX_BYTES) != old:
             raise _conflict(path)
         if new != old:
-            replace_file(target, new, mode=stat.S_IMODE(target.stat().st_mode))
+            status = target.stat()
+            with replacing(target, mode=0o600) as file:
+                with suppress(PermissionError):  # only root may give a file away
+                    os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))  # whatever the umask is
+                file.write(new)
     except OSError as error:
         raise SettingsUnavailable(f"{path}: cannot be written: {reason_of(error)}.") from error

@@ -1,6 +1,6 @@
-"""Changes settings in the text of a configuration file, and keeps its comments and its order.
+"""Changes settings in the text of a configuration file, and nothing else in it.
 
-Only this file imports ruamel.yaml, which keeps the comments that PyYAML drops.
+Only this file imports ruamel.yaml, which says where in the text a value is.
 https://yaml.dev/doc/ruamel.yaml/
 """
 
@@ -15,13 +15,11 @@ from typing import Any, Final
 from edge_daemon.config.file import is_plain_text
 
 HIDDEN: Final = "…"
-LONG_LINE: Final = 1 << 20  # keeps long lines as they are
+LONG_LINE: Final = 1 << 20  # keeps lists on one line
 KEY: Final = re.compile(r"^( +)[^\s#-][^\n]*:", re.MULTILINE)
 COMMENT: Final = re.compile(r"(?:^|(?<=\s))#[^\n]*?(?=\s*$)", re.MULTILINE)
-# A key without a value, and the first dash of its list; there may be comments between.
-DASH: Final = re.compile(
-    r"^( *)[^\s#][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*( *)- ", re.MULTILINE
-)
+BEFORE_COMMENT: Final = re.compile(r" +(?=#)")
+END: Final = re.compile(r"^\.\.\.(?=\s|$)", re.MULTILINE)  # of a document
 CANNOT: Final = "the file cannot be edited automatically without other changes; edit it by hand"
 
 
@@ -35,45 +33,128 @@ def edited(text: str, changes: Mapping[str, object]) -> str:
     A key or section that is missing is added. The caller checks that the result means what it
     should. Raises EditError, also where a comment would be lost.
     """
-    from ruamel.yaml import YAML  # noqa: PLC0415 (only an edit needs it, and it takes 3 MB)
-    from ruamel.yaml.comments import CommentedMap  # noqa: PLC0415
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
-    lines = text.replace("\r\n", "\n")
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = LONG_LINE
-    indent, dash = _indents(lines)
-    yaml.indent(mapping=indent, sequence=dash + 2, offset=dash)
-    try:
-        root = yaml.load(lines)
-    except YAMLError as error:
-        raise EditError(CANNOT) from error
-    if root is None:  # nothing but comments, which would be lost
-        head = f"{lines.rstrip()}\n\n" if lines.strip() else ""
-        section = next(iter(changes)).partition(".")[0]
-        return head + edited(f"{section}:\n", changes)
-    if not isinstance(root, CommentedMap):
-        raise EditError(CANNOT)
     for name, value in changes.items():
         section, _, key = name.rpartition(".")
-        if root.get(section) is None:
-            root[section] = CommentedMap()
-        if not isinstance(root[section], CommentedMap):
+        text = _with(text, section, key, _written(value))
+    return text
+
+
+def _with(text: str, section: str, key: str, value: str) -> str:
+    """Return `text` with `value` for a key, and every other character as it was."""
+    root, end = _composed(text), "\r\n" if "\r\n" in text else "\n"
+    if root is not None and not root.tag.endswith(":map"):
+        raise EditError(CANNOT)
+    found = _item(root, section) if root is not None else None
+    if found is None:
+        return _with_section(text, root, f"{section}:{end}{_indent(text)}{key}: {value}{end}", end)
+    name, items = found
+    if items.start_mark.index < name.end_mark.index:  # an alias: it changes something else, too
+        raise EditError(CANNOT)
+    if items.tag.endswith(":null"):
+        if items.start_mark.index != items.end_mark.index:  # null or ~
+            return _replaced(text, items, f"{{{key}: {value}}}")
+        return _with_line(text, name, f"{_indent(text)}{key}: {value}", end)
+    if not items.tag.endswith(":map"):
+        raise EditError(CANNOT)
+    known = _item(items, key)
+    if known is not None:
+        return _replaced(text, known[1], value, after=known[0])
+    if items.flow_style:
+        place = text.index("{", items.start_mark.index) + 1
+        return f"{text[:place]}{key}: {value}{', ' if items.value else ''}{text[place:]}"
+    return _with_line(text, name, f"{' ' * items.value[0][0].start_mark.column}{key}: {value}", end)
+
+
+def _composed(text: str) -> Any:
+    """Return the text's nodes, which know their places in it. Raises EditError."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 (only an edit needs it, and it takes 3 MB)
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    try:
+        return YAML(typ="safe", pure=True).compose(text)
+    except YAMLError as error:
+        raise EditError(CANNOT) from error
+
+
+def _item(mapping: Any, key: str) -> Any:
+    """Return the nodes of `key` and its value, None if it is missing. Raises EditError."""
+    found = [item for item in mapping.value if item[0].value == key]
+    if len(found) > 1:
+        raise EditError(CANNOT)
+    return found[0] if found else None
+
+
+def _indent(text: str) -> str:
+    found = KEY.search(text)
+    return found[1] if found else "  "
+
+
+def _with_section(text: str, root: Any, lines: str, end: str) -> str:
+    """Add a section at the end of the document."""
+    if root is not None and root.flow_style:
+        raise EditError(CANNOT)
+    mark = END.search(text)
+    place = mark.start() if mark else len(text)
+    head, tail = text[:place], text[place:]
+    if root is None and head.strip():  # comments alone
+        head = f"{head.rstrip()}{end}{end}"
+    elif head and not head.endswith("\n"):
+        head += end
+    return head + lines + tail
+
+
+def _with_line(text: str, name: Any, line: str, end: str) -> str:
+    """Add a line below that of the key `name`: comments after the last key stay where they are."""
+    place = text.find("\n", name.end_mark.index) + 1
+    return f"{text[:place]}{line}{end}{text[place:]}" if place else f"{text}{end}{line}"
+
+
+def _replaced(text: str, node: Any, value: str, after: Any = None) -> str:
+    """Replace the text of `node`, the value of the key `after`. Raises EditError for lost comments.
+
+    A comment behind it stays in its column.
+    """
+    begin, end = node.start_mark.index, _content_end(node)
+    if after is not None and begin < after.end_mark.index:  # an alias: only its name is here
+        found = re.compile(r"\*\S+").search(text, after.end_mark.index)
+        if found is None:
             raise EditError(CANNOT)
-        _put(root[section], key, _node(value))
-    made = io.StringIO()
-    yaml.dump(root, made)
-    after = made.getvalue()
-    if lost := set(COMMENT.findall(lines)) - set(COMMENT.findall(after)):
+        begin, end = found.span()
+    elif node.anchor:
+        raise EditError(CANNOT)
+    before = ""
+    if after is not None and text.count("\n", after.end_mark.index, begin):  # on lines below
+        colon = text.index(":", after.end_mark.index) + 1
+        line_end = text.index("\n", colon)
+        before = text[colon:line_end].rstrip()
+        begin, value = colon, f" {value}{before}"
+    elif text[begin - 1] == ":":  # nothing
+        value = f" {value}"
+    old = text[begin:end]
+    if lost := set(COMMENT.findall(old)) - set(COMMENT.findall(before)):
         raise EditError(f"the comment {min(lost)!r} would be lost; edit it by hand")
-    return after.replace("\n", "\r\n") if "\r\n" in text else after
+    if gap := BEFORE_COMMENT.match(text, end):
+        spaces = max(1, len(gap[0]) + len(old) - len(value)) if "\n" not in old else 2
+        return f"{text[:begin]}{value}{' ' * spaces}{text[gap.end() :]}"
+    return text[:begin] + value + text[end:]
 
 
-def _indents(text: str) -> tuple[int, int]:
-    """Return how many spaces keys are indented by in `text`, and the dashes of lists."""
-    key, dash = KEY.search(text), DASH.search(text)
-    return len(key[1]) if key else 2, max(len(dash[2]) - len(dash[1]), 0) if dash else 2
+def _content_end(node: Any) -> int:
+    """Return where the text of `node` ends; a list in lines says so of what follows it."""
+    if node.tag.endswith((":map", ":seq")) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _content_end(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)
+
+
+def _written(value: object) -> str:
+    """Return `value` as YAML that can stand in braces, too."""
+    from ruamel.yaml import YAML  # noqa: PLC0415
+
+    made, yaml = io.StringIO(), YAML()
+    yaml.width = LONG_LINE
+    yaml.dump(_node({"x": value}), made)
+    return made.getvalue().strip().removeprefix("{x: ").removesuffix("}")
 
 
 def difference(before: str, after: str, *, shown: Collection[str]) -> str:
@@ -84,32 +165,6 @@ def difference(before: str, after: str, *, shown: Collection[str]) -> str:
     old, new = (_redacted(text, shown).splitlines() for text in (before, after))
     lines = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]  # without the files' names
     return "".join(f"{line}\n" for line in lines)
-
-
-def _put(mapping: Any, key: str, value: Any) -> None:
-    """Set `key`; a new one comes first, so that comments after the last stay where they are."""
-    if key not in mapping:
-        mapping.insert(0, key, value)
-        return
-    comment = _following_comment(mapping[key])
-    mapping[key] = value
-    if comment and not any(mapping.ca.items.get(key, ())):
-        mapping.yaml_add_eol_comment("#", key, column=0)
-        mapping.ca.items[key][2].value = comment
-
-
-def _following_comment(node: Any) -> str:
-    """Return what follows a list or mapping up to the next key, from the end of its last line.
-
-    ruamel.yaml keeps it with the last item, which is about to be replaced, or at the end.
-    """
-    if not hasattr(node, "ca") or not node:
-        return ""
-    last = len(node) - 1 if isinstance(node, list) else list(node)[-1]
-    kept = [token.value for token in node.ca.items.get(last, ()) if hasattr(token, "value")]
-    at_end = [token.value for token in node.ca.end or ()]
-    line_end = ["\n"] if at_end and not kept else []
-    return "".join([*kept, *line_end, *at_end]) or _following_comment(node[last])
 
 
 def _node(value: object) -> Any:
@@ -131,13 +186,7 @@ def _node(value: object) -> Any:
 
 def _redacted(text: str, shown: Collection[str]) -> str:
     """Return `text` with the values of all keys but those in `shown` hidden."""
-    from ruamel.yaml import YAML  # noqa: PLC0415
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
-    try:
-        root = YAML(typ="safe", pure=True).compose(text)
-    except YAMLError as error:
-        raise EditError(CANNOT) from error
+    root = _composed(text)
     spans = sorted(_hidden_spans(root, shown), reverse=True) if root is not None else []
     for start, end in spans:
         text = text[:start] + HIDDEN + "\n" * text.count("\n", start, end) + text[end:]

@@ -97,9 +97,58 @@ def test_a_list_is_replaced_and_what_follows_it_stays() -> None:
     assert after == expected
 
 
-def test_a_comment_inside_braces_is_not_lost() -> None:
+def test_comments_inside_braces_stay_or_are_named() -> None:
+    text = "smoothing: {dwell_s: 1.0,  # why\n  min_score: 0.5}\n"
+    assert edited(text, {"smoothing.dwell_s": 2}) == text.replace("1.0", "2")
+    text = "smoothing: {label_min_scores: {sad: 0.5,  # why\n  fear: 0.5}}\n"
     with pytest.raises(EditError, match="'# why' would be lost"):
-        edited("smoothing: {dwell_s: 1.0,  # why\n  min_score: 0.5}\n", {"smoothing.dwell_s": 2})
+        edited(text, {"smoothing.label_min_scores": {"sad": 0.6}})
+
+
+ODD = {
+    "an anchor": ("a: &x\nsmoothing: &s\n  min_score: 0.4 # c\n", "0.4"),
+    "an alias": ("detector:\n  min_score: &m 0.5\nsmoothing:\n  min_score: *m # same\n", "*m"),
+    "quotes": ("camera: {name: 'it''s'}  # q\nsmoothing:\n  'min_score': \"0.4\"\n", '"0.4"'),
+    "a document's marks": ("---\nsmoothing:\n  min_score: 0.4\n...\n", "0.4"),
+    "a byte order mark": ("\ufeffsmoothing:\n  min_score: 0.4\n", "0.4"),
+    "a list in lines": (
+        "privacy:\n  masks: [\n    [0, 0, 0.1, 0.1], # left\n    [0.5, 0.5, 0.1, 0.1]\n  ]\n"
+        "smoothing: {min_score: 0.4}\n", "0.4"),
+    "dashes below their key": (
+        "webhooks:\n- url: http://x/\n  types:\n    - face_start\nsmoothing:\n  min_score: 0.4\n",
+        "0.4"),
+    "a block of text": (
+        "webhooks:\n  - template: |\n      {\"a\": \"b\"}\n      # no comment\n"
+        "smoothing:\n  min_score: 4e-1\n", "4e-1"),
+    "no line end": ("smoothing: {dwell_s: 1, min_score: 0.4}", "0.4"),
+    "folded": ("smoothing:\n  min_score:\n    0.4\n  dwell_s: 1\n", "\n    0.4"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_every_other_character_stays(kind: str) -> None:
+    text, old = ODD[kind]
+    before, _, after = text.rpartition(old)
+    new = edited(text, {"smoothing.min_score": 0.55})
+    expected = before.removesuffix(" ") + " 0.55" if kind == "folded" else f"{before}0.55"
+    assert new == expected + after
+
+
+def test_a_value_that_an_alias_repeats_cannot_be_edited() -> None:
+    """It would change something else too."""
+    text = "detector:\n  min_score: &m 0.5\nsmoothing:\n  min_score: *m\n"
+    with pytest.raises(EditError, match="by hand"):
+        edited(text, {"detector.min_score": 0.6})
+    with pytest.raises(EditError, match="by hand"):
+        edited("a: &a {min_score: 0.4}\nsmoothing: *a\n", {"smoothing.min_score": 0.6})
+
+
+def test_a_new_key_comes_below_its_section() -> None:
+    text = "privacy:  # of people\n    # about masks\n    masks: []\n\n# next\nstream: {}\n"
+    after = edited(text, {"privacy.blur_faces": True, "stream.quality": 70})
+    assert after == text.replace("people\n", "people\n    blur_faces: true\n").replace(
+        "{}", "{quality: 70}"
+    )
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "just text\n", "smoothing: 3\n", "a: [\n"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import stat
 import subprocess
 import urllib.error
@@ -37,7 +38,11 @@ def fill(file: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
-    owner = Owner(tmp_path_factory.mktemp("settings"))
+    umask = os.umask(0o077)  # the unit's
+    try:
+        owner = Owner(tmp_path_factory.mktemp("settings"))
+    finally:
+        os.umask(umask)
     with owner.daemon:
         yield owner
 
