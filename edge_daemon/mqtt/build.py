@@ -35,7 +35,7 @@ def build_mqtt(
     """Build the link; `state` returns the answer of `/state`. Raises MqttError."""
     mqtt = config.mqtt
     if mqtt.shows_password:
-        log.warning("mqtt: the password is sent to %s in the clear; set mqtt.tls", mqtt.host)
+        log.warning("mqtt: the password is sent to %s unencrypted; set mqtt.tls", mqtt.host)
     topics = configured_topics(config)
     discovery = Discovery(
         mqtt.discovery,
