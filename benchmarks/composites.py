@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.clips import clips
 from edge_daemon.capture.demo.scene import PERIOD_S, Demo
 from edge_daemon.core.types import Box, ImageBgr
-from edge_daemon.vision.detector import Detector, build_detector
+from edge_daemon.vision.detector import build_detector
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 EVERY = 8  # frames of a clip
@@ -121,11 +121,6 @@ def groups(
             before[y : y + height, x : x + width] = made.before
             boxes.append(made.face._replace(x=made.face.x + x, y=made.face.y + y))
         yield Group(bgr, boxes, before)
-
-
-def is_found(detector: Detector, made: Composite) -> bool:
-    """Return whether `detector` finds the face of `made`."""
-    return any(found.box.iou(made.face) > 0.3 for found in detector.detect(made.bgr))
 
 
 def _located(pictures: Iterable[ImageBgr]) -> list[Source]:

@@ -109,11 +109,6 @@ class Results:
         row = self.find(program, mode, scene, viewer)
         return float(row["cpu_s"] / row["took_s"]) if row else float("nan")
 
-    def frame_ms(self, program: str, mode: Mode, scene: str, viewer: str = NOBODY) -> float:
-        """Return the processor time for a frame that the program processed."""
-        row = self.find(program, mode, scene, viewer)
-        return 1000 * float(row["cpu_s"]) / frames_of(row, mode) if row else float("nan")
-
     def of(self, program: str, mode: Mode, key: str) -> list[float]:
         """Return a figure of a program's runs with the cameras of `mode`."""
         return [

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-import cv2
-import numpy as np
-
 from edge_daemon.core.frame import COARSEST, Picture, reduction
 from edge_daemon.core.types import Box, Detection, ImageBgr
 from edge_daemon.vision.blazeface import OVERLAP, BlazeFace, FullScale, Region, weighted_mean
@@ -25,6 +22,7 @@ from edge_daemon.vision.plan import (
     tilt_of,
     turned_plan,
 )
+from edge_daemon.vision.pyramid import Pyramid
 
 # Short-range boxes in terms of full-range boxes: size, and downward shift of the center in sides,
 # medians over the clips (benchmarks/detection.md).
@@ -49,13 +47,6 @@ TURNED_BAR: Final = 0.75  # for faces found in another orientation than the sear
 TILTED: Final = math.radians(30)  # eyes tilted by more are located again in a turned region
 TURNS: Final = (0.0, math.pi / 2, math.pi, -math.pi / 2)
 
-# A picture is dark if the share BRIGHT of its samples is below DARK, of 255; it is brightened until
-# they reach DARK. More brightening finds fewer faces, because noise grows with it
-# (benchmarks/detection.md).
-BRIGHT: Final = 0.98
-SAMPLES: Final = 32  # rows and columns
-DARK: Final = 45
-MAX_GAIN: Final = 2.0
 # Where many faces share a tile, the network gives each a lower score than it gives to one alone.
 # In a still picture with SEVERAL faces, the best CANDIDATES from WEAK up are scanned again too.
 SEVERAL: Final = 2
@@ -79,7 +70,7 @@ class StillSearch(FullScale):
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find the faces of `bgr`, best score first; `hint` is ignored."""
-        pyramid = _Pyramid(Picture(bgr))
+        pyramid = Pyramid(Picture(bgr))
         size = pyramid.size
         found = self._scanner.scan(pyramid, still_plan(size))
         faces = [self._scanner.best_orientation(pyramid, each) for each in found]
@@ -121,7 +112,7 @@ class LiveSearch:
 
     def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
         """Find the faces of `picture`, best score first, decoding it no finer than necessary."""
-        pyramid = _Pyramid(picture, levels=hint.thorough, factor=self.reduction(picture.size, hint))
+        pyramid = Pyramid(picture, levels=hint.thorough, factor=self.reduction(picture.size, hint))
         found = self._scanner.scan(pyramid, self._plan(picture.size, hint))
         known = [each.box for each in hint.known]
         faces = [
@@ -147,59 +138,6 @@ class LiveSearch:
         """Nothing to free."""
 
 
-class _Pyramid:
-    """A picture at several scales, so that a large one is scanned without aliasing.
-
-    It is first decoded with its sides divided by `factor`, and more finely where a region needs it.
-    With `levels`, or if it is dark, it is halved repeatedly; otherwise only the decoder reduces it.
-    """
-
-    def __init__(self, picture: Picture, *, levels: bool = True, factor: int = 1) -> None:
-        self.size = Size(*picture.size)
-        self._picture = picture
-        first = picture.reduced(factor)
-        self.gain = _gain(first)
-        self._has_levels = levels or self.gain > 1  # averaging halves the noise of a dark picture
-        self._levels: list[ImageBgr] = []
-
-    def search(
-        self,
-        network: BlazeFace,
-        region: Region,
-        *,
-        detail: float = 1.0,
-        min_score: float | None = None,
-        most: int | None = None,
-    ) -> list[Detection]:
-        """Search `region`, given in pixels of the picture, at a level of enough `detail`."""
-        if self._has_levels:
-            level = max(math.floor(math.log2(region.side / network.input_px)), 0)
-            bgr = self._level(level)
-        else:
-            bgr = self._picture.reduced(reduction(region.side, detail * network.input_px))
-        x_scale = self.size.width / bgr.shape[1]
-        y_scale = self.size.height / bgr.shape[0]
-        center = region.center._replace(x=region.center.x / x_scale, y=region.center.y / y_scale)
-        small = region._replace(center=center, side=region.side / max(x_scale, y_scale))
-        found = network.search(bgr, small, min_score=min_score, most=most, gain=self.gain)
-        return (
-            found
-            if x_scale == y_scale == 1
-            else [_scaled(each, x_scale, y_scale) for each in found]
-        )
-
-    def _level(self, level: int) -> ImageBgr:
-        if not self._levels:
-            self._levels = [self._picture.bgr]
-        while len(self._levels) <= level:
-            last = self._levels[-1]
-            half = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
-            self._levels.append(
-                np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA), np.uint8)
-            )
-        return self._levels[level]
-
-
 class _Scanner:
     """Runs scans and checks doubtful detections."""
 
@@ -211,7 +149,7 @@ class _Scanner:
         """Return the greatest factor that leaves the region as fine as the scan needs."""
         return reduction(scan.region.side, _detail(scan) * self._networks[scan.network].input_px)
 
-    def scan(self, pyramid: _Pyramid, scans: Sequence[Scan]) -> list[Detection]:
+    def scan(self, pyramid: Pyramid, scans: Sequence[Scan]) -> list[Detection]:
         """Run `scans` and merge what they find, best score first."""
         known = self._run(pyramid, (scan for scan in scans if scan.is_known))
         boxes = [each.box for each in known]
@@ -220,7 +158,7 @@ class _Scanner:
         return sorted(known + new, key=lambda each: each.score, reverse=True)
 
     def others(
-        self, pyramid: _Pyramid, scans: Iterable[Scan], faces: Iterable[Detection]
+        self, pyramid: Pyramid, scans: Iterable[Scan], faces: Iterable[Detection]
     ) -> list[Detection]:
         """Scan what else may be a face again, and return what certainly is one."""
         boxes = [each.box for each in faces]
@@ -234,7 +172,7 @@ class _Scanner:
         ]
 
     def _run(
-        self, pyramid: _Pyramid, scans: Iterable[Scan], min_score: float | None = None
+        self, pyramid: Pyramid, scans: Iterable[Scan], min_score: float | None = None
     ) -> list[Detection]:
         found: list[Detection] = []
         for scan in scans:
@@ -247,7 +185,7 @@ class _Scanner:
         return _merged_scans(found)
 
     def recheck(
-        self, pyramid: _Pyramid, detection: Detection, *, bar: float | None = None
+        self, pyramid: Pyramid, detection: Detection, *, bar: float | None = None
     ) -> Detection:
         """Scan a doubtful detection again, eyes level; lower its score below `bar`."""
         if detection.score >= SURE:
@@ -256,7 +194,7 @@ class _Scanner:
         limit = _bar(detection, pyramid.size) if bar is None else bar
         return detection if mean >= limit else _lowered(detection)
 
-    def best_orientation(self, pyramid: _Pyramid, detection: Detection) -> Detection:
+    def best_orientation(self, pyramid: Pyramid, detection: Detection) -> Detection:
         """Scan a doubtful or tilted detection again at four orientations; keep the best."""
         is_tilted = abs(tilt_of(detection.eyes)) > TILTED
         if detection.score >= SURE and not is_tilted:
@@ -274,7 +212,7 @@ class _Scanner:
         return _lowered(detection)
 
     def _rescan(
-        self, pyramid: _Pyramid, detection: Detection, angle: float
+        self, pyramid: Pyramid, detection: Detection, angle: float
     ) -> tuple[float, Detection | None]:
         """Return the mean score over SCALES, and what the first of them found."""
         angle += tilt_of(detection.eyes)
@@ -364,23 +302,3 @@ def _bar(detection: Detection, size: Size) -> float:
 
 def _lowered(detection: Detection) -> Detection:
     return replace(detection, score=DOUBT * detection.score)
-
-
-def _gain(bgr: ImageBgr) -> float:
-    """Return the factor that brightens a dark picture; 1 for others."""
-    height, width = bgr.shape[:2]
-    sample = bgr[:: max(height // SAMPLES, 1), :: max(width // SAMPLES, 1)].ravel()
-    rank = round(BRIGHT * (len(sample) - 1))
-    bright = float(np.partition(sample, rank)[rank])
-    return min(max(DARK / max(bright, 1.0), 1.0), MAX_GAIN)
-
-
-def _scaled(detection: Detection, x_scale: float, y_scale: float) -> Detection:
-    x, y, w, h = detection.box
-    eyes = detection.eyes
-    if eyes is not None:
-        left, right = (type(eye)(eye.x * x_scale, eye.y * y_scale) for eye in eyes)
-        eyes = type(eyes)(left, right)
-    return replace(
-        detection, box=Box(x * x_scale, y * y_scale, w * x_scale, h * y_scale), eyes=eyes
-    )
