@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,6 @@ from pathlib import Path
 from train.dataset import (
     FER2013,
     LABELS,
-    WITH_CONTEMPT,
     Split,
     describe,
     first_of_each_class,
@@ -24,6 +22,16 @@ from train.dataset import (
 )
 from train.errors import TrainError
 from train.ferplus import Votes, read_votes_beside
+from train.options import (
+    class_names,
+    contempt,
+    natural,
+    positive,
+    rate,
+    share,
+    strength,
+    temperature,
+)
 from train.quiet import configure_tensorflow, quiet_stderr
 from train.spec_file import labels_of
 
@@ -184,22 +192,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(fit)
     fit.add_argument("--arch", choices=ARCHITECTURES, default="compact")
     fit.add_argument("--coordinator", help="host:port of the first of several hosts")
-    fit.add_argument("--processes", type=_positive, help="how many hosts there are")
-    fit.add_argument("--process", type=_natural, help="which of them this is, from 0")
+    fit.add_argument("--processes", type=positive, help="how many hosts there are")
+    fit.add_argument("--process", type=natural, help="which of them this is, from 0")
     fit.set_defaults(teacher_epochs=0, teacher_files=[])
 
     distil = commands.add_parser("distil", help="train teachers, then a student from their answers")
     _add_training(distil)
     distil.add_argument("--teacher", choices=ARCHITECTURES, default="resnet18")
-    distil.add_argument("--teachers", type=_positive, default=3, help="how many of them")
+    distil.add_argument("--teachers", type=positive, default=3, help="how many of them")
     distil.add_argument(
         "--teacher-files", type=Path, nargs="+", default=[], metavar="FILE",
         help="exports or .tflite files to learn from, instead of training teachers",
     )  # fmt: skip
-    distil.add_argument("--teacher-epochs", type=_positive, default=120)
-    distil.add_argument("--teacher-temperature", type=_temperature, default=3.0)
+    distil.add_argument("--teacher-epochs", type=positive, default=120)
+    distil.add_argument("--teacher-temperature", type=temperature, default=3.0)
     distil.add_argument(
-        "--teacher-share", type=_share, default=0.7, help="share of the loss of their answers"
+        "--teacher-share", type=share, default=0.7, help="share of the loss of their answers"
     )
     distil.set_defaults(arch="compact", coordinator=None)
 
@@ -244,7 +252,7 @@ def _add_dataset(command: argparse.ArgumentParser, labels: tuple[str, ...] | Non
     classes = command.add_mutually_exclusive_group()
     classes.add_argument(
         "--labels",
-        type=_labels,
+        type=class_names,
         default=labels,
         metavar="A,B,…",
         help=f"the classes, in order (default: {','.join(labels or ()) or 'the network’s'})",
@@ -253,7 +261,7 @@ def _add_dataset(command: argparse.ArgumentParser, labels: tuple[str, ...] | Non
         classes.add_argument(
             "--contempt",
             dest="labels",
-            type=_contempt,
+            type=contempt,
             default=labels,
             metavar="yes",
             help="add the class contempt, which FER+'s voters have and FER2013's labels do not",
@@ -271,94 +279,29 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", default="expression", help="name of the export")
     command.add_argument("--output", type=Path, default=Path("exports"))
     command.add_argument(
-        "--faces-per-class", type=_positive, metavar="N", help="train on so few, for a trial"
+        "--faces-per-class", type=positive, metavar="N", help="train on so few, for a trial"
     )
-    command.add_argument("--epochs", type=_positive, help=own)
-    command.add_argument("--seed", type=_natural, help=own)
-    command.add_argument("--learning-rate", type=_rate, help=f"the largest; {own}")
+    command.add_argument("--epochs", type=positive, help=own)
+    command.add_argument("--seed", type=natural, help=own)
+    command.add_argument("--learning-rate", type=rate, help=f"the largest; {own}")
     command.add_argument(
         "--votes-head",
-        type=_share,
+        type=share,
         help=f"share of the loss of a second head, for FER+'s votes, 0 for none; {own}",
     )
-    command.add_argument("--balance", type=_share, help=f"1 weighs all classes alike; {own}")
-    command.add_argument("--mixup", type=_share, help=f"mixup's alpha, 0 for none; {own}")
+    command.add_argument("--balance", type=share, help=f"1 weighs all classes alike; {own}")
+    command.add_argument("--mixup", type=share, help=f"mixup's alpha, 0 for none; {own}")
     command.add_argument(
-        "--average", type=_share, help=f"momentum of the weights' moving average; {own}"
+        "--average", type=share, help=f"momentum of the weights' moving average; {own}"
     )
     command.add_argument(
-        "--hardening", type=_strength, help=f"strength of the augmentation in the last third; {own}"
+        "--hardening", type=strength, help=f"strength of the augmentation in the last third; {own}"
     )
     command.add_argument("--precision", choices=("float32", "mixed_bfloat16"), help=own)
     command.add_argument(
         "--start", type=Path, metavar="FILE", help="an export or .tflite file to start from"
     )
     command.add_argument("--devices", choices=("one", "all"), default="one")
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    labels = tuple(label.strip() for label in text.split(","))
-    if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise argparse.ArgumentTypeError(f"{text!r} is not two or more different words")
-    if wrong := [label for label in labels if label.split() != [label] or label == "uncertain"]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} cannot be the name of a class")
-    return labels
-
-
-def _contempt(text: str) -> tuple[str, ...]:
-    if text not in {"yes", "no"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
-    return WITH_CONTEMPT if text == "yes" else LABELS
-
-
-def _share(text: str) -> float:
-    if not 0 <= (number := _number(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
-    return number
-
-
-def _strength(text: str) -> float:
-    if not 0 <= (number := _number(text)) <= 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 3")
-    return number
-
-
-def _rate(text: str) -> float:
-    if not 0 < (number := _number(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
-    return number
-
-
-def _temperature(text: str) -> float:
-    if not 1 <= (number := _number(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is below 1 or infinite")
-    return number
-
-
-def _positive(text: str) -> int:
-    if (number := _whole(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more")
-    return number
-
-
-def _natural(text: str) -> int:
-    if (number := _whole(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is below 0")
-    return number
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 if __name__ == "__main__":
