@@ -1,4 +1,4 @@
-"""The subcommands of `mien` and their options."""
+"""The subcommands of `mien`: parses the command line and runs one of them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon import __version__
-from edge_daemon.config.file import DEFAULT_NAME, ConfigSource, load_config
+from edge_daemon.config.file import ConfigSource, load_config
 from edge_daemon.config.schema import Config
 from edge_daemon.core.errors import UserError, reason_of
 from edge_daemon.core.output import complain, log_formatter
+from edge_daemon.options import (
+    DEFAULT_CONFIG,
+    add_configuration,
+    add_files,
+    add_report,
+    positive,
+)
 
 # Libraries read these when they are imported. OpenCV and FFmpeg log only errors. OpenBLAS starts no
 # threads: they would serve only larger matrices than the daemon has.
@@ -30,7 +37,6 @@ LIBRARY_ENVIRONMENT: Final = {
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # errors of writing to a full or broken disk
 MAX_PIXELS: Final = "40000000"  # the largest picture that OpenCV decodes
 PHOTO_PIXELS: Final = "256000000"  # the same for `classify`: the largest photos of telephones
-DEFAULT_CONFIG: Final = Path(DEFAULT_NAME)
 SHARE: Final = Path(__file__).parent / "share"
 COMPLETIONS: Final = {"bash": "bash/mien", "zsh": "zsh/_mien", "fish": "fish/mien.fish"}  # in SHARE
 
@@ -270,21 +276,21 @@ def command_parser() -> argparse.ArgumentParser:
     history.add_argument("action", choices=("rebuild",), help="count the whole log again")
     calibrate = add("calibrate", _calibrate, "record a face at rest, to correct scores by it")
     calibrate.add_argument(
-        "--seconds", type=_positive, default=60, metavar="S", help="how long; 60 by default"
+        "--seconds", type=positive, default=60, metavar="S", help="how long; 60 by default"
     )
     calibrate.add_argument("--remove", action="store_true", help="forget the face at rest")
     report = add("report", _report, "write a page or a table about event logs of any cameras")
-    _add_report(report)
+    add_report(report)
     for command in (run, check, doctor, classify, history, calibrate):
-        _add_configuration(command)
+        add_configuration(command)
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     run.add_argument("--open", action="store_true", help="open the page in the browser")
-    _add_files(classify)
+    add_files(classify)
     add("hash-password", _hash_password, "print the hash of a password, for web.password")
     add("new-token", _new_token, "print a new token, and its hash for web.token")
     sign = add("sign", _sign, "write the signed manifest of a model for devices to download")
     sign.add_argument("model", type=Path, metavar="MODEL", help="the .tflite file")
-    sign.add_argument("--version", type=_positive, required=True, help="larger than any before")
+    sign.add_argument("--version", type=positive, required=True, help="larger than any before")
     sign.add_argument(
         "--key",
         type=Path,
@@ -296,66 +302,3 @@ def command_parser() -> argparse.ArgumentParser:
         "shell", choices=list(COMPLETIONS), help='bash: eval "$(mien completion bash)"'
     )
     return parser
-
-
-def _add_configuration(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config",
-        type=Path,
-        default=DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None,
-        help="the configuration file; by default config.yaml in this folder, if there is one",
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, for example --set camera.source=demo",
-    )
-
-
-def _add_report(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "logs", nargs="+", type=Path, metavar="LOG",
-        help="event logs, archives of MQTT messages as JSON lines, their .gz, or folders of these",
-    )  # fmt: skip
-    command.add_argument(
-        "--out", action="append", required=True, type=Path, metavar="FILE",
-        help="write FILE.html, a page, or FILE.csv or FILE.parquet, a table; can be repeated",
-    )  # fmt: skip
-    command.add_argument(
-        "--by", choices=("minute", "quarter", "hour", "day"), default="hour",
-        help="the rows of tables, by default hours",
-    )  # fmt: skip
-    command.add_argument(
-        "--time-zone", default="", metavar="NAME",
-        help="of days and hours, as Europe/Berlin; by default the system's",
-    )  # fmt: skip
-    command.add_argument(
-        "--least-faces", type=_positive, default=0, metavar="N",
-        help="hide periods with fewer faces, and those from which they could be calculated",
-    )  # fmt: skip
-
-
-def _add_files(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a video or a folder")
-    command.add_argument("--out", type=Path, metavar="DIR", help="write annotated copies to DIR")
-    command.add_argument(
-        "--format",
-        choices=("jsonl", "csv"),
-        default="jsonl",
-        help="of the lines that are printed (default: %(default)s)",
-    )
-    where = command.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes; by default one per core"
-    )
-    where.add_argument(
-        "--ray", default="", metavar="ADDRESS", help="a Ray cluster: auto, local, ray://HOST:10001"
-    )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
