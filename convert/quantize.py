@@ -80,6 +80,8 @@ def to_tflite(model: keras.Model, calibration: Images, variant: Variant) -> byte
     Raises ConvertError if an operator cannot be converted, if one stays in floating point in an
     int8 model, or if the input is not raw pixels.
     """
+    if variant.calibrated:
+        _check_layers(model, variant)
     converter = _converter(model, calibration.shape[1:])
     _configure(converter, calibration, variant)
     try:
@@ -130,15 +132,25 @@ def _to_integers(calibrated: bytes, calibration: Images) -> bytes:
     """Set the best range of each tensor of a float model, then quantize it."""
     learned = ranges.learn(calibrated, calibration)
     model = tflite.unpack(calibrated)
-    (pixels,), tensors = model.subgraphs[0].inputs, model.subgraphs[0].tensors
-    for i, tensor in enumerate(tensors):
-        ends = PIXEL_RANGE if i == pixels else learned.get(tensor.name.decode())
+    pixels = tflite.copies_of_input(model)
+    for i, tensor in enumerate(model.subgraphs[0].tensors):
+        ends = PIXEL_RANGE if i in pixels else learned.get(tensor.name.decode())
         if ends is not None:
             low, high = ends
             tensor.quantization.min = np.array([low], np.float32)
             tensor.quantization.max = np.array([high], np.float32)
     content = mlir_quantize(tflite.pack(model), input_data_type=tf.uint8, output_data_type=tf.uint8)
     return rounding.unambiguous(bytes(content))
+
+
+def _check_layers(model: keras.Model, variant: Variant) -> None:
+    """Raise ConvertError for recurrent layers, at whose calibration TensorFlow crashes."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)):
+            raise ConvertError(
+                f"the layer {layer.name} is recurrent, which cannot be converted to {variant.name}"
+                f"{_other_variant(variant)}"
+            )
 
 
 def _check_interface(converted: tflite.Graph, variant: Variant) -> None:

@@ -27,6 +27,11 @@ from convert.errors import ConvertError
 
 METADATA_NAME = b"TFLITE_METADATA"
 
+# Operators that quantization gives one scale for input and output, as they calculate nothing.
+COPYING = frozenset(
+    {"CONCATENATION", "MAX_POOL_2D", "MIRROR_PAD", "PAD", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE"}
+)
+
 _IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in TFLite's schema
 # The exceptions of reading a flatbuffer with wrong offsets.
@@ -93,6 +98,20 @@ def read(content: bytes) -> Graph:
         return _main_graph(unpack(content))
     except _DAMAGES as error:
         raise ConvertError("this TFLite model is damaged") from error
+
+
+def copies_of_input(model: Any) -> set[int]:
+    """Return the numbers of the tensors that COPYING operators make of the input's values.
+
+    They have the input's scale. The input's own number is among them.
+    """
+    graph = model.subgraphs[0]
+    copies = set(graph.inputs)
+    for operator in graph.operators:
+        name, _ = _operator(model.operatorCodes[operator.opcodeIndex])
+        if name in COPYING and operator.inputs[0] in copies:
+            copies.update(operator.outputs)
+    return copies
 
 
 def _main_graph(model: Any) -> Graph:

@@ -14,7 +14,7 @@ from support.labels import LABELS
 from support.stripes import SPEC, keras, save_network, stripes, tiny_network
 
 from convert import __main__ as cli
-from convert import candidate, gate, network, outputs, quantize, trials, variants
+from convert import candidate, gate, network, outputs, quantize, tflite, trials, variants
 from convert import export_folder as exports
 from convert.errors import ConvertError, GateError
 
@@ -311,3 +311,25 @@ class TestRefusals:
             outputs.write_all({good: b"new", bad: b"new"})
         assert good.read_bytes() == b"old"
         assert list(tmp_path.iterdir()) == [good]
+
+
+def test_recurrent_layers_are_refused_before_tensorflow_crashes() -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((48, 48, 1)), layers.Reshape((48, 48)), layers.LSTM(2, name="reader"),
+         layers.Dense(7, activation="softmax")]
+    )  # fmt: skip
+    with pytest.raises(ConvertError, match=r"reader is recurrent.*convert it with --variants"):
+        quantize.to_tflite(model, np.zeros((1, 48, 48, 1), np.uint8), variants.INT8)
+
+
+def test_dim_faces_leave_the_input_raw_pixels() -> None:
+    """The first layers only move pixels, so that they have the scale of the input."""
+    layers = keras.layers
+    inputs = keras.Input((48, 48, 1))
+    x = layers.Concatenate()([layers.ZeroPadding2D(1)(inputs)] * 3)
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(layers.MaxPooling2D(2)(x))
+    model = keras.Model(inputs, layers.Dense(7, activation="softmax")(layers.Flatten()(x)))
+    dim = np.random.default_rng(1).integers(20, 200, (60, 48, 48, 1)).astype(np.uint8)
+    converted = tflite.read(quantize.to_tflite(model, dim, variants.INT8))
+    assert (converted.inputs[0].dtype, converted.inputs[0].scale) == ("UINT8", 1.0)

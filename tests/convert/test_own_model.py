@@ -98,7 +98,7 @@ def test_the_three_commands_of_the_page_run_it_in_the_daemon(workplace: Path) ->
     ("options", "sentence"),
     [
         (("--labels", "a,b,c,d,e,f,g,h"), "the dataset has 8 classes; name the network's classes"),
-        ((), "Keras 3"),
+        ((), "is neither a .keras nor a .h5 file"),
     ],
     ids=["classes", "no network"],
 )
@@ -112,6 +112,99 @@ def test_a_network_that_does_not_fit_is_refused(
         file.write_text("no network")
     words = ["import", str(file), str(workplace / "data" / "fer2013"), "--name", "x"]
     assert train([*words, "--output", str(tmp_path), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"train: {file}: ")
+    assert sentence in line
+
+
+def in_color(network: Any) -> Any:
+    inputs = keras.Input((64, 64, 3))
+    return keras.Model(inputs, network(keras.ops.mean(inputs, axis=-1, keepdims=True)))
+
+
+def one_at_a_time(network: Any) -> Any:
+    inputs = keras.Input((64, 64, 1), batch_size=1)
+    return keras.Model(inputs, network(inputs))
+
+
+def without_softmax(network: Any) -> Any:
+    inputs = keras.Input((64, 64, 1))
+    return keras.Model(inputs, keras.ops.log(network(inputs)))
+
+
+def in_half_precision(network: Any) -> Any:
+    policy = '"DTypePolicy", "config": {"name": "%s"}'
+    config = network.to_json().replace(policy % "float32", policy % "mixed_float16")
+    copy = keras.models.model_from_json(config)
+    assert any(layer.compute_dtype == "float16" for layer in copy.layers)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+@pytest.mark.parametrize(
+    "form", [in_color, one_at_a_time, without_softmax, in_half_precision], ids=lambda f: f.__name__
+)
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+def test_networks_of_other_forms_answer_as_the_original(
+    workplace: Path, tmp_path: Path, form: Any
+) -> None:
+    """Saved under a name without a suffix, as some downloads are."""
+    original = keras.models.load_model(workplace / "mini_xception.keras")
+    form(original).save(tmp_path / "other.keras")
+    (tmp_path / "other.keras").rename(tmp_path / "other")
+    words = ["import", str(tmp_path / "other"), str(workplace / "data" / "fer2013")]
+    assert train([*words, "--name", "x", "--output", str(tmp_path), "--pixels=-1..1"]) == 0
+    network = keras.models.model_from_json((tmp_path / "x" / "model.json").read_text())
+    network.load_weights(tmp_path / "x" / "model.weights.h5")
+    x = scaled(faces(14, 2)[0][..., None], 64).astype(np.float32)
+    expected = original.predict_on_batch(x / 127.5 - 1)
+    np.testing.assert_allclose(network.predict_on_batch(x), expected, atol=0.01)
+
+
+def two_outputs(folder: Path) -> Path:
+    inputs = keras.Input((48, 48, 1))
+    x = keras.layers.Flatten()(inputs)
+    outputs = [keras.layers.Dense(7, activation="softmax")(x) for _ in range(2)]
+    keras.Model(inputs, outputs).save(folder / "two.keras")
+    return folder / "two.keras"
+
+
+def sigmoids(folder: Path) -> Path:
+    layers = [keras.layers.Flatten(), keras.layers.Dense(7, activation="sigmoid")]
+    keras.Sequential([keras.Input((48, 48, 1)), *layers]).save(folder / "sigmoids.keras")
+    return folder / "sigmoids.keras"
+
+
+def written(name: str, content: bytes) -> Any:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (two_outputs, "has 2 outputs; save a network with one"),
+        (sigmoids, "its answers do not sum to 1, as those of independent sigmoids"),
+        (written("model.json", b'{"class_name": "Functional"}'), "an architecture without weights"),
+        (
+            written("model.tflite", b"\x1c\0\0\0TFL3"),
+            "is a TFLite file, which is converted already",
+        ),
+        (written("model.keras", b""), "is empty; copy it again"),
+        (lambda folder: folder, "is a folder, as of a SavedModel"),
+        (lambda folder: folder / "nothing.h5", "cannot be read (No such file or directory)"),
+    ],
+    ids=["outputs", "sigmoids", "json", "tflite", "empty", "SavedModel", "missing"],
+)
+def test_what_is_no_such_network_is_named(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, sentence: str
+) -> None:
+    file = make(tmp_path)
+    words = ["import", str(file), str(workplace / "data" / "fer2013"), "--name", "x"]
+    assert train([*words, "--output", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"train: {file}: ")
     assert sentence in line
