@@ -65,7 +65,7 @@ function sentence(event) {
     case "camera_lost": return `The camera was lost${event.reason ? `: ${event.reason}` : ""}`;
     case "camera_restored": return `The camera is back${after}`;
     case "pause_start": return "Paused";
-    case "pause_end": return `Goes on${after}`;
+    case "pause_end": return `Continued${after}`;
     case "daemon_start": return "The daemon started";
     case "daemon_stop": return "The daemon stopped";
     default: return event.type;
