@@ -194,10 +194,10 @@ site: dev  ## write the documentation as a site to build/site; fails at a broken
 audit: dev  ## look for known vulnerabilities in the packages of the locks (needs a network)
 	@$(DEV)/bin/python -B -m deploy.audit
 
-lock: dev  ## write deploy/requirements.txt: the pinned versions and hashes that devices install
+lock: dev  ## write deploy/locks: the versions and hashes of the packages that devices install
 	$(DEV)/bin/python -B -m deploy.lock
 
-pin:  ## name the images of Dockerfile and deploy/fleet by today's digests (takes skopeo)
+pin:  ## name the images of Dockerfile and deploy/fleet by today's digests (needs skopeo)
 	@python3 -B -m deploy.pin
 
 picture: dev $(BLAZEFACE)  ## take the pictures of the pages, docs/page.webp and docs/history.webp
@@ -260,7 +260,7 @@ bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 bench-day: dev edge $(BLAZEFACE)  ## compare whole programs on a camera (needs motion, ustreamer and gcc; 8 minutes)
 	@$(DEV)/bin/python -m benchmarks.day
 
-bench-detection: edge $(BLAZEFACE)  ## which faces are found; FACELESS is a folder of pictures without any
+bench-detection: edge $(BLAZEFACE)  ## measure which faces are found; FACELESS is a folder of pictures without faces
 	@$(ENVIRONMENT) mediapipe
 	@.venv/mediapipe/bin/python -m benchmarks.detection $${FACELESS:+"$$FACELESS"}
 
@@ -279,7 +279,7 @@ bench-attacks: dev $(BLAZEFACE)  ## attack the daemon in 512 MiB of memory, as r
 bench-servers: dev  ## compare the web servers of docs/adr/0003 (two minutes)
 	$(DEV)/bin/python -m benchmarks.servers
 
-bench-viewers: dev $(BLAZEFACE)  ## a hundred viewers, next to Debian's motion (needs motion and ffmpeg)
+bench-viewers: dev $(BLAZEFACE)  ## serve a hundred viewers, and compare with Debian's motion (needs motion and ffmpeg)
 	@$(DEV)/bin/python -m benchmarks.viewers $${CLIP:+"$$CLIP"}
 
 bench-architectures: dev  ## train and compare candidates for the compact network, for hours
@@ -289,7 +289,7 @@ bench-architectures: dev  ## train and compare candidates for the compact networ
 clean:  ## remove environments and caches; models, exports and events stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 
-help:  ## list the targets and what they take
+help:  ## list the targets and their variables
 	@awk -F ' *## ' ' \
 	    /^TAKES_/ { split($$0, part, " := *"); sub(/^PYTHON ?/, "", part[2]); takes[substr(part[1], 7)] = part[2]; next } \
 	    /^##@ / { printf "\n%s\n", substr($$0, 5); next } \
