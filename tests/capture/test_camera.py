@@ -239,7 +239,7 @@ def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
         count = -1
         while bench.camera.counts.captured != count:  # until the read blocks
             count = bench.camera.counts.captured
-            time.sleep(0.2)
+            time.sleep(1)
         bench.camera.stop()
         until(lambda: bench.camera.counts.abandoned == 1)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import until
 
 from deploy.layout import DeployError
@@ -27,8 +28,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
     """A registry with an image `python:3.13` of no architecture; the name of its host."""
     if missing := [tool for tool in ("docker-registry", "skopeo") if not shutil.which(tool)]:
         pytest.skip(f"NOT TESTED: {', '.join(missing)} not found (apt install {' '.join(missing)})")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "registry.yaml"
     config.write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/images}}}}\n"

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ import cv2
 import pytest
 from support.drawn_faces import write_table
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
@@ -118,11 +118,6 @@ class Running:
         """Press Ctrl-C; the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

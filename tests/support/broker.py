@@ -18,6 +18,7 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from support.ports import free_port
 from support.waiting import until
 
 DEADLINE_S = 40.0
@@ -31,8 +32,7 @@ class Mosquitto:
         self._program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
         if self._program is None:
             pytest.skip("NOT TESTED: mosquitto is not installed (apt install mosquitto)")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._config = folder / "mosquitto.conf"
         listener = [f"listener {self.port} 127.0.0.1", "user root"]
         self._config.write_text("\n".join([*listener, *lines, ""]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from support.machine import PATH, Machine
+from support.ports import free_port
 
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "linux-image-amd64", "initramfs-tools"),
@@ -104,7 +104,7 @@ class Guest(Machine):
 
     def __init__(self, image: Path, *, memory_mb: int = 1024) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="guest-"))  # short, for the socket in it
-        self._ssh_port, self._web_port = _free_port(), _free_port()
+        self._ssh_port, self._web_port = free_port(), free_port()
         self._key = image / "key"
         cable = f"user,id=cable,restrict=on,hostfwd=tcp:127.0.0.1:{self._ssh_port}-:22"
         self._connection: subprocess.Popen[bytes] | None = None
@@ -183,9 +183,3 @@ class Guest(Machine):
         chosen = [word for each in settings.items() for word in ("-o", "=".join(each))]
         port = ["-p", str(self._ssh_port), "-i", str(self._key)]
         return ["ssh", *chosen, *port, *options, "root@127.0.0.1"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

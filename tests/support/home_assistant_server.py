@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -14,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import until
 
 PYTHON = ROOT / ".venv" / "home-assistant" / "bin" / "python"
@@ -38,8 +38,7 @@ class HomeAssistant:
     def __init__(self, folder: Path) -> None:
         if not PYTHON.exists():
             pytest.skip("NOT TESTED: `make test-home-assistant` installs Home Assistant")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.tokens: dict[str, Any] = {}
         folder.mkdir()

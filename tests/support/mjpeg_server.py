@@ -12,6 +12,7 @@ from typing import Literal
 import cv2
 
 from edge_daemon.capture.demo.scene import Demo
+from support.ports import free_port
 
 # silent: sends nothing more; still: repeats one picture; close: ends after a picture;
 # cut: ends within a picture; damaged: every other picture lacks its second half;
@@ -39,7 +40,7 @@ class MjpegServer(ThreadingHTTPServer):
         port: int = 0,
         interval_s: float = 0.03,
     ) -> None:
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port or free_port()), _Handler)  # it may come back
         self.host = host
         self.jpegs = jpegs
         self.mode: Mode = "ok"

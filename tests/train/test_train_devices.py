@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 
 pytest.importorskip("jax", reason="the jax extra is not installed")
 
@@ -67,9 +67,7 @@ def test_four_devices_train_as_one_does(alone: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_two_hosts_train_as_one_device_does(alone: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     hosts = [start(tmp_path / "shared", address, 2, number) for number in (0, 1)]
     for host in hosts:
         finished(host)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from support.axe import axe_finds
 from support.labels import LABELS
+from support.ports import free_port
 from support.waiting import until
 from support.website import Site, face
 
@@ -31,13 +31,6 @@ GRAY_OF_PICTURE = """() => {
     context.drawImage(document.getElementById("picture"), 0, 0, 1, 1);
     return context.getImageData(0, 0, 1, 1).data[0];
 }"""
-
-
-def free_port() -> int:
-    """Return a port that a second server can use after the first has stopped."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Daemon(Site):

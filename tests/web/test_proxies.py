@@ -23,6 +23,7 @@ import pytest
 import yaml
 from support.certificate import make_certificate
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import until
 from support.website import Site, read_part, view
 
@@ -30,12 +31,6 @@ from edge_daemon.web.credentials import hash_password
 
 PASSWORD = "a long pass phrase"  # noqa: S105
 NAME = "localhost"  # which resolves everywhere
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:
