@@ -26,13 +26,13 @@ from benchmarks.attackers import (
     ATTACKS,
     TOKEN,
     Attack,
-    HostileCamera,
     Target,
     ask,
     broker,
     worst_pictures,
 )
 from benchmarks.clips import ROOT
+from benchmarks.hostile_camera import HostileCamera
 from benchmarks.load import memory_mb
 from benchmarks.memory_group import MemoryGroup, memory_group
 from benchmarks.running import daemon
