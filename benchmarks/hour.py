@@ -129,7 +129,7 @@ def _edge_python() -> str:
 
 
 def _between(folder: Path, begun_ms: int) -> tuple[LogTotals, LogTotals]:
-    """The log's totals when an answer was asked for, and when it was there."""
+    """Return the log's totals when an answer was asked for, and when it was there."""
     events = logged(folder)
     return totals_of(events, begun_ms), totals_of(events, round(time.time() * 1000))
 
@@ -149,7 +149,7 @@ def _compare_api(found: Comparison, folder: Path, url: str) -> None:
 
 
 def _rows(text: str) -> Iterator[dict[str, Any]]:
-    """The rows of a table as /history has them."""
+    """Yield the rows of a table as /history has them."""
     for row in csv.DictReader(io.StringIO(text)):
         values = {
             name: float(value) if value else None
@@ -274,7 +274,7 @@ def _seconds(text: str) -> int:
 
 
 def report(folder: Path, found: Comparison, minutes: float) -> str:
-    """The result as Markdown."""
+    """Return the result as Markdown."""
     events = logged(folder)
     totals = totals_of(events).of(0, 2**53)
     rows = [f"| {place} | {count} |" for place, count in found.equal.items()]

@@ -28,7 +28,7 @@ class Span(NamedTuple):
     stay_ms: int = -1
 
     def within(self, begin_ms: int, end_ms: int) -> int:
-        """How much of it is in a period."""
+        """Return how much of it is in a period."""
         return max(0, min(self.end_ms, end_ms) - max(self.begin_ms, begin_ms))
 
 
@@ -41,7 +41,7 @@ class LogTotals:
     labels: list[Span] = field(default_factory=list)
 
     def of(self, begin_ms: int, end_ms: int) -> dict[str, Any]:
-        """The totals of a period, as a row of /history."""
+        """Return the totals of a period, as a row of /history."""
         came = [face for face in self.faces if begin_ms <= face.begin_ms < end_ms]
         before = [face for face in self.faces if face.begin_ms < begin_ms < face.end_ms]
         stays = [
@@ -65,7 +65,7 @@ class LogTotals:
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    """The events of the log in `folder` and of its archive, in their order."""
+    """Return the events of the log in `folder` and of its archive, in their order."""
     lines: list[str] = []
     for path in folder.glob("events*.jsonl*"):
         if path.suffix in (".gz", ".jsonl"):
@@ -99,7 +99,7 @@ def totals_of(events: Sequence[Mapping[str, Any]], now_ms: int | None = None) ->
 
 
 def _recorded(run: Iterable[Mapping[str, Any]], end_ms: int) -> Iterator[Span]:
-    """The time of a run without that of a lost camera and of pauses."""
+    """Yield the time of a run without that of a lost camera and of pauses."""
     reasons: set[str] = set()
     begin_ms = None
     for event in run:
@@ -131,5 +131,5 @@ def _labels(face: Sequence[Mapping[str, Any]], left_ms: int) -> Iterator[Span]:
 
 
 def ms_of(event: Mapping[str, Any]) -> int:
-    """The time of an event."""
+    """Return the time of an event."""
     return round(datetime.fromisoformat(event["time"]).timestamp() * 1000)

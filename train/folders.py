@@ -184,7 +184,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
 
 
 def _is_picture(file: PictureFile) -> bool:
-    """Whether a file is a picture by its name or, with another name, by its content."""
+    """Return whether a file is a picture by its name or, with another name, by its content."""
     if file.path.suffix.lower() in SUFFIXES:
         return True
     try:
@@ -235,7 +235,7 @@ def _place(
 
 
 def _hint(folder: str) -> str:
-    """Return what the name of a folder that is no class may mean."""
+    """Return a sentence on what the name of a folder that is not a class may mean."""
     if folder.isdecimal():
         return (
             f" Numbers are taken for FER2013's classes ({NUMBERS}); other datasets count otherwise."

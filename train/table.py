@@ -46,7 +46,7 @@ def read_table(path: Path, labels: Sequence[str]) -> dict[str, Split]:
 
 
 def _lines(text: IO[str]) -> Iterator[str]:
-    """Yield the lines of a table; refuse one without end, which would fill the memory."""
+    """Yield the lines of a table. Raises csv.Error for a line that would fill the memory."""
     while line := text.readline(LONGEST_LINE):
         if len(line) == LONGEST_LINE:
             raise csv.Error("a line is too long")

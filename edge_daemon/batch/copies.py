@@ -35,7 +35,7 @@ class CopyError(UserError):
 
 
 def write_picture(path: Path, bgr: ImageBgr) -> None:
-    """Write `bgr` in the format of the suffix. Raises CopyError, and leaves no half a picture."""
+    """Write `bgr` in the format of the suffix. Raises CopyError, and leaves no incomplete file."""
     suffix = path.suffix.lower()
     if suffix in JPEG_SUFFIXES:
         content = encode_jpeg(bgr, quality=JPEG_QUALITY)
@@ -58,7 +58,7 @@ class VideoCopy:
     column of a frame with odd sides is therefore repeated. Frames that differ in size from the
     first one are scaled to its size.
 
-    If it cannot be written, the rest is left out: `failure` says why, and no file is left.
+    If it cannot be written, the rest is skipped: `failure` says why, and the file is deleted.
     """
 
     def __init__(self, path: Path, fps: float) -> None:

@@ -24,7 +24,7 @@ from edge_daemon.core.errors import reason_of
 _WITH_BODY: Final = frozenset(range(200, 300)) - {204, 205}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
-_MOST_LOG_INS: Final = 3  # where the camera calls its own challenge outdated
+_MOST_LOG_INS: Final = 3  # if the camera calls its own challenge outdated
 _LONGEST_WORDS: Final = 80
 
 
@@ -45,7 +45,7 @@ class HttpClient:
         self._authorization = Authorization()
 
     def get(self) -> HttpAnswer:
-        """Return the answer with a body. Raises SourceAwayError with what came instead."""
+        """Return the answer with a body. Raises SourceAwayError for any other answer."""
         address, redirects, log_ins = self._address, 0, 0
         deadline = Deadline(time.monotonic() + self._timeout_s)
         while True:
@@ -139,7 +139,7 @@ class HttpClient:
         return target
 
     def _log_in(self, answer: HttpAnswer, log_ins: int) -> None:
-        """Prepare the answer to a challenge. Raises SourceAwayError where there can be none."""
+        """Prepare the answer to a challenge. Raises SourceAwayError if the log-in is impossible."""
         challenges = answer.challenges
         is_stale = any(values.get("stale", "").lower() == "true" for _, values in challenges)
         if log_ins and not (is_stale and log_ins < _MOST_LOG_INS):

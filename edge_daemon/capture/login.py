@@ -1,4 +1,4 @@
-"""Logs in to HTTP cameras: parses challenges, answers the strongest (RFC 9110, RFC 7616)."""
+"""Logs in to HTTP cameras: parses challenges and answers the strongest (RFC 9110, RFC 7616)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Authorization:
         self._is_basic = False
 
     def choose(self, challenges: list[Challenge]) -> str:
-        """Take the best of `challenges`; return "", or what they ask for if none is supported."""
+        """Choose the best of `challenges`; return "", or their kinds if none is supported."""
         digests, others = [], []
         for scheme, values in challenges:
             try:

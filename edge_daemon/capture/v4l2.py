@@ -134,7 +134,7 @@ def unreadable(formats: Sequence[str]) -> str:
 
 
 def is_sensor_data(formats: Sequence[str]) -> bool:
-    """Whether one of `formats` is raw data of a sensor, which libcamera makes pictures of."""
+    """Return whether one of `formats` is raw sensor data, which libcamera makes pictures of."""
     return any(_SENSOR.fullmatch(code) for code in formats)
 
 

@@ -118,7 +118,7 @@ def until(state: AggregateState, now_ms: int) -> dict[int, Minute]:
 
 
 class _Fold:
-    """The totals and the state while events are added."""
+    """Adds events to the totals and the state."""
 
     def __init__(self, state: AggregateState) -> None:
         self.state = AggregateState.from_dict(state.as_dict())
@@ -188,11 +188,11 @@ class _Fold:
 
 
 def _label(label: object) -> str:
-    """A label as a text that SQLite takes; "" for none."""
+    """Return a label as a text that SQLite takes; "" for none."""
     return "" if label is None else str(label).encode(errors="replace").decode()
 
 
 def _milliseconds(time: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 time, in UTC unless it says otherwise."""
+    """Return the milliseconds since 1970 of an RFC 3339 time, in UTC without a time zone."""
     at = datetime.fromisoformat(time)
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

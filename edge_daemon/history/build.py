@@ -32,7 +32,7 @@ def database_path(config: Config) -> Path | None:
 def history_report(
     config: Config, store: HistoryStore, newer: Callable[[str], Sequence[Entry] | None]
 ) -> HistoryReport:
-    """What answers questions about the totals in `store`, and the events that `newer` returns."""
+    """Build the report on the totals in `store` and the events that `newer` returns."""
     history = config.history
     return HistoryReport(
         store, zone=zone_named(history.time_zone), least_faces=history.least_faces, newer=newer

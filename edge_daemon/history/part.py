@@ -88,7 +88,7 @@ class HistoryPart(Part[Config]):
         return apply
 
     def _run(self) -> None:
-        """Count until closed, and then the last events: the body of the thread."""
+        """Run the thread: count until `stop`, then count the last events."""
         assert self._path is not None  # noqa: S101 - else the thread is not started
         is_closing = False
         while not is_closing:
@@ -125,7 +125,7 @@ class HistoryPart(Part[Config]):
         if not self._reason:
             log.warning("%s", reason)
         self._reason, self._is_lost = reason, True
-        if isinstance(error, OSError | sqlite3.OperationalError):  # of the disk
+        if isinstance(error, OSError | sqlite3.OperationalError):  # the disk failed
             return False
         self._store = None
         try:

@@ -11,7 +11,7 @@ from typing import Any
 class Period:
     """The totals from `start` to before `end`, in milliseconds; for a weekday, of all such days.
 
-    `is_hidden` if there were faces, but fewer than `least_faces`.
+    `is_hidden` is true if there were faces, but too few to be shown.
     """
 
     start: datetime
@@ -29,7 +29,7 @@ class Period:
 
     @property
     def faces(self) -> int:
-        """How many faces were there."""
+        """The number of faces in the period."""
         return self.carried + self.arrivals
 
     def add(self, other: Period) -> None:
@@ -52,7 +52,7 @@ class Period:
             self.expressions[label] = self.expressions.get(label, 0) + ms
 
     def as_dict(self) -> dict[str, Any]:
-        """The totals as values for JSON, in seconds."""
+        """Return the totals as values for JSON, in seconds."""
         values: dict[str, Any] = {
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),

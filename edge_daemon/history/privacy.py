@@ -1,8 +1,9 @@
 """Hides periods with few faces, and those from which a hidden one could be calculated.
 
-An hour with few faces is the day without its other hours. So of the parts of a shown period, either
-none is hidden, or so many that enough faces are in all hidden ones together (complementary
-suppression; A. Hundepool and others, Statistical Disclosure Control, 2012, chapter 4).
+A single hidden hour could be calculated as the day minus its other hours. Of the parts of a shown
+period, therefore either no part is hidden, or so many that all hidden parts together have enough
+faces (complementary suppression; A. Hundepool and others, Statistical Disclosure Control, 2012,
+chapter 4).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def hide_few(periods: Sequence[Period], least: int) -> None:
 
 
 def hide_parts(whole: Period, parts: Sequence[Period], least: int) -> None:
-    """Hide those of `parts` with fewer than `least` faces, and what would give them away.
+    """Hide `parts` with fewer than `least` faces, and those from which they could be calculated.
 
-    All that has faces is hidden if `whole` is, which consists of `parts`.
+    `whole` consists of `parts`. If it is hidden, all parts with faces are hidden.
     """
     hide_few(parts, least)
     occupied = [part for part in parts if _people(part)]
@@ -37,10 +38,10 @@ def hide_parts(whole: Period, parts: Sequence[Period], least: int) -> None:
 
 
 def add_shown(total: Period, part: Period) -> None:
-    """Add `part` to `total`, but of a hidden one only the recorded time.
+    """Add `part` to `total`; of a hidden part, add only the recorded time.
 
-    Another sum with one part more gives nothing away then. `total` is hidden as long as all that
-    has faces is.
+    The difference to a sum with one more part then reveals nothing. `total` is hidden as long as
+    all of its parts with faces are.
     """
     if part.is_hidden:
         total.recorded_ms += part.recorded_ms
@@ -51,11 +52,11 @@ def add_shown(total: Period, part: Period) -> None:
 
 
 def _people(period: Period) -> int:
-    """How many faces a period tells of; one that leaves as it begins is not among its faces."""
+    """Return how many faces a period reveals; some may only be among its departures."""
     return max(period.faces, period.departures)
 
 
 def _least_people(periods: Sequence[Period]) -> int:
-    """How many different faces there were at least in `periods`: one may be in several."""
+    """Return how many different faces there were at least in `periods`: one may be in several."""
     arrivals = sum(period.arrivals for period in periods)
     return max(arrivals, *(_people(period) for period in periods))

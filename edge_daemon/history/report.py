@@ -34,8 +34,8 @@ class PeriodError(ValueError):
 class HistoryReport:
     """Reads `store` in the time zone `zone`; periods with fewer than `least_faces` are hidden.
 
-    While the daemon runs, `newer` returns the events after the one with an id, None if it does not
-    know all of them. They count too, and so does the time since the last event.
+    While the daemon runs, `newer` returns the events after the one with an id, or None if it does
+    not know all of them. These events and the time since the last one are counted, too.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class HistoryReport:
         self._least_faces, self._newer = least_faces, newer
 
     def periods(self, start: datetime, end: datetime, step: Step) -> list[Period]:
-        """The periods of `step` from the one with `start` to before `end`, with all in between.
+        """Return all periods of `step`, from the one with `start` to before `end`.
 
         Raises PeriodError for more than MAX_ROWS, and sqlite3.Error.
         """
@@ -65,7 +65,7 @@ class HistoryReport:
             return reading.shown(start, end, step)
 
     def _not_stored(self, snapshot: HistorySnapshot) -> dict[int, Minute]:
-        """The minutes of the newest events, and of the time after them until now."""
+        """Return the minutes of the newest events, and of the time after them until now."""
         entries = self._newer(snapshot.position)
         if entries is None:
             return {}
@@ -90,7 +90,7 @@ class _Reading:
         self._least_faces, self._newest = least_faces, newest
 
     def shown(self, start: datetime, end: datetime, step: Step) -> list[Period]:
-        """Return the periods, with those hidden that have few faces or give others away."""
+        """Return the periods; hides those with few faces, and those that would reveal others."""
         if not self._least_faces:
             return self._found(start, end, step)
         if step == "day":
@@ -153,13 +153,13 @@ class _Reading:
     def _rows(
         self, start: int, end: int, offset: int, length: int
     ) -> tuple[list[str], list[tuple[int, ...]]]:
-        """The sums of `HistorySnapshot.totals`, from the largest rows that they consist of."""
+        """Return the sums of `HistorySnapshot.totals`, added from the largest rows possible."""
         size = _largest_size(start, end, offset, length)
         return self._snapshot.totals(size, start, end, offset=offset, step=length)
 
 
 def _period(start: datetime, end: datetime, labels: list[str], row: tuple[int, ...]) -> Period:
-    """A period with a row of `HistorySnapshot.totals`."""
+    """Return a period with a row of `HistorySnapshot.totals`."""
     _, recorded_ms, face_ms, carried, arrivals, departures, stay_ms, longest_ms, *sums = row
     return Period(
         start,
@@ -205,7 +205,7 @@ def _by_weekday(days: list[Period]) -> list[Period]:
 
 
 def _segments(start: int, end: int, zone: tzinfo) -> Iterator[tuple[int, int, int]]:
-    """The stretches of minutes in which local time has one offset from UTC, with the offset."""
+    """Yield the stretches of minutes in which local time has one offset, with the offset."""
     while start < end:
         offset, stop = _offset(start, zone), start
         while stop < end and _offset(stop, zone) == offset:
@@ -229,7 +229,7 @@ def _largest_size(start: int, end: int, offset: int, length: int) -> int:
 
 
 def _key(minutes: int, step: Step, zone: tzinfo) -> _Key:
-    """A key that is different for every period: its number in local time, and the offset of hours.
+    """Return a key that differs for all periods: the number in local time, and the hours' offset.
 
     An hour comes twice when clocks are set back; the offset distinguishes the two.
     """

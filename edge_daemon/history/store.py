@@ -133,7 +133,7 @@ class HistorySnapshot:
         return str(_load(self._connection, "position", ""))
 
     def state(self) -> AggregateState:
-        """What the next events' totals depend on."""
+        """Return what the next events' totals depend on."""
         return _state(self._connection)
 
     def totals(

@@ -19,9 +19,9 @@ from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
 
 BATCH: Final = 20_000  # events that are counted at once
-MINUTES: Final = 50_000  # that wait to be written, some 30 MB
-ROWS: Final = 5_000  # periods that are asked for at once,
-MOST_AT_ONCE: Final = timedelta(days=60)  # of so many days
+MINUTES: Final = 50_000  # the most that wait to be written, about 30 MB
+ROWS: Final = 5_000  # periods that are requested at once,
+MOST_AT_ONCE: Final = timedelta(days=60)  # of at most this many days
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,7 +269,7 @@ def _with_id(entry: Entry) -> dict[str, Any]:
 
 
 def _page(entries: Sequence[Entry], following: str | None, search: LogSearch) -> str:
-    """The answer as JSON, an event at a time: the encoder holds up every other thread."""
+    """Return the answer as JSON, an event at a time: the encoder holds up every other thread."""
     events = [
         json.dumps(_with_id(entry), ensure_ascii=False)
         for entry in entries

@@ -128,9 +128,9 @@ def _table(periods: list[Period]) -> str:
 
 
 def _time(name: str, zone: tzinfo) -> datetime | None:
-    """The parameter `name`: a time or a date, local unless it says otherwise, or how long ago.
+    """Return the parameter `name`: a time or date, local without a time zone, or how long ago.
 
-    None if it is missing. Raises BadQuery.
+    Returns None if it is missing. Raises BadQuery.
     """
     text = request.args.get(name, "")
     if not text:

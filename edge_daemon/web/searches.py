@@ -1,4 +1,4 @@
-"""Makes searches of the log give way to frames and viewers."""
+"""Slows searches of the log down, so that they do not delay frames and viewers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESTS: Final = 2.0  # how many times as long as the work a rest is
 
 
 class LogSearches:
-    """The searches at work. They rest one after another, so that many take no more than two."""
+    """The searches in progress. They rest one after another, so that many cost no more than two."""
 
     def __init__(self) -> None:
         self._resting = threading.Lock()
@@ -27,8 +27,8 @@ class LogSearches:
 class LogSearch:
     """A search that works for a moment, then rests for longer.
 
-    Python runs one thread at a time and makes another one wait up to 5 ms, which a frame does many
-    times: searches without rests delay the stream several times as long.
+    Python runs one thread at a time, and another thread waits up to 5 ms for its turn. A frame
+    waits many times, so searches without rests would delay the stream several times as long.
     """
 
     def __init__(self, client: Client, resting: threading.Lock) -> None:

@@ -73,7 +73,7 @@ class Webhook:
         return parts.hostname or ""
 
     def selects(self, event: Mapping[str, Any]) -> bool:
-        """Whether the event is to be posted."""
+        """Return whether the event is to be posted."""
         score = event.get("score")
         return (
             (not self.types or str(event.get("type")) in self.types)
