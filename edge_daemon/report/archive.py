@@ -108,7 +108,7 @@ def unreadable(path: Path, error: Exception) -> ArchiveUnreadable:
     """Return the error for a file that cannot be read, or not to its end."""
     reason = reason_of(error).rstrip(".")
     fix = ""
-    if path.suffix == ".gz" and not (isinstance(error, OSError) and error.errno):
+    if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile) or "GZIP" in reason:
         part = path.with_suffix("").name
         fix = f"; fix: leave it out, or save what is whole of it: zcat {path} > {part}"
     return ArchiveUnreadable(f"{path} cannot be read: {reason}{fix}.")

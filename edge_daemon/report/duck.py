@@ -78,6 +78,8 @@ class DuckArchive:
             try:
                 self._connection.execute(_READ, _parameters(path))
             except (duckdb.Error, OSError) as error:
+                if str(folder) in str(error):  # it is full
+                    raise _no_room(error) from error
                 raise unreadable(path, error) from error
         self.skipped = self._number(f"SELECT count(*) FROM events WHERE ({_IS_EVENT}) IS NOT TRUE")  # noqa: S608
 
@@ -95,14 +97,18 @@ class DuckArchive:
                 for row in rows:
                     yield RunEvent(*row)
         except duckdb.Error as error:
-            raise ArchiveUnreadable(
-                f"the events cannot be sorted: {reason_of(error).rstrip('.')}; "
-                "fix: set TMPDIR to a folder with more room."
-            ) from error
+            raise _no_room(error) from error
 
     def _number(self, query: str) -> int:
         (number,) = self._connection.execute(query).fetchone() or (0,)
         return int(number)
+
+
+def _no_room(error: Exception) -> ArchiveUnreadable:
+    return ArchiveUnreadable(
+        f"the events cannot be sorted: {reason_of(error).rstrip('.')}; "
+        "fix: set TMPDIR to a folder with more room."
+    )
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -325,6 +325,28 @@ def test_what_cannot_be_reported_is_named(
         assert not out.exists()
 
 
+@pytest.mark.parametrize("has_duckdb", [True, False])
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+def test_a_full_folder_for_temporary_files_is_named(
+    days: MadeUpDays,
+    *,
+    has_duckdb: bool,
+    suffix: str,
+    tmp_path: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("edge_daemon.report.command._has_duckdb", lambda: has_duckdb)
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    log, out = write(tmp_path / f"log{suffix}", lines_of(days)), tmp_path / "out.csv"
+    assert main(["report", str(log), "--out", str(out), "--by", "minute"]) == 2
+    said = capsys.readouterr().err
+    assert "fix: set TMPDIR to a folder with more room." in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
 def test_without_duckdb_large_logs_and_parquet_are_refused(
     tmp_path: Path,
     days: MadeUpDays,
