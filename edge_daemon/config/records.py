@@ -127,5 +127,7 @@ class HistoryConfig(Section):
             if name:
                 ZoneInfo(name)
         except (OSError, ValueError, KeyError):  # KeyError: ZoneInfoNotFoundError
-            raise ValueError(f"{name!r} is not a known time zone") from None
+            raise ValueError(
+                f"{name!r} is not a known time zone; name one such as Europe/Berlin"
+            ) from None
         return name

@@ -29,8 +29,8 @@ class Period:
 
     @property
     def faces(self) -> int:
-        """The number of faces in the period."""
-        return self.carried + self.arrivals
+        """How many faces were there; also one that only a clock set back has brought here."""
+        return max(self.carried + self.arrivals, 1 if self.face_ms else 0)
 
     def add(self, other: Period) -> None:
         """Add the totals of another period."""

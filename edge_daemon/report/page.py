@@ -133,7 +133,7 @@ def _row(period: Period, labels: dict[str, int]) -> list[Any]:
     if period.is_hidden:
         return [*row, period.recorded_ms, -1]
     if period.recorded_ms or period.faces or period.departures:
-        row += [period.recorded_ms, period.carried, period.arrivals, period.face_ms]
+        row += [period.recorded_ms, period.faces - period.arrivals, period.arrivals, period.face_ms]
         row += [period.departures, period.stay_ms, period.longest_ms]
         for label, ms in period.expressions.items():
             row += [labels.setdefault(label, len(labels)), ms]

@@ -39,6 +39,7 @@ from edge_daemon.history.store import VERSION, HistoryStore
 from edge_daemon.web.history import as_json
 
 BERLIN = ZoneInfo("Europe/Berlin")
+HOUR = timedelta(hours=1)
 ROOM_BYTES = 160_000  # for some of the totals of the made-up week
 
 
@@ -220,6 +221,26 @@ def test_a_clock_that_jumps_counts_nothing_for_the_gap() -> None:
     )
     assert summed(minutes.values()).face_ms == 0
     assert len(minutes) == 3
+
+
+def test_a_clock_set_back_never_has_time_of_faces_without_a_face(tmp_path: Path) -> None:
+    """From 10:40 back to 09:50: the face was there in both hours, and few faces stay hidden."""
+    told = [("10:00", "daemon_start"), ("10:30", "face_start"), ("10:40", "face_update")]
+    told += [("09:50", "face_update"), ("10:10", "face_end"), ("10:59", "daemon_stop")]
+    events = [
+        {"camera": "c", "run": "1", "time": f"2026-01-01T{at}:00.000Z", "type": kind,
+         "label": "happy", "duration_s": 2400.0, **({"face": 1} if "face" in kind else {})}
+        for at, kind in told
+    ]  # fmt: skip
+    store = stored(tmp_path, events)
+    begin = datetime(2026, 1, 1, 9, tzinfo=UTC)
+    steps: list[Step] = ["minute", "quarter", "hour"]
+    for step in steps:
+        periods = HistoryReport(store, zone=UTC).periods(begin, begin + 2 * HOUR, step)
+        assert sum(period.face_ms for period in periods) == 30 * 60_000
+        assert all(period.faces == (1 if period.face_ms else 0) for period in periods)
+        shy = HistoryReport(store, zone=UTC, least_faces=2).periods(begin, begin + 2 * HOUR, step)
+        assert all(each.is_hidden == (each.face_ms + each.departures > 0) for each in shy)
 
 
 def test_odd_events_are_left_out() -> None:
