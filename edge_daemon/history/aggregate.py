@@ -152,9 +152,6 @@ class _Fold:
         """Count the time since the last event for the faces and labels that were there."""
         state, start_ms = self.state, self.state.last_ms
         state.last_ms = at_ms
-        if at_ms < start_ms:  # the clock was set back: whoever is here was here then
-            for face in state.faces.values():
-                face.since_ms = min(face.since_ms, at_ms)
         if not 0 < at_ms - start_ms <= MAX_GAP_MS:
             return
         is_recorded = state.is_recording and not state.is_paused
