@@ -127,11 +127,27 @@ def ustreamer(camera: Camera, folder: Path) -> Iterator[Peer]:
 def seed(camera: Camera, folder: Path) -> Iterator[Peer]:
     """The seed's way, which draws and encodes each frame whether somebody watches or not."""
     words = [str(DEV), "-m", "benchmarks.contenders.seed_camera", camera.url]
-    lines = folder / "seed.out"
-    with _started(words, folder / "seed.log", {}, lines) as (pid, started_s):
+    with _counted(words, folder, "seed") as peer:
+        yield peer
+
+
+@contextmanager
+def floor(camera: Camera, folder: Path) -> Iterator[Peer]:
+    """Half-scale decoding and the bare parts, once for each picture of the camera."""
+    module = "benchmarks.contenders.floor_camera"
+    words = [str(EDGE), "-m", module, str(camera.pictures), str(camera.mode.fps)]
+    with _counted(words, folder, "floor") as peer:
+        yield peer
+
+
+@contextmanager
+def _counted(words: Sequence[str], folder: Path, name: str) -> Iterator[Peer]:
+    """A program that prints a line for each frame, and serves nobody."""
+    lines = folder / f"{name}.out"
+    with _started(words, folder / f"{name}.log", {}, lines) as (pid, started_s):
         while not lines.stat().st_size:
             if time.monotonic() - started_s > FIRST_S:
-                raise SystemExit(f"the seed's way processes nothing: see {folder / 'seed.log'}")
+                raise SystemExit(f"{words[2]} processes nothing: see {folder / name}.log")
             time.sleep(running.PAUSE_S)
         start_s = time.monotonic() - started_s
         yield Peer(pid, 0, {NOBODY: ""}, start_s, lambda: Counts(lines.stat().st_size))

@@ -32,14 +32,15 @@ def parts(pictures: Sequence[ImageBgr]) -> dict[str, Callable[[], Any]]:
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     return {
         "resize": lambda: cv2.resize(next(to_shrink), (192, 144)),
-        "detector": _bare(MODELS / "face_detection_full_range_sparse.tflite").invoke,
+        "detector": bare(MODELS / "face_detection_full_range_sparse.tflite").invoke,
         "resize a face": lambda: cv2.resize(face, (48, 48)),
-        "classifier": _bare(MODELS / "expression.tflite").invoke,
+        "classifier": bare(MODELS / "expression.tflite").invoke,
         "JPEG": lambda: cv2.imencode(".jpg", next(to_encode), quality),
     }
 
 
-def _bare(model: Path) -> Any:
+def bare(model: Path) -> Any:
+    """Return the interpreter of a model file."""
     interpreter: Any = Interpreter(model_path=str(model), num_threads=1)
     interpreter.allocate_tensors()
     return interpreter

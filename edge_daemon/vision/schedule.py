@@ -90,8 +90,9 @@ class SearchSchedule:
         before, self._frame = self._frame, frame
         if before is not None and frame.id > before.id:
             elapsed_s = frame.captured_s - before.captured_s
+            if len(self._periods_s) < RECENT:
+                self._interval = None  # later once in each search
             self._periods_s.append(elapsed_s / (frame.id - before.id))
-            self._interval = None
         last = self._searched
         if last is None:
             return True
