@@ -229,9 +229,10 @@ face and the four are clips of people, enlarged, with a sensor's noise; in the e
 nothing but that noise. Mien and motion receive the pictures over HTTP. ustreamer reads V4L2
 devices alone: a preloaded library (`benchmarks/native/jpeg_device.c`) gives it the same pictures,
 at no cost. The bare parts are half-scale decoding, the detector and the classifier, once for each
-picture, at the camera's pace and without receiving it. motion looks for motion, not for faces; the seed's way draws and encodes every frame,
-whoever watches, and serves nobody. A day has {EMPTY_H} hours of the empty room and {FACE_H} of one
-face, without viewers. Memory is PSS, the highest of all runs. Made by `make bench-day`."""
+picture, at the camera's pace and without receiving it. motion looks for motion, not for faces; the
+seed's way draws and encodes every frame, whoever watches, and serves nobody. A day has {EMPTY_H}
+hours of the empty room and {FACE_H} of one face, without viewers. Memory is PSS, the highest of
+all runs. Made by `make bench-day`."""
 
 
 def main() -> None:

@@ -26,22 +26,25 @@ class BlurAreas:
     """Collects the areas to blur from successive frames."""
 
     def __init__(self) -> None:
-        self._held: deque[tuple[float, Box]] = deque()
+        self._held: deque[Box] = deque()
+        self._held_s: deque[float] = deque()  # when each was detected
 
     def update(
         self, detections: Sequence[Detection], tracks: Sequence[Track], now_s: float
     ) -> tuple[Box, ...]:
         """Return the areas to blur at `now_s`, which must not decrease between calls."""
-        found = [_grown(detection.box, MARGIN) for detection in detections]
-        self._held += [(now_s, box) for box in found]
-        while self._held and now_s - self._held[0][0] > HOLD_S:
+        for detection in detections:
+            self._held.append(_grown(detection.box, MARGIN))
+            self._held_s.append(now_s)
+        while self._held_s and now_s - self._held_s[0] > HOLD_S:
+            self._held_s.popleft()
             self._held.popleft()
         predicted = [
             _grown(track.box, MARGIN + MARGIN_PER_S * (now_s - track.last_seen_s))
             for track in tracks
             if not track.seen
         ]
-        return (*(box for _, box in self._held), *predicted)
+        return (*self._held, *predicted)
 
 
 class ViewDelay:
