@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.core.errors import reason_of
+from edge_daemon.mqtt.limits import BrokerLimits
 from edge_daemon.mqtt.link import End, MqttError, RefusedMessage, WakeUp
 from edge_daemon.mqtt.messages import Message
 
@@ -67,11 +68,14 @@ class MqttClient:
     `vital`, the connection ends; messages to other topics may be refused.
     """
 
-    def __init__(self, broker: Broker, *, will: Message, vital: str) -> None:
+    def __init__(
+        self, broker: Broker, *, will: Message, vital: str, limits: BrokerLimits | None = None
+    ) -> None:
         self.reason = ""  # why the connection has ended
         self.window = IN_FLIGHT
         self.end: End = "broken"
-        self._broker, self._vital = broker, vital
+        self._broker, self._vital, self._limits = broker, vital, limits or BrokerLimits()
+        will = self._limits.within(will)
         self._is_accepted = False
         self._largest = 0  # packet in bytes that the broker accepts; 0 is any
         self._acknowledged: list[int] = []
@@ -165,6 +169,7 @@ class MqttClient:
             reason = f"it has {message.packet_bytes} bytes, the broker accepts {self._largest}"
             self._refused.append(RefusedMessage(message.topic, reason, is_lasting=False))
             return 0
+        message = self._limits.within(message)
         number = self._client.publish(
             message.topic, message.payload, message.qos, message.retain
         ).mid
@@ -225,6 +230,7 @@ class MqttClient:
     # paho calls the following methods, within `wait` and `close`.
 
     def _on_connect(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
+        self._limits.learn(code.value, properties)
         if code.is_failure:
             self._end(f"the broker refuses: {code}")
             return
@@ -281,7 +287,8 @@ def connector(
     user, password = read_credentials(Path(credentials)) if credentials else ("", None)
     context = tls_context(ca=ca, certificate=certificate, key=key) if tls else None
     broker = Broker(host, port, client_id, user, password, context)
-    return lambda will, vital: MqttClient(broker, will=will, vital=vital)
+    limits = BrokerLimits()
+    return lambda will, vital: MqttClient(broker, will=will, vital=vital, limits=limits)
 
 
 def read_credentials(path: Path) -> tuple[str, str | None]:

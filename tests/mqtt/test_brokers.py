@@ -79,6 +79,28 @@ def test_events_flow_whatever_else_is_refused(
         assert site.link.status.connected
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [("retain_available false", "retains no messages"), ("max_qos 0", "has QoS 0 only")],
+)
+def test_events_flow_at_a_broker_that_can_do_less(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, sentence: str
+) -> None:
+    with (
+        mosquitto(tmp_path, ("allow_anonymous true", line)) as broker,
+        Listener(broker.port) as listener,
+        MqttSite(tmp_path, broker.port, commands=True) as site,
+    ):
+        until(lambda: site.link.status.connected)
+        for number in range(3):
+            site.happens(n=number)
+        until(lambda: numbers(listener) == [0, 1, 2])
+        until(lambda: site.link.status.acknowledged == 3)
+        listener.send("mien/test/porch/pause/set", "ON", qos=0)
+        assert until(lambda: site.commands.get(1.0)) == Command("privacy.pause", True)
+    assert caplog.text.count(sentence) == 1
+
+
 def test_the_brokers_maximum_packet_size_is_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -143,9 +143,9 @@ class Listener:
     def say(self, topic: str, payload: str) -> None:
         self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
 
-    def send(self, topic: str, payload: str) -> None:
+    def send(self, topic: str, payload: str, qos: int = 1) -> None:
         """Publish a message without waiting for the broker."""
-        self._client.publish(topic, payload, qos=1)
+        self._client.publish(topic, payload, qos)
 
     def of(self, name: str) -> list[Heard]:
         """Return the messages on topics that end with `name`."""
