@@ -1,4 +1,4 @@
-"""`classify` over files of kinds that people reported: each with its right value, nothing silent.
+"""Classifies files of kinds that users reported, and compares each result with the right one.
 
 They lie in `cases/files` beside the data's folder (`MIEN_DATA`). The drawn scene in them has two
 faces.

@@ -1,4 +1,4 @@
-"""Annotated copies: what is in them, when it is shown, and that a browser plays it."""
+"""Tests annotated copies: their content, their times, and playback in a browser."""
 
 from __future__ import annotations
 

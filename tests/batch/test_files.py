@@ -1,4 +1,4 @@
-"""Which files of a folder are read, as what, and what is told of the others."""
+"""Tests which files of a folder are read, and what is reported about the others."""
 
 from __future__ import annotations
 

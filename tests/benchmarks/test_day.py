@@ -1,4 +1,4 @@
-"""The comparison of whole programs: its pictures, its camera, and what it makes of its figures."""
+"""Tests the comparison of whole programs: its pictures, its camera and its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting instructions between marks, and what is made of the counts."""
+"""Tests counting instructions between marks, and the tables made from the counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of cameras as people write them, and that nothing secret is ever shown of them."""
+"""Tests addresses of cameras as users write them; no secret in them is ever shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon with cameras and files as they are: no secret is shown, and nothing ends it."""
+"""Runs the daemon with odd cameras and files; no secret is shown, and nothing ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Silent and frozen cameras, judged by an invented clock."""
+"""Tests the detection of silent and frozen cameras with an invented clock."""
 
 from __future__ import annotations
 

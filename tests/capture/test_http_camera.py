@@ -1,4 +1,4 @@
-"""HTTP cameras on real servers: what is read, what is dropped, and what failures report."""
+"""Tests HTTP cameras on real servers: what is read or dropped, and the reasons of failures."""
 
 from __future__ import annotations
 

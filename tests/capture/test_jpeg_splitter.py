@@ -1,4 +1,4 @@
-"""JPEG streams as cameras write them, fed in pieces of every size."""
+"""Tests JPEG streams as cameras write them, in pieces of every size."""
 
 from __future__ import annotations
 

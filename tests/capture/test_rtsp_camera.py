@@ -1,4 +1,4 @@
-"""RTSP cameras on a real server: pictures, log-in, slowness, freezes, and what failures report."""
+"""Tests RTSP cameras on a real server: pictures, log-in, delays, freezes, reasons of failures."""
 
 from __future__ import annotations
 

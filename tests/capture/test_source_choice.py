@@ -1,4 +1,4 @@
-"""Choosing the source: `auto` among real and missing devices, and mistakes in `camera.source`."""
+"""Tests the choice of the source: `auto` with real and missing devices, and wrong values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""V4L2 without a device: choosing nodes and formats, and what is done with their buffers."""
+"""Tests V4L2 without a device: the choice of nodes and formats, and decoding of buffers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real V4L2 devices under the installed service, in a guest with the kernel's virtual cameras.
+"""Runs the installed service with real V4L2 devices, in a guest with virtual cameras.
 
 The steps depend on each other and run in this order: `make test-v4l2` stops at the first that
 fails and prints how long each took. `vivid` offers YUYV and other uncompressed formats but no MJPG,

@@ -1,4 +1,4 @@
-"""Video files of every kind: frames, times, shapes, and files that are cut off."""
+"""Tests video files of every kind: frames, times, shapes, and files that are cut off."""
 
 from __future__ import annotations
 

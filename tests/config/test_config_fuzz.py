@@ -1,4 +1,4 @@
-"""Whatever a configuration holds, it is read or refused in sentences."""
+"""Feeds random configurations; each is read, or refused with sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the converter refuses: bad exports by name, bad models by the gate, and nothing is lost."""
+"""Tests refusals of the converter: bad exports, bad models; no earlier file is lost."""
 
 from __future__ import annotations
 

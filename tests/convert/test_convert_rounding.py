@@ -1,4 +1,4 @@
-"""Int8 layers whose sums every kernel rounds alike: what is rewritten, and that answers stay."""
+"""Tests int8 layers that every kernel rounds alike: what is rewritten; answers stay close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/own-model.md: a network from outside, in the daemon, by the three commands of the page."""
+"""Runs the three commands of docs/own-model.md with a network from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures decoded lazily: as finely as needed, once, and never against a privacy setting."""
+"""Tests lazy decoding of pictures: at the size that is needed, once, and with privacy settings."""
 
 from __future__ import annotations
 

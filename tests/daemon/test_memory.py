@@ -1,4 +1,4 @@
-"""The daemon gives memory back that others made it take."""
+"""Tests that the daemon returns memory to the system after a peak."""
 
 from __future__ import annotations
 

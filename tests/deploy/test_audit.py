@@ -1,4 +1,4 @@
-"""`make audit` never takes a package that nobody could look up as one without vulnerabilities."""
+"""Tests that `make audit` fails if a package could not be looked up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing, as far as it can be tested without a machine; `make test-systemd` does the rest."""
+"""Tests the installation as far as possible here; `make test-systemd` tests the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Makefile: values reach the programs as they were typed, wrong moves get one sentence.
+"""Tests the Makefile: values reach programs unchanged, and mistakes get one sentence.
 
 The programs are replaced by one that records its arguments; the Makefile and the shell are real.
 """

@@ -1,4 +1,4 @@
-"""Images are pinned by what a real registry says, and all that the repository names are pinned."""
+"""Tests that images are pinned with the digests of a real registry, and that all are pinned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release consists of: the wheel, the list of parts, and one version everywhere."""
+"""Tests the content of a release: the wheel, the list of parts, and one version everywhere."""
 
 from __future__ import annotations
 

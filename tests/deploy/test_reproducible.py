@@ -1,4 +1,4 @@
-"""Two builds of each file of a release are alike, byte for byte: `make test-reproducible`.
+"""Builds each file of a release twice and compares all bytes: `make test-reproducible`.
 
 That target also runs the conversion's own test, which compares two models of one export.
 """

@@ -1,4 +1,4 @@
-"""Checksums and signatures of bundles, and what the bundle's installer does before it runs them."""
+"""Tests checksums and signatures of bundles, and the checks of the bundle's installer."""
 
 from __future__ import annotations
 

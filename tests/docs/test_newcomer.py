@@ -1,4 +1,4 @@
-"""A newcomer's first hour: the README's commands in a fresh clone, and the usual wrong moves.
+"""Runs the README's commands in a fresh clone, and makes a newcomer's usual mistakes.
 
 The clone makes its environment with nothing cached, so it takes minutes: `make test-newcomer`.
 """

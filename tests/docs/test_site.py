@@ -1,4 +1,4 @@
-"""The site: complete, without broken links, readable on a telephone, and asking no other host."""
+"""Tests the site: complete, no broken links, readable on a telephone, no foreign requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test suite itself: it loses no test, runs with SIGINT ignored, and shares its helpers."""
+"""Tests the test suite: it loses no test, runs with SIGINT ignored, and shares its helpers."""
 
 from __future__ import annotations
 

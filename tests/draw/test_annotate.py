@@ -1,4 +1,4 @@
-"""annotate: what is drawn on a picture, and what is left alone."""
+"""Tests `annotate`: what it draws on a picture, and which pixels it leaves unchanged."""
 
 from __future__ import annotations
 

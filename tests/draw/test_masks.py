@@ -1,4 +1,4 @@
-"""Masks: no pixel that a shape covers leaves, whatever is shown."""
+"""Tests masks: no pixel that a shape covers is ever shown."""
 
 from __future__ import annotations
 

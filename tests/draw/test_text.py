@@ -1,4 +1,4 @@
-"""Text in any of the scripts that the bundled font has, beside OpenCV's ASCII."""
+"""Tests text in all scripts of the bundled font, next to OpenCV's ASCII."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that is set while the daemon runs: ids grow, nothing is deleted before its time.
+"""Sets the clock while the daemon runs: ids grow, and no file is deleted too early.
 
 The clock is set for the daemon's process alone, by libfaketime.
 """

@@ -1,4 +1,4 @@
-"""The event log on real disks: whole lines, repair of a torn one, a disk that fills or fails."""
+"""Tests the event log on real disks: complete lines, repair, and a disk that fills or fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment costs at most the line being written.
+"""Tests that `kill -9` at any moment loses at most the line that is being written.
 
 `make test-kill` kills each 50 times, this suite by itself a few.
 """

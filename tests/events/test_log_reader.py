@@ -1,4 +1,4 @@
-"""Reading the log back: only the files that matter, in either order, until canceled."""
+"""Tests reading the log: only the files that are needed, in both orders, until it is canceled."""
 
 from __future__ import annotations
 

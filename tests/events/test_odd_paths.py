@@ -1,4 +1,4 @@
-"""`events.path` that is not a regular file: handled, or refused in one sentence."""
+"""Tests values of `events.path` that are not regular files: used, or refused in one sentence."""
 
 from __future__ import annotations
 

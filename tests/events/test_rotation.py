@@ -1,4 +1,4 @@
-"""Log files put aside: when, how many, how large, and what an interrupted step leaves."""
+"""Tests rotated files: when, how many, how large, and after an interrupted step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of events: only when asked for, only of what was asked for, for a limited time."""
+"""Tests pictures of events: only if enabled, only of the chosen events, for a limited time."""
 
 from __future__ import annotations
 

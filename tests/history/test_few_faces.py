@@ -1,4 +1,4 @@
-"""Few faces are hidden: in every answer, and from what can be calculated out of several."""
+"""Tests that few faces are hidden in every answer, and cannot be calculated from several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals of the log: exact, in whatever portions they are counted, and in local time."""
+"""Tests totals of the log: exact for any division into batches, and in local time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon's /history: what it answers, and what it refuses."""
+"""Tests /history of the daemon: its answers and its refusals."""
 
 from __future__ import annotations
 

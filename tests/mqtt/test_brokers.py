@@ -1,4 +1,4 @@
-"""Brokers as they are: strict, small, hostile, shared; and names from everywhere."""
+"""Tests strict, small, hostile and shared brokers, and names in any script."""
 
 from __future__ import annotations
 

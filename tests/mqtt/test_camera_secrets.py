@@ -1,4 +1,4 @@
-"""Nothing that MQTT sends, retained or not, holds a secret of the camera's address."""
+"""Tests that no MQTT message contains a secret of the camera's address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet at the protocol's level: many devices on one broker, nothing lost, all in order."""
+"""Runs many devices on one broker: no event is lost, and all are in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The announcement to Home Assistant, held against its documented form."""
+"""Compares the announcement to Home Assistant with its documented form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MQTT with a real mosquitto: what is said, nothing lost, order kept, and what is refused."""
+"""Tests MQTT with a real mosquitto: messages, order, no loss, and refusals."""
 
 from __future__ import annotations
 

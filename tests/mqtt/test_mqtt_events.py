@@ -1,4 +1,4 @@
-"""Delivery of events: from the log and as they come, in order, whatever was acknowledged."""
+"""Tests the delivery of events: from the log and live, in order, after any acknowledgment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon a face that appears in an empty room is shown, at the frames' own times."""
+"""Tests how soon a face that appears in an empty room is shown, by the times of the frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A face at rest: what is learned from it, and what it corrects."""
+"""Tests the face at rest: what is learned from it, and which scores it corrects."""
 
 from __future__ import annotations
 

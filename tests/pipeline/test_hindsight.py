@@ -1,4 +1,4 @@
-"""Videos as files: short ones, slow ones and the first frames of any have their faces."""
+"""Tests videos as files: faces in short ones, slow ones, and in the first frames of any."""
 
 from __future__ import annotations
 

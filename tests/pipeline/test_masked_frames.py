@@ -1,4 +1,4 @@
-"""privacy.masks in the pipeline: nothing shown or found depends on what they cover."""
+"""Tests privacy.masks in the pipeline: covered pixels change no result and are never shown."""
 
 from __future__ import annotations
 

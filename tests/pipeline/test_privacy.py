@@ -1,4 +1,4 @@
-"""Blurring: which areas, for how long, and that nothing in them is recognizable."""
+"""Tests blurring: which areas, for how long, and that no face in them is recognizable."""
 
 from __future__ import annotations
 

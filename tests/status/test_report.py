@@ -1,4 +1,4 @@
-"""What the parts report, put together for /state, /healthz and /metrics."""
+"""Tests the parts' reports, merged for /state, /healthz and /metrics."""
 
 from __future__ import annotations
 

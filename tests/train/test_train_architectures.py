@@ -1,4 +1,4 @@
-"""The networks: what goes in and comes out, their size, and that their JSON stands by itself."""
+"""Tests the networks: inputs, outputs, size, and that their JSON can be loaded without our code."""
 
 from __future__ import annotations
 

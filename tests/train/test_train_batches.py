@@ -1,4 +1,4 @@
-"""Batches of an epoch: every face once, mixed in pairs, the same again from seed and epoch."""
+"""Tests batches of an epoch: every face once, mixed in pairs, repeatable from seed and epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class contempt of FER+'s voters, from their votes to a running daemon."""
+"""Tests the class contempt of FER+'s voters, from the votes to a running daemon."""
 
 from __future__ import annotations
 

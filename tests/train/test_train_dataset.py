@@ -1,4 +1,4 @@
-"""Every published form of FER2013, drawn small by code, and the real one: what is read and said."""
+"""Tests every published form of FER2013, drawn by code, and the real one: reading, messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets that cannot be used: each is refused in a sentence that names what is wrong."""
+"""Tests data sets that cannot be used: each is refused with a sentence that names the problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `evaluate` measures, held against cases whose truth is known: scores, calibration, votes."""
+"""Compares the figures of `evaluate` with cases of known truth: scores, calibration, votes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies, conflicts and non-faces: found in made-up data with known truth, and in FER2013."""
+"""Tests finding copies, conflicts and non-faces: in made-up data and in FER2013."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train/notebook.ipynb`: committed without a picture in it, and run whole on a few drawn faces."""
+"""Runs `train/notebook.ipynb` on a few drawn faces; it is committed without pictures."""
 
 from __future__ import annotations
 

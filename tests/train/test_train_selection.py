@@ -1,4 +1,4 @@
-"""What is trained on, and what is not: made-up splits with copies and blanks of known place."""
+"""Tests the selection of training pictures: made-up splits with known copies and blanks."""
 
 from __future__ import annotations
 

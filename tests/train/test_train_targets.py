@@ -1,4 +1,4 @@
-"""What a network is trained on: targets of both heads, and FER+'s protocol on votes."""
+"""Tests the training targets of both heads, and FER+'s rules for votes."""
 
 from __future__ import annotations
 

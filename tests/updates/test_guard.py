@@ -1,4 +1,4 @@
-"""Models that crash, hang or fill the memory: they cost a child, and the last good one is used."""
+"""Tests models that crash, hang or fill the memory: a child ends, the last good one is used."""
 
 from __future__ import annotations
 

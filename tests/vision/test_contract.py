@@ -1,4 +1,4 @@
-"""Train → convert → daemon: three stages that meet only in files give the same answer."""
+"""Tests that training, conversion and daemon, connected only by files, give the same answers."""
 
 from __future__ import annotations
 

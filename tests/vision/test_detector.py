@@ -1,4 +1,4 @@
-"""The face detectors: decoding on made outputs, agreement with MediaPipe, choice of a backend."""
+"""Tests the face detectors: decoding of made-up outputs, agreement with MediaPipe, the backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model file may say of itself: all in its range, nothing larger than it has to be."""
+"""Tests model files: values out of range and sizes that are too large are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter of a face's motion against what it should come to on made-up paths."""
+"""Compares the filter of a face's motion with expected results on made-up paths."""
 
 from __future__ import annotations
 

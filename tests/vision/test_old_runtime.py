@@ -1,4 +1,4 @@
-"""The converted files on tflite-runtime 2.14.0, last of its line, alone on 32 bits."""
+"""Tests the converted files on tflite-runtime 2.14.0, the last one and the only one for 32 bits."""
 
 from __future__ import annotations
 

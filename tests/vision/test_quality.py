@@ -1,4 +1,4 @@
-"""The weight of a face: what is small, blurred or shaken counts less, contrast does not matter."""
+"""Tests the weight of a face: small, blurred or shaken faces count less; contrast has no effect."""
 
 from __future__ import annotations
 

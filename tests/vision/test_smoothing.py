@@ -1,4 +1,4 @@
-"""Smoothing on made-up scores: no flicker, a steady change counts, doubt is called doubt."""
+"""Tests smoothing on made-up scores: no flicker, lasting changes count, doubt gives "uncertain"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API as people call it: forms, JSON errors, relative times, other sites; and fair shares."""
+"""Tests the API as clients call it: forms, JSON errors, relative times, other sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien run --open`, with a program in the place of the browser."""
+"""Tests `mien run --open` with a program in place of the browser."""
 
 from __future__ import annotations
 

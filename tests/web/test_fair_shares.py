@@ -1,4 +1,4 @@
-"""No kind of request holds up another: pictures, queries, live events and uploads."""
+"""Tests that no kind of request delays another: pictures, queries, live events and uploads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP requests read as RFC 9112 says: a corpus of edge cases and of lines that hide a request.
+"""Tests requests against RFC 9112: a corpus of edge cases and of lines that hide a request.
 
 Each case is sent as it is to a real server. The server may answer with any of the statuses that
 the RFC allows here; what it must never do is to read the request otherwise than a proxy would.

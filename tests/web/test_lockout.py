@@ -1,4 +1,4 @@
-"""Guessing is slow, and whoever guesses cannot keep the owner out; sessions end."""
+"""Tests that guessing is slow and cannot lock the owner out, and that sessions end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploaded pictures: what is answered, and what is refused with which status."""
+"""Tests uploaded pictures: the answers, and the status of each refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's socket, certificate and limits, and what it overrides of gevent."""
+"""Tests the server's socket, certificate and limits, and its overrides of gevent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that people open the stream with, and a thousand bad clients."""
+"""Tests programs that users open the stream with, and a thousand bad clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reload of the running daemon takes all of the web section but the address."""
+"""Tests that a reload of the running daemon changes the web section except the address."""
 
 from __future__ import annotations
 

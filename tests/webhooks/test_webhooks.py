@@ -1,4 +1,4 @@
-"""Webhooks with a real receiver: what is posted, in order, nothing lost, nothing followed."""
+"""Tests webhooks with a real receiver: bodies, order, no loss, and no redirects."""
 
 from __future__ import annotations
 
