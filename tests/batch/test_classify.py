@@ -179,7 +179,7 @@ def test_annotated_copies_are_written(album: Path, tmp_path: Path) -> None:
 
 
 def shared_detail(a: ImageBgr, b: ImageBgr, box: list[int]) -> float:
-    """How much of what is to be seen in the middle of `box` is the same, 1 for all."""
+    """Return the correlation of the middles of `box` in both pictures; 1 if they are equal."""
     x, y, w, h = box
     middle = np.s_[y + h // 4 : y + 3 * h // 4, x + w // 4 : x + 3 * w // 4]
     fine = [cv2.Laplacian(bgr[middle], cv2.CV_64F).ravel() for bgr in (a, b)]

@@ -204,7 +204,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_locked_files_and_folders_are_named(album: Path) -> None:
-    """As a user whom they are locked for: root may read everything."""
+    """Run as a user who may not read them; root may read everything."""
     for locked in (album / "in" / "deep", album / "in" / "b.png"):
         locked.chmod(0)
     program = (

@@ -77,7 +77,7 @@ def plug(guest: Guest) -> None:
 
 
 def unplug(guest: Guest) -> None:
-    """Take the device away from who has it open, as the bus does, then remove the module."""
+    """Unbind the device from its user, as the bus does, then remove the module."""
     guest.shell("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
     guest.until(lambda: not guest.attempt("modprobe", "-r", "vivid").returncode, "nobody has it")
     assert guest.attempt("test", "-e", CAMERA).returncode

@@ -296,7 +296,7 @@ def test_an_encrypted_video_is_named(encode: Encode) -> None:
     ids=["concat", "HLS", "SDP", "DASH"],
 )
 def test_a_list_leads_to_no_other_file(encode: Encode, content: str) -> None:
-    """A file from somebody else neither shows another one nor makes a connection."""
+    """A list in a file neither opens other files nor connects to addresses."""
     path = encode("other.mp4").with_name("list.mp4")
     path.write_text(content)
     with pytest.raises(SourceError, match=r"list\.mp4 is a list of other files or addresses"):

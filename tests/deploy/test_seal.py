@@ -26,7 +26,7 @@ mkdir -p "$2/etc/mien"
 
 
 class Bundle:
-    """A small sealed bundle whose Python prints its arguments; `root` is what it installs into."""
+    """A small sealed bundle whose Python prints its arguments; it installs into `root`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.root, self.key = folder / "my bundle", folder / "a b", folder / "key"

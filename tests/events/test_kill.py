@@ -48,7 +48,7 @@ def killed_writer(path: Path, ram: str, after_s: float) -> tuple[int, int]:
 
 
 def lines_of(path: Path) -> list[bytes]:
-    """All lines of the log, from its oldest file on; those put aside twice count once."""
+    """Return all lines of the log, the oldest first; lines in two files count once."""
     aside = sorted(path.parent.glob("events.0*.jsonl*"))
     plain = {file.name.removesuffix(".gz"): file for file in aside if file.suffix != ".part"}
     texts = [

@@ -47,7 +47,7 @@ def numbers(reader: EventLogReader, query: Query, newest_first: bool = False) ->
 
 
 def make_unreadable(log: Path, days: range) -> None:
-    """Replace files by FIFOs: whoever opened one would wait for ever."""
+    """Replace files by FIFOs: a reader that opens one waits forever."""
     for number in days:
         file = log.with_name(f"events.{number + 1:06}.jsonl.gz")
         file.unlink()

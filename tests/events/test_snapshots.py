@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_written_costs_the_pictures_alone(
 
 
 def pictures(folder: Path) -> Iterator[Path]:
-    """The files under `folder` that hold a picture, whatever they are called."""
+    """Return the files below `folder` that contain a picture, with any name."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return (file for file in files if file.read_bytes().startswith(IMAGE_SIGNS))
 

@@ -72,7 +72,7 @@ def page(chromium: Any, site: Site) -> Iterator[Any]:
 
 
 def cells(page: Any, table: str) -> list[list[str]]:
-    """The texts of a table's rows; it may be folded away."""
+    """Return the texts of a table's rows, also of a hidden table."""
     rows = "all => all.map(row => [...row.cells].map(cell => cell.textContent))"
     found: list[list[str]] = page.locator(f"{table} tr").evaluate_all(rows)
     return found
@@ -89,7 +89,7 @@ def facts(page: Any) -> dict[str, str]:
 
 
 def known(days: MadeUpDays, date: str) -> Totals:
-    """What the generator knows of a local day."""
+    """Return the generator's totals of a local day."""
     start = datetime.fromisoformat(date).replace(tzinfo=ZONE)
     return days.between(start, start + timedelta(days=1))
 

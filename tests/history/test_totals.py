@@ -253,7 +253,7 @@ def test_odd_events_are_left_out() -> None:
 
 
 def test_an_event_with_absurd_values_stops_nothing(tmp_path: Path) -> None:
-    """What SQLite cannot hold, and what is no number or no text, is left out or replaced."""
+    """Values that SQLite cannot store, or of a wrong type, are skipped or replaced."""
     good = week().events[:50]
     face = next(event for event in good if event["type"] == "face_start")
     absurd = [
@@ -285,7 +285,7 @@ def test_an_event_with_absurd_values_stops_nothing(tmp_path: Path) -> None:
 def test_events_that_are_not_stored_yet_count_in_answers(
     tmp_path: Path, stored_events: int
 ) -> None:
-    """To the millisecond, whenever one asks."""
+    """They count exactly, to the millisecond, at any time of the query."""
     days = week()
     all_entries = entries(days.events)
     store = HistoryStore(tmp_path / "events.history")

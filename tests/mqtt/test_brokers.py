@@ -138,7 +138,7 @@ def test_a_large_message_for_us_is_not_sent_by_the_broker(tmp_path: Path) -> Non
 
 
 class HostileBroker:
-    """Accepts a client, then sends what it is told to; remembers what it got and how much went."""
+    """Accepts a client, then sends the given bytes; records what it received and sent."""
 
     def __init__(self, answer: bytes, repeat: bytes = b"", times: int = 0) -> None:
         self.received = b""

@@ -208,7 +208,7 @@ def test_the_broker_says_when_the_daemon_is_killed(
 
 
 def test_nothing_is_lost_while_the_broker_or_the_daemon_is_away(tmp_path: Path) -> None:
-    """The broker dies with messages on their way, the daemon while it is alone."""
+    """The broker dies with messages in flight; the daemon dies while the broker is down."""
     with (
         mosquitto(tmp_path) as broker,
         way_to(broker.port) as way,

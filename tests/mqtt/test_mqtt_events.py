@@ -23,7 +23,7 @@ WINDOW = 5
 
 
 class Site:
-    """A real log with its feed, and a broker's end that remembers what it was sent."""
+    """A real log with its feed, and a broker's side that records the messages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class Site:
         return [-e["n"] if e.get("redelivered") else e["n"] for e in self.sent[before:]]
 
     def deliver(self) -> list[int]:
-        """The same, until there are no more, each acknowledged."""
+        """Deliver and acknowledge all events that are left."""
         found: list[int] = []
         while now := self.send():
             found += now

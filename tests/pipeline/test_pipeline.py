@@ -81,7 +81,7 @@ def stages(
     min_face_px: float = 0,
     drawing: Drawing = PLAIN,
 ) -> Stages:
-    """All as the daemon has it by default, but for what is given."""
+    """Return the daemon's default stages, except those that are given."""
     classifier = Classifier(read_model_file(model))
     labels = classifier.model.labels
     return Stages(

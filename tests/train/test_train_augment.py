@@ -31,7 +31,7 @@ Images = NDArray[np.float32]
 
 
 def faces(n: int = 64) -> Images:
-    """Ovals with two eyes and a mouth on a graded background, each lit and placed anew."""
+    """Draw ovals with eyes and mouth on a gradient, each with its own light and position."""
     rng = np.random.default_rng(0)
     v, u = np.mgrid[0:48, 0:48].astype(np.float32)
     images = []

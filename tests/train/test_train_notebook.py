@@ -21,7 +21,7 @@ def cells() -> list[dict[str, Any]]:
 
 
 def test_it_is_committed_without_outputs() -> None:
-    """They would show FER2013's faces, which are not ours to give away."""
+    """Outputs would show faces of FER2013, which must not be published."""
     code = [cell for cell in cells() if cell["cell_type"] == "code"]
     assert code
     for cell in code:

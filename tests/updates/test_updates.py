@@ -47,7 +47,7 @@ def publisher(tmp_path: Path, shipped_model: Path) -> Iterator[Publisher]:
 
 
 class Device:
-    """An updater, what it put to use, and how the pipeline does."""
+    """An updater, the models it put into use, and the progress of the pipeline."""
 
     def __init__(self, folder: Path, publisher: Publisher, shipped: Path) -> None:
         self.used = [shipped]

@@ -123,7 +123,7 @@ def test_a_new_face_brings_the_thorough_turns() -> None:
 
 
 def test_of_many_faces_those_that_were_missed_are_looked_for_first() -> None:
-    """The scan of the whole picture may be unable to find them, whatever their size."""
+    """The scan of the whole picture may miss them at any size."""
     known = [Known(FACE._replace(x=90.0 * number), is_sure=number != 5) for number in range(6)]
     for turn in range(8):
         plan = live_plan(VGA, Hint(turn, known), "auto")

@@ -42,7 +42,7 @@ def live(blazeface_dir: Path) -> Detector:
 
 
 def faces_alone(faces: list[Source]) -> list[Source]:
-    """Return those of people who are alone and upright: the clips of 640×480."""
+    """Return the faces of people who are alone and upright, in the clips of 640×480."""
     return [source for source in faces if source.bgr.shape == (480, 640, 3)]
 
 

@@ -152,9 +152,9 @@ def test_a_walker_hidden_for_up_to_a_second_keeps_the_id(speed: float, hidden_s:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("fps", [5, 15])
 def test_passers_by_are_not_swapped(seed: int, fps: int) -> None:
-    """Of two who meet, the one behind is hidden while their faces overlap.
+    """When two people meet, the one behind is hidden while their faces overlap.
 
-    In that moment one face may be either's; before and after there is no doubt.
+    At that moment the face may be either person's; before and after it is clear.
     """
     rng = np.random.default_rng(seed)
     speeds = rng.uniform(40, 110), -rng.uniform(40, 110)

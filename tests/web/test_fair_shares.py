@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def write_long_log(folder: Path, lines: int = 200_000) -> None:
-    """A file put aside that takes a while to search, by default a good part of a second."""
+    """Write a rotated file that takes a while to search, by default most of a second."""
     line = '{"schema":1,"time":"2026-01-31T12:00:00.000Z","type":"face_start","camera":"Door"}\n'
     (folder / "events.jsonl.1").write_text(line * lines)
 

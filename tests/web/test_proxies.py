@@ -207,7 +207,7 @@ def test_pictures_and_events_come_through_at_once(proxy: Proxy) -> None:
 
 
 def test_the_lock_out_knows_the_clients(proxy: Proxy) -> None:
-    """Both clients are this machine, but nobody's X-Forwarded-For is believed but the proxy's."""
+    """Both clients are this machine; only the proxy's X-Forwarded-For is trusted."""
 
     def guess(forwarded: str) -> int:
         connection = http.client.HTTPSConnection(

@@ -146,7 +146,7 @@ def test_requests_that_are_not_changes_are_refused(
 
 
 def test_another_site_cannot_use_the_session(running: Owner) -> None:
-    """The cookie alone changes nothing when a page of another site sends the request."""
+    """A request from a page of another site changes nothing, even with the cookie."""
     opened = urllib.request.Request(f"{running.daemon.url}/?token={TOKEN.replace(' ', '+')}")
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with opener.open(opened, timeout=40):
