@@ -68,7 +68,7 @@ def album(tmp_path_factory: pytest.TempPathFactory, media_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(album: Path) -> subprocess.CompletedProcess[str]:
-    """The result of one process."""
+    """Return the result of one process."""
     return classify(album, "--workers", "1")
 
 
@@ -229,7 +229,7 @@ def test_a_terminal_sees_progress_and_a_summary(album: Path) -> None:
 
 
 def worker_ids(process: subprocess.Popen[str]) -> list[int]:
-    """The ids of the processes that read files for `process`."""
+    """Return the ids of the processes that read files for `process`."""
     threads = Path(f"/proc/{process.pid}/task").iterdir()
     children = [pid for each in threads for pid in (each / "children").read_text().split()]
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
@@ -238,7 +238,7 @@ def worker_ids(process: subprocess.Popen[str]) -> list[int]:
 
 @pytest.fixture
 def endless(album: Path, tmp_path: Path) -> Path:
-    """A folder of two videos that take long to read, and two pictures after them."""
+    """Return a folder of two videos that take long to read, and two pictures after them."""
     folder = tmp_path / "endless"
     folder.mkdir()
     pictures = read_clip(album / "clip.avi")[0] * 4
@@ -281,7 +281,7 @@ def test_a_lost_worker_is_replaced(reading: subprocess.Popen[str], endless: Path
 
 
 def ray_readers_of(path: Path) -> list[int]:
-    """The workers of Ray that have a file open."""
+    """Return the workers of Ray that have a file open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -134,7 +134,7 @@ def test_what_claims_to_be_one_is_tried() -> None:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder as people have it, with what systems leave in it."""
+    """Return a folder as people have it, with what systems leave in it."""
     folder = tmp_path / "album"
     for name in ("a.jpg", "in/b.png", "in/deep/c", ".cache/d.jpg", "__MACOSX/e.jpg", ".f.jpg",
                  "._a.jpg", "in/._b.png"):  # fmt: skip

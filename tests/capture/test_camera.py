@@ -78,7 +78,7 @@ def test_file_is_played_at_its_pace(media_dir: Path) -> None:
 
 
 def shown(frames: list[Frame]) -> list[int]:
-    """The plain pictures that frames show, each once."""
+    """Return the plain pictures that frames show, each once."""
     values = [int(frame.bgr[0, 0, 0]) for frame in frames]
     return [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
 

@@ -35,7 +35,7 @@ def health(daemon: Daemon) -> str:
 
 
 def shown(daemon: Daemon) -> str:
-    """All that the daemon says to anybody."""
+    """Return all that the daemon says to anybody."""
     pages = [daemon.get(path).decode() for path in ("/", "/state", "/metrics")]
     return "\n".join([*pages, health(daemon), *daemon.log, daemon.events_path.read_text()])
 
@@ -159,7 +159,7 @@ def test_frames_have_the_time_of_the_clock_as_it_is_now(tmp_path: Path) -> None:
 
 
 def follows(lines: IO[str], offset_s: float) -> bool:
-    """Whether the next frame has the time that is now, moved by the offset."""
+    """Return whether the next frame has the time that is now, moved by the offset."""
     return abs(float(lines.readline()) - time.time() - offset_s) < 1
 
 

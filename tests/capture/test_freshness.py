@@ -68,7 +68,7 @@ def test_one_pixel_is_a_change() -> None:
 
 
 def frozen_at(second: float) -> Asked:
-    """A camera that has been showing `picture(7)` for longer than it may."""
+    """Return a camera that has been showing `picture(7)` for longer than it may."""
     fresh = freshness()
     for now_s in (second - 2.2, second - 1, second):
         assert fresh.check(picture(7), now_s, live=True)

@@ -74,7 +74,7 @@ def stream(*jpegs: bytes, head: bytes = OK + MULTIPART + b"\r\n") -> Answer:
 
 
 def first(source: Source) -> np.ndarray[Any, Any] | None:
-    """The first picture; the source is closed."""
+    """Return the first picture; the source is closed."""
     try:
         image = source.read()
     finally:
@@ -303,7 +303,7 @@ def test_a_slow_camera_is_waited_for_as_configured(serve: Serve, jpegs: list[byt
 
 
 def bomb(width: int, height: int, jpeg: bytes) -> bytes:
-    """The picture with another size in its header."""
+    """Return the picture with another size in its header."""
     at = jpeg.index(b"\xff\xc0") + 5
     return jpeg[:at] + height.to_bytes(2) + width.to_bytes(2) + jpeg[at + 4 :]
 
@@ -552,7 +552,7 @@ def test_what_cameras_say_is_cleaned() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A camera's self-made certificate, with its key."""
+    """Return a camera's self-made certificate, with its key."""
     path = tmp_path_factory.mktemp("tls") / "cam.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     subprocess.run(

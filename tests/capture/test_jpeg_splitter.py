@@ -16,13 +16,13 @@ EOI = b"\xff\xd9"
 
 
 def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
-    """The JPEG with another whole one in its APP1 segment."""
+    """Return the JPEG with another whole one in its APP1 segment."""
     segment = b"Exif\0\0" + thumbnail
     return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + jpeg[2:]
 
 
 def progressive(jpeg: bytes) -> bytes:
-    """The picture in several scans, with restart markers."""
+    """Return the picture in several scans, with restart markers."""
     flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
     return cv2.imencode(".jpg", decoded(jpeg), flags)[1].tobytes()
 
@@ -35,7 +35,7 @@ def part(
 
 
 def pictures(stream: bytes, *, step: int | None = None) -> list[bytes]:
-    """What comes out when `stream` arrives `step` bytes at a time."""
+    """Return what comes out when `stream` arrives `step` bytes at a time."""
     splitter, found = JpegSplitter(), []
     step = step or len(stream)
     for start in range(0, len(stream), step):

@@ -173,7 +173,7 @@ def test_buffers_without_a_picture_are_skipped(monkeypatch: pytest.MonkeyPatch) 
 
 
 def without_tables(jpeg: bytes) -> bytes:
-    """The JPEG without its Huffman tables, as many webcams send it."""
+    """Return the JPEG without its Huffman tables, as many webcams send it."""
     at, kept = 2, jpeg[:2]
     while jpeg[at + 1] != 0xDA:
         end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])

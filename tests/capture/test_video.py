@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
 
 
 def read_until_error(path: Path) -> tuple[list[float], str]:
-    """The times of the frames that can be read, and the sentence after them."""
+    """Return the times of the frames that can be read, and the sentence after them."""
     times_s: list[float] = []
     with pytest.raises(SourceError) as caught:
         for image in VideoFile(path).frames():
@@ -251,7 +251,7 @@ def test_raw_video_that_ends_within_a_picture_is_named(
 
 
 def _remuxed(path: Path, options: dict[str, str]) -> Path:
-    """The same video in a new MP4 file, written with other options."""
+    """Return the same video in a new MP4 file, written with other options."""
     target = path.with_name("remuxed.mp4")
     with av.open(path) as source, av.open(target, "w", options=options) as container:
         stream = container.add_stream_from_template(source.streams.video[0])

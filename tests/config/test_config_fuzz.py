@@ -30,7 +30,7 @@ fuzz = settings(
 
 
 def parsed(text: str, words: list[str] | None = None) -> Config | None:
-    """The configuration; None if it is refused, as it should be."""
+    """Return the configuration; None if it is refused, as it should be."""
     try:
         return parse_config(text, "c.yaml", words or [])
     except ConfigError as error:
@@ -96,7 +96,7 @@ def test_a_number_that_is_none_is_refused(value: str) -> None:
 
 
 def nested(item: str, brackets: str) -> str:
-    """A file of 30 lines whose last alias stands for 9 to the power of 29 values."""
+    """Return a file of 30 lines whose last alias stands for 9 to the power of 29 values."""
     lines = [f"a0: &a0 {brackets}"]
     for layer in range(1, 30):
         items = ", ".join(item.format(number, layer - 1) for number in range(9))

@@ -47,7 +47,7 @@ def replace_network(**head: Any) -> Callable[[Path], None]:
 
 
 def foreign_weights(*units: int) -> Callable[[Path], None]:
-    """A network of one dense layer in model.json, the weights of another beside it."""
+    """Return a network of one dense layer in model.json, the weights of another beside it."""
 
     def dense(*units: int) -> Any:
         layers = [keras.layers.Dense(n, activation="softmax") for n in units]
@@ -61,7 +61,7 @@ def foreign_weights(*units: int) -> Callable[[Path], None]:
 
 
 def add_operator(name: str) -> Callable[[Path], None]:
-    """A network with one of Keras's operations that has no int8 kernel."""
+    """Return a network with one of Keras's operations that has no int8 kernel."""
 
     def damage(folder: Path) -> None:
         inputs = keras.Input((48, 48, 1))

@@ -54,7 +54,7 @@ def layers_of(content: bytes) -> list[tuple[NDArray[np.int8], NDArray[np.int32],
 
 
 def network(body: Any) -> keras.Model:
-    """A small network of random weights that ends in seven probabilities."""
+    """Return a small network of random weights that ends in seven probabilities."""
     keras.utils.set_random_seed(11)
     inputs = keras.Input((48, 48, 1))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)

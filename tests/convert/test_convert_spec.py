@@ -56,7 +56,7 @@ def spec_with(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 def sealed(converted: Path, spec: dict[str, Any], target: Path) -> Path:
-    """The converted model with another spec inside."""
+    """Return the converted model with another spec inside."""
     content = converted.read_bytes()
     notes, files = tflite.read_metadata(content), tflite.read_files(content)
     assert notes is not None

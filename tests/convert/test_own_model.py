@@ -33,7 +33,7 @@ PAGE = (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
 
 
 def mini_xception() -> Any:
-    """A small relative of mini-Xception (arXiv:1710.07557): 64×64 pixels of -1 to 1."""
+    """Return a small relative of mini-Xception (arXiv:1710.07557): 64×64 pixels of -1 to 1."""
     layers = keras.layers
     inputs = keras.Input((64, 64, 1))
     x = layers.Conv2D(8, 3, strides=2, use_bias=False)(inputs)
@@ -51,7 +51,7 @@ def mini_xception() -> Any:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset of the page, and a trained network in the two kinds of file."""
+    """Return the dataset of the page, and a trained network in the two kinds of file."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "data" / "fer2013").mkdir(parents=True)
     write_table(folder / "data" / "fer2013" / "fer2013.csv", training=210, test=70)

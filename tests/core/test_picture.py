@@ -222,7 +222,7 @@ def tiff_header(width: int, height: int, **tiles: int) -> bytes:
 
 
 def tiff_of(*entries: tuple[int, int, int]) -> bytes:
-    """The header of a TIFF with these tags, kinds of numbers and values."""
+    """Return the header of a TIFF with these tags, kinds of numbers and values."""
     packed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4)
 
@@ -267,7 +267,7 @@ def test_a_claim_is_refused_before_it_is_decoded(content: bytes) -> None:
 
 
 def with_hidden_size(between: bytes) -> bytes:
-    """A JPEG of 65500×16000 whose frame header stands behind what has no length.
+    """Return a JPEG of 65500×16000 whose frame header stands behind what has no length.
 
     Whoever reads the two bytes after TEM, RSTn or a stuffed zero as a length jumps to another
     frame header, of 16×16.

@@ -74,12 +74,12 @@ class Checkout:
         )
 
     def calls(self) -> list[tuple[list[str], dict[str, str], str]]:
-        """The arguments, variables and input of each program that was run."""
+        """Return the arguments, variables and input of each program that was run."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [tuple(json.loads(line)) for line in lines]
 
     def words_of(self, command: str) -> list[str]:
-        """The arguments of the last program run with `command` among them."""
+        """Return the arguments of the last program run with `command` among them."""
         return next(words for words, _, _ in reversed(self.calls()) if command in words)
 
 

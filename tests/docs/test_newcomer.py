@@ -32,7 +32,7 @@ STOPPED = {0, 2, 130, -signal.SIGINT}  # exit codes of the daemon, of make, and 
 
 
 def commands(heading: str) -> list[str]:
-    """The commands of a section, without comments."""
+    """Return the commands of a section, without comments."""
     section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return [line.partition("  #")[0].strip() for line in re.findall(r"^ {4}(\S.*)$", section, re.M)]
 
@@ -104,7 +104,7 @@ class Running:
         self._reader.join()
 
     def url(self) -> str:
-        """The address that the daemon prints."""
+        """Return the address that the daemon prints."""
 
         def printed() -> re.Match[str] | None:
             assert self.process.poll() is None, self.log

@@ -219,7 +219,7 @@ class TestSoftware:
 
 @pytest.fixture
 def own_model(shipped_model: Path, tmp_path: Path) -> Path:
-    """The shipped model in another folder."""
+    """Return the shipped model in another folder."""
     model = tmp_path / "expression.tflite"
     model.symlink_to(shipped_model)
     return model

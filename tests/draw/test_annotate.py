@@ -43,7 +43,7 @@ def view(bgr: ImageBgr, *faces: Face, notice: str = "") -> View:
 
 
 def changed(bgr: ImageBgr) -> Mask:
-    """Where a drawing on `plain()` shows, as booleans of (height, width)."""
+    """Return where a drawing on `plain()` shows, as booleans of (height, width)."""
     mask: Mask = np.any(bgr != BACKGROUND, axis=2)
     return mask
 

@@ -31,7 +31,7 @@ DAY_S = 86400.0
 
 
 def whole_log(path: Path) -> list[dict[str, Any]]:
-    """All events, of rotated files too, in the order of the log."""
+    """Return all events, of rotated files too, in the order of the log."""
     numbered = {file.name[:13]: file for file in sorted(path.parent.glob("events.0*.jsonl*"))}
     texts = [
         gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()

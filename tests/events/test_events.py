@@ -75,7 +75,7 @@ def test_durations_scores_and_boxes() -> None:
 
 
 def told(maker: EventMaker, views: list[tuple[float, list[Face]]]) -> list[tuple[float, str]]:
-    """When the maker says what, in seconds from the start."""
+    """Return the events that the maker gives, with their times in seconds from the start."""
     events = [(at_s, e) for at_s, faces in views for e in maker.update(frame(at_s), faces)]
     check = validator()
     for _, event in events:

@@ -33,7 +33,7 @@ def hours(first: int, last: int) -> bytes:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A file a day, the last one still growing."""
+    """Return a file a day, the last one still growing."""
     for number in range(DAYS - 1):
         content = gzip.compress(hours(24 * number, 24 * number + 24))
         (tmp_path / f"events.{number + 1:06}.jsonl.gz").write_bytes(content)

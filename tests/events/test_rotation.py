@@ -30,7 +30,7 @@ def tidied(log: RotatingLog) -> None:
 
 
 def contents(folder: Path) -> list[int]:
-    """The numbers of all lines, oldest file first, the growing one last."""
+    """Return the numbers of all lines, oldest file first, the growing one last."""
     files = [*sorted(folder.glob("events.0*")), folder / "events.jsonl"]
     texts = [
         gzip.decompress(f.read_bytes()) if f.suffix == ".gz" else f.read_bytes() for f in files

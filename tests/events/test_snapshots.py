@@ -25,7 +25,7 @@ IMAGE_SIGNS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM")
 
 
 def shots(count: int) -> Backlog[Shot]:
-    """A closed backlog of so many shots of noise, a millisecond apart."""
+    """Return a closed backlog of so many shots of noise, a millisecond apart."""
     backlog: Backlog[Shot] = Backlog(100)
     bgr = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for n in range(count):

@@ -24,7 +24,7 @@ ZONES = [ZoneInfo("Asia/Kathmandu"), ZoneInfo("Europe/Berlin")]
 def reports(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[HistoryReport, HistoryReport]:
-    """The reports of three days of a shop: all, and without few faces."""
+    """Return the reports of three days of a shop: all, and without few faces."""
     days = MadeUpDays(START)
     while days.at < END - timedelta(hours=20):
         days.run_shop(hours=19)
@@ -37,7 +37,7 @@ def reports(
 
 
 def people(periods: list[Period]) -> int:
-    """How many different faces there were at least."""
+    """Return how many different faces there were at least."""
     arrivals = sum(period.arrivals for period in periods)
     return max([arrivals, *(period.faces for period in periods)])
 

@@ -21,7 +21,7 @@ ZONE = "America/New_York"
 
 @pytest.fixture(scope="module")
 def days() -> MadeUpDays:
-    """A day that ended some hours ago."""
+    """Return a day that ended some hours ago."""
     days = MadeUpDays(datetime.now(UTC) - timedelta(hours=38), seed=9)
     days.run(300)
     return days

@@ -65,12 +65,12 @@ def daemon(
 
 
 def ids(events: list[dict[str, Any]]) -> list[str]:
-    """The ids, each once, in the order in which they were first heard."""
+    """Return the ids, each once, in the order in which they were first heard."""
     return list(dict.fromkeys(event["id"] for event in events))
 
 
 def logged(folder: Path) -> list[str]:
-    """The ids of the log's events."""
+    """Return the ids of the log's events."""
     lines = (folder / "events.jsonl").read_text().splitlines()
     return [json.loads(line)["id"] for line in lines]
 

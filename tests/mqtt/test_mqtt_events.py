@@ -61,7 +61,7 @@ class Site:
         return len(self.sent)
 
     def send(self) -> list[int]:
-        """The numbers of the events sent now, negative if marked as redelivered."""
+        """Return the numbers of the events sent now, negative if marked as redelivered."""
         before = len(self.sent)
         self.delivery.send(self.publish, window=WINDOW)
         return [-e["n"] if e.get("redelivered") else e["n"] for e in self.sent[before:]]

@@ -30,7 +30,7 @@ def moved(box: Box, dx: float) -> Box:
 
 
 def covered(box: Box, areas: Iterable[Box], size: tuple[int, int] = (640, 480)) -> bool:
-    """Whether `areas` together leave nothing of `box` uncovered within the picture."""
+    """Return whether `areas` together leave nothing of `box` uncovered within the picture."""
     width, height = size
     left = np.zeros((height, width), bool)
     left[

@@ -135,7 +135,7 @@ def test_a_camera_whose_log_was_moved_stays_one() -> None:
 
 @pytest.fixture(scope="module")
 def report(days: MadeUpDays, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the report of two cameras in each form."""
+    """Return a folder with the report of two cameras in each form."""
     folder = tmp_path_factory.mktemp("report")
     write(folder / "logs" / "made-up.jsonl.gz", lines_of(days))
     other = MadeUpDays(datetime(2026, 3, 29, 0, 0, tzinfo=UTC), seed=3)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def network(request: pytest.FixtureRequest) -> Any:
-    """Each network with changed weights, so that every layer matters."""
+    """Return each network with changed weights, so that every layer matters."""
     keras.utils.set_random_seed(1)
     network = ARCHITECTURES[request.param]()
     rng = np.random.default_rng(1)

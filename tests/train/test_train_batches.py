@@ -35,7 +35,7 @@ def batches(mixup: float = 0.0, seed: int = 1, epoch: int = 0, **sharding: int) 
 
 
 def epoch_of(source: Batches) -> list[Batch]:
-    """All batches that Keras reads in the next epoch."""
+    """Return all batches that Keras reads in the next epoch."""
     source.on_epoch_begin()
     return [source[number] for number in range(len(source))]
 

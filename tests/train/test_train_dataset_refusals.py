@@ -27,7 +27,7 @@ from train.errors import DatasetError
 
 
 def refusal(path: Path, *, strict: bool = False) -> str:
-    """The one sentence with which `path` is refused; it names the path."""
+    """Return the one sentence with which `path` is refused; it names the path."""
     with pytest.raises(DatasetError) as caught:
         read_dataset(path, strict=strict)
     message = str(caught.value)

@@ -45,7 +45,7 @@ def finished(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights after a training on one device."""
+    """Return the weights after a training on one device."""
     folder = tmp_path_factory.mktemp("one")
     finished(start(folder))
     return folder / "weights.npz"

@@ -57,7 +57,7 @@ def evaluated(network: Path, dataset: Path, output: Path, *more: object) -> dict
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one line with which the command ends."""
+    """Return the one line with which the command ends."""
     capsys.readouterr()
     assert main(["evaluate", *map(str, words)]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -82,7 +82,7 @@ def python(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def backed_up(work: Path) -> int:
-    """The epochs that the backup contains; an epoch of this dataset is one batch."""
+    """Return the epochs that the backup contains; an epoch of this dataset is one batch."""
     backup = work / LATEST
     if not backup.exists():
         return 0

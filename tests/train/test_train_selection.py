@@ -23,7 +23,7 @@ def blobs(n: int, seed: int) -> NDArray[np.uint8]:
 
 
 def nearly(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The pictures again, flatter and with noise, as another JPEG would have them."""
+    """Return the pictures again, flatter and with noise, as another JPEG would have them."""
     noise = np.random.default_rng(9).normal(0, 5, x.shape)
     return np.clip(x * 0.8 + 10 + noise, 0, 255).astype(np.uint8)
 

@@ -60,7 +60,7 @@ class Device:
         self._progress = Progress(turns=100, frames=100, search_s=0.01)
 
     def started(self, url: str, use: Callable[[Path], None] | None = None) -> Updater:
-        """An updater as the daemon's next start makes it."""
+        """Return an updater as the daemon's next start makes it."""
         return Updater(
             url=url,
             public=self.public,

@@ -70,12 +70,12 @@ def test_an_incomplete_spec_is_named(tmp_path: Path) -> None:
 
 
 def bgr(gray: ImageGray) -> ImageBgr:
-    """A gray picture in color, which turned gray again is the same."""
+    """Return a gray picture in color, which turned gray again is the same."""
     return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def ramp() -> ImageBgr:
-    """A picture whose value is its x coordinate at the pixel's center."""
+    """Return a picture whose value is its x coordinate at the pixel's center."""
     return bgr(np.tile(np.arange(240, dtype=np.uint8), (200, 1)))
 
 

@@ -56,7 +56,7 @@ np.save(folder / "keras.npy", network.predict(split.x, verbose=0))
 
 
 def drawn_face(label: int, rng: np.random.Generator) -> np.ndarray:
-    """A 48×48 face whose mouth and brows depend on `label`."""
+    """Return a 48×48 face whose mouth and brows depend on `label`."""
     face = np.full((48, 48), rng.integers(20, 60), np.uint8)
     cv2.ellipse(face, (24, 24), (18, 22), 0, 0, 360, int(rng.integers(150, 220)), -1)
     for x in (16, 32):
@@ -84,7 +84,7 @@ def python(*words: str | Path, cwd: Path) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an export of the tiny network and the model converted from it."""
+    """Return a folder with an export of the tiny network and the model converted from it."""
     folder = tmp_path_factory.mktemp("contract")
     rng = np.random.default_rng(7)
     labels = np.arange(420) % 7
@@ -119,7 +119,7 @@ def test_keras_and_the_daemons_classifier_agree(workplace: Path, model: ModelFil
 
 
 def with_goldens(model: ModelFile, path: Path, arrays: Mapping[str, Any] | None) -> Path:
-    """A copy of the model at `path` with other golden answers, or with none."""
+    """Return a copy of the model at `path` with other golden answers, or with none."""
     with zipfile.ZipFile(io.BytesIO(model.content)) as archive:
         spec = archive.read("spec.json")
         start = min(entry.header_offset for entry in archive.infolist())
@@ -134,7 +134,7 @@ def with_goldens(model: ModelFile, path: Path, arrays: Mapping[str, Any] | None)
 
 
 def doctor(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
-    """What it finds of the model at `path`: verdicts and sentences by the check's name."""
+    """Return what it finds of the model at `path`: verdicts and sentences by the check's name."""
     config = path.with_suffix(".yaml")
     config.write_text(f"model: {path}\ndetector: {{backend: haar}}\ncamera: {{source: demo}}\n")
     edge_daemon(["doctor", "--json", "--config", str(config), "--set", "web.port=0"])

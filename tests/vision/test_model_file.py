@@ -19,7 +19,7 @@ FILES = dict[str, bytes]
 
 
 def rewritten(model: Path, change: Callable[[FILES], None]) -> bytes:
-    """The model with other associated files."""
+    """Return the model with other associated files."""
     content = model.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -103,7 +103,7 @@ def test_a_spec_that_is_none_is_refused(shipped_model: Path, spec: bytes) -> Non
 
 
 def npy(array: Any, shape: tuple[int, ...] | None = None) -> bytes:
-    """An array as a .npy file, whose header may lie about its shape."""
+    """Return an array as a .npy file, whose header may lie about its shape."""
     file = io.BytesIO()
     header = np.lib.format.header_data_from_array_1_0(array)
     np.lib.format.write_array_header_1_0(file, header | {"shape": shape or array.shape})

@@ -12,7 +12,7 @@ WIDTH = 60.0
 
 
 def walked(speed: float, frames: int, fps: float, noise_px: float = 0.0) -> Motion:
-    """The motion of a face after `frames` sightings."""
+    """Return the motion of a face after `frames` sightings."""
     noise = np.random.default_rng(1).normal(0, noise_px, (frames, 2)) if noise_px else None
     motion = initial_motion(Point(100, 100), WIDTH)
     for number in range(1, frames):

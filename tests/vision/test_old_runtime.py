@@ -47,7 +47,7 @@ np.save(answers, np.stack([interpreter.run(face[None])[0][0] for face in faces])
 def daemon_answers(
     python: Path, model: Path, images: NDArray[np.uint8], folder: Path
 ) -> NDArray[np.float32]:
-    """What the daemon would get from tflite-runtime for (n, height, width, 1) images."""
+    """Return what the daemon would get from tflite-runtime for (n, height, width, 1) images."""
     np.save(folder / "images.npy", images)
     words = [str(folder / name) for name in ("images.npy", "answers.npy")]
     run = subprocess.run(
@@ -73,7 +73,7 @@ def bench(old_python: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def public_test(fer2013_dir: Path) -> NDArray[np.uint8]:
-    """The faces of PublicTest, as `train` writes them to `test.npz`: (3589, 48, 48, 1)."""
+    """Return the faces of PublicTest, as `train` writes them to `test.npz`: (3589, 48, 48, 1)."""
     with lzma.open(fer2013_dir / "fer2013.csv.xz", "rt") as file:
         pixels = [row["pixels"].split() for row in csv.DictReader(file) if "Pub" in row["Usage"]]
     return np.array(pixels, np.uint8).reshape(-1, 48, 48, 1)
@@ -164,7 +164,7 @@ def test_a_model_it_refuses_is_named(
 
 @pytest.fixture(scope="module")
 def dense_dir(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export with dense layers large enough to be quantized, as those of `seed` are."""
+    """Return an export with dense layers large enough to be quantized, as those of `seed` are."""
     folder = tmp_path_factory.mktemp("dense") / "dense"
     folder.mkdir()
     for name in ("calibration.npz", "test.npz"):

@@ -17,7 +17,7 @@ from edge_daemon.vision.quality import sharpness, weight_of
 
 @pytest.fixture(scope="module")
 def face(media_dir: Path, blazeface_dir: Path, shipped_model: Path) -> ImageGray:
-    """A real face as the network gets it."""
+    """Return a real face as the network gets it."""
     read, bgr = cv2.VideoCapture(str(media_dir / "signing-eat.mkv")).read()
     assert read
     (found,) = build_detector("blazeface", models_dir=blazeface_dir).detect(

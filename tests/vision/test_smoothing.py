@@ -92,7 +92,7 @@ def test_faces_are_apart_and_forgotten() -> None:
 
 
 def settled(subject: Smoother, given: Scores, *, start_s: float = 0.0) -> str:
-    """The label after two seconds of `given`."""
+    """Return the label after two seconds of `given`."""
     for number in range(30):
         reading = subject.update(1, given, start_s + number * FRAME_S)
     return reading.label

@@ -12,7 +12,7 @@ FRAME_S = 0.1
 
 
 def face_at(x: float, y: float = 100, side: float = 60, score: float = 0.9) -> Detection:
-    """A face whose center is `x`, `y`."""
+    """Return a face whose center is `x`, `y`."""
     eyes = Eyes(Point(x - 12, y - 10), Point(x + 12, y - 10))
     return Detection(Box(x - side / 2, y - side / 2, side, side), score, eyes)
 
@@ -20,7 +20,7 @@ def face_at(x: float, y: float = 100, side: float = 60, score: float = 0.9) -> D
 def follow(
     tracker: Tracker, frames: list[list[Detection]], *, start_s: float = 0.0
 ) -> list[list[Track]]:
-    """The tracks after each of `frames`, FRAME_S apart."""
+    """Return the tracks after each of `frames`, FRAME_S apart."""
     return [tracker.update(faces, start_s + FRAME_S * i) for i, faces in enumerate(frames)]
 
 

@@ -37,7 +37,7 @@ def detector(blazeface_dir: Path) -> Detector:
 
 
 def frames_of(clip: Path) -> tuple[list[ImageBgr], float]:
-    """Every frame of `clip`, and its frames a second."""
+    """Return every frame of `clip`, and its frames a second."""
     video = cv2.VideoCapture(str(clip))
     frames = []
     while (read := video.read())[0]:
@@ -119,7 +119,7 @@ class Person:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), 3), np.float32)
 
     def moves(self) -> Iterator[ImageBgr]:
-        """The clip's frames, forwards and backwards in turn."""
+        """Return the clip's frames, forwards and backwards in turn."""
         return cycle([*self._frames, *self._frames[-2:0:-1]])
 
     def put(self, picture: np.ndarray, bgr: ImageBgr, face_at: Point) -> np.ndarray:
@@ -147,7 +147,7 @@ def passing(
 
 
 def whose(tracks: list[Track], places: tuple[Point, Point]) -> list[int]:
-    """The ids of the tracks at `places`."""
+    """Return the ids of the tracks at `places`."""
     return [
         min(tracks, key=lambda t: abs(t.box.center.x - place.x) + abs(t.box.center.y - place.y)).id
         for place in places

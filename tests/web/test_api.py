@@ -198,7 +198,7 @@ def test_the_description_is_served(site: Site) -> None:
 
 @pytest.fixture
 def full(site: Site) -> Site:
-    """A site with an event a minute over the last two hours."""
+    """Return a site with an event a minute over the last two hours."""
     now = datetime.now(UTC)
     for number in range(120):
         at = now - timedelta(minutes=119.5 - number)

@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def full(site: Site) -> Site:
-    """A site whose log has ten expressions, in pairs of the same second."""
+    """Return a site whose log has ten expressions, in pairs of the same second."""
     for number in range(10):
         at = AT + timedelta(seconds=number - number % 2)
         label = LABELS[number % 3]

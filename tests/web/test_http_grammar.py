@@ -57,7 +57,7 @@ def port() -> Iterator[int]:
 
 
 def answers(port: int, sent: bytes) -> list[bytes]:
-    """The statuses of all answers to `sent`, up to the end of the connection."""
+    """Return the statuses of all answers to `sent`, up to the end of the connection."""
     return re.findall(rb"^HTTP/1\.1 (\d+)", everything(port, sent), re.M)
 
 
@@ -397,7 +397,7 @@ PIECES = [
 
 
 def well_formed(head: RequestHead) -> bool:
-    """Whether nothing in `head` could be read as another request, or split a line."""
+    """Return whether nothing in `head` could be read as another request, or split a line."""
     texts = [
         head.method,
         head.path,

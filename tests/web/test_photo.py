@@ -38,7 +38,7 @@ def encoded(kind: str, bgr: np.ndarray) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The start of a PNG that claims this size."""
+    """Return the start of a PNG that claims this size."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
 

@@ -49,7 +49,7 @@ class Proxy:
         return f"https://{NAME}:{self.port}{path}"
 
     def browser(self) -> tuple[urllib.request.OpenerDirector, CookieJar]:
-        """An HTTP client with a jar for cookies of its own."""
+        """Return an HTTP client with a jar for cookies of its own."""
         jar = CookieJar()
         cookies = urllib.request.HTTPCookieProcessor(jar)
         https = urllib.request.HTTPSHandler(context=self.context)

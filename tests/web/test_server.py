@@ -95,7 +95,7 @@ def test_connections_leave_files_to_the_rest_of_the_daemon() -> None:
 
 
 def listening_socket(port: int) -> socket.socket:
-    """A second handle on this process' socket that listens on `port`."""
+    """Return a second handle on this process' socket that listens on `port`."""
     for file in Path("/proc/self/fd").iterdir():
         try:
             twin = socket.socket(fileno=os.dup(int(file.name)))

@@ -118,7 +118,7 @@ def test_vlc_reads_the_stream(site: Site, folder_for_all: Path) -> None:
 
 
 def page_answers_within(site: Site, limit_s: float) -> bool:
-    """Whether the page is answered within `limit_s` in one of ten tries."""
+    """Return whether the page is answered within `limit_s` in one of ten tries."""
     for _ in range(10):
         start_s = time.monotonic()
         assert site.get("/").status == 200

@@ -382,7 +382,7 @@ def test_a_date_says_how_long_to_wait(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def receiver_gets_more(receiver: Receiver) -> bool:
-    """Whether a request comes again soon."""
+    """Return whether a request comes again soon."""
     with suppress(AssertionError):
         until(lambda: len(receiver.posted) > 1, timeout_s=0.4)
     return len(receiver.posted) > 1
@@ -423,7 +423,7 @@ def test_a_wrong_setting_is_named(words: str, sentence: str) -> None:
 
 
 def documented() -> list[str]:
-    """The webhooks of the page, each as YAML."""
+    """Return the webhooks of the page, each as YAML."""
     page = (ROOT / "docs" / "webhooks.md").read_text()
     return [
         textwrap.dedent(found)
