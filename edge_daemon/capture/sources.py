@@ -191,7 +191,7 @@ class VideoSource:
         self.fps = self._file.fps
         self._loop = loop
         self._frames = self._file.frames()
-        self._is_warned = False
+        self._is_warned = self._has_played = False
         self._start_s = self._last_s = 0.0
 
     def read(self) -> TimedImage | None:
@@ -204,6 +204,7 @@ class VideoSource:
                 raise SourceAwayError(f"{self.name} cannot be played again")
         if image is None:
             return None
+        self._has_played = True
         self._last_s = self._start_s + (image.time_s or 0.0)
         return TimedImage(image.picture, self._last_s)
 
@@ -214,7 +215,7 @@ class VideoSource:
         try:
             return next(self._frames, None)
         except SourceError as error:
-            if not self._loop:
+            if not (self._loop and self._has_played):
                 raise
             if not self._is_warned:
                 log.warning("%s", error)

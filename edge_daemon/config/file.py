@@ -10,7 +10,7 @@ import difflib
 import re
 import reprlib
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -215,6 +215,11 @@ def variable_of(key: str) -> str:
     return PREFIX + key.replace(".", "_").upper()
 
 
+def _misspelled(variable: str, known: Iterable[str]) -> str | None:
+    """Return the known variable that `variable` is very close to; None if it means another."""
+    return next(iter(difflib.get_close_matches(variable, known, n=1, cutoff=0.85)), None)
+
+
 def _from_environment(environment: Mapping[str, str]) -> Iterator[_Override]:
     """List the settings among the variables: MIEN_KEY and MIEN_SECTION_KEY."""
     known = {variable_of(key.name): key.name for key in keys()}
@@ -226,6 +231,10 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[_Override]:
             close = difflib.get_close_matches(variable, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "see docs/configuration.md."
             raise ConfigError(f"{variable}: the environment sets an unknown key; {hint}")
+        elif variable.startswith(PREFIX) and (meant := _misspelled(variable, known)):
+            raise ConfigError(
+                f"{variable}: the environment sets an unknown key; did you mean {meant}?"
+            )
 
 
 def _from_word(word: str) -> _Override:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
+
+import cv2
+import numpy as np
 
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Detection, Drawing, Face, Frame, ImageBgr, View
 from edge_daemon.vision.classifier import Classifier
 from edge_daemon.vision.detector import Detector
+
+SAMPLED: Final = 16  # every so many rows and columns
+DOTS_PX: Final = 1.5  # standard deviation of the smoothing of dithered pictures
 
 BuildParts = Callable[[], tuple[Detector, Classifier]]
 
@@ -36,9 +43,10 @@ class StillReader:
         """Return `bgr` (height, width, 3) with its faces, largest first, and their top labels."""
         with self._busy:
             detector, classifier = self._current_parts()
-            found = sorted(detector.detect(bgr), key=lambda d: d.box.area, reverse=True)
+            gray = _undithered(bgr)
+            found = sorted(detector.detect(gray), key=lambda d: d.box.area, reverse=True)
             faces = [
-                _face(number, detection, bgr, classifier)
+                _face(number, detection, gray, classifier)
                 for number, detection in enumerate(found[: self._max_faces], 1)
             ]
         frame = Frame(0, Picture(bgr), 0.0, datetime.now(UTC))
@@ -52,6 +60,14 @@ class StillReader:
             if old is not None:
                 old[0].close()
         return self._parts
+
+
+def _undithered(bgr: ImageBgr) -> ImageBgr:
+    """Smooth a picture of black and white dots into grays; return any other as it is."""
+    for part in (bgr[::SAMPLED, ::SAMPLED], bgr):  # of others, the first part is enough
+        if not np.isin(part, (0, 255)).all():
+            return bgr
+    return np.asarray(cv2.GaussianBlur(bgr, (0, 0), DOTS_PX), np.uint8)
 
 
 def _face(number: int, detection: Detection, bgr: ImageBgr, classifier: Classifier) -> Face:

@@ -458,6 +458,21 @@ def test_closed_standard_streams_are_no_error(album: Path) -> None:
     assert done.returncode == 1
 
 
+def test_a_picture_of_black_and_white_dots_has_its_faces(album: Path, tmp_path: Path) -> None:
+    """As of a fax or a newspaper, dithered; the copy shows the dots."""
+    from PIL import Image
+
+    dots = tmp_path / "dots.png"
+    Image.open(album / "first.jpg").convert("1").save(dots)
+    done = classify(dots, "--out", tmp_path / "copies")
+    (record,) = records(done.stdout)
+    assert len(record["faces"]) == 2
+    before, after = cv2.imread(str(dots)), cv2.imread(str(tmp_path / "copies" / "dots.png"))
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(before[:20, :20], after[:20, :20])
+
+
 def test_the_config_file_is_not_needed(album: Path) -> None:
     """From any folder, with the shipped model and the defaults."""
     done = subprocess.run(

@@ -18,7 +18,7 @@ from support.camera_bench import Bench, opener
 from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
-from edge_daemon.capture.sources import SourceError
+from edge_daemon.capture.sources import SourceError, VideoSource
 from edge_daemon.capture.video import VideoFile, frame_count
 
 FRAMES, FPS = 24, 12
@@ -280,8 +280,11 @@ def test_an_encrypted_video_is_named(encode: Encode) -> None:
     """Common encryption (ISO/IEC 23001-7), as streaming services use it."""
     key = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "a7" * 16}
     path = _remuxed(encode("a.mp4"), {"encryption_scheme": "cenc-aes-ctr", **key})
-    times_s, sentence = read_until_error(path)
-    assert (times_s, sentence) == ([], f"{path} is encrypted, so that it cannot be decoded")
+    sentence = f"{path} is encrypted, so that it cannot be decoded"
+    assert read_until_error(path) == ([], sentence)
+    source = VideoSource(path, loop=True)  # nor is it played again and again
+    with pytest.raises(SourceError, match="is encrypted"):
+        source.read()
 
 
 @pytest.mark.parametrize(

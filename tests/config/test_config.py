@@ -139,6 +139,12 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both() -> 
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
+        (
+            "MIEN_WBE_PORT",
+            "1",
+            "MIEN_WBE_PORT: the environment sets an unknown key; did you mean MI",
+        ),
+        ("MIEN_MODELL", "a", "MIEN_MODELL: the environment sets an unknown key; did you mean MI"),
         ("MIEN_WEB_PRT", "1", "MIEN_WEB_PRT: the environment sets an unknown key; did you mean MI"),
         ("MIEN_WEB_PORT", "high", "MIEN_WEB_PORT: web.port is 'high', but"),
         ("MIEN_CAMERA_FPS", "[", "MIEN_CAMERA_FPS: '[' is not a YAML value"),
