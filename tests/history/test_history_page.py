@@ -201,6 +201,30 @@ def test_two_days_are_compared(page: Any, days: MadeUpDays) -> None:
     assert page.input_value("#other-date") == "2026-03-23"  # as far apart as before
 
 
+ALIGNED = """async ([one, other]) => {
+    const { aligned } = await import("/static/history/comparison.js");
+    const hours = async (date) => {
+        const next = new Date(Date.parse(date) + 86400000).toISOString().slice(0, 10);
+        return (await (await fetch(`history?by=hour&from=${date}&to=${next}`)).json()).periods;
+    };
+    const [mine, others] = [await hours(one), await hours(other)];
+    const pairs = aligned(mine, others);
+    return mine.map((hour, at) => [hour.start.slice(11, 13), pairs[at].start?.slice(11, 13)]);
+}"""
+
+
+def test_hours_are_compared_with_those_of_the_same_time(page: Any) -> None:
+    """On days on which clocks are changed too."""
+    spring = page.evaluate(ALIGNED, ["2026-03-22", "2026-03-29"])
+    assert [hour for hour, other in spring if other is None] == ["02"]
+    assert all(other in (hour, None) for hour, other in spring)
+    assert len(spring) == 24
+    assert len(page.evaluate(ALIGNED, ["2026-03-29", "2026-03-22"])) == 23
+    autumn = page.evaluate(ALIGNED, ["2026-10-25", "2026-10-18"])
+    assert [hour for hour, other in autumn if other is None] == ["02"]
+    assert len(autumn) == 25
+
+
 def test_arrivals_and_stays_are_told_by_hour(page: Any, days: MadeUpDays) -> None:
     head, *rows = cells(page, "#stays-table")
     assert head == ["Time", "Arrived", "Left", "Mean stay", "Longest stay"]

@@ -2,11 +2,21 @@
 
 import { byId, percent } from "../dom.js";
 import { Chart, cssColor, known, steps } from "./chart.js";
-import { dateName, exact, labelsOf, seconds, stay } from "./figures.js";
+import { clock, dateName, exact, labelsOf, seconds, stay } from "./figures.js";
 import { fillTable } from "./table.js";
 
 const count = (faces) => (faces === null ? "too few to be shown" : String(faces));
 const NOTHING = { recorded_s: 0 }; // an hour that the other day does not have
+
+// For each of `hours` the one of another day at the same time by the clock, which may be changed
+// on one of them: an hour that comes twice has a partner once, and one is left out.
+export function aligned(hours, others) {
+  const left = [...others];
+  return hours.map((hour) => {
+    const place = left.findIndex((other) => clock(other) === clock(hour));
+    return place < 0 ? NOTHING : left.splice(place, 1)[0];
+  });
+}
 
 export class ComparisonPanel {
   constructor() {
@@ -19,7 +29,7 @@ export class ComparisonPanel {
     byId("comparison-charts").hidden = !isKnown;
     byId("comparison-empty").hidden = isKnown;
     if (!isKnown) return;
-    const faces = (each) => known(hours.map((_, index) => each[index] ?? NOTHING), (hour) => hour.faces);
+    const faces = (each) => known(aligned(hours, each), (hour) => hour.faces);
     this.chart.show(hours, [
       { label: date, values: faces(hours), color: cssColor("--accent"), width: 3, paths: steps() },
       {
