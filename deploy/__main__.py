@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, what) in COMMANDS.items():
         commands.add_parser(name, help=what, description=what)
-    what = "add a camera, with a service of its own"
+    what = "add a camera with its own service"
     camera = commands.add_parser("camera", help=what, description=what)
     camera.add_argument("name")
     camera.add_argument("--source", default="auto", help="as in camera.source (default: auto)")

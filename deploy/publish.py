@@ -77,7 +77,7 @@ def _problems() -> Iterator[str]:
     if f"## To {number}" not in (SOURCE / "docs/upgrading.md").read_text(encoding="utf-8"):
         yield f"docs/upgrading.md has no section `## To {number}`."
     for image in unpinned(SOURCE):
-        yield f"the image {image} is named by tag alone; fix: make pin"
+        yield f"the image {image} is named only by tag; fix: make pin"
     try:
         public_key(_key())
     except DeployError as error:

@@ -40,11 +40,11 @@ def add_report(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--by", choices=("minute", "quarter", "hour", "day"), default="hour",
-        help="the rows of tables, by default hours",
+        help="the length of the rows of tables; an hour by default",
     )  # fmt: skip
     command.add_argument(
         "--time-zone", default="", metavar="NAME",
-        help="of days and hours, as Europe/Berlin; by default the system's",
+        help="of days and hours, such as Europe/Berlin; by default the system's",
     )  # fmt: skip
     command.add_argument(
         "--least-faces", type=positive, default=0, metavar="N",
@@ -60,7 +60,7 @@ def add_files(command: argparse.ArgumentParser) -> None:
         "--format",
         choices=("jsonl", "csv"),
         default="jsonl",
-        help="of the lines that are printed (default: %(default)s)",
+        help="the format of the printed lines (default: %(default)s)",
     )
     where = command.add_mutually_exclusive_group()
     where.add_argument(

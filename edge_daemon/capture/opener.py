@@ -233,7 +233,7 @@ def _checked_address(text: str, tls_verify: bool | str) -> CameraAddress:
     if address.scheme == "rtsps" and isinstance(tls_verify, str):
         raise SourceError(
             f"{address.shown}: a fingerprint in camera.tls_verify works for https:// only; "
-            "set it to false for a camera with a certificate of its own"
+            "set it to false for a camera with a self-signed certificate"
         )
     return address
 

@@ -45,8 +45,8 @@ class EventsConfig(Section):
     rotate_mb: Megabytes = Field(
         10.0,
         description=(
-            "The log is renamed to events.000001.jsonl.gz and started anew at this size, or at a "
-            "third of keep_mb if that is less."
+            "At this size, or a third of keep_mb if that is less, the log is renamed to "
+            "events.000001.jsonl.gz and a new one is started."
         ),
     )
     rotate_h: Annotated[float, Field(ge=0, le=8760)] = Field(

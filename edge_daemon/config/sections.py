@@ -148,7 +148,7 @@ class DetectorConfig(Section):
     idle_hz: Annotated[float, Field(ge=0.5, le=60)] = Field(
         2.5,
         description=(
-            "Searches a second while nobody is there and nothing moves, if interval is auto; "
+            "Searches a second while there is no face and nothing moves, if interval is auto; "
             "motion or a face raises the rate at once."
         ),
     )

@@ -35,7 +35,7 @@ class SearchSchedule:
 
     An `interval` of None adapts to camera and board by `search_interval`. If the last search is
     `max_gap_s` ago, the next frame is searched in any case, because the tracker cannot bridge a
-    longer gap. While nobody is there and nothing moves, an adaptive interval makes at most
+    longer gap. While there is no face and nothing moves, an adaptive interval makes at most
     `idle_hz` searches a second.
     """
 

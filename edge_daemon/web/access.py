@@ -37,7 +37,7 @@ LOGIN_BYTES: Final = 4096
 LOGIN_S: Final = 5.0  # for the form to arrive
 FORM: Final = "application/x-www-form-urlencoded"
 OTHER_SITE: Final = (
-    "Another site asked for this: give it a ?token= of its own, or add it to web.cors_origins; "
+    "Another site sent this request: give the site a ?token=, or add it to web.cors_origins; "
     "behind a proxy, pass the Host header on."
 )
 REMEMBERED: Final = 100  # correct passwords of players, which are not checked again

@@ -134,7 +134,7 @@ def test_a_release_that_is_not_ready_is_refused_with_every_reason(
         "entries under Unreleased",
         "no section `## To 3.0.0`",
         "changes that are not committed",
-        "the image python:3 is named by tag alone; fix: make pin",
+        "the image python:3 is named only by tag; fix: make pin",
         "name the key's file: make release KEY=release.key",
     ):
         assert part in str(refused.value)
