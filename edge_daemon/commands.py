@@ -276,7 +276,11 @@ def command_parser() -> argparse.ArgumentParser:
     history.add_argument("action", choices=("rebuild",), help="count the whole log again")
     calibrate = add("calibrate", _calibrate, "record a face at rest, by which scores are corrected")
     calibrate.add_argument(
-        "--seconds", type=positive, default=60, metavar="S", help="how long to record; 60 by default"
+        "--seconds",
+        type=positive,
+        default=60,
+        metavar="S",
+        help="how long to record; 60 by default",
     )
     calibrate.add_argument("--remove", action="store_true", help="forget the face at rest")
     report = add("report", _report, "write a page or a table about event logs of any cameras")
@@ -290,7 +294,9 @@ def command_parser() -> argparse.ArgumentParser:
     add("new-token", _new_token, "print a new token, and its hash for web.token")
     sign = add("sign", _sign, "write the signed manifest of a model for devices to download")
     sign.add_argument("model", type=Path, metavar="MODEL", help="the .tflite file")
-    sign.add_argument("--version", type=positive, required=True, help="a number larger than all earlier versions")
+    sign.add_argument(
+        "--version", type=positive, required=True, help="larger than all earlier ones"
+    )
     sign.add_argument(
         "--key",
         type=Path,

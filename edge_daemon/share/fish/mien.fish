@@ -105,7 +105,7 @@ complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a new
 complete -c mien -n '_shtab_mien_using new-token' -s h -l help -d 'show this help message and exit'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a sign -d 'Write the signed manifest of a model for devices to download.'
 complete -c mien -n '_shtab_mien_using sign' -s h -l help -d 'show this help message and exit'
-complete -c mien -n '_shtab_mien_using sign' -l version -x -d 'a number larger than all earlier versions'
+complete -c mien -n '_shtab_mien_using sign' -l version -x -d 'larger than all earlier ones'
 complete -c mien -n '_shtab_mien_using sign' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'file of the private key, created if it is missing (default: models.key)'
 complete -c mien -n '_shtab_mien_using sign; and test $_shtab_mien_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the .tflite file'
 complete -c mien -n '_shtab_mien_using; and test $_shtab_mien_npos -eq 0' -a completion -d 'Print the completion of a shell.'
