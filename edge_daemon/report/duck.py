@@ -78,7 +78,7 @@ class DuckArchive:
             try:
                 self._connection.execute(_READ, _parameters(path))
             except (duckdb.Error, OSError) as error:
-                if str(folder) in str(error):  # it is full
+                if str(folder) in str(error) or "No space" in str(error):
                     raise _no_room(error) from error
                 raise unreadable(path, error) from error
         self.skipped = self._number(f"SELECT count(*) FROM events WHERE ({_IS_EVENT}) IS NOT TRUE")  # noqa: S608
