@@ -71,6 +71,18 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
     return content
 
 
+def check_regular(*paths: Path | str) -> None:
+    """Raise OSError unless all `paths` are regular files: opening a FIFO could block for ever."""
+    for path in paths:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def no_passphrase() -> str:
+    """Answer a key that asks for its passphrase; else OpenSSL would ask on the terminal."""
+    raise OSError(errno.EINVAL, "the key has a passphrase: remove it with `openssl pkey`")
+
+
 class LockTaken(Exception):
     """Another process holds the lock; `holder` names it."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edge_daemon.core.errors import reason_of
 from edge_daemon.core.files import PART, replace_file
 from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.types import View
@@ -80,7 +81,13 @@ class SnapshotWriter:
                     self._prune()
             except OSError as error:
                 self.failed += shot is not None
-                self._set_reason(f"snapshots cannot be kept in {self._folder}: {error.strerror}")
+                is_other = isinstance(error, FileExistsError | NotADirectoryError)
+                reason = (
+                    "it is not a folder; set snapshots.path to one"
+                    if is_other
+                    else reason_of(error)
+                )
+                self._set_reason(f"snapshots cannot be kept in {self._folder}: {reason}")
             else:
                 self.written += shot is not None
                 self._set_reason("" if shot is not None else self.reason)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.core.errors import reason_of
+from edge_daemon.core.files import check_regular, no_passphrase
 from edge_daemon.mqtt.limits import BrokerLimits
 from edge_daemon.mqtt.link import End, MqttError, RefusedMessage, WakeUp
 from edge_daemon.mqtt.messages import Message
@@ -317,9 +318,10 @@ def tls_context(*, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     `certificate` for none. Raises MqttError.
     """
     try:
+        check_regular(*filter(None, (ca, certificate, key)))
         context = ssl.create_default_context(cafile=ca or None)
         if certificate:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, no_passphrase)
     except (OSError, ValueError) as error:  # SSLError too, for files with other content
         names = ", ".join(filter(None, (ca, certificate, key)))
         raise MqttError(

@@ -75,8 +75,8 @@ def test_a_folder_that_cannot_be_written_costs_the_pictures_alone(
     writer = SnapshotWriter(folder, SnapshotPolicy(keep_bytes=1e6, keep_s=0), shots(3))
     writer.run()
     assert (writer.written, writer.failed) == (0, 3)
-    assert "Not a directory" in writer.reason
-    assert caplog.text.count("Not a directory") == 1
+    assert writer.reason.endswith("it is not a folder; set snapshots.path to one")
+    assert caplog.text.count("it is not a folder") == 1
 
 
 def pictures(folder: Path) -> Iterator[Path]:

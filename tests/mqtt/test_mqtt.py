@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -297,8 +298,9 @@ def test_credentials_are_a_file_of_two_lines_for_the_user_alone(tmp_path: Path) 
 
 
 def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "ca.pem"
+    path, fifo = tmp_path / "ca.pem", tmp_path / "fifo"
     path.write_text("nothing")
-    for name in (path, tmp_path / "nowhere.pem"):
+    os.mkfifo(fifo)
+    for name in (path, tmp_path / "nowhere.pem", fifo):
         with pytest.raises(MqttError, match=f"{name} cannot be used as PEM files"):
             tls_context(ca=str(name), certificate="", key="")

@@ -28,6 +28,7 @@ from edge_daemon.web.server.listener import (
     address_to_open,
     connection_limit,
     listen,
+    tls_context,
 )
 
 TOKEN = "for the tests of the server"  # noqa: S105
@@ -215,6 +216,26 @@ def test_a_renewed_certificate_is_used_after_a_reload(tmp_path: Path, certificat
         assert served_certificate() == renewed
     finally:
         site.stop()
+
+
+def test_files_that_would_block_are_refused(tmp_path: Path) -> None:
+    """A FIFO blocks its reader; for a passphrase OpenSSL asks on the terminal."""
+    made, fifo, locked = (
+        make_certificate(tmp_path, "camera"),
+        tmp_path / "fifo",
+        tmp_path / "locked",
+    )
+    os.mkfifo(fifo)
+    words = ["openssl", "pkey", "-in", made.key, "-aes256", "-passout", "pass:abc", "-out", locked]
+    subprocess.run(words, check=True, capture_output=True)
+    for tls, sentence in (
+        (Tls(fifo, made.key), f"{fifo} cannot be used: it is not a regular file"),
+        (Tls(made.certificate, fifo), f"{fifo} cannot be used: it is not a regular file"),
+        (Tls(made.certificate, locked), "the key has a passphrase: remove it"),
+        (Tls(made.certificate, made.certificate), "they are not a certificate and its key"),
+    ):
+        with pytest.raises(CertificateError, match=sentence):
+            tls_context(tls)
 
 
 def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Final
 
 from gevent import ssl as gevent_ssl
 
-from edge_daemon.core.errors import UserError
+from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.core.files import check_regular, no_passphrase
 
 BACKLOG: Final = 128  # connections the kernel holds until they are accepted
 MIN_CONNECTIONS: Final = 8
@@ -42,10 +43,12 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     context: ssl.SSLContext = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror if error.errno else "they are not a certificate and its key"
-        files = f"{tls.certificate} and {tls.key}"
+        check_regular(tls.certificate, tls.key)
+        context.load_cert_chain(tls.certificate, tls.key, no_passphrase)
+    except OSError as error:
+        is_other = isinstance(error, ssl.SSLError)
+        reason = "they are not a certificate and its key" if is_other else reason_of(error)
+        files = error.filename or f"{tls.certificate} and {tls.key}"
         raise CertificateError(f"{files} cannot be used: {reason}.") from None
     return context
 
