@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -166,4 +167,9 @@ def _why_closed(node: Path) -> str:
         return "does not exist"
     if not os.access(node, os.R_OK | os.W_OK):
         return "may not be opened by this user (is it in the group video?)"
+    try:
+        describe(node)
+    except OSError as error:
+        if error.errno in {errno.ENOTTY, errno.EINVAL}:
+            return "is not a camera: set camera.source to a device like /dev/video0"
     return "cannot be opened (does another program use it?)"

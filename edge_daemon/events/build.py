@@ -61,17 +61,19 @@ def log_file(config: Config) -> Path | None:
     name = config.events.path
     if is_stream(name):
         return None
+    key, given = "events.path", name
     try:
         path = Path(name).resolve()
-        ram = Path(config.events.ram_dir).resolve() if config.events.ram_dir else None
         is_folder = path.is_dir()
+        key, given = "events.ram_dir", config.events.ram_dir
+        ram = Path(given).resolve() if given else None
     except (
         OSError,
         RuntimeError,
         ValueError,
     ) as error:  # a loop of links, a NUL, a long name
         raise EventLogError(
-            f"events.path: {name!r:.100} cannot be resolved: {reason_of(error)}."
+            f"{key}: {given!r:.100} cannot be resolved: {reason_of(error)}."
         ) from error
     if is_folder:
         raise EventLogError(

@@ -103,6 +103,11 @@ def test_a_format_that_cannot_be_decoded_is_refused_at_the_start(pixel_format: s
         )  # fmt: skip
 
 
+def test_a_device_that_is_no_camera_is_named() -> None:
+    with pytest.raises(SourceAwayError, match="/dev/zero is not a camera: set"):
+        V4l2Device("/dev/zero", width=6, height=4, fps=15, timeout_s=0.2)
+
+
 class Buffers:
     """Stands for OpenCV's capture of a device, whose buffers and FourCC are given."""
 

@@ -21,7 +21,7 @@ from support.waiting import until
 
 from edge_daemon.config.schema import Config
 from edge_daemon.core.slots import Backlog
-from edge_daemon.events.build import build_event_log, build_log_reader
+from edge_daemon.events.build import build_event_log, build_log_reader, log_file
 from edge_daemon.events.events import Event
 from edge_daemon.events.log_reader import Query
 from edge_daemon.events.writer import EventLogError
@@ -63,6 +63,14 @@ def test_a_socket_a_block_device_and_a_folder_are_refused(tmp_path: Path, fifo: 
         fifo.rename(tmp_path / "events.jsonl")
         log = configured(tmp_path / "disk" / "events.jsonl", ram_dir=str(tmp_path))
         build_event_log(log, Backlog(1))
+
+
+@pytest.mark.parametrize("key", ["events.path", "events.ram_dir"])
+def test_a_loop_of_links_is_refused_by_its_key(tmp_path: Path, key: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    events = {"path": str(tmp_path / "log"), key.partition(".")[2]: str(tmp_path / "loop")}
+    with pytest.raises(EventLogError, match=f"^{key}: .*loop' cannot be resolved"):
+        log_file(Config.model_validate({"events": events}))
 
 
 def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
