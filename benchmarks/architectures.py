@@ -164,12 +164,12 @@ def time_models(paths: Mapping[str, Path]) -> dict[str, list[float]]:
 
 
 def _median_ratio(times: Mapping[str, list[float]], name: str) -> float:
-    """To `compact` in the same round, so that what else the machine does meets both."""
+    """Return the ratio to `compact` in the same round, in which other work delays both alike."""
     return float(np.median(np.divide(times[name], times[BASE])))
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Those of all convolutions for one face."""
+    """Return the multiply-adds of all convolutions for one face."""
     total = 0
     for layer in network.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):

@@ -43,7 +43,7 @@ def plain() -> keras.Model:
 
 
 def fold_plain(trained: keras.Model) -> keras.Model:
-    """A network that answers as `plain()`'s does, one 3×3 convolution in place of each block."""
+    """Return a network with the answers of `plain()`, with one 3×3 convolution for each block."""
     folded = _plain(_convolution)
     for layer in folded.layers:
         if layer.name.startswith("block"):

@@ -66,7 +66,7 @@ def on_canvas(gray: ImageGray) -> ImageBgr:
 
 
 def in_picture(face: Detection) -> tuple[float, ...]:
-    """The eyes, the box's corner and its side, in pixels of the picture before `on_canvas`."""
+    """Return eyes, corner and side of the box, in pixels of the picture before `on_canvas`."""
     assert face.eyes is not None  # noqa: S101  BlazeFace always gives them
     corners = [*face.eyes.left, *face.eyes.right, face.box.x, face.box.y]
     return (*(value / ENLARGE - MARGIN for value in corners), face.box.w / ENLARGE)

@@ -114,9 +114,9 @@ def changes(labels: list[str]) -> int:
 
 
 def delay_s(first: list[str], both: list[str]) -> float | None:
-    """How long after the second half of `both` starts its own label is shown; None without one.
+    """Return how long the second half of `both` takes to show its own label; None without one.
 
-    Its own label is what it settles on, if that is an expression and not that of `first`.
+    Its own label is the one it settles on, if that is an expression and not the one of `first`.
     """
     after = both[HALF:]
     own = statistics.mode(after[HALF // 2 :])

@@ -112,7 +112,7 @@ def both(
 
 
 def long_clip(clip: Path, folder: Path) -> Path:
-    """The clip over and over at 15 frames a second, for as long as a measurement may take."""
+    """Write the clip repeatedly, at 15 frames a second, for the longest measurement."""
     result = folder / "clip.mkv"
     words = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-t", str(CLIP_S), "-i", str(clip)]
     words += ["-r", "15", "-s", "640x480", "-c:v", "mjpeg", "-q:v", "4", "-t", str(CLIP_S)]

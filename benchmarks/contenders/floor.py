@@ -26,7 +26,7 @@ PICTURES = 8  # of each clip: more than a processor's cache holds
 
 
 def parts(pictures: Sequence[ImageBgr]) -> dict[str, Callable[[], Any]]:
-    """What each part does once; the frames go round, as each one from a camera is another."""
+    """Return a function for each part; it takes the frames in turn, as from a camera."""
     face = cv2.cvtColor(pictures[0][:64, :64], cv2.COLOR_BGR2GRAY)
     to_shrink, to_encode = itertools.cycle(pictures), itertools.cycle(pictures)
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]

@@ -23,7 +23,7 @@ SQUARES = SQUARES.repeat(12, axis=1).repeat(12, axis=2)
 
 
 def on_reference_kernels(content: bytes) -> NDArray[np.uint8]:
-    """A model's stored answers to `STRIPES`, with the kernels that take two integer steps."""
+    """Return a model's stored answers to `STRIPES`, with the kernels of two integer steps."""
     interpreter = Interpreter(
         model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )

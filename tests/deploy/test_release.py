@@ -60,7 +60,7 @@ def test_the_wheel_requires_what_a_device_needs_and_holds_the_daemon_alone(
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle's folder; its wheels hold the metadata and names of this environment's packages."""
+    """Make a bundle's folder; its wheels have the metadata of this environment's packages."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "wheels").mkdir()
     for line in (ROOT / LOCKS / "x86_64-3.11.txt").read_text().splitlines()[1:]:

@@ -103,7 +103,7 @@ def stages(
 def played(
     clip: Path, first: Stages, second: Stages | None = None, swap_at: int = 0
 ) -> tuple[list[View], list[Event]]:
-    """Every view and event of `clip`, no frame skipped; `second` takes over after `swap_at`."""
+    """Return all views and events of `clip`; `second` replaces the stages after `swap_at`."""
     frames: Latest[Frame] = Latest()
     views = Every()
     backlog: Backlog[Event] = Backlog(10_000)

@@ -50,7 +50,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exports(dataset: Path) -> Path:
-    """The two exports of a network with eight classes that starts from the shipped models."""
+    """Train eight classes, starting from the shipped models; return the two exports."""
     splits = read_dataset(dataset, WITH_CONTEMPT)
     selection = select(splits, read_votes_beside(dataset, len(WITH_CONTEMPT)), 1)
     network = build(RECIPE)

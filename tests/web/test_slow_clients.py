@@ -38,7 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def numbered(number: int) -> View:
-    """A large picture of noise with `number`, 0 to 255, drawn at the top as two gray levels."""
+    """Return a large picture of noise; `number`, 0 to 255, is at its top as two gray levels."""
     bgr = noise(0).frame.bgr.copy()
     bgr[:64, :320], bgr[:64, 320:] = number // 16 * 16, number % 16 * 16
     return View(Frame(number, Picture(bgr), time.monotonic(), CAPTURED_AT))
