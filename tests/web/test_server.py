@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from edge_daemon.web.server.listener import (
     listen,
     tls_context,
 )
+from edge_daemon.web.server.loop import Loop
 
 TOKEN = "for the tests of the server"  # noqa: S105
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -283,3 +285,19 @@ def test_gevent_calls_what_the_server_overrides() -> None:
     assert "self.wsgi_input._discard()" in inspect.getsource(WSGIHandler.handle_one_response)
     assert "self._sendall(" in inspect.getsource(WSGIHandler._write)
     assert "self.finalize_headers()" in inspect.getsource(WSGIHandler._write_with_headers)
+
+
+def test_the_first_to_wait_is_woken_to_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rung before anybody waits wakes nobody, so it must be found another way."""
+    monkeypatch.setattr("edge_daemon.web.server.loop.PULSE_S", 3600.0)
+    loop = Loop()
+
+    def ring_and_wait() -> None:
+        with loop.running():
+            loop.ring()
+            loop.wait()
+
+    waiting = threading.Thread(target=ring_and_wait, daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert not waiting.is_alive()

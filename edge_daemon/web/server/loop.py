@@ -91,8 +91,7 @@ class Loop:
     def ring(self) -> None:
         """Wake every waiting request: something has changed.
 
-        While no request waits, the loop is not woken. A request that begins to wait at the same
-        moment may miss this ring, but no later one.
+        While no request waits, the loop is not woken.
         """
         if self._has_waits or self._had_waits:
             self.wake()
@@ -103,8 +102,15 @@ class Loop:
             bell.send()
 
     def wait(self) -> None:
-        """Wait for the next `ring`, at most PULSE_S."""
+        """Wait for the next `ring`, at most PULSE_S; the caller then checks what has changed.
+
+        The first to wait for a while is woken at once, because `ring` may have found nobody waiting
+        since the caller's last check.
+        """
+        is_first = not (self._has_waits or self._had_waits)
         self._has_waits = True
+        if is_first:
+            self.wake()
         self._rung.wait()
 
     def idle(self) -> None:
