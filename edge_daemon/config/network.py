@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_daemon.config.sections import PATH, Fraction, Section, restart
 
@@ -199,6 +199,10 @@ class WebhookConfig(Section):
     )
 
 
+# Neither wildcards nor control characters, for which brokers close the connection without a word.
+TOPIC: Final = re.compile(r"[^/#+\x00-\x1f\x7f-\x9f]+(/+[^/#+\x00-\x1f\x7f-\x9f]+)*")
+
+
 class MqttConfig(Section):
     """Events and state for an MQTT broker and Home Assistant; see docs/mqtt.md."""
 
@@ -228,14 +232,14 @@ class MqttConfig(Section):
     tls_key: str = Field(
         "", description="PEM file of that certificate's key.", json_schema_extra=PATH
     )
-    topic: Annotated[str, Field(max_length=200, pattern=r"^[^/#+]([^#+]*[^/#+])?$")] = Field(
+    topic: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         "mien/{host}/{camera}",
         description=(
             "What the daemon's topics begin with, unique for each daemon; {host} is the machine's "
             "name, {camera} is camera.name."
         ),
     )
-    discovery: Annotated[str, Field(max_length=200, pattern=r"^([^/#+]([^#+]*[^/#+])?)?$")] = Field(
+    discovery: Annotated[str, Field(max_length=200)] = Field(
         "homeassistant",
         description="Home Assistant's discovery prefix; empty does not announce the device.",
     )
@@ -252,6 +256,16 @@ class MqttConfig(Section):
     def shows_password(self) -> bool:
         """Whether others on the network can read the password."""
         return bool(self.credentials) and not (self.tls or _loopback(self.host))
+
+    @field_validator("topic", "discovery")
+    @classmethod
+    def _is_topic(cls, text: str, info: ValidationInfo) -> str:
+        if text and not TOPIC.fullmatch(text):
+            raise ValueError(
+                f"mqtt.{info.field_name} is {text!r:.60}, but should be words between slashes, "
+                "without + # and control characters"
+            )
+        return text
 
     @model_validator(mode="after")
     def _complete(self) -> MqttConfig:

@@ -15,6 +15,7 @@ from support.broker import Listener, mosquitto
 from support.mqtt_site import MqttSite
 from support.waiting import until
 
+from edge_daemon.config.file import ConfigError, parse_config
 from edge_daemon.core.types import Command
 from edge_daemon.mqtt import commands
 from edge_daemon.mqtt.client import AT_ONCE, Broker, MqttClient
@@ -301,6 +302,13 @@ def test_names_that_differ_in_any_letter_have_topics_of_their_own() -> None:
         for form in ("NFC", "NFD")
     )
     assert composed.base == decomposed.base
+
+
+@pytest.mark.parametrize("topic", ["a/+", "a#", "/a", "a/", "a\\a", "a\\x85b"])
+@pytest.mark.parametrize("key", ["topic", "discovery"])
+def test_topics_that_brokers_close_the_connection_for_are_refused(key: str, topic: str) -> None:
+    with pytest.raises(ConfigError, match=f"mqtt.{key} is .*should be words between slashes"):
+        parse_config(f'mqtt: {{{key}: "{topic}"}}', "c.yaml")
 
 
 def test_a_topic_without_the_hosts_name_fixes_the_devices_id() -> None:
