@@ -1,4 +1,4 @@
-"""Which frames take long: the processor time of a frame by the networks that it runs.
+"""Measures which frames take long: the processor time of a frame by the networks that it runs.
 
     python -m benchmarks.slow_frames [FRAMES]        (half a minute; prints a table)
 

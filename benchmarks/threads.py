@@ -1,4 +1,4 @@
-"""What a second thread costs each network: processor time and time of a run.
+"""Measures the cost of a second thread for each network: processor time and time of a run.
 
     python -m benchmarks.threads        (a minute; prints a table)
 

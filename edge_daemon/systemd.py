@@ -40,7 +40,7 @@ class Supervisor:
 
     @property
     def is_present(self) -> bool:
-        """Whether systemd, or anything else that wants to be told, started the daemon."""
+        """Whether the daemon was started by systemd or another program that expects messages."""
         return bool(self._address)
 
     def ready(self) -> None:

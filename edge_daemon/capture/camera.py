@@ -277,7 +277,7 @@ class Camera:
         self._hanging = [r for r in self._hanging if r.alive]
 
     def _set_state(self, state: State, *, cause: Cause | None = None, reason: str) -> None:
-        """Set the state to another than ok, and log it if state or cause are new."""
+        """Set a state other than ok; log it if the state or the cause is new."""
         is_new = (state, cause) != (self._status.state, self._status.cause)
         self._status = replace(self._status, state=state, cause=cause, reason=reason)
         if is_new:

@@ -76,9 +76,8 @@ class JpegSplitter:
         self._promised = int(lengths[-1]) if lengths else None
         del self._bytes[:start]
         self._at, self._in_scan, self._header_bytes = 2, False, 0
-        if self._header and self._bytes.startswith(
-            self._header
-        ):  # usually: it need not be followed
+        # Usually the header is that of the last picture; its segments need not be followed.
+        if self._header and self._bytes.startswith(self._header):
             self._at = self._header_bytes = len(self._header)
             self._in_scan = True
         return True

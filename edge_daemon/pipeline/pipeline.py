@@ -88,7 +88,7 @@ class Pipeline:
 
     @property
     def progress(self) -> Progress:
-        """How it is doing; any thread may ask."""
+        """The pipeline's progress; any thread may read it."""
         return Progress(
             turns=self._turns,
             frames=self._processed,

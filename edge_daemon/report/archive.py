@@ -110,7 +110,7 @@ def unreadable(path: Path, error: Exception) -> ArchiveUnreadable:
     fix = ""
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile) or "GZIP" in reason:
         part = path.with_suffix("").name
-        fix = f"; fix: leave it out, or save what is whole of it: zcat {path} > {part}"
+        fix = f"; fix: leave it out, or save its readable part: zcat {path} > {part}"
     return ArchiveUnreadable(f"{path} cannot be read: {reason}{fix}.")
 
 

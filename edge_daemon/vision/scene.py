@@ -31,7 +31,7 @@ LEVEL: Final = 20.0
 MOTION_COLUMNS: Final = 48
 MOTION_ROWS: Final = 36
 MOTION_LEVEL: Final = 10.0
-MOTION_HZ: Final = 5.0  # comparisons a second: a face's announcement waits for 0.1 s on average
+MOTION_HZ: Final = 5.0  # comparisons a second; motion is noticed after 0.1 s on average
 REFERENCE_S: Final = 0.5
 SLOW_REFERENCE_S: Final = 4.0
 AWAKE_S: Final = 1.0  # after motion; long enough for all turns of a search
@@ -85,7 +85,7 @@ class MotionSensor:
             self._moved_s = now_s
         if now_s - self._recent_s >= REFERENCE_S:
             self._recent, self._recent_s = room, now_s
-        # While something moves, so that what has left is not compared with the room afterwards.
+        # Also while something moves, so that the room is not compared with a person who has left.
         if self.is_awake(now_s) or now_s - self._slow_s >= SLOW_REFERENCE_S:
             self._slow, self._slow_s = room, now_s
 

@@ -50,7 +50,7 @@ class SearchSchedule:
         self._frame: Frame | None = None
         self._searched: Frame | None = None
         self._turned_s = -math.inf
-        self._interval: int | None = None  # what was computed from the searches and periods
+        self._interval: int | None = None  # computed from the times of searches and frames
         self.searches = self.turns = 0
 
     def adopt(self, old: SearchSchedule) -> None:

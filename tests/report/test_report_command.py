@@ -308,7 +308,7 @@ def test_what_cannot_be_reported_is_named(
         (tmp_path / "missing", [], "missing does not exist"),
         (tmp_path / "empty", [], "no .jsonl or .jsonl.gz file"),
         (torn, [], f"{torn} cannot be read: "),
-        (torn, [], f"save what is whole of it: zcat {torn} > torn.jsonl."),
+        (torn, [], f"save its readable part: zcat {torn} > torn.jsonl."),
         (nothing, [], "there is no event in these logs"),
         (good, ["--out", str(tmp_path / "x.pdf")], ".html or .csv or .parquet"),
         (

@@ -88,7 +88,7 @@ def test_somebody_far_off_wakes_it_at_once_and_for_a_while(clips: list[list[Imag
 
 
 def test_what_comes_over_seconds_wakes_it_too(clips: list[list[ImageBgr]]) -> None:
-    """Somebody who comes so slowly that no two frames half a second apart differ by much."""
+    """A person comes so slowly that frames half a second apart hardly differ."""
     room = clips[2][0]
     person = room.copy()
     person[200:225, 300:325] = np.clip(room[200:225, 300:325].astype(int) + 40, 0, 255)

@@ -97,7 +97,7 @@ class Loop:
             self.wake()
 
     def wake(self) -> None:
-        """Wake everything that waits, `idle` included."""
+        """Wake all that wait, also in `idle`."""
         if (bell := self._bell) is not None:
             bell.send()
 
@@ -114,7 +114,7 @@ class Loop:
         self._rung.wait()
 
     def idle(self) -> None:
-        """Wait for the next `wake`, PULSE_S at most, without asking to be woken by `ring`."""
+        """Wait for the next `wake`, at most PULSE_S; does not make `ring` wake the loop."""
         self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:
