@@ -7,10 +7,12 @@ import json
 import os
 import stat
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -19,7 +21,9 @@ from support.owner import CONFIG, TOKEN, Owner
 from support.waiting import until
 from support.website import served, view
 
+from edge_daemon.config.file import ConfigSource
 from edge_daemon.config.schema import InvalidConfig, validated
+from edge_daemon.settings import SettingsEditor
 from edge_daemon.web.credentials import hash_token
 
 pytestmark = pytest.mark.usefixtures("blazeface_dir")
@@ -172,22 +176,29 @@ def test_a_disk_that_is_full_refuses_the_change(tmp_path: Path, small_disk: Path
         assert owner.file.read_text() == CONFIG
 
 
+@pytest.mark.parametrize("is_unit", [True, False])
 def test_a_folder_that_is_read_only_is_named_with_what_to_do(
-    tmp_path: Path, small_disk: Path
+    tmp_path: Path, small_disk: Path, is_unit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the file is a link, that of the file behind it."""
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    if is_unit:
+        monkeypatch.setenv("INVOCATION_ID", "0" * 32)
     (tmp_path / "config.yaml").symlink_to(small_disk / "config.yaml")
-    owner = Owner(tmp_path)
-    with owner.daemon:
-        assert owner.form()["trouble"] == ""
-        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        assert owner.form()["trouble"] == (
-            f"The daemon may not write to {small_disk}, so nothing can be changed; "
-            "fix: mount this folder writable."
+    (small_disk / "config.yaml").write_text(CONFIG)
+    source = ConfigSource(tmp_path / "config.yaml")
+    editor = SettingsEditor(source, SimpleQueue(), threading.Event())
+    assert editor.form()["trouble"] == ""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    fix = "mount this folder writable."
+    if is_unit:
+        fix = (
+            "sudo systemctl edit edge-daemon, write the lines [Service] and "
+            f"ReadWritePaths={small_disk}, and restart the service (docs/settings.md)."
         )
-        status, sentence = owner.change(privacy__blur_faces=True)
-        assert (status, "cannot be written: Read-only file system" in sentence) == (503, True)
-        assert owner.state()["controls"]["blur"] is False
+    assert editor.form()["trouble"] == (
+        f"The daemon may not write to {small_disk}, so nothing can be changed; fix: {fix}"
+    )
 
 
 @pytest.mark.parametrize(
