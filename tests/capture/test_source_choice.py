@@ -84,7 +84,7 @@ def test_auto_waits_for_a_lost_camera_under_any_number(images: Path) -> None:
     [
         ("no/such/file.mp4", "no/such/file.mp4 does not exist"),
         ("ftp://host/clip", "ftp:// cameras are not supported"),
-        ("rtsp:/me:secret@host", "names no host|not a kind of camera"),
+        ("rtsp:/me:secret@host", "names no host|cameras are not supported"),
         ("/etc/admin:secret@10.0.0.7", "neither a file nor an address"),
         ("http://me:secret@cam:99999/", "a port that is not 1 to 65535"),
         ("rtsp:///stream", "names no host"),
