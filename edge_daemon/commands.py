@@ -144,7 +144,9 @@ def _history(options: argparse.Namespace) -> int:
     try:
         count = rebuild(config)
     except (OSError, sqlite3.Error) as error:
-        raise UserError(f"the history cannot be rebuilt: {reason_of(error)}") from error
+        raise UserError(
+            f"{database_path(config)}: the history cannot be rebuilt: {reason_of(error)}."
+        ) from error
     print(f"{database_path(config)}: {count:,} events counted")
     return 0
 

@@ -359,6 +359,24 @@ def test_rebuilding_gives_the_same(tmp_path: Path, capsys: pytest.CaptureFixture
         assert_equal(summed(found), days.totals)
 
 
+def test_a_database_that_cannot_be_rebuilt_is_named(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    log = small_disk / "events.jsonl"
+    log.write_text(json.dumps(week().events[0]) + "\n")
+    words = ["history", "rebuild", "--set", f"events.path={log}"]
+    assert main(words) == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    capsys.readouterr()
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"mien: {small_disk / 'events.history'}: the history cannot be rebuilt: "
+    )
+    assert said.count("\n") == 1
+
+
 def test_two_that_count_the_same_events_count_them_once(tmp_path: Path) -> None:
     events = entries(week().events[:100])
     one, other = (HistoryStore(tmp_path / "events.history") for _ in range(2))
