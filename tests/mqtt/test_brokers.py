@@ -283,7 +283,7 @@ def test_a_flood_of_commands_is_reduced_to_the_newest(
             if (command := site.commands.get(1.0)) is not None:
                 passed.append(command)
         assert len(passed) < 40
-        assert caplog.text.count("the newest are carried out every 1.5 s") == 1
+        assert "the newest are carried out every 1.5 s" in caplog.text
         assert next(c.value for c in reversed(passed) if c.key == "privacy.pause") is False
         assert len(listener.of("/config")) < 20
         site.happens(n=1)
