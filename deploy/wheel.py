@@ -30,7 +30,7 @@ EPOCH = 315532800  # 1980-01-01, the first date of a .zip
 def wheel(output: Path) -> Path:
     """Write the wheel, with SOURCE_DATE_EPOCH as the date of its files if that is set."""
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output) as scratch:
+    with tempfile.TemporaryDirectory(dir=output.resolve()) as scratch:
         folder, made = Path(scratch) / "mien", Path(scratch) / "made"
         for file in [*contents(SOURCE), SOURCE / "README.md"]:
             target = folder / file.relative_to(SOURCE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,24 @@ from deploy.wheel import SETUPTOOLS, wheel
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory, blazeface_dir: Path) -> Sequence[Path]:
-    """Two builds of the wheel."""
-    folders = [tmp_path_factory.mktemp("wheel") for _ in range(2)]
-    try:
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(wheel, folders))
-    except DeployError as error:
-        pytest.skip(f"NOT TESTED: the wheel cannot be built here: {error}")
+    """Two builds of the wheel, one of them by the command, with a relative path."""
+    first, second = (tmp_path_factory.mktemp("wheel") for _ in range(2))
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "deploy.wheel",
+        "--output",
+        os.path.relpath(second, ROOT),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as building:
+        try:
+            built = wheel(first)
+        except DeployError as error:
+            pytest.skip(f"NOT TESTED: the wheel cannot be built here: {error}")
+        printed, _ = building.communicate()
+    assert building.returncode == 0
+    return [built, ROOT / printed.strip()]
 
 
 def test_two_builds_of_the_wheel_are_alike(wheels: Sequence[Path]) -> None:
