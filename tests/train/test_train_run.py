@@ -47,6 +47,11 @@ EPOCHS = 5
 ITERATIONS = "optimizer/vars/0"  # the batches so far, in a checkpoint
 
 
+# So that two runs add up in the same order, and round alike.
+ONE_THREAD = dict.fromkeys(
+    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
+)
+
 # `python -m train` that gets a signal at the moment when it prints a line.
 SIGNALLED = """
 import io, os, signal, sys
@@ -74,6 +79,7 @@ def python(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=ROOT,
+        env=os.environ | ONE_THREAD,
         capture_output=True,
         text=True,
         timeout=240,
