@@ -191,6 +191,7 @@ def _decoded_by_opencv(
                 raise
             return _picture(floats, header, kind, factor, factor)
     if bgr is None:
+        np.empty((header.height, header.width, 3), np.uint8)  # MemoryError, which decoders hide
         raise PictureRefused(RefusalKind.DAMAGED, "the picture is damaged and cannot be decoded")
     return _picture(np.asarray(bgr, np.uint8), header, kind, factor, factor // by_decoder)
 
