@@ -37,6 +37,7 @@ SUFFIXES = {
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 HEAD_BYTES = 65_536  # enough to recognize a picture
 LARGEST_BYTES = 100_000_000  # of a picture; more is a mistake, or meant to fill the memory
+LARGEST_PIXELS = 100_000_000
 GRAY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}  # Pillow's
 SIXTEEN_BIT = 65535
 COLOR_LEVELS = 16  # between the channels of a gray picture saved as a color JPEG
@@ -256,8 +257,10 @@ def _check_classes(path: Path, split: Split) -> None:
 
 def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uint8]:
     """Return a gray picture (48, 48, 1)."""
+    Image.MAX_IMAGE_PIXELS = None  # LARGEST_PIXELS is checked instead
     try:
         with Image.open(io.BytesIO(_content(file))) as opened:
+            _check_size(opened)
             picture = ImageOps.exif_transpose(opened)
             gray = _gray(picture)
             colored = picture.mode not in GRAY_MODES and _colored(picture.convert("RGB"))
@@ -274,6 +277,12 @@ def _read_picture(file: PictureFile, conversions: Conversions) -> NDArray[np.uin
         method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
         gray = ImageOps.fit(gray, (SIZE_PX, SIZE_PX), method)
     return np.asarray(gray, dtype=np.uint8)[..., None]
+
+
+def _check_size(picture: Image.Image) -> None:
+    """Raise ValueError for a picture with too many pixels, before they are decoded."""
+    if picture.width * picture.height > LARGEST_PIXELS:
+        raise ValueError(f"{picture.width}×{picture.height} pixels are too many")
 
 
 def _content(file: PictureFile) -> bytes:

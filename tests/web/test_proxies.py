@@ -31,6 +31,7 @@ from edge_daemon.web.credentials import hash_password
 
 PASSWORD = "a long pass phrase"  # noqa: S105
 NAME = "localhost"  # which resolves everywhere
+SHOWN = "() => document.getElementById('picture').naturalWidth === 160"
 
 
 def is_open(port: int) -> bool:
@@ -148,7 +149,11 @@ def running(words: list[str], port: int, **environment: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:  # Caddy waits for a browser that is still connected
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(params=["nginx", "caddy"])
@@ -230,7 +235,7 @@ def test_the_page_works_below_a_path(proxy: Proxy, chromium: Any) -> None:
         page.fill("#password", PASSWORD)
         page.keyboard.press("Enter")
         page.wait_for_selector("#pill[data-state=ok]")
-        page.wait_for_function("document.getElementById('picture').naturalWidth === 160")
+        page.wait_for_function(SHOWN)
         assert page.inner_text("#camera-name") == "Camera 1"
         page.click("text=Sign out")
         page.wait_for_selector("#password")
@@ -252,7 +257,7 @@ def test_nothing_leaves_the_path_and_two_cameras_have_two_sessions(
             page.fill("#password", PASSWORD)
             page.keyboard.press("Enter")
             page.wait_for_selector("#pill[data-state=ok]")
-            page.wait_for_function("document.getElementById('picture').naturalWidth === 160")
+            page.wait_for_function(SHOWN)
             for name, wanted in (
                 ("History", "history?"),
                 ("Settings", "api/settings"),
