@@ -203,7 +203,7 @@ def test_mjpg(guest: Guest) -> None:
     guest.run("modprobe", "v4l2loopback", "video_nr=9", "exclusive_caps=1")
     guest.put(ROOT / "tests" / "support" / "loopback_writer.py", "/root/loopback_writer.py")
     start_writer(guest)
-    configure(guest, source=LOOPBACK, pixel_format="MJPG")
+    configure(guest, source=LOOPBACK, pixel_format="MJPG", controls="{}")
     guest.until(lambda: logged(guest, f"camera ok: {LOOPBACK}, 640x480 MJPG at"), "it delivers")
     processes(guest)
     sent = Demo(640, 480).render(0).astype(int)
