@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from support.camera_bench import Bench, opener, write_images
-from support.mjpeg_server import MjpegServer, demo_jpegs
+from support.mjpeg_server import MjpegServer
 from support.waiting import until
 
 from edge_daemon.capture.demo.scene import Demo
@@ -21,18 +20,6 @@ from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Frame, ImageBgr
 
 CLIP = "signing-bird.mkv"  # 63 frames, 30 a second
-
-
-@pytest.fixture(scope="module")
-def jpegs() -> list[bytes]:
-    return demo_jpegs(320, 240)
-
-
-@pytest.fixture
-def server(jpegs: list[bytes]) -> Iterator[MjpegServer]:
-    server = MjpegServer(jpegs)
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -164,64 +151,66 @@ def test_demo_source() -> None:
     assert np.array_equal(frames[2].bgr, Demo(320, 240).render(2 / 30))
 
 
-def test_server_that_closes_is_lost_and_comes_back(server: MjpegServer) -> None:
-    with Bench(opener(server.url)) as bench:
+def test_server_that_closes_is_lost_and_comes_back(mjpeg_server: MjpegServer) -> None:
+    with Bench(opener(mjpeg_server.url)) as bench:
         bench.wait_for("ok")
         before = bench.camera.counts.captured
-        server.mode = "close"
+        mjpeg_server.mode = "close"
         assert "delivers no more" in bench.wait_for("lost")
-        server.mode = "ok"
+        mjpeg_server.mode = "ok"
         assert bench.wait_for("ok") == ""
         until(lambda: bench.camera.counts.captured > before + 5)
         assert bench.camera.status.last_frame_at is not None
 
 
-def test_server_that_falls_silent_is_lost_and_comes_back(server: MjpegServer) -> None:
-    with Bench(opener(server.url)) as bench:
+def test_server_that_falls_silent_is_lost_and_comes_back(mjpeg_server: MjpegServer) -> None:
+    with Bench(opener(mjpeg_server.url)) as bench:
         bench.wait_for("ok")
-        server.mode = "silent"
+        mjpeg_server.mode = "silent"
         assert "silent for 1 s" in bench.wait_for("lost")
         assert bench.camera.counts.abandoned == 1
-        server.mode = "ok"
+        mjpeg_server.mode = "ok"
         bench.wait_for("ok")
         ids = [f.id for f in bench.take(5)]
         assert ids == sorted(set(ids))
 
 
-def test_camera_that_repeats_one_picture_is_lost_until_it_changes(server: MjpegServer) -> None:
-    with Bench(opener(server.url)) as bench:
+def test_camera_that_repeats_one_picture_is_lost_until_it_changes(
+    mjpeg_server: MjpegServer,
+) -> None:
+    with Bench(opener(mjpeg_server.url)) as bench:
         bench.wait_for("ok")
-        server.mode = "still"
+        mjpeg_server.mode = "still"
         assert bench.wait_for("lost").endswith("cam.mjpg?… has repeated one picture for 1 s")
         captured = bench.camera.counts.captured
         until(lambda: bench.camera.counts.lost["frozen"] == 2)  # opened again, and still the same
         assert bench.camera.counts.captured == captured
-        server.mode = "ok"
+        mjpeg_server.mode = "ok"
         bench.wait_for("ok")
         assert bench.outages == ["frozen", "restored"]
         assert bench.camera.counts.reopened >= 2
 
 
-def test_picture_broken_off_is_a_loss_and_not_a_picture(server: MjpegServer) -> None:
-    with Bench(opener(server.url)) as bench:
+def test_picture_broken_off_is_a_loss_and_not_a_picture(mjpeg_server: MjpegServer) -> None:
+    with Bench(opener(mjpeg_server.url)) as bench:
         bench.wait_for("ok")
-        server.mode = "cut"
+        mjpeg_server.mode = "cut"
         assert "broke off in the middle of a picture" in bench.wait_for("lost")
         until(lambda: bench.camera.counts.lost["ended"] >= 2)
-        server.mode = "ok"
+        mjpeg_server.mode = "ok"
         bench.wait_for("ok")
         assert bench.outages == ["ended", "restored"]
 
 
 def test_each_outage_is_reported_once_and_logged_once_for_each_cause(
-    server: MjpegServer, jpegs: list[bytes], caplog: pytest.LogCaptureFixture
+    mjpeg_server: MjpegServer, jpegs: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    with Bench(opener(server.url)) as bench:
+    with Bench(opener(mjpeg_server.url)) as bench:
         bench.wait_for("ok")
-        server.stop()
+        mjpeg_server.stop()
         until(lambda: bench.camera.counts.lost["absent"] >= 2)
-        restarted = MjpegServer(jpegs, port=server.server_port)
+        restarted = MjpegServer(jpegs, port=mjpeg_server.server_port)
         bench.wait_for("ok")
         restarted.stop()
     assert bench.outages[:2] == ["ended", "restored"]
@@ -232,10 +221,10 @@ def test_each_outage_is_reported_once_and_logged_once_for_each_cause(
     assert logged[2].endswith("does not answer: Connection refused")
 
 
-def test_stop_does_not_wait_for_a_blocked_read(server: MjpegServer) -> None:
-    with Bench(opener(server.url), timeout_s=60) as bench:
+def test_stop_does_not_wait_for_a_blocked_read(mjpeg_server: MjpegServer) -> None:
+    with Bench(opener(mjpeg_server.url), timeout_s=60) as bench:
         bench.wait_for("ok")
-        server.mode = "silent"
+        mjpeg_server.mode = "silent"
         count = -1
         while bench.camera.counts.captured != count:  # until the read blocks
             count = bench.camera.counts.captured
