@@ -20,9 +20,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from benchmarks.made_up_days import LABELS, MadeUpDays, entries
-from edge_daemon.history.aggregate import Minute
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import HOUR, KEPT, QUARTER, HistoryStore
+from edge_daemon.history.totals import Totals
 from edge_daemon.web.history import as_json
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def year(folder: Path) -> None:
     for day in range(DAYS):
         sizes = KEPT if day >= DAYS - 30 else (QUARTER, HOUR)
         minutes = {
-            first + day * 1440 + number: Minute(
+            first + day * 1440 + number: Totals(
                 60_000, 60_000, 1, 1, 1, 40_123, 80_456,
                 dict.fromkeys(LABELS, 8000 + number % 571),
             )

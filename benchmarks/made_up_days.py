@@ -23,7 +23,7 @@ MODEL = {"name": "made up", "sha256": "0" * 64}
 
 
 @dataclass
-class Totals:
+class KnownTotals:
     """What is known of the days, in milliseconds."""
 
     recorded_ms: int = 0
@@ -39,7 +39,7 @@ class MadeUpDays:
 
     def __init__(self, start: datetime, *, seed: int = 1) -> None:
         self.events: list[dict[str, Any]] = []
-        self.totals = Totals()
+        self.totals = KnownTotals()
         self.at = start
         self._spans: list[tuple[str, datetime, datetime]] = []  # what lasted from when to when
         self._random = random.Random(seed)  # noqa: S311
@@ -83,9 +83,9 @@ class MadeUpDays:
         """Let time pass without a daemon."""
         self._pass(hours * 3600)
 
-    def between(self, start: datetime, end: datetime) -> Totals:
+    def between(self, start: datetime, end: datetime) -> KnownTotals:
         """Return what is known of the time from `start` to before `end`; stays that ended in it."""
-        found = Totals()
+        found = KnownTotals()
         for name, begun, ended in self._spans:
             took_ms = _ms(min(ended, end) - max(begun, start))
             if name == FACE and start <= ended < end:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from edge_daemon.history.totals import Totals
+
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
 MAX_GAP_MS: Final = 31 * DAY_MS  # a longer one was made by a clock that jumped
@@ -22,38 +24,6 @@ _STATES: Final = {
     "camera_lost": False,
     "daemon_stop": False,
 }
-
-
-@dataclass(slots=True)
-class Minute:
-    """The totals of one minute.
-
-    `recorded_ms` is how long the camera delivered, without pauses. `carried` counts the faces that
-    were there when the minute began, `arrivals` those that came in it. `face_ms` is the time of all
-    faces together, `expressions` the time of each label. `departures`, `stay_ms` and `longest_ms`
-    are of the stays that ended in the minute.
-    """
-
-    recorded_ms: int = 0
-    face_ms: int = 0
-    carried: int = 0
-    arrivals: int = 0
-    departures: int = 0
-    stay_ms: int = 0
-    longest_ms: int = 0
-    expressions: dict[str, int] = field(default_factory=dict)
-
-    def add(self, other: Minute, *, is_first: bool) -> None:
-        """Add another minute of the same period, whose `carried` count if it is the first."""
-        self.recorded_ms += other.recorded_ms
-        self.face_ms += other.face_ms
-        self.carried += other.carried if is_first else 0
-        self.arrivals += other.arrivals
-        self.departures += other.departures
-        self.stay_ms += other.stay_ms
-        self.longest_ms = max(self.longest_ms, other.longest_ms)
-        for label, ms in other.expressions.items():
-            self.expressions[label] = self.expressions.get(label, 0) + ms
 
 
 @dataclass(slots=True)
@@ -95,7 +65,7 @@ class AggregateState:
 
 def aggregate(
     events: Iterable[Mapping[str, Any]], state: AggregateState
-) -> tuple[dict[int, Minute], AggregateState]:
+) -> tuple[dict[int, Totals], AggregateState]:
     """Return the totals that `events` of one camera add to each minute, and the state after them.
 
     `state` is the state before them, and is not changed. Events that do not fit the schema are
@@ -110,7 +80,7 @@ def aggregate(
     return fold.minutes, fold.state
 
 
-def until(state: AggregateState, now_ms: int) -> dict[int, Minute]:
+def until(state: AggregateState, now_ms: int) -> dict[int, Totals]:
     """Return the totals that the time from the last event to `now_ms` adds."""
     fold = _Fold(state)
     fold.advance(now_ms)
@@ -122,7 +92,7 @@ class _Fold:
 
     def __init__(self, state: AggregateState) -> None:
         self.state = AggregateState.from_dict(state.as_dict())
-        self.minutes: dict[int, Minute] = {}
+        self.minutes: dict[int, Totals] = {}
 
     def add(self, event: Mapping[str, Any]) -> None:
         state, kind = self.state, event["type"]
@@ -160,7 +130,7 @@ class _Fold:
         for number in range(start_ms // MINUTE_MS, -(-at_ms // MINUTE_MS)):
             begin_ms = max(number * MINUTE_MS, start_ms)
             took_ms = min((number + 1) * MINUTE_MS, at_ms) - begin_ms
-            minute = self.minutes.setdefault(number, Minute())
+            minute = self.minutes.setdefault(number, Totals())
             minute.recorded_ms += took_ms if is_recorded else 0
             for face in state.faces.values():
                 minute.face_ms += took_ms
@@ -183,8 +153,8 @@ class _Fold:
         if kind == "daemon_stop":
             self.state.faces.clear()
 
-    def _minute(self, at_ms: int) -> Minute:
-        return self.minutes.setdefault(at_ms // MINUTE_MS, Minute())
+    def _minute(self, at_ms: int) -> Totals:
+        return self.minutes.setdefault(at_ms // MINUTE_MS, Totals())
 
 
 def _label(label: object) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from edge_daemon.history.totals import Totals
 
-@dataclass(slots=True)
-class Period:
-    """The totals from `start` to before `end`, in milliseconds; for a weekday, of all such days.
+
+@dataclass(slots=True, kw_only=True)
+class Period(Totals):
+    """The totals from `start` to before `end`; for a weekday, of all such days.
 
     `is_hidden` is true if there were faces, but too few to be shown.
     """
@@ -17,39 +19,7 @@ class Period:
     start: datetime
     end: datetime
     weekday: str = ""
-    recorded_ms: int = 0
-    face_ms: int = 0
-    carried: int = 0
-    arrivals: int = 0
-    departures: int = 0
-    stay_ms: int = 0
-    longest_ms: int = 0
-    expressions: dict[str, int] = field(default_factory=dict)
     is_hidden: bool = False
-
-    @property
-    def faces(self) -> int:
-        """How many faces were there; also one that only a clock set back has brought here."""
-        return max(self.carried + self.arrivals, 1 if self.face_ms else 0)
-
-    def add(self, other: Period) -> None:
-        """Add the totals of another period."""
-        self.recorded_ms += other.recorded_ms
-        self.face_ms += other.face_ms
-        self.carried += other.carried
-        self.arrivals += other.arrivals
-        self.departures += other.departures
-        self.stay_ms += other.stay_ms
-        self.longest_ms = max(self.longest_ms, other.longest_ms)
-        self.add_expressions(other.expressions)
-
-    def add_expressions(self, sums: dict[str, int]) -> None:
-        """Add the milliseconds of each label."""
-        if not self.expressions:
-            self.expressions = sums.copy()
-            return
-        for label, ms in sums.items():
-            self.expressions[label] = self.expressions.get(label, 0) + ms
 
     def as_dict(self) -> dict[str, Any]:
         """Return the totals as values for JSON, in seconds."""

@@ -37,17 +37,17 @@ def hide_parts(whole: Period, parts: Sequence[Period], least: int) -> None:
         hidden.append(shown.pop())
 
 
-def add_shown(total: Period, part: Period) -> None:
+def add_shown(total: Period, part: Period, *, is_continued: bool = False) -> None:
     """Add `part` to `total`; of a hidden part, add only the recorded time.
 
     The difference to a sum with one more part then reveals nothing. `total` is hidden as long as
-    all of its parts with faces are.
+    all of its parts with faces are. `is_continued` is as in `Totals.add`.
     """
     if part.is_hidden:
         total.recorded_ms += part.recorded_ms
         total.is_hidden = total.is_hidden or not total.faces
     else:
-        total.add(part)
+        total.add(part, is_continued=is_continued)
         total.is_hidden = total.is_hidden and not total.faces
 
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, Literal
 
 from edge_daemon.events.log_reader import Entry
-from edge_daemon.history.aggregate import Minute, aggregate, until
+from edge_daemon.history.aggregate import aggregate, until
 from edge_daemon.history.periods import Period
 from edge_daemon.history.privacy import add_shown, hide_few, hide_parts
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistorySnapshot, HistoryStore
+from edge_daemon.history.totals import Totals
 
 Step = Literal["minute", "quarter", "hour", "day", "weekday"]
 
@@ -64,7 +65,7 @@ class HistoryReport:
                 return _by_weekday(reading.shown(start, end, "day"))
             return reading.shown(start, end, step)
 
-    def _not_stored(self, snapshot: HistorySnapshot) -> dict[int, Minute]:
+    def _not_stored(self, snapshot: HistorySnapshot) -> dict[int, Totals]:
         """Return the minutes of the newest events, and of the time after them until now."""
         entries = self._newer(snapshot.position)
         if entries is None:
@@ -72,7 +73,7 @@ class HistoryReport:
         minutes, state = aggregate((entry.event for entry in entries), snapshot.state())
         now_ms = round(datetime.now(UTC).timestamp() * 1000)
         for number, minute in until(state, now_ms).items():
-            minutes.setdefault(number, Minute()).add(minute, is_first=True)
+            minutes.setdefault(number, Totals()).add(minute)
         return minutes
 
 
@@ -84,7 +85,7 @@ class _Reading:
         snapshot: HistorySnapshot,
         zone: tzinfo,
         least_faces: int,
-        newest: dict[int, Minute],
+        newest: dict[int, Totals],
     ) -> None:
         self._snapshot, self._zone = snapshot, zone
         self._least_faces, self._newest = least_faces, newest
@@ -112,7 +113,7 @@ class _Reading:
         periods = self._by_clock(*minutes, step) if step in CLOCK_STEPS else self._by_day(*minutes)
         for number, minute in self._newest.items():
             if period := periods.get(_key(number, step, self._zone)):
-                _add(period, minute, is_first=_minutes(period.start) == number)
+                period.add(minute, is_continued=number > _minutes(period.start))
         return list(periods.values())
 
     def _by_clock(self, start: int, end: int, step: Step) -> dict[_Key, Period]:
@@ -131,7 +132,9 @@ class _Reading:
             for number, begin, following in zip(numbers, edges, edges[1:], strict=False):
                 row = sums.get(number)
                 periods[number, offset] = (
-                    _period(begin, following, labels, row) if row else Period(begin, following)
+                    _period(begin, following, labels, row)
+                    if row
+                    else Period(start=begin, end=following)
                 )
         return periods
 
@@ -142,7 +145,7 @@ class _Reading:
         first = _minutes(at)
         while _minutes(at) < end:
             following = (at + timedelta(days=1)).replace(fold=0)
-            periods[_key(_minutes(at), "day", self._zone)] = Period(at, following)
+            periods[_key(_minutes(at), "day", self._zone)] = Period(start=at, end=following)
             at = following
         for begin, last, offset in _segments(first, _minutes(at), self._zone):
             labels, rows = self._rows(begin, last, offset, STEP_MINUTES["day"])
@@ -161,36 +164,9 @@ class _Reading:
 def _period(start: datetime, end: datetime, labels: list[str], row: tuple[int, ...]) -> Period:
     """Return a period with a row of `HistorySnapshot.totals`."""
     _, recorded_ms, face_ms, carried, arrivals, departures, stay_ms, longest_ms, *sums = row
-    return Period(
-        start,
-        end,
-        recorded_ms=recorded_ms,
-        face_ms=face_ms,
-        carried=carried,
-        arrivals=arrivals,
-        departures=departures,
-        stay_ms=stay_ms,
-        longest_ms=longest_ms,
-        expressions={label: ms for label, ms in zip(labels, sums, strict=True) if ms},
-    )
-
-
-def _add(period: Period, minute: Minute, *, is_first: bool) -> None:
-    carried = minute.carried if is_first else 0
-    period.add(
-        Period(
-            period.start,
-            period.end,
-            recorded_ms=minute.recorded_ms,
-            face_ms=minute.face_ms,
-            carried=carried,
-            arrivals=minute.arrivals,
-            departures=minute.departures,
-            stay_ms=minute.stay_ms,
-            longest_ms=minute.longest_ms,
-            expressions=minute.expressions,
-        )
-    )
+    expressions = {label: ms for label, ms in zip(labels, sums, strict=True) if ms}
+    counted = recorded_ms, face_ms, carried, arrivals, departures, stay_ms, longest_ms
+    return Period(*counted, expressions, start=start, end=end)
 
 
 def _by_weekday(days: list[Period]) -> list[Period]:
@@ -198,7 +174,9 @@ def _by_weekday(days: list[Period]) -> list[Period]:
     found: dict[int, Period] = {}
     for day in days:
         number = day.start.weekday()
-        total = found.setdefault(number, Period(day.start, day.end, WEEKDAYS[number]))
+        total = found.setdefault(
+            number, Period(start=day.start, end=day.end, weekday=WEEKDAYS[number])
+        )
         total.end = day.end
         add_shown(total, day)
     return [found[number] for number in sorted(found)]

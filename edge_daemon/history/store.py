@@ -10,11 +10,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 from edge_daemon.events.log_reader import Entry
-from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
+from edge_daemon.history.aggregate import AggregateState, aggregate
+from edge_daemon.history.totals import Totals
 
 VERSION: Final = 3
 MINUTE, QUARTER, HOUR = 1, 15, 60  # in minutes
@@ -24,9 +27,8 @@ KEPT: Final = {MINUTE: 30 * 24 * 60, QUARTER: 2 * 366 * 24 * 4, HOUR: 2 * 366 * 
 MAX_LABELS: Final = 200  # each has a column; later ones are counted as OTHERS
 OTHERS: Final = "other labels"
 
-_COUNTED: Final = (
-    "recorded_ms", "face_ms", "carried", "arrivals", "departures", "stay_ms", "longest_ms",
-)  # fmt: skip
+_COUNTED: Final = tuple(each.name for each in fields(Totals) if each.name != "expressions")
+_counted_values: Final = attrgetter(*_COUNTED)
 _TABLES: Final = (
     f"""CREATE TABLE IF NOT EXISTS totals (
         size INTEGER, start INTEGER, {", ".join(f"{name} INTEGER" for name in _COUNTED)},
@@ -82,7 +84,7 @@ class HistoryStore:
             _save(connection, "position", entries[-1].id)
         return True
 
-    def add_minutes(self, minutes: dict[int, Minute], sizes: Iterable[int] = tuple(KEPT)) -> None:
+    def add_minutes(self, minutes: dict[int, Totals], sizes: Iterable[int] = tuple(KEPT)) -> None:
         """Add totals that were counted elsewhere, to the rows of `sizes`."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -142,9 +144,8 @@ class HistorySnapshot:
         """Sum the rows of `size` from minute `start` to before `end` in steps of `step` minutes.
 
         `offset` is the offset of local time from UTC, in minutes; each step must begin with a row.
-        Returns the labels and the rows. A row has the number of the step in local time,
-        recorded_ms, face_ms, carried (at the beginning of the step), arrivals, departures, stay_ms,
-        longest_ms, and the ms of each label (0 or None if there are none).
+        Returns the labels and the rows. A row has the number of the step in local time, the values
+        of `Totals` in their order, and the ms of each label (0 or None if there are none).
         """
         ids = _labels(self._connection)
         columns = [*_COUNTED, *(f"label_{number}" for number in ids.values())]
@@ -152,8 +153,10 @@ class HistorySnapshot:
             sums, group = columns, ""
         else:
             sums, group = [f"sum({name})" for name in columns], "GROUP BY 1"
-            sums[2] = "sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END)"
-            sums[6] = "max(longest_ms)"
+            sums[columns.index("carried")] = (
+                "sum(CASE WHEN (start + ?1) % ?2 = 0 THEN carried ELSE 0 END)"
+            )
+            sums[columns.index("longest_ms")] = "max(longest_ms)"
         query = f"""
             SELECT (start + ?1) / ?2, {", ".join(sums)}
             FROM totals WHERE size = ?3 AND start >= ?4 AND start < ?5 {group} ORDER BY 1
@@ -183,13 +186,13 @@ def _labels(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, id FROM labels ORDER BY id"))
 
 
-def _add(connection: sqlite3.Connection, minutes: dict[int, Minute], sizes: Iterable[int]) -> None:
+def _add(connection: sqlite3.Connection, minutes: dict[int, Totals], sizes: Iterable[int]) -> None:
     numbers = _columns(
         connection, {each for minute in minutes.values() for each in minute.expressions}
     )
     names = [f"label_{number}" for number in sorted(set(numbers.values()))]
     columns = ["size", "start", *_COUNTED, *names]
-    sums = [f"{name} = {name} + excluded.{name}" for name in _COUNTED[:-1]]
+    sums = [f"{name} = {name} + excluded.{name}" for name in _COUNTED if name != "longest_ms"]
     sums += ["longest_ms = max(longest_ms, excluded.longest_ms)"]
     sums += [
         f"{name} = coalesce({name} + excluded.{name}, {name}, excluded.{name})" for name in names
@@ -215,33 +218,23 @@ def _columns(connection: sqlite3.Connection, labels: set[str]) -> dict[str, int]
     return {label: known.get(label) or known[OTHERS] for label in labels}
 
 
-def _by_size(minutes: dict[int, Minute], size: int) -> dict[int, Minute]:
+def _by_size(minutes: dict[int, Totals], size: int) -> dict[int, Totals]:
     """Add up the minutes of each row of `size`, by the minute that it begins with."""
     if size == MINUTE:
         return minutes
-    found: dict[int, Minute] = {}
+    found: dict[int, Totals] = {}
     for number, minute in minutes.items():
         start = number // size * size
-        found.setdefault(start, Minute()).add(minute, is_first=number == start)
+        found.setdefault(start, Totals()).add(minute, is_continued=number > start)
     return found
 
 
-def _row(size: int, start: int, minute: Minute, numbers: dict[str, int]) -> list[int | None]:
+def _row(size: int, start: int, minute: Totals, numbers: dict[str, int]) -> list[int | None]:
     sums: dict[int, int] = {}
     for label, ms in minute.expressions.items():
         sums[numbers[label]] = sums.get(numbers[label], 0) + ms
-    return [
-        size,
-        start,
-        minute.recorded_ms,
-        minute.face_ms,
-        minute.carried,
-        minute.arrivals,
-        minute.departures,
-        minute.stay_ms,
-        minute.longest_ms,
-        *(sums.get(column) for column in sorted(set(numbers.values()))),
-    ]
+    labels = (sums.get(column) for column in sorted(set(numbers.values())))
+    return [size, start, *_counted_values(minute), *labels]
 
 
 def _state(connection: sqlite3.Connection) -> AggregateState:

@@ -11,11 +11,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from edge_daemon.history.aggregate import AggregateState, Minute, aggregate
+from edge_daemon.history.aggregate import AggregateState, aggregate
 from edge_daemon.history.periods import Period
 from edge_daemon.history.privacy import add_shown
 from edge_daemon.history.report import STEP_MINUTES, HistoryReport, Step
 from edge_daemon.history.store import HOUR, MINUTE, QUARTER, HistoryStore
+from edge_daemon.history.totals import Totals
 from edge_daemon.report.archive import EventArchive, Run, RunEvent
 
 BATCH: Final = 20_000  # events that are counted at once
@@ -48,11 +49,9 @@ class CameraTotals:
 
     def total(self) -> Period:
         """Return the totals of all days together."""
-        total = Period(self.first, self.last)
+        total = Period(start=self.first, end=self.last)
         for number, day in enumerate(self.periods("day")):
-            add_shown(total, day)
-            if number and not day.is_hidden:
-                total.carried -= day.carried  # those have been counted the day before
+            add_shown(total, day, is_continued=number > 0)
         return total
 
 
@@ -92,10 +91,10 @@ def count(
 
 def _counted(
     events: Iterator[RunEvent], names: dict[tuple[str, str], str]
-) -> Iterator[tuple[str, dict[int, Minute]]]:
+) -> Iterator[tuple[str, dict[int, Totals]]]:
     """Yield names of cameras with totals to add to them; a camera may come several times."""
     last, newest, state = ("", ""), "", AggregateState()
-    name, waiting = "", dict[int, Minute]()
+    name, waiting = "", dict[int, Totals]()
     while batch := list(islice(events, BATCH)):
         for key, some in groupby(batch, key=attrgetter("camera", "run")):
             if waiting and (names[key] != name or len(waiting) > MINUTES):
@@ -109,7 +108,7 @@ def _counted(
             minutes, state = aggregate((event.as_dict() for event in once), state)
             for number, minute in minutes.items():
                 if number in waiting:
-                    waiting[number].add(minute, is_first=True)
+                    waiting[number].add(minute)
                 else:
                     waiting[number] = minute
     if waiting:

@@ -101,7 +101,7 @@ def test_weekdays_are_the_sums_of_the_days_that_are_shown(tmp_path: Path) -> Non
 
 def test_a_table_does_not_name_what_only_hidden_faces_showed() -> None:
     at = datetime(2026, 3, 2, tzinfo=UTC)
-    shown = Period(at, at, expressions={"happy": 1000}, carried=9)
-    hidden = Period(at, at, expressions={"disgust": 1000}, carried=1, is_hidden=True)
+    shown = Period(start=at, end=at, expressions={"happy": 1000}, carried=9)
+    hidden = Period(start=at, end=at, expressions={"disgust": 1000}, carried=1, is_hidden=True)
     assert labels_of([shown, hidden]) == ["happy"]
     assert [row["happy_s"] for row in rows_of([shown, hidden], ["happy"])] == [1.0, None]

@@ -17,7 +17,7 @@ from PIL import Image
 from support.axe import axe_finds
 from support.website import Site
 
-from benchmarks.made_up_days import MadeUpDays, Totals, stored
+from benchmarks.made_up_days import KnownTotals, MadeUpDays, stored
 from edge_daemon.history.report import HistoryReport
 from edge_daemon.web.credentials import hash_token
 
@@ -88,7 +88,7 @@ def facts(page: Any) -> dict[str, str]:
     return {e.locator("dt").inner_text(): e.locator("dd").inner_text() for e in entries}
 
 
-def known(days: MadeUpDays, date: str) -> Totals:
+def known(days: MadeUpDays, date: str) -> KnownTotals:
     """Return the generator's totals of a local day."""
     start = datetime.fromisoformat(date).replace(tzinfo=ZONE)
     return days.between(start, start + timedelta(days=1))
