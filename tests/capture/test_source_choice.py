@@ -10,7 +10,7 @@ import pytest
 from support.camera_bench import Bench, opener, write_images
 from support.waiting import until
 
-from edge_daemon.capture.opener import FirstCamera
+from edge_daemon.capture.first_camera import FirstCamera
 from edge_daemon.capture.sources import (
     OpenSource,
     PictureFiles,
