@@ -16,7 +16,7 @@ def configure_tensorflow() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # training may have set another backend
 
 
-# The same function as in train/quiet.py: no stage imports another, and there is no shared package.
+# train/quiet.py has the same function: no stage imports another, and there is no shared package.
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Capture what C++ code writes to file descriptor 2; print it only if the body fails."""

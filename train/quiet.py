@@ -16,7 +16,7 @@ def configure_tensorflow() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-# The same function as in convert/quiet.py: no stage imports another, and there is no shared package.
+# convert/quiet.py has the same function: no stage imports another, and there is no shared package.
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Capture what C++ code writes to file descriptor 2; print it only if the body fails."""
