@@ -249,7 +249,8 @@ test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a p
 
 fuzz: dev  ## feed the parsers of HTTP, forms, addresses, streams, pictures and YAML 20,000 inputs each
 	@if [ -n "$$TESTS" ]; then set -- "$$TESTS"; else set -- tests/web/test_http_grammar.py \
-	    tests/web/test_api.py tests/capture tests/config tests/core/test_picture.py; fi; \
+	    tests/web/test_api.py tests/capture tests/config tests/core/test_picture_headers.py \
+	    tests/core/test_picture_damage.py; fi; \
 	exec $(TEST) -m hypothesis --hypothesis-profile=fuzz -o timeout=3600 "$$@"
 
 bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.labels import LABELS
+from support.picture_headers import png_header
+from support.pictures import by_opencv, demo_scene
 from support.website import Site
 
-from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.core.picture import decode_picture
 from edge_daemon.web.photo import read_photo
 from edge_daemon.web.server.loop import Loop
@@ -31,18 +30,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.stop()
 
 
-def encoded(kind: str, bgr: np.ndarray) -> bytes:
-    ok, content = cv2.imencode(kind, bgr)
-    assert ok
-    return content.tobytes()
-
-
-def png_header(width: int, height: int) -> bytes:
-    """Return the start of a PNG that claims this size."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-
-
 def progressive_jpeg(scans: int) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (64, 64)).save(content, "JPEG", progressive=True)
@@ -51,31 +38,28 @@ def progressive_jpeg(scans: int) -> bytes:
     return whole[:-2] + last * scans + whole[-2:]
 
 
-@pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return Demo().render(5.0)
-
-
 @pytest.mark.usefixtures("blazeface_dir")
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".webp"])
-def test_a_picture_is_classified(site: Site, photo: np.ndarray, kind: str) -> None:
-    response = site.send("/api/classify", "POST", encoded(kind, photo), {})
+def test_a_picture_is_classified(site: Site, kind: str) -> None:
+    response = site.send("/api/classify", "POST", by_opencv(kind)(demo_scene()), {})
     assert response.status == 200, response.body
     answer = json.loads(response.body)
     assert answer["size"] == [640, 480]
     assert answer["picture"].startswith("data:image/jpeg;base64,")
     assert [set(face["scores"]) for face in answer["faces"]] == [set(LABELS)] * 2
-    drawn = site.send("/api/classify", "POST", encoded(kind, photo), {"Accept": "image/jpeg"})
+    drawn = site.send(
+        "/api/classify", "POST", by_opencv(kind)(demo_scene()), {"Accept": "image/jpeg"}
+    )
     assert decode_picture(drawn.body).size == (640, 480)
 
 
 @pytest.mark.usefixtures("blazeface_dir")
-def test_boxes_are_in_the_pictures_own_pixels(site: Site, photo: np.ndarray) -> None:
+def test_boxes_are_in_the_pictures_own_pixels(site: Site) -> None:
     """A picture is reduced for the search; the answer is in the pixels of what was sent."""
-    enlarged = cv2.resize(photo, (4000, 3000), interpolation=cv2.INTER_CUBIC)
+    enlarged = cv2.resize(demo_scene(), (4000, 3000), interpolation=cv2.INTER_CUBIC)
     answers = [
-        json.loads(site.send("/api/classify", "POST", encoded(".jpg", bgr), {}).body)
-        for bgr in (photo, enlarged)
+        json.loads(site.send("/api/classify", "POST", by_opencv(".jpg")(bgr), {}).body)
+        for bgr in (demo_scene(), enlarged)
     ]
     assert [answer["size"] for answer in answers] == [[640, 480], [4000, 3000]]
     small, large = ([face["box"] for face in answer["faces"]] for answer in answers)
@@ -88,7 +72,7 @@ def test_boxes_are_in_the_pictures_own_pixels(site: Site, photo: np.ndarray) -> 
 @pytest.mark.parametrize(("height", "width"), [(5000, 1), (3, 20_000), (1, 1)])
 @pytest.mark.parametrize("kind", [".jpg", ".png"])
 def test_odd_shapes_hold_no_face(site: Site, kind: str, height: int, width: int) -> None:
-    content = encoded(kind, np.full((height, width, 3), 127, np.uint8))
+    content = by_opencv(kind)(np.full((height, width, 3), 127, np.uint8))
     response = site.send("/api/classify", "POST", content, {})
     assert response.status == 200, response.body
     answer = json.loads(response.body)
@@ -156,12 +140,12 @@ def test_too_long_a_body_is_refused_before_it_comes(site: Site) -> None:
 
 
 def test_large_pictures_are_reduced() -> None:
-    large = read_photo(encoded(".jpg", np.zeros((3000, 5000, 3), np.uint8)))
+    large = read_photo(by_opencv(".jpg")(np.zeros((3000, 5000, 3), np.uint8)))
     assert large.bgr.shape == (1500, 2500, 3)
     assert large.size == (5000, 3000)
 
 
-def test_nothing_of_a_picture_is_kept(site: Site, photo: np.ndarray, tmp_path: Path) -> None:
+def test_nothing_of_a_picture_is_kept(site: Site, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
-    assert site.send("/api/classify", "POST", encoded(".jpg", photo), {}).status == 200
+    assert site.send("/api/classify", "POST", by_opencv(".jpg")(demo_scene()), {}).status == 200
     assert set(tmp_path.rglob("*")) == before
