@@ -35,9 +35,10 @@ class Machine(ABC):
         """Return the address of its web server."""
 
     def run(self, *words: str, check: bool = True) -> str:
-        """Run a command and return its standard output; if it fails, fail with both outputs."""
+        """Run a command and return its standard output; if it fails, fail with what was logged."""
         done = self.attempt(*words)
-        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        failed = check and done.returncode != 0
+        assert not failed, f"{words}: {done.stdout}{done.stderr}{self.recently_logged()}"
         return str(done.stdout)
 
     def shell(self, line: str, cwd: str = "/root") -> str:
@@ -47,7 +48,11 @@ class Machine(ABC):
     def until(self, met: Callable[[], Any], what: str) -> float:
         """Wait until `met` returns something true; return the seconds that took."""
         started_s = time.monotonic()
-        until(met, timeout_s=self.deadline_s, describe=lambda: f"that {what}")
+        until(
+            met,
+            timeout_s=self.deadline_s,
+            describe=lambda: f"that {what}{self.recently_logged()}",
+        )
         return time.monotonic() - started_s
 
     def show(self, name: str, unit: str = UNIT) -> str:
@@ -56,6 +61,10 @@ class Machine(ABC):
 
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit=edge-daemon*")
+
+    def recently_logged(self) -> str:
+        """Return the last lines of the whole journal, for the message of a failure."""
+        return f"\n{self.attempt('journalctl', '--no-pager', '--lines=40').stdout}"
 
     def get(self, path: str, token: str | None = None, port: int = 8080) -> Any:
         """Send a GET request."""
