@@ -87,6 +87,7 @@ def run(source: ConfigSource, *, open_page: bool = False) -> int:
             turns=lambda: daemon.pipeline.progress.turns,
             has_ended=lambda: daemon.camera.has_ended,
             reopen_log=daemon.event_log.reopen,
+            check_clock=daemon.event_log.feed.check_clock,
             reloader=reloader,
             supervisor=Supervisor(),
         )

@@ -44,11 +44,12 @@ class MainLoop:
         turns: Callable[[], int],
         has_ended: Callable[[], bool],
         reopen_log: Callable[[], None],
+        check_clock: Callable[[], None],
         reloader: Reloader,
         supervisor: Supervisor,
     ) -> None:
         self._state, self._turns, self._has_ended = state, turns, has_ended
-        self._reopen_log = reopen_log
+        self._reopen_log, self._check_clock = reopen_log, check_clock
         self._reloader, self._supervisor = reloader, supervisor
         self._last_turns = -1
         self._heap = HeapTrimmer()
@@ -65,6 +66,7 @@ class MainLoop:
             self._reloader.run_commands()
             self._reloader.run_changes()
             self._reloader.check_model()
+            self._check_clock()
             self._feed_watchdog()
             self._heap.check()
             if self._has_ended():

@@ -10,6 +10,7 @@ from typing import Final
 
 from edge_daemon.core.slots import Backlog
 from edge_daemon.core.types import rfc3339
+from edge_daemon.events.clock import ClockWatch
 from edge_daemon.events.events import TYPES, Event
 from edge_daemon.events.log_reader import Entry, EventIds, id_order
 
@@ -31,6 +32,7 @@ class EventFeed:
         self._kept: deque[Entry] = deque(maxlen=KEPT)
         self._forgotten = last_id  # the last event that is not in `_kept` any more
         self._listeners: list[Callable[[], None]] = []
+        self._clock: ClockWatch | None = None
         self._counts = Counter(dict.fromkeys(TYPES, 0))
         self._expressions: Counter[str] = Counter()
 
@@ -38,18 +40,42 @@ class EventFeed:
         """Call `listener` after each event, in the thread that calls `put`; it must not block."""
         self._listeners.append(listener)
 
+    def follow_clock(self, clock: ClockWatch) -> None:
+        """Put the event of a jump of the clock before the first event with the new time."""
+        self._clock = clock
+
+    def check_clock(self) -> None:
+        """Put the event of a jump of the clock, if there was one since the last event."""
+        with self._lock:
+            has_jumped = self._put_jump()
+        if has_jumped:
+            self._tell()
+
     def put(self, event: Event) -> None:
         """Add `event` as the newest."""
         with self._lock:
-            event = replace(event, id=self._ids.next(rfc3339(event.at)))
-            if len(self._kept) == KEPT:
-                self._forgotten = self._kept[0].id
-            self._kept.append(Entry(event.id, event.as_dict()))
-            self._counts[event.type] += 1
-            if event.type in EXPRESSION_STARTS:
-                self._expressions[event.fields["label"]] += 1
-            for sink in self._sinks:  # within the lock: in the same order for all
-                sink.put(event)
+            self._put_jump()
+            self._add(self._clock.corrected(event) if self._clock else event)
+        self._tell()
+
+    def _put_jump(self) -> bool:
+        event = self._clock.jump() if self._clock else None
+        if event is not None:
+            self._add(event)
+        return event is not None
+
+    def _add(self, event: Event) -> None:
+        event = replace(event, id=self._ids.next(rfc3339(event.at)))
+        if len(self._kept) == KEPT:
+            self._forgotten = self._kept[0].id
+        self._kept.append(Entry(event.id, event.as_dict()))
+        self._counts[event.type] += 1
+        if event.type in EXPRESSION_STARTS:
+            self._expressions[event.fields["label"]] += 1
+        for sink in self._sinks:  # within the lock: in the same order for all
+            sink.put(event)
+
+    def _tell(self) -> None:
         for listener in self._listeners:
             listener()
 

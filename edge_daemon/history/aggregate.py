@@ -101,6 +101,8 @@ class _Fold:
             state.run, state.last_ms, state.is_recording = run, at_ms, True
             state.is_paused = False
             state.faces.clear()
+        elif kind == "clock_jump":
+            self._jump(at_ms, round(float(event["jump_s"]) * 1000))
         else:
             self.advance(at_ms)
         if kind in _STATES:
@@ -138,6 +140,13 @@ class _Fold:
                 if face.label:
                     sums = minute.expressions
                     sums[face.label] = sums.get(face.label, 0) + took_ms
+
+    def _jump(self, at_ms: int, jump_ms: int) -> None:
+        """Count the time until the clock jumped, and continue at its new time."""
+        self.advance(at_ms - jump_ms)
+        self.state.last_ms = at_ms
+        for face in self.state.faces.values():
+            face.since_ms += jump_ms
 
     def _end(self, event: Mapping[str, Any], at_ms: int) -> None:
         self.state.faces.pop(int(event["face"]), None)

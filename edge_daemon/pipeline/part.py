@@ -16,6 +16,8 @@ from edge_daemon.core.slots import Backlog, Latest
 from edge_daemon.core.threads import JOIN_S, Worker
 from edge_daemon.core.types import Frame, Progress, View
 from edge_daemon.draw.annotate import untouched_jpeg
+from edge_daemon.events.clock import ClockWatch
+from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.snapshots import Shot
 from edge_daemon.pipeline.build import (
@@ -103,7 +105,7 @@ class PipelinePart(Part[Config]):
 
     def log_event(self, kind: str, at: datetime, **fields: Any) -> None:
         """Log an event of the daemon itself, with the camera, run and model of every event."""
-        self._feed.put(self._pipeline.stages.maker.make(kind, at, **fields))
+        self._feed.put(self._event(kind, at, **fields))
 
     def limit(self, limits: Sequence[str] | None) -> None:
         """Drop frames while the board is throttled by `limits`; never with `camera.lossless`."""
@@ -115,6 +117,7 @@ class PipelinePart(Part[Config]):
         log.info("detector: %s", stages.detector.name)
         _log_model(stages)
         log.info("runtime: %s", stages.classifier.runtime)
+        self._feed.follow_clock(ClockWatch(self._event))
         self._log_pause(stages)
         self._worker.start()
 
@@ -190,6 +193,9 @@ class PipelinePart(Part[Config]):
             _log_model(stages)
 
         return apply
+
+    def _event(self, kind: str, at: datetime, **fields: Any) -> Event:
+        return self._pipeline.stages.maker.make(kind, at, **fields)
 
     def _log_pause(self, stages: Stages) -> None:
         """Log the beginning and end of a pause, in which nothing is recorded."""

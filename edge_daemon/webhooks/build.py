@@ -24,7 +24,7 @@ HEADER_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 EVENT_FIELDS: Final = frozenset({
     "schema", "id", "time", "type", "camera", "run", "model", "version", "reason", "cause",
     "duration_s", "face", "label", "previous", "score", "scores", "box", "detection_score",
-    "frame_size",
+    "frame_size", "jump_s",
 })  # fmt: skip
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of Standard Webhooks; what follows is base64
 

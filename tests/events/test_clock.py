@@ -26,6 +26,7 @@ from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.log_reader import EventLogReader, Query
 from edge_daemon.events.rotating import LogPolicy, RotatingLog
+from edge_daemon.history.aggregate import AggregateState, aggregate
 
 DAY_S = 86400.0
 
@@ -39,6 +40,10 @@ def whole_log(path: Path) -> list[dict[str, Any]]:
         if file.suffix != ".part"
     ]
     return [json.loads(line) for text in [*texts, path.read_bytes()] for line in text.splitlines()]
+
+
+def events_of(daemon: Daemon, kind: str) -> list[dict[str, Any]]:
+    return [event for event in daemon.events() if event["type"] == kind]
 
 
 def has_more(listener: Listener, events: int) -> bool:
@@ -67,6 +72,25 @@ def test_a_clock_that_is_set_loses_no_event_and_keeps_their_order(tmp_path: Path
     assert len(list(tmp_path.glob("events.0*"))) > 1
     assert published == logged == sorted(set(logged))
     assert not [line for line in daemon.log if "Traceback" in line]
+
+
+@pytest.mark.usefixtures("blazeface_dir")
+def test_a_jump_of_the_clock_is_logged_and_not_counted_as_recorded(tmp_path: Path) -> None:
+    clock = FakeClock(tmp_path)
+    clock.set(-5 * DAY_S)
+    began_s = time.monotonic()
+    with Daemon(tmp_path, "camera.source=demo", interpreter=clock.interpreter) as daemon:
+        daemon.until(lambda: events_of(daemon, "face_start"))
+        clock.set(0.0)
+        daemon.until(lambda: events_of(daemon, "clock_jump"))
+        clock.set(-3600.0)
+        daemon.until(lambda: events_of(daemon, "clock_jump")[1:])
+        assert daemon.stop() == 0
+    jumps_s = [round(event["jump_s"], -2) for event in events_of(daemon, "clock_jump")]
+    assert jumps_s == [5 * DAY_S, -3600.0]
+    minutes, _ = aggregate(daemon.events(), AggregateState())
+    recorded_ms = sum(minute.recorded_ms for minute in minutes.values())
+    assert 0 < recorded_ms / 1000 <= time.monotonic() - began_s
 
 
 @pytest.fixture

@@ -52,6 +52,38 @@ def test_pauses_and_lost_cameras_are_not_recorded() -> None:
     assert AggregateState.from_dict(json.loads(json.dumps(state.as_dict()))) == state
 
 
+@pytest.mark.parametrize("hours", [50, -50])
+def test_a_clock_that_jumps_adds_only_the_time_that_passed(hours: int) -> None:
+    """For 90 seconds before and 30 seconds after, with a face and its label."""
+    noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    common = {"camera": "c", "run": "1", "face": 1, "label": "happy"}
+    told = [("daemon_start", 0.0), ("face_start", 0.0), ("expression_start", 30.0)]
+    told += [("clock_jump", 90.0), ("face_end", 120.0), ("daemon_stop", 120.0)]
+    events = [
+        {
+            **common,
+            "type": kind,
+            "time": (noon + timedelta(hours=hours * (after_s >= 90), seconds=after_s)).isoformat(),
+            "jump_s": hours * 3600.0,
+            "duration_s": 120.0,
+        }
+        for kind, after_s in told
+    ]
+    minutes, _ = aggregate(events, AggregateState())
+    total = summed(minutes.values())
+    assert (total.recorded_ms, total.face_ms) == (120_000, 120_000)
+    assert total.expressions == {"happy": 90_000}
+    before = noon.timestamp() // 60
+    after = before + hours * 60 + 1
+    assert {at: minute.recorded_ms for at, minute in minutes.items() if minute.recorded_ms} == {
+        before: 60_000,
+        before + 1: 30_000,
+        after: 30_000,
+    }
+    again, _ = aggregate(events[4:], aggregate(events[:4], AggregateState())[1])
+    assert summed(again.values()).recorded_ms == 30_000
+
+
 @pytest.mark.usefixtures("blazeface_dir")
 def test_a_pause_is_in_the_log_and_not_recorded(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
