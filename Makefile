@@ -242,7 +242,7 @@ test-kill: dev $(BLAZEFACE)  ## kill the daemon and its log 50 times and count t
 
 test-ray: dev $(BLAZEFACE)  ## classify on a Ray cluster of this machine, and compare
 	@$(ENVIRONMENT) dev ray
-	$(TEST) tests/batch/test_classify.py -m long
+	$(TEST) tests/batch/test_classify_workers.py -m long
 
 test-api: dev $(BLAZEFACE)  ## send what docs/openapi.yaml allows, 300 times a path
 	@MIEN_EXAMPLES="$${EXAMPLES:-300}" $(TEST) -o timeout=1200 tests/web/test_openapi.py

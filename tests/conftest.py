@@ -18,7 +18,8 @@ from support.paths import CHROMIUM_FLAGS, ROOT, data_dir
 if TYPE_CHECKING:
     from train.dataset import Split
 
-pytest_plugins = ["support.http_camera", "support.clips"]  # fixtures of one subject
+# Files with the fixtures of one subject; one that imports another follows it.
+pytest_plugins = ["support.clips", "support.classify", "support.http_camera"]
 
 settings.register_profile("tests", deadline=None, database=None)
 settings.register_profile("fuzz", parent=settings.get_profile("tests"), max_examples=20_000)
