@@ -208,7 +208,7 @@ test-newcomer: dev  ## run the README's commands in a fresh clone, with nothing 
 	$(TEST) tests/docs/test_newcomer.py -m "long or not long" -x -s -o timeout=1800
 
 test-systemd: dev $(BLAZEFACE)  ## install, break, upgrade and uninstall in a booted container, as root
-	$(TEST) tests/deploy/test_installed.py -m long -x -s -o timeout=1800
+	$(TEST) tests/deploy/test_installed.py tests/deploy/test_upgrades.py -m long -x -s -o timeout=1800
 
 test-clean: dev $(BLAZEFACE)  ## time the README's commands and each way to install, in a clean Debian 12 and 13, as root
 	$(TEST) tests/deploy/test_clean_machine.py -m long -x -s -o timeout=3600

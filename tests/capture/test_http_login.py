@@ -15,14 +15,8 @@ from edge_daemon.capture.login import parse_challenges
 from edge_daemon.capture.sources import SourceAwayError
 
 NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
-
-
 DIGEST = f'Digest realm="cam, \\"1\\"", nonce="{NONCE}"'
-
-
 USER, PASSWORD = "ad min", 'p:ä/#?[]@%41"x'
-
-
 LOGIN = "ad%20min:p%3A%C3%A4%2F%23%3F%5B%5D%40%2541%22x@"
 
 

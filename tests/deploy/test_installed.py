@@ -1,4 +1,4 @@
-"""Installs, breaks, upgrades and removes the service in a booted Debian container.
+"""Installs the service in a booted Debian container, breaks it and reboots.
 
 The steps depend on each other and run in this order: `make test-systemd` stops at the first that
 fails and prints how long each took. The container has no network but a link to this machine: pip
@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import subprocess
 import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,10 @@ import pytest
 from support.container import HOST
 from support.daemon import jpegs
 from support.device import (
-    BUNDLE,
     CHECKOUT,
     CONFIG,
     Device,
-    booted,
-    bring_bundle,
-    bring_checkout,
-    made,
+    fresh_device,
 )
 from support.machine import UNIT, timed
 from support.mjpeg_server import MjpegServer, demo_jpegs
@@ -39,17 +33,13 @@ from support.paths import ROOT
 from support.publisher import Publisher
 
 pytestmark = pytest.mark.long
-
 CAMERA_PORT = 8090
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    with booted(tmp_path_factory.mktemp("device")) as container:
-        bring_checkout(container)
-        bring_bundle(container)
-        container.before = container.files()
+    with fresh_device(tmp_path_factory.mktemp("device")) as container:
         yield container
 
 
@@ -59,21 +49,6 @@ def commands_of_readme() -> str:
     found = re.search(r"(?:^    .+\n)+", section, re.M)
     assert found
     return found[0]
-
-
-def changed_checkout(device: Device, change: Callable[[Path], None]) -> str:
-    """Copy the checkout and change its code; return the folder."""
-    folder = "/root/changed"
-    shutil.rmtree(device.root / folder[1:], ignore_errors=True)
-    copy = shutil.copytree(device.root / CHECKOUT[1:], device.root / folder[1:])
-    change(Path(copy))
-    return folder
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 def test_the_readmes_commands_give_a_running_service(device: Device) -> None:
@@ -298,116 +273,3 @@ def test_it_runs_again_after_a_reboot(device: Device) -> None:
 
 def test_its_journal_has_no_traceback(device: Device) -> None:
     assert "Traceback" not in device.journal()
-
-
-def test_an_upgrade_keeps_the_configuration_and_names_new_keys(device: Device) -> None:
-    def newer(folder: Path) -> None:
-        replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.1.0"  # ')
-        replace(
-            folder / "config.yaml", "  quality: 80 ", "  color: true   # in color\n  quality: 80 "
-        )
-        key = '    color: bool = Field(True, description="In color.")\n'
-        replace(
-            folder / "edge_daemon/config/sections.py",
-            "    quality: Annotated",
-            f"{key}    quality: Annotated",
-        )
-
-    config = (device.root / CONFIG[1:]).read_text()
-    with timed("make upgrade"):
-        said = device.shell("sudo make upgrade", cwd=changed_checkout(device, newer))
-    assert "new setting stream.color" in said
-    assert "token=" not in said
-    assert (device.root / CONFIG[1:]).read_text() == config
-    assert device.state()["version"] == device.state(port=8081)["version"] == "9.1.0"
-
-
-def test_a_failed_upgrade_goes_back_to_what_ran(device: Device) -> None:
-    def broken(folder: Path) -> None:
-        replace(folder / "edge_daemon/__init__.py", "__version__ = ", '__version__ = "9.2.0"  # ')
-        replace(
-            folder / "edge_daemon/app.py", "        loop.run(signals, stop)", "        return 3"
-        )
-
-    folder = changed_checkout(device, broken)
-    with timed("make upgrade to a release that does not run, and back"):
-        done = device.attempt("make", "-C", folder, "upgrade")
-    assert done.returncode != 0
-    assert re.search(r"went back to 9\.1\.0-\w+, which runs", done.stderr), done.stderr
-    assert device.state()["version"] == device.state(port=8081)["version"] == "9.1.0"
-
-
-def test_an_upgrade_that_refuses_the_configuration_changes_nothing(device: Device) -> None:
-    def fewer_keys(folder: Path) -> None:
-        replace(
-            folder / "edge_daemon/config/sections.py",
-            "    quality: Annotated",
-            "    grade: Annotated",
-        )
-
-    pid = device.show("MainPID")
-    done = device.attempt("make", "-C", changed_checkout(device, fewer_keys), "upgrade")
-    assert done.returncode != 0
-    assert f"{CONFIG}, line" in done.stderr
-    assert device.show("MainPID") == pid
-
-
-def nothing_left(device: Device) -> None:
-    assert device.files() - device.before <= {"/etc/pip.conf", "/var/log/dpkg.log"}  # not ours
-    unseen = ["(", "-path", "/root", "-o", "-path", "/proc", "-o", "-path", "/sys", ")", "-prune"]
-    named = ["(", "-name", "*mien*", "-o", "-name", "*edge-daemon*", ")", "-print"]
-    assert not device.run("find", "/", *unseen, "-o", *named)
-    assert device.attempt("id", "mien").returncode != 0
-    assert "edge-daemon" not in device.run("systemctl", "list-unit-files")
-    assert not device.run("systemctl", "--failed", "--no-legend")
-
-
-def test_uninstalling_leaves_nothing(device: Device) -> None:
-    with timed("make uninstall"):
-        device.shell("sudo make uninstall", cwd=CHECKOUT)
-    nothing_left(device)
-
-
-def test_a_bundle_installs_without_a_network(device: Device) -> None:
-    (device.root / "etc/pip.conf").write_text("[global]\nno-index = true\n")
-    with timed("./install from the bundle"):
-        said = device.shell("cd mien-* && sudo ./install", cwd=BUNDLE)
-    device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
-    device.until(lambda: device.state()["faces"], "it has faces")
-    device.shell("sudo python3 -m deploy uninstall", cwd="/opt/mien/current")
-    nothing_left(device)
-
-
-def test_the_debian_package_installs_upgrades_and_is_purged(device: Device) -> None:
-    if missing := [
-        tool for tool in ("dpkg-buildpackage", "dh", "lintian") if not shutil.which(tool)
-    ]:
-        pytest.skip(
-            f"NOT TESTED: {', '.join(missing)} not found (apt install dpkg-dev debhelper lintian)"
-        )
-    package = made("deb")
-    with timed("lintian"):
-        subprocess.run(["lintian", "--fail-on", "error", package], check=True, timeout=300)
-    shutil.copy(package, device.root / "root")
-    with timed("dpkg --install"):
-        said = device.run("dpkg", "--install", f"/root/{package.name}")
-    device.token = re.search(r"token=(\S+)", said)[1]  # type: ignore[index]
-    device.until(lambda: device.state()["faces"], "it has faces")
-    pid = device.show("MainPID")
-    device.run("dpkg", "--install", f"/root/{package.name}")
-    assert device.show("MainPID") == pid, "the same again changes nothing"
-    refused = device.attempt("make", "-C", CHECKOUT, "install")
-    assert "Mien is installed as a package" in refused.stderr
-    with timed("dpkg --purge"):
-        device.run("dpkg", "--purge", "mien")
-    nothing_left(device)
-
-
-def test_a_folder_takes_the_place_of_the_machine(device: Device) -> None:
-    with timed("make install DESTDIR="):
-        device.shell("cd mien-* && python3 -m deploy --destdir /root/image install", cwd=BUNDLE)
-    image = device.root / "root/image"
-    wanted = image / "etc/systemd/system/multi-user.target.wants/edge-daemon.service"
-    assert wanted.is_symlink()
-    assert (image / "opt/mien/current").readlink().parts[0] == "releases"
-    nothing_left(device)

@@ -33,8 +33,6 @@ from edge_daemon.history.report import HistoryReport
 from edge_daemon.history.store import VERSION, HistoryStore
 
 ROOM_BYTES = 160_000  # for some of the totals of the made-up week
-
-
 READING_BYTES = 80_000  # for what SQLite needs to read
 
 

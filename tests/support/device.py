@@ -56,6 +56,16 @@ def booted(folder: Path, release: str = "bookworm") -> Iterator[Device]:
         yield device
 
 
+@contextmanager
+def fresh_device(folder: Path) -> Iterator[Device]:
+    """Boot a device that has a checkout and a bundle, and nothing installed."""
+    with booted(folder) as device:
+        bring_checkout(device)
+        bring_bundle(device)
+        device.before = device.files()
+        yield device
+
+
 def bring_checkout(device: Device) -> None:
     """Copy the tracked files and BlazeFace, as in a clone after `make setup`."""
     listing = [
