@@ -20,10 +20,11 @@ Generated from the schema in `edge_daemon/config/schema.py` by `make docs`.
 
 A setting comes from its default, from the file given with `--config` (else `config.yaml` in the
 working directory, if there is one), from an environment variable, or from `--set
-section.key=value`; later ones win. Values are YAML. Relative paths in the file are relative to its
-folder; relative paths given otherwise are relative to the working directory. `check-config` reports
-unknown keys and wrong values with their line, and checks what the start checks (the model, the
-detector, the source and certificates):
+section.key=value`; later ones win. Values are YAML; numbers such as `010` and `1:30`, which YAML
+reads as 8 and 90, are refused. Relative paths in the file are relative to its folder; relative
+paths given otherwise are relative to the working directory. `check-config` reports unknown keys and
+wrong values with their line, and checks what the start checks (the model, the detector, the source
+and certificates):
 
     mien check-config --config config.yaml
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from edge_daemon.config.file import is_plain_text
+from edge_daemon.config.yaml_document import is_plain_text
 
 HIDDEN: Final = "…"
 LONG_LINE: Final = 1 << 20  # keeps lists on one line

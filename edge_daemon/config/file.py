@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-import reprlib
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from edge_daemon.config.schema import (
     SECRETS,
@@ -27,7 +24,8 @@ from edge_daemon.config.schema import (
     overridden,
     validated,
 )
-from edge_daemon.core.errors import UserError, reason_of
+from edge_daemon.config.yaml_document import NotYaml, YamlDocument, yaml_value
+from edge_daemon.core.errors import UserError
 from edge_daemon.core.files import INSTALLATION, read_file
 
 PREFIX: Final = "MIEN_"
@@ -112,9 +110,12 @@ def parse_config(
 
     Relative paths in `text` are resolved against `folder`.
     """
-    root, values = _parse_yaml(text, name)
-    _refuse_repeated(root, name)
-    values = {key: value for key, value in values.items() if value is not None or key in TOP_KEYS}
+    try:
+        document = YamlDocument(text, name)
+    except NotYaml as error:
+        raise ConfigError(str(error)) from error
+    given = document.values.items()
+    values = {key: value for key, value in given if value is not None or key in TOP_KEYS}
     if folder is not None and folder != Path.cwd():
         _resolve_paths(values, folder)
     overrides = [*_from_environment(environment), *map(_from_word, words)]
@@ -124,7 +125,7 @@ def parse_config(
         return validated(values)
     except InvalidConfig as found:
         origins = {override.path: override.origin for override in overrides}
-        lines = [_sentence(each, name, root, origins) for each in found.mistakes]
+        lines = [_sentence(each, document, origins) for each in found.mistakes]
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -141,34 +142,6 @@ def decoded_file(content: bytes, path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text.") from error
-
-
-def _parse_yaml(text: str, name: str) -> tuple[yaml.Node | None, dict[Any, object]]:
-    """Parse a mapping of settings; return its nodes, which have line numbers, and its values."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(_not_yaml(error, text, name)) from error
-    except Exception as error:  # nested too deeply, or a number with too many digits
-        raise ConfigError(f"{name}: cannot be read as YAML: {reason_of(error)}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: expected a mapping of settings, as in the sample config.yaml.")
-    return root, values
-
-
-def _not_yaml(error: yaml.YAMLError, text: str, name: str) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return f"{name}: not valid YAML: {reason_of(error)}."
-    place = f"{name}, line {mark.line + 1}"
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    indentation = line[: len(line) - len(line.lstrip())]
-    if "\t" in indentation:
-        return f"{place}: indented with a tab; use spaces, as YAML does not allow tabs there."
-    problem = getattr(error, "problem", None) or "not YAML"
-    return f"{place}: not valid YAML: {problem}."
 
 
 def _resolve_paths(values: dict[Any, object], folder: Path) -> None:
@@ -257,17 +230,9 @@ def typed_value(name: str, raw: str, origin: str) -> object:
     if any(key.name == name and key.is_text for key in keys()):
         return raw
     try:
-        return yaml.safe_load(raw)
-    except Exception as error:  # not YAML, nested too deeply, or a number with too many digits
-        raise ConfigError(f"{origin}: {reprlib.repr(raw)} is not a YAML value.") from error
-
-
-def is_plain_text(value: str) -> bool:
-    """Return whether YAML reads `value`, written without quotes, as the same text."""
-    try:
-        return bool(yaml.safe_load(f"[{value}]") == [value] and yaml.safe_load(value) == value)
-    except yaml.YAMLError:
-        return False
+        return yaml_value(raw, origin)
+    except NotYaml as error:
+        raise ConfigError(str(error)) from error
 
 
 def _apply(values: dict[str, object], override: _Override) -> None:
@@ -284,13 +249,11 @@ def _apply(values: dict[str, object], override: _Override) -> None:
 
 def _sentence(
     mistake: Mistake,
-    name: str,
-    root: yaml.Node | None,
+    document: YamlDocument,
     origins: Mapping[tuple[str, ...], str],
 ) -> str:
     """Describe a mistake and its place; for an unknown key, also the nearest valid one."""
-    line = _line_of(root, mistake.path)
-    where = origins.get(mistake.path) or (f"{name}, line {line}" if line else name)
+    where = origins.get(mistake.path) or document.place(mistake.path)
     dotted = textwrap.shorten(".".join(mistake.path), 100, placeholder="…")
     if mistake.reason:
         return f"{where}: {mistake.reason}."
@@ -310,32 +273,3 @@ def _nearest(dotted: str) -> str | None:
     if close := difflib.get_close_matches(last, siblings, n=1):
         return siblings[close[0]]
     return next(iter(difflib.get_close_matches(dotted, names, n=1)), None)
-
-
-def _line_of(node: yaml.Node | None, path: Sequence[str]) -> int | None:
-    """Return the line, from 1, of the key at `path`; None if the file does not have it."""
-    line = None
-    for key in path:
-        if not isinstance(node, yaml.MappingNode):
-            return line
-        entry = next(((k, v) for k, v in node.value if k.value == key), None)
-        if entry is None:
-            return None
-        line, node = entry[0].start_mark.line + 1, entry[1]
-    return line
-
-
-def _refuse_repeated(node: yaml.Node | None, name: str, levels: int = 3) -> None:
-    """Refuse a repeated key; YAML readers silently keep the last."""
-    if not isinstance(node, yaml.MappingNode) or not levels:
-        return
-    seen: dict[object, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if key.value in seen:
-            raise ConfigError(
-                f"{name}, line {line}: {key.value!r} is there twice, first in line "
-                f"{seen[key.value]}; keep one."
-            )
-        seen[key.value] = line
-        _refuse_repeated(value, name, levels - 1)

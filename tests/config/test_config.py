@@ -53,6 +53,11 @@ def test_an_empty_file_is_the_defaults() -> None:
         ("camera:\n  source: [1]\n", ["line 2", "camera.source"]),
         ("- 1\n", ["mapping"]),
         ("a: [\n", ["not valid YAML"]),
+        ("web:\n  port: 010\n", ["line 2: YAML reads 010 as 8;", "leading zeros"]),
+        ("camera:\n  name: -0_17\n", ["line 2: YAML reads -0_17 as -15;", "quotes"]),
+        ("events:\n  rotate_h: 1:30\n", ["line 2: YAML reads 1:30 as 90;", "colons"]),
+        ("camera:\n  timeout_s: 1:30.5\n", ["line 2: YAML reads 1:30.5 as 90.5;"]),
+        ("privacy:\n  masks: [[0, 0, 0, 050]]\n", ["line 2: YAML reads 050 as 40;"]),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, expected: list[str]) -> None:
@@ -91,6 +96,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_overrides_take_yaml_values() -> None:
     config = parse_config("web:\n  port: 1\n", "c", ["web.port=0", "camera.source=demo"])
     assert (config.web.port, config.camera.source) == (0, "demo")
+
+
+def test_numbers_that_can_mean_only_one_thing_are_read() -> None:
+    text = "web: {port: 0x1F90}\ncamera: {fps: 05.0, timeout_s: 1_0, name: '010'}\n"
+    config = parse_config(text, "c.yaml", ["camera.rotate=0_0", "mqtt.topic=010"])
+    assert (config.web.port, config.camera.fps, config.camera.timeout_s) == (8080, 5.0, 10.0)
+    assert (config.camera.name, config.mqtt.topic) == ("010", "010")
+
+
+@pytest.mark.parametrize("word", ["web.port=010", "web.port=80:50", "events.rotate_h=1:30.5"])
+def test_a_number_in_octal_or_to_the_base_60_is_refused(word: str) -> None:
+    name, _, raw = word.partition("=")
+    with pytest.raises(ConfigError, match=f"^--set {word}: YAML reads {raw} as "):
+        parse_config("", "c", [word])
+    with pytest.raises(ConfigError, match=f"^{variable_of(name)}: YAML reads {raw} as "):
+        parse_config("", "c", environment={variable_of(name): raw})
 
 
 @pytest.mark.parametrize("override", ["web.port", "model.x=1", "web.prt=1", "web.port=x", "a=["])

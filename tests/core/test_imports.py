@@ -43,7 +43,7 @@ ADAPTERS = {
             "web/server/server.py",
         }
     },
-    "yaml": {"edge_daemon": {"config/file.py"}},
+    "yaml": {"edge_daemon": {"config/yaml_document.py"}},
     "ruamel": {"edge_daemon": {"config/edit.py"}},
     "duckdb": {"edge_daemon": {"report/duck.py"}},
     "jinja2": {"edge_daemon": {"report/page.py"}},
