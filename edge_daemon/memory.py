@@ -15,6 +15,7 @@ M_MMAP_THRESHOLD: Final = -3
 M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 32 << 20  # a frame of 3840x2160 has 24 MiB
 GROWN_BYTES: Final = 12 << 20
+CHECK_EVERY_S: Final = 5.0
 TRIM_EVERY_S: Final = 20.0  # not more often: the kernel has to clear new pages for the next frame
 STATM: Final = Path("/proc/self/statm")
 
@@ -56,11 +57,14 @@ class HeapTrimmer:
     """
 
     def __init__(self) -> None:
-        self._first_bytes = self._trimmed_s = 0.0
+        self._first_bytes = self._checked_s = self._trimmed_s = 0.0
 
     def check(self) -> None:
         """Trim if GROWN_BYTES more are in use than at the first call, once in TRIM_EVERY_S."""
-        now_s, resident = time.monotonic(), _resident_bytes()
+        now_s = time.monotonic()
+        if now_s < self._checked_s + CHECK_EVERY_S:
+            return
+        self._checked_s, resident = now_s, _resident_bytes()
         if not self._first_bytes:
             self._first_bytes = resident
         if resident > self._first_bytes + GROWN_BYTES and now_s > self._trimmed_s + TRIM_EVERY_S:

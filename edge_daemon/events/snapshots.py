@@ -20,7 +20,6 @@ from edge_daemon.draw.jpeg import encode_jpeg
 from edge_daemon.events.archive import Retention
 from edge_daemon.events.events import Event
 
-TICK_S: Final = 1.0
 PRUNE_S: Final = 3600.0  # how often old pictures are deleted when no new ones come
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class SnapshotWriter:
     def run(self) -> None:
         """Write shots until their backlog is closed and empty: the body of the thread."""
         while not self._shots.drained:
-            shot = self._shots.get(TICK_S)
+            shot = self._shots.get(max(self._prune_at_s - time.monotonic(), 0.0))
             try:
                 if shot is not None:
                     self._write(shot)

@@ -17,7 +17,8 @@ from edge_daemon.core.threads import JOIN_S, Worker
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 LIMITS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 SINCE_START: Final = 16
-READ_S: Final = 1.0  # between two readings
+READ_S: Final = 1.0  # between two readings of a board that reports limits
+SLOW_READ_S: Final = 5.0  # of others
 
 # Raspberry Pi's own kernel has all bits, as a hexadecimal number. The path leads through the
 # driver, because the device's own path differs between models.
@@ -76,7 +77,7 @@ class Board:
 
 
 class BoardPart(Part[Any]):
-    """Reads the board once a second and passes its limits to `on_limits`, in its own thread."""
+    """Reads the board again and again, and passes its limits to `on_limits`, in its own thread."""
 
     name = "board"
 
@@ -122,8 +123,9 @@ class BoardPart(Part[Any]):
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._on_limits(self._board.read().limits)
-            self._stop.wait(READ_S)
+            limits = self._board.read().limits
+            self._on_limits(limits)
+            self._stop.wait(SLOW_READ_S if limits is None else READ_S)
 
 
 def _named(bits: int) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._bell: Any = None
+        self._pulse: Any = None  # which runs while requests wait
         self._rung = Broadcast()
         self._has_waits = False  # since the last pulse but one
         self._had_waits = False
@@ -110,11 +111,12 @@ class Loop:
         is_first = not (self._has_waits or self._had_waits)
         self._has_waits = True
         if is_first:
+            self._pulse.start(self._beat)
             self.wake()
         self._rung.wait()
 
     def idle(self) -> None:
-        """Wait for the next `wake`, at most PULSE_S; does not make `ring` wake the loop."""
+        """Wait for the next `wake`; does not make `ring` wake the loop."""
         self._rung.wait()
 
     def sleep(self, duration_s: float) -> None:
@@ -140,8 +142,7 @@ class Loop:
             threads.open(hub)
         bell, pulse = hub.loop.async_(), hub.loop.timer(PULSE_S, PULSE_S)
         bell.start(self._rung.send)
-        pulse.start(self._pulse)
-        self._bell = bell
+        self._bell, self._pulse = bell, pulse
         try:
             yield
         finally:
@@ -154,8 +155,10 @@ class Loop:
             gc.collect()  # a closed connection's file may be part of a cycle, and needs the hub
             hub.destroy(destroy_loop=True)
 
-    def _pulse(self) -> None:
+    def _beat(self) -> None:
         self._had_waits, self._has_waits = self._has_waits, False
+        if not self._had_waits:
+            self._pulse.stop()
         self._rung.send()
 
 

@@ -119,6 +119,7 @@ class HttpServer:
             tls_context=lambda: self._tls_context,
             max_connections=lambda: connection_limit(self.max_connections),
             max_body_bytes=self._max_body_bytes,
+            on_failure=self._loop.wake,
         )
         server.start()
         while not self._stop.is_set() and server.failure is None:
@@ -142,11 +143,13 @@ class _Server(WSGIServer):  # type: ignore[misc]
         tls_context: Callable[[], ssl.SSLContext | None],
         max_connections: Callable[[], int],
         max_body_bytes: int,
+        on_failure: Callable[[], None],
     ) -> None:
         super().__init__(listener, app, spawn=Pool(), log=None, error_log=None)
         self.environ["SERVER_NAME"] = "mien"  # else asked of the name service
         self.max_body_bytes = max_body_bytes
         self.failure: BaseException | None = None
+        self._on_failure = on_failure
         self._tls_context = tls_context
         self._max_connections = max_connections
         self._open: set[int] = set()
@@ -188,6 +191,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
             elif error.errno not in PASSING_ERRORS:
                 self.failure = error
                 self.stop_accepting()
+                self._on_failure()
             return None
 
     def close(self) -> None:
