@@ -1,4 +1,4 @@
-"""The capture thread: keeps a source open and publishes its newest frame."""
+"""The capture thread: keeps a source open and sees that its frames are published."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 import cv2
 import numpy as np
 
 from edge_daemon.capture.freshness import Freshness
+from edge_daemon.capture.pace import Pace
 from edge_daemon.capture.reader import Reader
 from edge_daemon.capture.sources import (
     OpenSource,
@@ -34,11 +35,11 @@ State = Literal["starting", "ok", "lost", "ended"]
 # frozen: the same frame came again and again.
 Cause = Literal["absent", "ended", "silent", "frozen"]
 
-_POLL_S: Final = 0.2  # the longest wait before the stop flag is checked again
+_POLL_S: Final = 0.2  # how long threads that should end are waited for at a time
+_CHECK_S: Final = 0.5  # the longest time between two checks of a camera
+_SAFETY_S: Final = 0.01  # after the earliest time at which a check may find a failure
 _OPEN_TIMEOUT_S: Final = 15.0  # at least this long, because "auto" tries several devices
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 10.0
-_LATEST_S: Final = 1.0  # a file that falls further behind does not catch up
-_LONGEST_PAUSE_S: Final = 60.0  # between two frames of a file, whatever their times
 HALF_TURN: Final = 180
 _ROTATIONS: Final = {
     90: cv2.ROTATE_90_CLOCKWISE,
@@ -66,7 +67,6 @@ class CameraStatus:
     state: State
     name: str
     reason: str
-    last_frame_at: datetime | None
     cause: Cause | None = None
 
 
@@ -129,13 +129,16 @@ class Camera:
         self._on_lost, self._on_restored = on_lost, on_restored
         self._worker = Worker("capture", self._run, on_failure)
         self._stop = threading.Event()
-        self._status = CameraStatus("starting", "", "", None)
+        self._status = CameraStatus("starting", "", "")
         self._freshness = Freshness(
             timeout_s=timeout_s, open_timeout_s=_OPEN_TIMEOUT_S, check_frozen=check_frozen
         )
         self._back_off = BackOff(first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
         self._outage: Loss | None = None
+        self._reader: Reader | None = None
         self._hanging: list[Reader] = []
+        self._turn = threading.Lock()  # of the capture thread or the reader's
+        self._steady: Reader | None = None  # which publishes its own pictures
         self._captured = self._opened = self._abandoned = 0
         self._lost: dict[Cause, int] = dict.fromkeys(get_args(Cause), 0)
         if before is not None:
@@ -173,16 +176,20 @@ class Camera:
     def stop(self) -> None:
         """End the capture thread, within half a second even if the driver hangs."""
         self._stop.set()
+        if (reader := self._reader) is not None:
+            reader.wake()
         self._worker.join(2 * _POLL_S + 0.1)
 
     def _run(self) -> None:
         """Open the source again and again until it ends or the camera is stopped."""
         while not self._stop.is_set():
             self._opened += 1
-            reader = Reader(self._open_source)
+            self._reader = reader = Reader(self._open_source, self._publish_live)
             try:
                 loss = self._read(reader)
             finally:
+                with self._turn:
+                    self._steady = None
                 self._leave(reader)
             if loss is None:
                 return
@@ -192,12 +199,16 @@ class Camera:
             self._stop.wait(self._back_off.next_s())
 
     def _read(self, reader: Reader) -> Loss | None:
-        """Publish the reader's frames until they end; return the loss, None at a planned end."""
+        """Publish the reader's frames until they end; return the loss, None at a planned end.
+
+        The first frame of a live camera is published here, those that follow by `_publish_live`.
+        """
         self._freshness.opened(time.monotonic())
-        pace: _Pace | None = None
+        pace: Pace | None = None
         while not self._stop.is_set():
             try:
-                image = reader.next(_POLL_S)
+                safe_s = self._freshness.safe_s(time.monotonic())
+                image = reader.next(min(safe_s + _SAFETY_S, _CHECK_S))
             except SourceAwayError as away:
                 return _loss(_cause(away, reader), str(away))
             except SourceError as error:
@@ -208,21 +219,41 @@ class Camera:
                     return _loss("ended", str(end))
                 self._set_state("ended", reason=str(end))
                 return None
-            now_s = time.monotonic()
-            if image is not None and reader.source is not None:
-                pace = pace or _Pace(reader.source.fps, self._lossless)
-                if self._freshness.check(image, now_s, live=reader.source.fps is None):
-                    self._publish(image, reader.source, pace)
-            if failure := self._freshness.failure(now_s):
+            now_s, source = time.monotonic(), reader.source
+            with self._turn:
+                if image is not None and source is not None:
+                    pace = pace or Pace(source.fps, self._lossless)
+                    if self._freshness.check(image, now_s, live=source.fps is None):
+                        self._publish(image, source, pace)
+                        self._steady = reader if source.fps is None else None
+                failure = self._freshness.failure(time.monotonic())
+            if failure:
                 cause, words = failure
                 return _loss(cause, f"{self._status.name or 'the camera'} {words}")
         return None
 
-    def _publish(self, image: TimedImage, source: Source, pace: _Pace) -> None:
+    def _publish_live(self, reader: Reader, image: TimedImage) -> bool:
+        """Publish a picture in the reader's thread, so that it need not wake the capture thread.
+
+        Returns False, and leaves the picture to the capture thread, unless the camera is live and
+        delivers.
+        """
+        with self._turn:
+            if reader is not self._steady:
+                return False
+            now_s = time.monotonic()
+            if self._freshness.check(image, now_s, live=True):
+                self._frames.put(self._framed(image, now_s, datetime.now(UTC)))
+            return True
+
+    def _framed(self, image: TimedImage, at_s: float, at: datetime) -> Frame:
+        self._captured += 1
+        return Frame(self._captured, self._oriented(image.picture), at_s, at)
+
+    def _publish(self, image: TimedImage, source: Source, pace: Pace) -> None:
         if (wait_s := pace.wait_s(image.time_s)) > 0:
             self._stop.wait(wait_s)
-        frame = Frame(self._captured + 1, self._oriented(image.picture), pace.now_s, pace.now_at)
-        self._captured += 1
+        frame = self._framed(image, pace.now_s, pace.now_at)
         self._mark_ok(frame, source)
         self._frames.put(frame)
         while pace.is_virtual and not self._stop.is_set():
@@ -243,7 +274,7 @@ class Camera:
     def _mark_ok(self, frame: Frame, source: Source) -> None:
         """Set the state to ok, and end the outage if there is one."""
         before = self._status
-        self._status = CameraStatus("ok", source.name, "", frame.captured_at)
+        self._status = CameraStatus("ok", source.name, "")
         if before.state != "ok":
             width, height = frame.size
             log.info("camera ok: %s", f"{source.name}, {width}x{height} {source.mode}".rstrip())
@@ -297,46 +328,3 @@ def _cause(away: SourceAwayError, reader: Reader) -> Cause:
 
 def _loss(cause: Cause, reason: str) -> Loss:
     return Loss(cause, reason, datetime.now(UTC), time.monotonic())
-
-
-class _Pace:
-    """Decides when frames are due, and the time that they are stamped with.
-
-    Frames of a live camera (`fps` is None) are due at once. Those of a file follow its own times,
-    or `fps` where it has none. Frames of a lossless file are due at once too, but get the time at
-    which they would have been due.
-    """
-
-    def __init__(self, fps: float | None, lossless: bool) -> None:
-        self.is_virtual = lossless and fps is not None
-        self._is_live = fps is None
-        self._interval_s = 1 / fps if fps else 0.0
-        self._time_s = -self._interval_s  # of the last frame, in the file
-        self._started_at, self._started_s = datetime.now(UTC), time.monotonic()
-        self._due_s = self._started_s - self._interval_s
-
-    def wait_s(self, time_s: float | None) -> float:
-        """Return the seconds until the next frame, with the file's time `time_s`, is due."""
-        if self._is_live:
-            return 0.0
-        if time_s is None:
-            time_s = self._time_s + self._interval_s
-        self._due_s += min(max(time_s - self._time_s, 0.0), _LONGEST_PAUSE_S)
-        self._time_s = time_s
-        if self.is_virtual:
-            return 0.0
-        late_s = time.monotonic() - self._due_s
-        if late_s > _LATEST_S:
-            self._due_s += late_s
-        return max(-late_s, 0.0)
-
-    @property
-    def now_s(self) -> float:
-        return self._due_s if self.is_virtual else time.monotonic()
-
-    @property
-    def now_at(self) -> datetime:
-        """UTC, read from the system's clock each time because that may be set at any moment."""
-        if self.is_virtual:
-            return self._started_at + timedelta(seconds=self._due_s - self._started_s)
-        return datetime.now(UTC)

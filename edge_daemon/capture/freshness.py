@@ -72,6 +72,13 @@ class Freshness:
             return "frozen", f"has repeated one picture for {self._timeout_s:g} s"
         return None
 
+    def safe_s(self, now_s: float) -> float:
+        """Return the seconds for which `failure` will find none, whether pictures come or not."""
+        end_s = self._heard_s + self._patience_s
+        if self._repeats:
+            end_s = min(end_s, self._fresh_s + self._timeout_s)
+        return max(end_s - now_s, 0.0)
+
     @property
     def steady_s(self) -> float:
         """Seconds from the first picture since the opening to the newest one that differs."""

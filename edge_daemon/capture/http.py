@@ -105,7 +105,7 @@ class HttpClient:
         opened.callback(response.close)
         connection.request("GET", address.path, headers=self._headers(address))
         response.begin()
-        return HttpAnswer(connection, response, deadline)
+        return HttpAnswer(connection, response, wire, deadline)
 
     def _check_fingerprint(self, found: str, wanted: str) -> None:
         if found != wanted.replace(":", "").lower():
@@ -162,9 +162,12 @@ class HttpAnswer:
         self,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
+        wire: Wire,
         deadline: Deadline,
     ) -> None:
-        self._connection, self._response, self._deadline = connection, response, deadline
+        self._connection, self._response, self._wire = connection, response, wire
+        self._deadline = deadline
+        self._is_bare = False  # whether the next bytes on the wire are the body's, as they are
         self.status, self.reason = response.status, response.reason
         self._promised = self._received = 0
         if self.content_type.startswith(("multipart/", "image/")):
@@ -200,16 +203,22 @@ class HttpAnswer:
 
         Raises TimeoutError if nothing arrives for `timeout_s`.
         """
-        self._deadline.at_s = time.monotonic() + timeout_s
         try:
-            if self._unpack is not None:
-                return self._unpacked(self._unpack)
-            data = self._response.read1(BUFFER_BYTES)
+            data = self._wire.receive(timeout_s) if self._is_bare else self._read(timeout_s)
         except TimeoutError:
             raise
         except (OSError, ValueError, http.client.HTTPException, zlib.error):
             return b""  # reset, or a broken chunk
         self._received += len(data)
+        return data
+
+    def _read(self, timeout_s: float) -> bytes:
+        """Return the next bytes through all layers of HTTP."""
+        self._deadline.at_s = time.monotonic() + timeout_s
+        if self._unpack is not None:
+            return self._unpacked(self._unpack)
+        data = self._response.read1(BUFFER_BYTES)  # with it, what came with the header
+        self._is_bare = not self._response.chunked and self._response.length is None
         return data
 
     def _unpacked(self, unpack: zlib._Decompress) -> bytes:

@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 _LONGEST_PICTURE, _LONGEST_HEAD = 32_000_000, 4096  # bytes
+_LEAST: Final = 4  # bytes that may be the start of a picture
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn
 _START = re.compile(rb"\xff\xd8\xff[\xc0-\xff]")  # SOI and another marker, or fill bytes
@@ -33,9 +34,10 @@ class JpegSplitter:
         self._at = 0  # up to here the picture's markers have been followed; 0 between pictures
         self._in_scan = False
         self._header = b""  # of the last picture, up to its first scan
+        self._is_known = False  # whether the picture has that header
         self._header_bytes = 0  # of the picture, once its first scan has begun
         self._has_eoi = False
-        self._promised: int | None = None
+        self._before = b""  # the end of what came before the picture
 
     @property
     def inside(self) -> bool:
@@ -53,8 +55,10 @@ class JpegSplitter:
                 if len(self._bytes) > _LONGEST_PICTURE:
                     self._drop(len(self._bytes))
                 return None
-            picture = bytes(self._bytes[:end])
-            self._header = picture[: self._header_bytes]
+            with memoryview(self._bytes) as view:
+                picture = bytes(view[:end])
+            if not self._is_known:
+                self._header = picture[: self._header_bytes]
             self._drop(end)
             if picture.endswith(b"\xff\xd9"):
                 self._has_eoi = True
@@ -67,19 +71,20 @@ class JpegSplitter:
         """Move to the beginning of a picture; False if there is none yet."""
         if self._at:
             return True
+        if len(self._bytes) < _LEAST:
+            return False
         found = _START.search(self._bytes)
         if found is None:
             del self._bytes[:-_LONGEST_HEAD]
             return False
         start = found.start()
-        lengths = _LENGTH.findall(self._bytes[max(0, start - _LONGEST_HEAD) : start])
-        self._promised = int(lengths[-1]) if lengths else None
+        self._before = bytes(self._bytes[max(0, start - _LONGEST_HEAD) : start])
         del self._bytes[:start]
-        self._at, self._in_scan, self._header_bytes = 2, False, 0
         # Usually the header is that of the last picture; its segments need not be followed.
-        if self._header and self._bytes.startswith(self._header):
-            self._at = self._header_bytes = len(self._header)
-            self._in_scan = True
+        self._is_known = bool(self._header) and self._bytes.startswith(self._header)
+        self._in_scan = self._is_known
+        self._header_bytes = len(self._header) if self._is_known else 0
+        self._at = self._header_bytes or 2
         return True
 
     def _drop(self, end: int) -> None:
@@ -116,5 +121,6 @@ class JpegSplitter:
         if head < 0 or len(picture) - head > _LONGEST_HEAD:
             match = _PART_HEAD.search(picture[-_LONGEST_HEAD:])
             head = len(picture) - (len(match[0]) if match else 0)
-        is_cut = self._promised is not None and head < self._promised
+        lengths = _LENGTH.findall(self._before)
+        is_cut = bool(lengths) and head < int(lengths[-1])
         return None if self._has_eoi or is_cut else picture[:head].rstrip(b"\r") + b"\xff\xd9"

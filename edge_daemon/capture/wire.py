@@ -33,6 +33,17 @@ class Wire:
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
+        self._timeout_s = 0.0  # of `receive`
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return the next bytes, at most BUFFER_BYTES; b"" at the end.
+
+        Call it once the file has returned all that it holds. Raises TimeoutError.
+        """
+        if timeout_s != self._timeout_s:
+            self._sock.settimeout(timeout_s)
+            self._timeout_s = timeout_s
+        return self._sock.recv(BUFFER_BYTES)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return _LenientReader(_TimedFile(self._sock, self._deadline), BUFFER_BYTES)

@@ -160,7 +160,6 @@ def test_server_that_closes_is_lost_and_comes_back(mjpeg_server: MjpegServer) ->
         mjpeg_server.mode = "ok"
         assert bench.wait_for("ok") == ""
         until(lambda: bench.camera.counts.captured > before + 5)
-        assert bench.camera.status.last_frame_at is not None
 
 
 def test_server_that_falls_silent_is_lost_and_comes_back(mjpeg_server: MjpegServer) -> None:

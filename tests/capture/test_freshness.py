@@ -50,6 +50,18 @@ def test_the_first_picture_may_take_longer_than_the_next() -> None:
     assert fresh.failure(118.1) == ("silent", "was silent for 2 s")
 
 
+def test_a_camera_need_not_be_checked_before_it_can_fail() -> None:
+    fresh = freshness()
+    assert fresh.safe_s(101) == 14
+    fresh.check(picture(1), 110, live=True)
+    assert fresh.safe_s(111) == 1
+    fresh.check(picture(1), 111, live=True)
+    assert fresh.safe_s(111) == 1  # it may be frozen from then on
+    assert cause(fresh, 112) is None
+    assert cause(fresh, 112.1) == "frozen"
+    assert fresh.safe_s(200) == 0
+
+
 def test_a_picture_that_changes_is_fresh() -> None:
     fresh = freshness()
     for second in range(20):
