@@ -79,7 +79,7 @@ class HttpClient:
             except ssl.SSLCertVerificationError as error:
                 raise SourceAwayError(
                     f"{self.name} has a certificate that is not trusted "
-                    f"({self._shown(error.verify_message)}): set camera.tls_verify to its SHA-256 "
+                    f"({self._shown(reason_of(error))}): set camera.tls_verify to its SHA-256 "
                     f"fingerprint, {_fingerprint_of(address, self._timeout_s)}"
                 ) from error
             except (http.client.HTTPException, ValueError) as error:

@@ -337,5 +337,5 @@ def _limit_buffer(client: Any, _: Any, connection: Any) -> None:
 
 def _reason_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker's certificate: {error.verify_message}"
+        return f"the broker's certificate: {reason_of(error)}"
     return reason_of(error)

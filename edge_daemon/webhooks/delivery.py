@@ -13,6 +13,7 @@ import hmac
 import json
 import logging
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ BATCH: Final = 50
 TICK_S: Final = 1.0
 # The receiver understood the request, and will never accept this event.
 REFUSALS: Final = frozenset({400, 405, 413, 414, 415, 422})
+# Of OpenSSL's verification: who signed the certificate is unknown.
+UNKNOWN_SIGNER: Final = frozenset({2, 18, 19, 20, 21})
 # Those that may not be given by the user, in lower case.
 OWN_HEADERS: Final = frozenset({
     "content-length", "transfer-encoding", "webhook-id", "webhook-timestamp", "webhook-signature",
@@ -278,9 +281,23 @@ def _reason_of(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted; tls_ca can name who signed it"
+        return _tls_reason(error)
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return (
         type(error).__name__ if isinstance(error, requests.RequestException) else reason_of(error)
     )
+
+
+def _tls_reason(error: BaseException) -> str:
+    """Return the reason of the original error, which two libraries wrap into their own."""
+    while not isinstance(error, ssl.SSLError):
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            return reason_of(error)
+        error = inner
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"no TLS connection: {reason_of(error)}"
+    if error.verify_code in UNKNOWN_SIGNER:
+        return "its certificate is not trusted; tls_ca can name who signed it"
+    return f"its certificate is not trusted: {reason_of(error)}"

@@ -44,6 +44,16 @@ def test_a_self_made_certificate_needs_its_fingerprint(
         open_http(server.url(), tls_verify="0" * 64)
 
 
+def test_a_certificate_out_of_date_may_be_due_to_the_clock(
+    serve: Serve, jpegs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    future = make_certificate(tmp_path, "camera", valid_days=(1, 3))
+    monkeypatch.setenv("SSL_CERT_FILE", str(future.certificate))
+    reason = "not yet valid by the clock of this computer, which shows 20"
+    with pytest.raises(SourceAwayError, match=reason):
+        open_http(serve(stream(*jpegs), tls=context(future)).url())
+
+
 def test_the_certificate_of_other_video_is_checked(
     serve: Serve, media_dir: Path, tls: Tls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -388,6 +388,35 @@ def receiver_gets_more(receiver: Receiver) -> bool:
     return len(receiver.posted) > 1
 
 
+@pytest.mark.parametrize(
+    ("valid_days", "reason"),
+    [((-3, -1), "certificate has expired"), ((1, 3), "certificate is not yet valid")],
+)
+def test_a_certificate_out_of_date_may_be_due_to_the_clock(
+    tmp_path: Path, valid_days: tuple[float, float], reason: str
+) -> None:
+    """As on a board that has no clock of its own and has just started."""
+    tls = make_certificate(tmp_path / "tls", "receiver", valid_days=valid_days)
+    with Receiver() as receiver:
+        receiver.use_tls(tls)
+        url = receiver.url.replace("http://", "https://")
+        site = Site(tmp_path, url=url, tls_ca=str(tls.certificate))
+        with site.running() as delivery:
+            site.happens(n=0)
+            trouble = until(lambda: delivery.status.trouble)
+    reason += " by the clock of this computer, which shows 20"
+    assert trouble.startswith(f"its certificate is not trusted: {reason}")
+
+
+def test_a_receiver_without_tls_is_named_as_such(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        site = Site(tmp_path, url=receiver.url.replace("http://", "https://"))
+        with site.running() as delivery:
+            site.happens(n=0)
+            trouble = until(lambda: delivery.status.trouble)
+    assert trouble.startswith("no TLS connection: ")
+
+
 def test_a_receiver_with_a_certificate_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
