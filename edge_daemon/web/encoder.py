@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from edge_daemon.core.slots import Latest
@@ -37,7 +37,14 @@ class EncodedPicture(NamedTuple):
 
     seq: int
     jpeg: bytes
+    captured_s: float
     captured_at: datetime
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the capture, or more: the clock may be set, the computer suspended."""
+        by_clock_s = (datetime.now(UTC) - self.captured_at).total_seconds()
+        return max(by_clock_s, time.monotonic() - self.captured_s)
 
 
 class PictureEncoder:
@@ -128,7 +135,7 @@ class _Encoding:
             self._loop.wait()
         seq, view = found
         jpeg = self._threads.run(self._encode, view)
-        self._made = EncodedPicture(seq, jpeg, view.frame.captured_at)
+        self._made = EncodedPicture(seq, jpeg, view.frame.captured_s, view.frame.captured_at)
 
     def _encode(self, view: View) -> bytes:
         options = self._options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Final
 
 from flask import Response, render_template, request
@@ -60,9 +59,8 @@ class PictureViews:
         picture = self._newest(options)
         if picture is None:
             return sentence(503, NO_PICTURE, Retry_After="5")
-        age_s = (datetime.now(UTC) - picture.captured_at).total_seconds()
-        if max_age_s is not None and age_s > max_age_s:
-            return sentence(404, f"The newest picture is {age_s:.1f} s old.")
+        if max_age_s is not None and picture.age_s > max_age_s:
+            return sentence(404, f"The newest picture is {picture.age_s:.1f} s old.")
         response = Response(picture.jpeg, mimetype="image/jpeg")
         response.headers.extend(timestamps(picture.captured_at))
         response.headers["Cache-Control"] = "no-store"

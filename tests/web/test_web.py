@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +213,10 @@ def test_a_still_may_be_too_old(site: Site) -> None:
     bgr = np.zeros((120, 160, 3), np.uint8)
     site.views.put(View(Frame(1, Picture(bgr), time.monotonic(), datetime.now(UTC))))
     assert site.get("/snapshot?max_age=60").status == 200
+    later = datetime.now(UTC) + timedelta(hours=1)  # the clock has been set back since
+    site.views.put(View(Frame(2, Picture(bgr), time.monotonic() - 3600, later)))
+    refused = site.get("/snapshot?max_age=60")
+    assert (refused.status, refused.body.decode()[:24]) == (404, "The newest picture is 36")
 
 
 def test_nothing_is_taken_while_nobody_watches(site: Site) -> None:
