@@ -48,6 +48,7 @@ def bare(model: Path) -> Any:
 
 def main() -> None:
     """Serve; a report has the processor time of all turns of each part, in milliseconds."""
+    cv2.setNumThreads(1)  # as the daemon does
     each = [itertools.islice(frames([Path(clip)]), PICTURES) for clip in sys.argv[1:]]
     loops = parts([bgr for some in each for bgr in some])
 

@@ -22,6 +22,7 @@ from benchmarks.contenders.floor import MODELS, bare
 
 def main() -> None:
     """Process frames until terminated."""
+    cv2.setNumThreads(1)  # as the daemon does
     folder, fps = Path(sys.argv[1]), float(sys.argv[2])
     jpegs = [np.frombuffer(path.read_bytes(), np.uint8) for path in sorted(folder.glob("*.jpg"))]
     detector = bare(MODELS / "face_detection_full_range_sparse.tflite")

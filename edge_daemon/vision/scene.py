@@ -56,11 +56,10 @@ class SceneCuts:
         last, self._last = self._last, cells
         if last is None:
             return False
-        distance = 1 - float(np.dot(last.normalized, cells.normalized)) / SIDE**2
+        distance = 1 - cells.correlation(last)
         usual = statistics.median(self._distances) if self._distances else 0.0
         self._distances.append(distance)
-        changed = int(np.count_nonzero(np.abs(cells.values - last.values) > LEVEL)) / SIDE**2
-        return distance > max(1 - ALIKE, SPIKE * usual) and changed > CHANGED
+        return distance > max(1 - ALIKE, SPIKE * usual) and cells.changed(last) > CHANGED
 
 
 class MotionSensor:
@@ -124,15 +123,28 @@ def thumbnail(picture: Picture) -> ImageGray:
 
 
 class _Cells(NamedTuple):
-    """SIDE² gray values, shifted to median 0, and normalized to mean 0 and variance 1."""
+    """SIDE² gray values, their mean, and their standard deviation, at least 1."""
 
-    values: NDArray[np.float32]
-    normalized: NDArray[np.float32]
+    values: NDArray[np.float64]
+    mean: float
+    deviation: float
+
+    def correlation(self, other: _Cells) -> float:
+        """Return how alike the cells are, −1 to 1, whatever their brightness and contrast."""
+        product = float(self.values.dot(other.values)) / SIDE**2
+        return (product - self.mean * other.mean) / (self.deviation * other.deviation)
+
+    def changed(self, other: _Cells) -> float:
+        """Return the share of cells that differ by more than LEVEL once the medians are equal."""
+        change = np.abs(self._about_median - other._about_median)
+        return int(np.count_nonzero(change > LEVEL)) / SIDE**2
+
+    @property
+    def _about_median(self) -> NDArray[np.float64]:
+        return self.values - np.partition(self.values, SIDE**2 // 2)[SIDE**2 // 2]
 
 
 def _cells(thumbnail: ImageGray) -> _Cells:
     small = cv2.resize(thumbnail, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    values = small.ravel().astype(np.float32)
     mean, deviation = (float(each.item()) for each in cv2.meanStdDev(small))
-    normalized = (values - mean) / np.float32(max(deviation, 1.0))
-    return _Cells(values - np.partition(values, SIDE**2 // 2)[SIDE**2 // 2], normalized)
+    return _Cells(small.ravel().astype(np.float64), mean, max(deviation, 1.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -190,9 +190,13 @@ class _Scanner:
         """Scan a doubtful detection again, eyes level; lower its score below `bar`."""
         if detection.score >= SURE:
             return detection
-        mean, _ = self._rescan(pyramid, detection, 0.0)
-        limit = _bar(detection, pyramid.size) if bar is None else bar
-        return detection if mean >= limit else _lowered(detection)
+        needed = len(SCALES) * (_bar(detection, pyramid.size) if bar is None else bar)
+        total, most = 0.0, float(len(SCALES))  # the sum so far, and the highest it can become
+        for score, _ in self._rescans(pyramid, detection, 0.0):
+            total, most = total + score, most - 1 + score
+            if total >= needed or most < needed:
+                break
+        return detection if total >= needed else _lowered(detection)
 
     def best_orientation(self, pyramid: Pyramid, detection: Detection) -> Detection:
         """Scan a doubtful or tilted detection again at four orientations; keep the best."""
@@ -215,8 +219,15 @@ class _Scanner:
         self, pyramid: Pyramid, detection: Detection, angle: float
     ) -> tuple[float, Detection | None]:
         """Return the mean score over SCALES, and what the first of them found."""
+        scans = list(self._rescans(pyramid, detection, angle))
+        first = next((best for _, best in scans if best), None)
+        return sum(score for score, _ in scans) / len(scans), first
+
+    def _rescans(
+        self, pyramid: Pyramid, detection: Detection, angle: float
+    ) -> Iterator[tuple[float, Detection | None]]:
+        """Scan at each of SCALES; yield the score with which the face was found again, and it."""
         angle += tilt_of(detection.eyes)
-        scores, first = [], None
         for factor in SCALES:
             region = around(detection.box, angle, factor)
             found = pyramid.search(
@@ -224,9 +235,7 @@ class _Scanner:
             )
             same = (_full_range(each, angle) for each in found)
             best = next((each for each in same if each.box.iou(detection.box) > ALIKE), None)
-            scores.append(best.score if best else 0.0)
-            first = first or best
-        return sum(scores) / len(scores), first
+            yield best.score if best else 0.0, best
 
 
 def _detail(scan: Scan) -> float:
