@@ -36,6 +36,8 @@ COLORS: Final[dict[str, Bgr]] = {
 UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a label without a color
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
+TAGS: Final = 64  # that are kept: most stay the same from frame to frame
+PANELS: Final = 8  # of other sizes or scores
 NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
@@ -156,16 +158,24 @@ def _draw_outline(bgr: ImageBgr, box: Box, color: Bgr, scale: float) -> None:
 
 def _draw_tag(bgr: ImageBgr, face: Face, scale: float) -> Box:
     """Write "#id label score" above the face, or below it at the top edge; return the tag's box."""
-    text = f"#{face.id} {face.label} {face.score:.2f}"
+    image = _tag(f"#{face.id} {face.label} {face.score:.2f}", color_of(face.label), scale)
+    h, w = image.shape[:2]
+    above = face.box.y - h - scale
+    y = above if above >= 0 else face.box.y + face.box.h + scale
+    tag = _moved_inside(Box(face.box.x - scale, y, w, h), _frame_box(bgr))
+    left, top = round(tag.x), round(tag.y)
+    part = bgr[top : top + h, left : left + w]
+    part[:] = image[: part.shape[0], : part.shape[1]]
+    return tag
+
+
+@lru_cache(maxsize=TAGS)
+def _tag(text: str, color: Bgr, scale: float) -> ImageBgr:
+    """Return `text` on `color`."""
     size, pad = 0.5 * scale, 5 * scale
     w, h = text_size(text, size)
-    tall = h + 2 * pad
-    above = face.box.y - tall - scale
-    y = above if above >= 0 else face.box.y + face.box.h + scale
-    tag = _moved_inside(Box(face.box.x - scale, y, w + 2 * pad, tall), _frame_box(bgr))
-    color = color_of(face.label)
-    _fill(bgr, tag, color)
-    put_text(bgr, text, Point(tag.x + pad, tag.y + pad + h), size, _ink_on(color))
+    tag = np.full((round(h + 2 * pad), round(w + 2 * pad), 3), color, np.uint8)
+    put_text(tag, text, Point(pad, pad + h), size, _ink_on(color))
     return tag
 
 
@@ -181,20 +191,35 @@ def _draw_scores(
     bgr: ImageBgr, face: Face, labels: Sequence[str], taken: Sequence[Box], scale: float
 ) -> Box:
     """Draw a panel of score bars where it covers least of `taken`; return the panel's box."""
-    panel = _panel(tuple(labels), scale)
-    h, w = panel.keep.shape[:2]
+    names = tuple(labels)
+    panel = _panel(names, scale)
+    bars_px = tuple([max(round(panel.bar_px * score), 1) for score in face.scores])
+    best = face.scores.index(max(face.scores)) if bars_px else None
+    keep, ink = _scored(names, scale, bars_px, best)
+    h, w = keep.shape[:2]
     place = _beside(face.box, (w, h), _frame_box(bgr), taken, gap=4 * scale)
     x, y = round(place.x), round(place.y)
     part = bgr[y : y + h, x : x + w]
     shown = slice(part.shape[0]), slice(part.shape[1])
-    cv2.multiply(part, panel.keep[shown], dst=part, scale=1 / 255)
-    np.maximum(part, panel.names[shown], out=part)
-    if face.scores:
-        best = face.scores.index(max(face.scores))
-        put_text(part, labels[best], panel.lines[best], 0.38 * scale, WHITE)
-    for label, score, track in zip(labels, face.scores, panel.tracks, strict=False):
-        _fill(part, track._replace(w=max(track.w * score, 1.0)), color_of(label))
+    cv2.multiply(part, keep[shown], dst=part, scale=1 / 255)
+    cv2.max(part, ink[shown], dst=part)
     return place
+
+
+@lru_cache(maxsize=PANELS)
+def _scored(
+    labels: tuple[str, ...], scale: float, bars_px: tuple[int, ...], best: int | None
+) -> tuple[ImageBgr, ImageBgr]:
+    """Return what a panel with bars of these lengths keeps of the picture, and what it adds."""
+    panel = _panel(labels, scale)
+    keep, ink = panel.keep.copy(), panel.names.copy()
+    if best is not None:
+        put_text(ink, labels[best], panel.lines[best], 0.38 * scale, WHITE)
+    for label, bar_px, track in zip(labels, bars_px, panel.tracks, strict=False):
+        bar = track._replace(w=float(bar_px))
+        _fill(keep, bar, BLACK)
+        _fill(ink, bar, color_of(label))
+    return keep, ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +227,18 @@ class _Panel:
     """The parts of the score panel that do not depend on the scores, drawn once.
 
     `keep` is how much of the picture stays visible, of 255; `names` are the labels on black. Both
-    have the panel's size. `lines` are the labels' positions, `tracks` the boxes of full bars.
+    have the panel's size. `lines` are the labels' positions, `tracks` the boxes of full bars, which
+    are `bar_px` long.
     """
 
     keep: ImageBgr
     names: ImageBgr
     lines: Sequence[Point]
     tracks: Sequence[Box]
+    bar_px: float
 
 
-@lru_cache(maxsize=8)  # frames of one camera have one size, and so has the stream's width
+@lru_cache(maxsize=PANELS)  # frames of one camera have one size, and so has the stream's width
 def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
     size, pad, row = 0.38 * scale, 5 * scale, 13 * scale
     names_w = max((text_size(label, size)[0] for label in labels), default=0)
@@ -224,7 +251,7 @@ def _panel(labels: tuple[str, ...], scale: float) -> _Panel:
     for label, line, track in zip(labels, lines, tracks, strict=True):
         put_text(names, label, line, size, (200, 200, 200))
         _darken(keep, track, 0.5)
-    return _Panel(keep, names, lines, tracks)
+    return _Panel(keep, names, lines, tracks, bar_w)
 
 
 def _beside(

@@ -141,7 +141,7 @@ class _Cells(NamedTuple):
 
     @property
     def _about_median(self) -> NDArray[np.float64]:
-        return self.values - np.partition(self.values, SIDE**2 // 2)[SIDE**2 // 2]
+        return np.asarray(self.values - np.partition(self.values, SIDE**2 // 2)[SIDE**2 // 2])
 
 
 def _cells(thumbnail: ImageGray) -> _Cells:
