@@ -117,9 +117,9 @@ def thumbnail(picture: Picture) -> ImageGray:
     """
     bgr = picture.reduced(COARSEST)
     rows = bgr[:: max(bgr.shape[0] // SAMPLED_ROWS, 1)]
+    gray = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)
     size = (THUMBNAIL_COLUMNS, THUMBNAIL_ROWS)
-    small = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class _Cells(NamedTuple):
