@@ -54,11 +54,19 @@ class Box(NamedTuple):
 
     def iou(self, other: Box) -> float:
         """Intersection over union with `other`, 0 to 1."""
-        w = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
-        h = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
-        inter = max(w, 0.0) * max(h, 0.0)
-        union = self.area + other.area - inter
-        return inter / union if union > 0 else 0.0
+        inter = self.shared_area(other)
+        return inter / (self.area + other.area - inter) if inter > 0 else 0.0
+
+    def shared_area(self, other: Box) -> float:
+        """Return the area of the intersection with `other`."""
+        x, y, w, h = self
+        left, top, other_w, other_h = other
+        right, bottom = left + other_w, top + other_h
+        if x >= right or left >= x + w or y >= bottom or top >= y + h:
+            return 0.0  # most boxes are apart, and comparing costs less than `min` and `max`
+        shared_w = min(x + w, right) - max(x, left)
+        shared_h = min(y + h, bottom) - max(y, top)
+        return shared_w * shared_h if shared_w > 0 and shared_h > 0 else 0.0
 
 
 class Eyes(NamedTuple):

@@ -7,6 +7,7 @@ uses the same. Sizes follow the frame's height.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -69,7 +70,7 @@ def annotate(view: View, *, overlay: bool = True) -> ImageBgr:
         return bgr
     scale = _scale(bgr)
     frame = _frame_box(bgr)
-    shown = [face for face in view.faces if _shared(face.box, frame).area > 0]
+    shown = [face for face in view.faces if face.box.shared_area(frame) > 0]
     for face in shown:
         _draw_outline(bgr, face.box, color_of(face.label), scale)
     named = [face for face in shown if face.label]
@@ -101,38 +102,11 @@ def _frame_box(bgr: ImageBgr) -> Box:
     return Box(0, 0, bgr.shape[1], bgr.shape[0])
 
 
-def _shared(a: Box, b: Box) -> Box:
-    """Return the intersection of `a` and `b`; its area is 0 if they do not meet."""
-    x, y = max(a.x, b.x), max(a.y, b.y)
-    w = min(a.x + a.w, b.x + b.w) - x
-    h = min(a.y + a.h, b.y + b.h) - y
-    return Box(x, y, max(w, 0.0), max(h, 0.0))
-
-
 def _moved_inside(box: Box, frame: Box) -> Box:
     """Return `box` moved into `frame` by the smallest shift; its top-left corner has priority."""
     x = max(min(box.x, frame.w - box.w), 0.0)
     y = max(min(box.y, frame.h - box.h), 0.0)
     return Box(x, y, box.w, box.h)
-
-
-def _overlap(box: Box, others: Sequence[Box]) -> float:
-    """Return the area in square pixels that `box` shares with `others`."""
-    area, right, bottom = 0.0, box.x + box.w, box.y + box.h
-    for left, top, w, h in others:
-        shared_w = min(right, left + w) - max(box.x, left)
-        shared_h = min(bottom, top + h) - max(box.y, top)
-        if shared_w > 0 and shared_h > 0:
-            area += shared_w * shared_h
-    return area
-
-
-def _is_free(box: Box, others: Sequence[Box]) -> bool:
-    """Return whether `box` shares no area with `others`."""
-    x, y, right, bottom = box.x, box.y, box.x + box.w, box.y + box.h
-    return not any(
-        left < right and x < left + w and top < bottom and y < top + h for left, top, w, h in others
-    )
 
 
 def _fill(bgr: ImageBgr, box: Box, color: Bgr) -> None:
@@ -265,9 +239,15 @@ def _beside(
         Box(face.x, face.y + face.h + 6 * gap, w, h),
         Box(face.x, face.y - 6 * gap - h, w, h),
     )
-    inside = [_moved_inside(place, frame) for place in places]
-    free = (place for place in inside if _is_free(place, taken))
-    return next(free, None) or min(inside, key=lambda place: _overlap(place, taken))
+    best, least = places[0], math.inf
+    for place in places:
+        inside = _moved_inside(place, frame)
+        covered = sum([inside.shared_area(other) for other in taken])
+        if covered < least:
+            best, least = inside, covered
+        if not covered:
+            break
+    return best
 
 
 def _notice_picture(bgr: ImageBgr, view: View) -> ImageBgr:

@@ -181,6 +181,7 @@ def configured_detector(config: Config, min_score: float, *, still: bool = False
         min_score=min_score,
         reach=config.detector.reach,
         still=still,
+        size=config.camera.picture_size,
         runtime=config.runtime,
     )
 

@@ -8,10 +8,11 @@ Neural Face Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import mul
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -23,11 +24,14 @@ from edge_daemon.vision.interpreter import Interpreter, ModelError
 
 FloatArray = NDArray[np.float32]
 
-# The anchors of each network, by the side of its input in pixels: for each grid, the number of
-# cells a side and the number of anchors in the center of each cell.
+FULL_PX: Final = 192  # side of full-range's input
+STRIDE: Final = 32  # pixels of a cell of full-range's coarsest grid
+UPSAMPLED: Final = (12, 24, 48)  # sides of the grids that full-range enlarges coarser ones to
+# The anchors of each network, by the longer side of its input in pixels: for each grid, the pixels
+# of a cell's side and the number of anchors in the center of each cell.
 GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
-    192: ((48, 1),),  # full-range sparse
-    128: ((16, 2), (8, 6)),  # short-range
+    FULL_PX: ((4, 1),),  # full-range sparse
+    128: ((8, 2), (16, 6)),  # short-range
 }
 VALUES = 16  # outputs per anchor: center, size and six keypoints, as x, y pairs
 USED = 8  # of these: center, size and the two eyes
@@ -51,6 +55,16 @@ def whole(bgr: ImageBgr, *, padding: float = 1.0, angle: float = 0.0) -> Region:
     """Return the smallest region around the picture, `padding` times as large."""
     height, width = bgr.shape[:2]
     return Region(Point(width / 2, height / 2), padding * max(width, height), angle)
+
+
+class Shape(NamedTuple):
+    """Width and height of what a network sees, in shares of the region's side."""
+
+    width: float = 1.0
+    height: float = 1.0
+
+
+SQUARE: Final = Shape()
 
 
 class FullScale:
@@ -80,8 +94,10 @@ class BlazeFace(FullScale):
     name = "blazeface"
 
     def __init__(self, interpreter: Interpreter, *, min_score: float = 0.5) -> None:
-        self._input_px = interpreter.input.shape[1]
-        anchors = _anchors(GRIDS.get(self._input_px, ())) * self._input_px
+        _, rows, columns, _ = interpreter.input.shape
+        self._input_size = columns, rows
+        self._input_px = max(self._input_size)
+        anchors = _anchors(GRIDS.get(self._input_px, ()), columns, rows)
         count = len(anchors)
         # The network gives the center and the eyes relative to the anchor, but not the size.
         self._anchors = np.hstack([anchors, np.zeros_like(anchors), anchors, anchors])
@@ -96,8 +112,27 @@ class BlazeFace(FullScale):
 
     @property
     def input_px(self) -> int:
-        """The side of the network's input in pixels."""
+        """The longer side of the network's input in pixels."""
         return self._input_px
+
+    @property
+    def shape(self) -> Shape:
+        """The part of a region that the network sees, around the region's center."""
+        return Shape(*(side / self._input_px for side in self._input_size))
+
+    def fitted(self, shape: Shape) -> Self:
+        """Return full-range for another `shape`, in steps of STRIDE; itself if it has that shape.
+
+        The network consists of convolutions, so a smaller input costs less and finds the same faces
+        within it. Raises ModelError if the file's constants are unknown.
+        """
+        if shape == self.shape:
+            return self
+        columns, rows = (round(share * self._input_px) for share in shape)
+        content = _upsampled_to(self._interpreter.content, columns, rows)
+        return type(self)(
+            self._interpreter.reshaped(content, (1, rows, columns, 3)), min_score=self._min_score
+        )
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find faces in the whole picture `bgr` (height, width, 3); `hint` is ignored."""
@@ -118,8 +153,8 @@ class BlazeFace(FullScale):
         reach beyond the picture.
         """
         limit = _logit(self._min_score if min_score is None else min_score)
-        matrix = _to_input(region, self._input_px)
-        outputs = self._interpreter.run(_input(bgr, matrix, self._input_px, gain))
+        matrix = _to_input(region, self._input_size)
+        outputs = self._interpreter.run(_input(bgr, matrix, self._input_size, gain))
         logits = outputs[self._scores_at][0, :, 0]
         found = np.flatnonzero(logits >= limit)
         if not len(found):
@@ -199,35 +234,59 @@ def weighted_mean(detections: Sequence[Detection]) -> Detection:
     return Detection(Box(x, y, w, h), scores[0], Eyes(Point(*eyes[:2]), Point(*eyes[2:])))
 
 
-def _anchors(grids: Sequence[tuple[int, int]]) -> FloatArray:
-    """Return anchor centers (n, 2) as x, y in 0 to 1, grid by grid and row by row."""
+def _anchors(grids: Sequence[tuple[int, int]], columns: int, rows: int) -> FloatArray:
+    """Return anchor centers (n, 2) as x, y in pixels of the input, grid by grid and row by row."""
     centers = [
-        ((column + 0.5) / side, (row + 0.5) / side)
-        for side, per_cell in grids
-        for row in range(side)
-        for column in range(side)
+        ((column + 0.5) * cell_px, (row + 0.5) * cell_px)
+        for cell_px, per_cell in grids
+        for row in range(rows // cell_px)
+        for column in range(columns // cell_px)
         for _ in range(per_cell)
     ]
     return np.array(centers, np.float32).reshape(-1, 2)
 
 
-def _to_input(region: Region, input_px: int) -> NDArray[np.float64]:
+def _upsampled_to(content: bytes, columns: int, rows: int) -> bytes:
+    """Return full-range's file for an input of this size, in pixels.
+
+    The sizes of the grids that it enlarges others to are the only constants that depend on it.
+    """
+    for side in UPSAMPLED:
+        old = _grid(side, side)
+        if content.count(old) != 1:
+            raise ModelError(
+                f"not MediaPipe's full-range sparse BlazeFace: it has no one grid of {side}×{side}"
+            )
+        content = content.replace(old, _grid(rows * side // FULL_PX, columns * side // FULL_PX))
+    return content
+
+
+def _grid(rows: int, columns: int) -> bytes:
+    """Return the bytes of a constant that is a size: its length, 8 bytes, and two integers."""
+    return struct.pack("<3i", 8, rows, columns)
+
+
+def _to_input(region: Region, input_size: tuple[int, int]) -> NDArray[np.float64]:
     """Return the affine matrix from the picture to the network's input.
 
     Like MediaPipe's, it has no half-pixel shift between the two grids.
     """
-    scale, half = input_px / region.side, input_px / 2
+    scale, (middle_x, middle_y) = max(input_size) / region.side, (side / 2 for side in input_size)
     cos, sin = scale * math.cos(region.angle), scale * math.sin(region.angle)
     x, y = region.center
-    return np.array([[cos, sin, half - cos * x - sin * y], [-sin, cos, half + sin * x - cos * y]])
+    return np.array(
+        [[cos, sin, middle_x - cos * x - sin * y], [-sin, cos, middle_y + sin * x - cos * y]]
+    )
 
 
-def _input(bgr: ImageBgr, matrix: NDArray[np.float64], input_px: int, gain: float) -> FloatArray:
-    """Return RGB in −1 to 1, (1, input_px, input_px, 3), black beyond the picture."""
-    square = cv2.warpAffine(bgr, matrix, (input_px, input_px), flags=cv2.INTER_LINEAR)
+def _input(
+    bgr: ImageBgr, matrix: NDArray[np.float64], input_size: tuple[int, int], gain: float
+) -> FloatArray:
+    """Return RGB in −1 to 1, (1, rows, columns, 3), black beyond the picture."""
+    part = cv2.warpAffine(bgr, matrix, input_size, flags=cv2.INTER_LINEAR)
     if gain != 1:
-        square = cv2.convertScaleAbs(square, alpha=gain)
-    values = np.asarray(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), np.float32)
+        part = cv2.convertScaleAbs(part, alpha=gain)
+    values = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2RGB), np.float32)
     values /= 127.5
     values -= 1
     return values[np.newaxis]

@@ -15,7 +15,7 @@ from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.blazeface import BlazeFace, FullScale
 from edge_daemon.vision.interpreter import Interpreter, ModelError
-from edge_daemon.vision.plan import NO_HINT, Hint, Reach
+from edge_daemon.vision.plan import NO_HINT, Hint, Reach, Size, fitted_shape
 from edge_daemon.vision.search import LiveSearch, StillSearch
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def build_detector(
     min_score: float = 0.5,
     reach: Reach = "auto",
     still: bool = False,
+    size: tuple[int, int] = (640, 480),
     runtime: str = "auto",
 ) -> Detector:
     """Build the detector named `backend`, one of BACKENDS.
@@ -75,7 +76,8 @@ def build_detector(
     "auto" is BlazeFace, or the Haar cascade with a warning if `models_dir` lacks BlazeFace's
     files. A `face_range` of "both" combines BlazeFace's networks: with `still` in one thorough
     search, else in turns, chosen by `reach`. "full" and "short" run one network on the whole
-    picture. `min_score` does not apply to Haar. Raises ModelError, RuntimeUnavailable,
+    picture. `size` is the expected width and height of the pictures; others cost a moment at their
+    first one. `min_score` does not apply to Haar. Raises ModelError, RuntimeUnavailable,
     DetectorUnavailable, or ValueError for an unknown name.
     """
     if backend not in BACKENDS:
@@ -104,7 +106,8 @@ def build_detector(
     full, short = networks
     if still:
         return StillSearch(full, short, min_score=min_score)
-    return LiveSearch(full, short, min_score=min_score, reach=reach)
+    fitted = full.fitted(fitted_shape(Size(*size)))
+    return LiveSearch(fitted, short, min_score=min_score, reach=reach)
 
 
 def blazeface_files(face_range: Range) -> list[str]:

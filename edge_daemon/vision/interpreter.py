@@ -63,15 +63,24 @@ class Interpreter:
     file.
 
     The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0");
-    `input` and `outputs` describe the tensors.
+    `content` is the file's bytes, unchanged; `input` and `outputs` describe the tensors. The input
+    has the `input_shape` if that is given, else the shape in the file.
     """
 
-    def __init__(self, model: bytes | Path, *, runtime: str = "auto", num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: bytes | Path,
+        *,
+        runtime: str = "auto",
+        num_threads: int = 1,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
         name = str(model) if isinstance(model, Path) else "the model"
-        content = _content(model, name)
+        self.content = _content(model, name)
+        self._options = runtime, num_threads
         interpreter_class, self.runtime = _load(runtime)
         try:
-            self._interpreter = _build(interpreter_class, content, num_threads)
+            self._interpreter = _build(interpreter_class, self.content, num_threads, input_shape)
         except (ValueError, RuntimeError) as error:
             raise ModelError(
                 f"{name} does not run on {self.runtime}: {reason_of(error)}"
@@ -81,6 +90,15 @@ class Interpreter:
             raise ModelError(f"{name} has {len(inputs)} inputs; one is expected")
         self.input = _tensor(inputs[0])
         self.outputs = tuple(_tensor(each) for each in self._interpreter.get_output_details())
+
+    def reshaped(self, content: bytes, input_shape: tuple[int, ...]) -> Interpreter:
+        """Return an interpreter of `content`, made from this one's, for another input shape."""
+        runtime, num_threads = self._options
+        made = Interpreter(
+            content, runtime=runtime, num_threads=num_threads, input_shape=input_shape
+        )
+        made.content = self.content
+        return made
 
     def run(self, values: NDArray[Any]) -> list[FloatArray]:
         """Run once on `values`, which have the shape and dtype of `input`.
@@ -108,11 +126,16 @@ def _content(model: bytes | Path, name: str) -> bytes:
     return content
 
 
-def _build(interpreter_class: Any, content: bytes, num_threads: int) -> Any:
+def _build(
+    interpreter_class: Any, content: bytes, num_threads: int, input_shape: tuple[int, ...] | None
+) -> Any:
     with warnings.catch_warnings():  # TensorFlow's class warns that it moved to LiteRT
         warnings.simplefilter("ignore")
         with _without_information():
             interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+            if input_shape is not None:
+                index = interpreter.get_input_details()[0]["index"]
+                interpreter.resize_tensor_input(index, list(input_shape))
             interpreter.allocate_tensors()
     return interpreter
 

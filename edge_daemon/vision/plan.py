@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from edge_daemon.core.types import Box, Eyes, Point
-from edge_daemon.vision.blazeface import Region
+from edge_daemon.vision.blazeface import FULL_PX, SQUARE, STRIDE, Region, Shape
 
 Network = Literal["full", "short"]
 Reach = Literal["auto", "near", "far"]
@@ -21,6 +21,8 @@ Reach = Literal["auto", "near", "far"]
 SMALLEST: Final = 0.07  # of a region's side: faces that full-range finds reliably
 LARGEST: Final = 0.5
 OVERLAP: Final = 0.2  # of a tile's side that it shares with the next one
+ROUNDING: Final = 1e-6  # of a float, which must not count as one more
+FEWEST_STEPS: Final = 3  # of STRIDE, in a side of full-range's input
 PADDING: Final = 2.0  # of the picture, for faces that fill it
 
 # The smallest face searched for in a still picture: in pixels, or as a share of its longer side if
@@ -96,13 +98,26 @@ class Size(NamedTuple):
         return max(self)
 
 
-def still_plan(size: Size) -> list[Scan]:
+def fitted_shape(size: Size) -> Shape:
+    """Return the smallest shape of full-range's input that sees the whole picture.
+
+    It has a margin, so that two rows of tiles of half that size overlap by OVERLAP.
+    """
+    margin = 2 / (2 - OVERLAP)
+    steps = [
+        max(math.ceil(FULL_PX / STRIDE * margin * side / size.longer - ROUNDING), FEWEST_STEPS)
+        for side in size
+    ]
+    return Shape(*(min(step * STRIDE / FULL_PX, 1.0) for step in steps))
+
+
+def still_plan(size: Size, shape: Shape = SQUARE) -> list[Scan]:
     """Plan a thorough search of a still picture for upright faces."""
     smallest_px = max(STILL_FACE_PX, STILL_FACE * min(size.longer, PANORAMA * min(size)))
     level, scans = 0, whole_picture(size)
     while SMALLEST * size.longer / 2**level > smallest_px:
         level += 1
-        scans += [Scan("full", tile, is_tile=True) for tile in tiles(size, level)]
+        scans += [Scan("full", tile, is_tile=True) for tile in tiles(size, level, shape)]
     return scans
 
 
@@ -119,13 +134,16 @@ def whole_picture(size: Size, angle: float = 0.0) -> list[Scan]:
     return [Scan("full", whole), Scan("short", whole), Scan("short", padded)]
 
 
-def tiles(size: Size, level: int) -> list[Region]:
-    """Cover the picture with overlapping tiles of 1/2^level of its longer side."""
+def tiles(size: Size, level: int, shape: Shape = SQUARE) -> list[Region]:
+    """Cover the picture with overlapping tiles of 1/2^level of its longer side.
+
+    `shape` is what full-range sees of each.
+    """
     side = size.longer / 2**level
     return [
         Region(Point(x, y), side)
-        for y in _positions(size.height, side)
-        for x in _positions(size.width, side)
+        for y in _positions(size.height, shape.height * side)
+        for x in _positions(size.width, shape.width * side)
     ]
 
 
@@ -136,8 +154,9 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
     the whole picture and leaves time to search for other faces in some of the turns. While no face
     is known, or one is new or was lost, full-range, short-range and tiles take turns.
     """
+    shape = fitted_shape(size)
     if hint.thorough:
-        return still_plan(size)
+        return still_plan(size, shape)
     follow = [Scan("short", each.region, is_known=True) for each in hint.known]
     if len(follow) > FEW:
         unsure = [each for each in hint.known if not each.is_sure]
@@ -149,9 +168,9 @@ def live_plan(size: Size, hint: Hint, reach: Reach) -> list[Scan]:
         return follow
     if hint.lost or hint.arrived or not hint.known:
         is_thrifty = hint.idle or (bool(hint.known) and not hint.lost)
-        alert = _alert_search(hint.turn, size, reach, idle=hint.idle, is_thrifty=is_thrifty)
+        alert = _alert_search(hint.turn, size, shape, reach, idle=hint.idle, is_thrifty=is_thrifty)
         return list(dict.fromkeys(follow + alert))
-    background = _background(hint.turn, size, reach)
+    background = _background(hint.turn, size, shape, reach)
     if len(hint.known) == FEW and background == whole_picture(size)[:1]:
         # The background scan also finds these faces, so the longest search of two faces costs no
         # more than that of one.
@@ -177,7 +196,7 @@ def tilt_of(eyes: Eyes | None) -> float:
 
 
 def _alert_search(
-    turn: int, size: Size, reach: Reach, *, idle: bool, is_thrifty: bool
+    turn: int, size: Size, shape: Shape, reach: Reach, *, idle: bool, is_thrifty: bool
 ) -> list[Scan]:
     """Plan a search while faces may appear: the whole picture and tiles take turns.
 
@@ -190,17 +209,17 @@ def _alert_search(
     if reach == "near":
         return [near if turn % 2 else full]
     if reach == "far":
-        fine = _portion(tiles(size, 1) + tiles(size, 2), turn // 2, 6)
+        fine = _portion(tiles(size, 1, shape) + tiles(size, 2, shape), turn // 2, 6)
         return [Scan("full", tile, is_tile=True) for tile in fine] if turn % 2 else [full]
     if turn % 2:
-        far = _portion(tiles(size, 1), turn // 2, 6 if idle else 3)
+        far = _portion(tiles(size, 1, shape), turn // 2, 6 if idle else 3)
         return [Scan("full", tile, is_tile=True) for tile in far]
     if not is_thrifty:
         return [full, near]
     return [near] if turn % 4 else [full]
 
 
-def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:
+def _background(turn: int, size: Size, shape: Shape, reach: Reach) -> list[Scan]:
     """Plan the scan for further faces while some are known; none in odd turns."""
     full, short, _ = whole_picture(size)
     if turn % 4 == 0:
@@ -209,7 +228,7 @@ def _background(turn: int, size: Size, reach: Reach) -> list[Scan]:
         return []
     if reach == "near" or (reach == "auto" and turn % 8 == 2):
         return [short]
-    regions = tiles(size, 1)
+    regions = tiles(size, 1, shape)
     return [
         Scan("full", regions[turn // (4 if reach == "far" else 8) % len(regions)], is_tile=True)
     ]
@@ -235,7 +254,7 @@ def _positions(length: float, side: float) -> list[float]:
     """Return the centers of tiles of `side` that cover `length` evenly."""
     if length <= side:
         return [length / 2]
-    count = math.ceil((length - side) / (side * (1 - OVERLAP))) + 1
+    count = math.ceil((length - side) / (side * (1 - OVERLAP)) - ROUNDING) + 1
     step = (length - side) / (count - 1)
     return [side / 2 + number * step for number in range(count)]
 

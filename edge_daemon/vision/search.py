@@ -9,7 +9,14 @@ from typing import Final
 
 from edge_daemon.core.frame import COARSEST, Picture, reduction
 from edge_daemon.core.types import Box, Detection, ImageBgr
-from edge_daemon.vision.blazeface import OVERLAP, BlazeFace, FullScale, Region, weighted_mean
+from edge_daemon.vision.blazeface import (
+    OVERLAP,
+    BlazeFace,
+    FullScale,
+    Region,
+    Shape,
+    weighted_mean,
+)
 from edge_daemon.vision.plan import (
     NO_HINT,
     Hint,
@@ -17,6 +24,7 @@ from edge_daemon.vision.plan import (
     Scan,
     Size,
     around,
+    fitted_shape,
     live_plan,
     still_plan,
     tilt_of,
@@ -102,6 +110,7 @@ class LiveSearch:
         self, full: BlazeFace, short: BlazeFace, *, min_score: float = 0.5, reach: Reach = "auto"
     ) -> None:
         self._scanner = _Scanner(full, short, min_score)
+        self._size: tuple[int, int] | None = None  # of the pictures that full-range is fitted to
         self._min_score = min_score
         self._reach: Reach = reach
         self._planned: tuple[tuple[int, int], Hint, list[Scan]] | None = None
@@ -112,6 +121,9 @@ class LiveSearch:
 
     def detect_in(self, picture: Picture, hint: Hint) -> list[Detection]:
         """Find the faces of `picture`, best score first, decoding it no finer than necessary."""
+        if picture.size != self._size:
+            self._size = picture.size
+            self._scanner.fit(fitted_shape(Size(*picture.size)))
         pyramid = Pyramid(picture, levels=hint.thorough, factor=self.reduction(picture.size, hint))
         found = self._scanner.scan(pyramid, self._plan(picture.size, hint))
         known = [each.box for each in hint.known]
@@ -144,6 +156,10 @@ class _Scanner:
     def __init__(self, full: BlazeFace, short: BlazeFace, min_score: float) -> None:
         self._networks = {"full": full, "short": short}
         self._min_score = min_score
+
+    def fit(self, shape: Shape) -> None:
+        """Let full-range see only this part of each region."""
+        self._networks["full"] = self._networks["full"].fitted(shape)
 
     def reduction(self, scan: Scan) -> int:
         """Return the greatest factor that leaves the region as fine as the scan needs."""
@@ -180,7 +196,7 @@ class _Scanner:
             detail = _detail(scan)
             for each in pyramid.search(network, scan.region, detail=detail, min_score=min_score):
                 face = _full_range(each, angle) if scan.network == "short" else each
-                if not scan.is_tile or _within(face.box, scan.region, pyramid.size):
+                if not scan.is_tile or _within(face.box, scan.region, network.shape, pyramid.size):
                     found.append(face)
         return _merged_scans(found)
 
@@ -256,13 +272,14 @@ def _merged_scans(detections: Sequence[Detection]) -> list[Detection]:
     rest = sorted(detections, key=lambda each: each.score, reverse=True)
     faces = []
     while rest:
-        best = rest[0]
-        faces.append(weighted_mean([each for each in rest if best.box.iou(each.box) > OVERLAP]))
-        rest = [
-            each
-            for each in rest[1:]
-            if best.box.iou(each.box) <= OVERLAP and _nested(best.box, each.box) < NESTED
-        ]
+        best, same, others = rest[0], rest[:1], []
+        for each in rest[1:]:
+            if best.box.iou(each.box) > OVERLAP:
+                same.append(each)
+            elif _nested(best.box, each.box) < NESTED:
+                others.append(each)
+        faces.append(weighted_mean(same))
+        rest = others
     return faces
 
 
@@ -277,17 +294,19 @@ def _without_overlaps(detections: Iterable[Detection]) -> list[Detection]:
 
 def _nested(one: Box, other: Box) -> float:
     """Return the share of the smaller box that lies inside the larger one."""
-    w = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
-    h = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
-    smaller = min(one.area, other.area)
-    return max(w, 0.0) * max(h, 0.0) / smaller if smaller > 0 else 0.0
+    shared = one.shared_area(other)
+    return shared / min(one.area, other.area) if shared > 0 else 0.0
 
 
-def _within(box: Box, tile: Region, size: Size) -> bool:
+def _within(box: Box, tile: Region, shape: Shape, size: Size) -> bool:
     """Return whether `box` is within the tile; borders that are the picture's do not count."""
-    margin = CUT * max(box.w, box.h)
-    left, top = tile.center.x - tile.side / 2, tile.center.y - tile.side / 2
-    right, bottom = left + tile.side, top + tile.side
+    margin, width, height = (
+        CUT * max(box.w, box.h),
+        shape.width * tile.side,
+        shape.height * tile.side,
+    )
+    left, top = tile.center.x - width / 2, tile.center.y - height / 2
+    right, bottom = left + width, top + height
     return (
         (left <= 0 or box.x >= left - margin)
         and (top <= 0 or box.y >= top - margin)

@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks.composites import Setting, Source, composite, composites, groups, sources
 from edge_daemon.core.types import Detection, ImageBgr
-from edge_daemon.vision.blazeface import BlazeFace, whole
+from edge_daemon.vision.blazeface import BlazeFace, Shape, whole
 from edge_daemon.vision.detector import BLAZEFACE_FILES, Detector, build_detector
-from edge_daemon.vision.interpreter import Interpreter
-from edge_daemon.vision.plan import Hint, around
+from edge_daemon.vision.interpreter import Interpreter, ModelError
+from edge_daemon.vision.plan import Hint, Size, around, fitted_shape
 from edge_daemon.vision.search import SHORT_SHIFT, SHORT_SIZE
 from edge_daemon.vision.tracker import Tracker
 
@@ -188,6 +188,36 @@ def test_live_a_classroom_of_four_has_four_ids_within_a_second(
         ids = [[each.id for each in tracks if each.box.iou(face) > 0.3] for face in room.faces]
         counts.append(sum(map(bool, ids)))
     assert counts == [4] * 6
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640)])
+def test_a_fitted_network_finds_what_the_square_one_does(
+    size: tuple[int, int], faces: list[Source], blazeface_dir: Path
+) -> None:
+    square = BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["full"]))
+    other = square.fitted(fitted_shape(Size(1000, 1000)))
+    fitted = other.fitted(Shape(1, 0.5)).fitted(fitted_shape(Size(*size)))
+    assert other is square
+    assert fitted.shape != square.shape
+    for made in composites(faces, Setting(min(size) // 4, *size), 8):
+        one, same = (
+            max(network.detect(made.bgr), key=lambda each: each.box.iou(made.face))
+            for network in (square, fitted)
+        )
+        assert one.box.iou(same.box) > 0.7
+
+
+def test_a_file_that_cannot_be_fitted_is_named(blazeface_dir: Path) -> None:
+    short = BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["short"]))
+    with pytest.raises(ModelError, match="not MediaPipe's full-range"):
+        short.fitted(Shape(1, 0.5))
+
+
+def test_live_pictures_may_change_their_size(faces: list[Source], live: Detector) -> None:
+    for size in [(640, 480), (480, 640), (1280, 720), (640, 480)]:
+        made = next(composites(faces, Setting(100, *size), 1))
+        found = live.detect(made.bgr, Hint())
+        assert [each.box.iou(made.face) > 0.3 for each in found] == [True]
 
 
 def test_both_networks_frame_a_face_alike(faces: list[Source], blazeface_dir: Path) -> None:
