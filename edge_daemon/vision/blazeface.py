@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
-from edge_daemon.vision.interpreter import Interpreter, ModelError
+from edge_daemon.vision.interpreter import Interpreter, ModelError, Variant
 
 FloatArray = NDArray[np.float32]
 
@@ -121,17 +121,16 @@ class BlazeFace(FullScale):
         return Shape(*(side / self._input_px for side in self._input_size))
 
     def fitted(self, shape: Shape) -> Self:
-        """Return full-range for another `shape`, in steps of STRIDE; itself if it has that shape.
+        """Return full-range for another `shape`; itself if it has that shape.
 
         The network consists of convolutions, so a smaller input costs less and finds the same faces
-        within it. Raises ModelError if the file's constants are unknown.
+        within it (docs/adr/0029-full-range-sees-only-the-picture.md). Raises ModelError.
         """
         if shape == self.shape:
             return self
-        columns, rows = (round(share * self._input_px) for share in shape)
-        content = _upsampled_to(self._interpreter.content, columns, rows)
+        file, runtime = self._interpreter.content, self._interpreter.wanted_runtime
         return type(self)(
-            self._interpreter.reshaped(content, (1, rows, columns, 3)), min_score=self._min_score
+            Interpreter(file, runtime=runtime, variant=fitted_to(shape)), min_score=self._min_score
         )
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
@@ -246,19 +245,26 @@ def _anchors(grids: Sequence[tuple[int, int]], columns: int, rows: int) -> Float
     return np.array(centers, np.float32).reshape(-1, 2)
 
 
-def _upsampled_to(content: bytes, columns: int, rows: int) -> bytes:
-    """Return full-range's file for an input of this size, in pixels.
+def fitted_to(shape: Shape) -> Variant:
+    """Return the variant of full-range for regions of `shape`, in steps of STRIDE.
 
     The sizes of the grids that it enlarges others to are the only constants that depend on it.
+    Raises ModelError if the file has no such constants.
     """
-    for side in UPSAMPLED:
-        old = _grid(side, side)
-        if content.count(old) != 1:
-            raise ModelError(
-                f"not MediaPipe's full-range sparse BlazeFace: it has no one grid of {side}×{side}"
-            )
-        content = content.replace(old, _grid(rows * side // FULL_PX, columns * side // FULL_PX))
-    return content
+    columns, rows = (round(share * FULL_PX) for share in shape)
+
+    def variant(content: bytes) -> tuple[bytes, tuple[int, ...]]:
+        for side in UPSAMPLED:
+            old = _grid(side, side)
+            if content.count(old) != 1:
+                raise ModelError(
+                    "not MediaPipe's full-range sparse BlazeFace: "
+                    f"it has no one grid of {side}×{side}"
+                )
+            content = content.replace(old, _grid(rows * side // FULL_PX, columns * side // FULL_PX))
+        return content, (1, rows, columns, 3)
+
+    return variant
 
 
 def _grid(rows: int, columns: int) -> bytes:

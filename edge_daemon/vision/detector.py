@@ -13,7 +13,7 @@ from edge_daemon.core.errors import UserError
 from edge_daemon.core.files import INSTALLATION
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
-from edge_daemon.vision.blazeface import BlazeFace, FullScale
+from edge_daemon.vision.blazeface import BlazeFace, FullScale, fitted_to
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.plan import NO_HINT, Hint, Reach, Size, fitted_shape
 from edge_daemon.vision.search import LiveSearch, StillSearch
@@ -98,16 +98,20 @@ def build_detector(
         raise ModelError(f"{missing[0]} is missing; fix: {FETCH_COMMAND}")
     if backend == "mediapipe":
         return MediaPipeDetector(paths[0], min_score=min_score)
+    is_fitted = face_range == "both" and not still
+    variants = {paths[0]: fitted_to(fitted_shape(Size(*size)))} if is_fitted else {}
     networks = [
-        BlazeFace(Interpreter(path, runtime=runtime), min_score=min_score) for path in paths
+        BlazeFace(
+            Interpreter(path, runtime=runtime, variant=variants.get(path)), min_score=min_score
+        )
+        for path in paths
     ]
     if len(networks) == 1:
         return networks[0]
     full, short = networks
     if still:
         return StillSearch(full, short, min_score=min_score)
-    fitted = full.fitted(fitted_shape(Size(*size)))
-    return LiveSearch(fitted, short, min_score=min_score, reach=reach)
+    return LiveSearch(full, short, min_score=min_score, reach=reach)
 
 
 def blazeface_files(face_range: Range) -> list[str]:

@@ -54,6 +54,9 @@ class _Runtime(NamedTuple):
     load: Callable[[], tuple[Any, str]]
 
 
+Variant = Callable[[bytes], tuple[bytes, tuple[int, ...]]]  # from a file to content, input shape
+
+
 class Interpreter:
     """A TFLite model with one input, ready to run. One thread at a time may use it.
 
@@ -62,9 +65,11 @@ class Interpreter:
     RuntimeUnavailable. Only tflite-runtime does not check for damage, and may crash on a truncated
     file.
 
-    The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0");
-    `content` is the file's bytes, unchanged; `input` and `outputs` describe the tensors. The input
-    has the `input_shape` if that is given, else the shape in the file.
+    `variant` changes the file in memory and chooses another shape of the input.
+
+    The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0"),
+    `wanted_runtime` the argument; `content` is the file's bytes, unchanged; `input` and `outputs`
+    describe the tensors.
     """
 
     def __init__(
@@ -73,14 +78,14 @@ class Interpreter:
         *,
         runtime: str = "auto",
         num_threads: int = 1,
-        input_shape: tuple[int, ...] | None = None,
+        variant: Variant | None = None,
     ) -> None:
         name = str(model) if isinstance(model, Path) else "the model"
-        self.content = _content(model, name)
-        self._options = runtime, num_threads
+        self.content, self.wanted_runtime = _content(model, name), runtime
+        content, input_shape = variant(self.content) if variant else (self.content, None)
         interpreter_class, self.runtime = _load(runtime)
         try:
-            self._interpreter = _build(interpreter_class, self.content, num_threads, input_shape)
+            self._interpreter = _build(interpreter_class, content, num_threads, input_shape)
         except (ValueError, RuntimeError) as error:
             raise ModelError(
                 f"{name} does not run on {self.runtime}: {reason_of(error)}"
@@ -90,15 +95,6 @@ class Interpreter:
             raise ModelError(f"{name} has {len(inputs)} inputs; one is expected")
         self.input = _tensor(inputs[0])
         self.outputs = tuple(_tensor(each) for each in self._interpreter.get_output_details())
-
-    def reshaped(self, content: bytes, input_shape: tuple[int, ...]) -> Interpreter:
-        """Return an interpreter of `content`, made from this one's, for another input shape."""
-        runtime, num_threads = self._options
-        made = Interpreter(
-            content, runtime=runtime, num_threads=num_threads, input_shape=input_shape
-        )
-        made.content = self.content
-        return made
 
     def run(self, values: NDArray[Any]) -> list[FloatArray]:
         """Run once on `values`, which have the shape and dtype of `input`.
