@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -36,7 +36,19 @@ class FrameConverter:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        return _upright(np.asarray(converted.to_ndarray(), np.uint8), frame)
+        is_new = converted is not frame  # else the decoder may still use its memory
+        bgr = _pixels(converted) if is_new else np.asarray(converted.to_ndarray(), np.uint8)
+        return _upright(bgr, frame)
+
+
+def _pixels(frame: VideoFrame) -> ImageBgr:
+    """Return the picture of a frame in BGR, in the frame's own memory.
+
+    A copy would take as much memory again, and leave gaps in the heap.
+    """
+    plane: Any = frame.planes[0]  # a buffer, which its type does not tell
+    rows: ImageBgr = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+    return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:

@@ -45,9 +45,10 @@ class Freshness:
     def check(self, image: TimedImage, now_s: float, *, live: bool) -> bool:
         """Record a picture; return whether it may be shown: not while the source is frozen."""
         self.heard(now_s)
-        self._repeats = live and self._check_frozen and self._is_repeated(image)
+        is_checked = live and self._check_frozen
+        self._repeats = is_checked and self._is_repeated(image)
         if not self._repeats:
-            self._last, self._frozen = image, False
+            self._last, self._frozen = image if is_checked else None, False
         if not self._repeats or self._first_s is None:
             self._fresh_s = now_s
         if self._first_s is None:

@@ -33,7 +33,7 @@ class Reader:
         self.source: Source | None = None  # once it is open
         self._open_source, self._publish = open_source, publish
         self._results: queue.SimpleQueue[TimedImage | BaseException | None] = queue.SimpleQueue()
-        self._full = threading.Lock()  # held until a picture was handled; the next is read
+        self._full = threading.Lock()  # held while a picture is read and handled
         self._has_taken = False  # whether `next` has returned a picture that is being handled
         self._left = threading.Event()
         self._left_s = 0.0
@@ -91,13 +91,13 @@ class Reader:
         raise EOFError(f"{source.name} delivers no more")
 
     def _read_all(self, source: Source) -> None:
-        while (image := source.read()) is not None and self._has_room():
+        while self._may_read() and (image := source.read()) is not None:
             if self._publish(self, image):
                 self._full.release()
             else:
                 self._results.put(image)
 
-    def _has_room(self) -> bool:
+    def _may_read(self) -> bool:
         """Wait until the last picture was handled; return False once the reader is left."""
         while not self._left.is_set():
             if self._full.acquire(timeout=_POLL_S):
