@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from support.color_kinds import cmyk, ycck
 from support.paths import ROOT
 from support.picture_headers import (
     SCAN_HEADER,
     frame_header,
 )
-from support.pictures import ENCODERS, by_opencv, by_pillow, demo_scene
+from support.pictures import ENCODERS, Encoder, by_opencv, by_pillow, demo_scene
 
 from edge_daemon.core.picture import (
     LONGEST_SIDE_PX,
@@ -96,6 +97,14 @@ def test_every_mode_of_color_is_read(kind: str, mode: str) -> None:
     bgr = decode_picture(content.getvalue()).bgr
     assert bgr.shape == scene.shape
     assert abs(bgr.mean() - scene.mean()) < 3
+
+
+@pytest.mark.parametrize(
+    "encode", [cmyk("JPEG", quality=92), cmyk("TIFF"), ycck], ids=["JPEG", "TIFF", "YCCK"]
+)
+def test_printers_colors_are_not_inverted(encode: Encoder) -> None:
+    bgr = decode_picture(encode(demo_scene())).bgr
+    assert np.abs(bgr.astype(int) - demo_scene()).mean() < 2
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg", "packbits", "zstd"])
