@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,8 +39,35 @@ shown = json.loads(displayer.get_metadata_json())
 print(json.dumps([shown, displayer.get_packed_associated_file_list()]))
 """
 
+SHIPPED = ROOT / "models" / "expression.tflite"
+
 # Keras on NumPy 2 reads TensorFlow's variables in a way that NumPy means to end.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def again(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Convert once more, in a process, where a model of other weights is; return the output too."""
+    target = tmp_path_factory.mktemp("again") / "stripes.tflite"
+    target.write_bytes(SHIPPED.read_bytes())
+    command = [sys.executable, "-m", "convert", str(export_dir), "-o", str(target)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    return target, run.stdout
+
+
+@pytest.fixture(scope="module")
+def alone(export_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the float16 model of an export whose spec has only what it must have."""
+    folder = tmp_path_factory.mktemp("alone")
+    export, target = shutil.copytree(export_dir, folder / "export"), folder / "x.tflite"
+    omitted = ("schema", "crop", "version", "description", "author", "license", "resize")
+    spec = {key: value for key, value in SPEC.items() if key not in omitted}
+    (export / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert cli.main([str(export), "-o", str(target), "--variants", "float16"]) == 0
+    assert "spec.json has no 'crop': using " in printed.getvalue()
+    return target
 
 
 class TestConvertedFile:
@@ -127,14 +156,17 @@ class TestConvertedFile:
         assert not any(start % 16 for start in starts)
 
     def test_same_export_gives_the_same_bytes_in_another_process(
-        self, converted: Path, export_dir: Path, tmp_path: Path
+        self, converted: Path, again: tuple[Path, str]
     ) -> None:
-        again = tmp_path / "again" / "stripes.tflite"
-        command = [sys.executable, "-m", "convert", str(export_dir), "-o", str(again)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (run.returncode, run.stderr) == (0, "")
-        assert run.stdout.splitlines()[-1].startswith(f"Wrote {again}")
-        assert again.read_bytes() == converted.read_bytes()
+        target, output = again
+        assert output.splitlines()[-1].startswith(f"Wrote {target}")
+        assert target.read_bytes() == converted.read_bytes()
+
+    def test_a_model_of_other_weights_is_kept(self, again: tuple[Path, str]) -> None:
+        target, output = again
+        previous = target.with_name("stripes.previous.tflite")
+        assert f"has other weights; it is kept as {previous}." in output
+        assert previous.read_bytes() == SHIPPED.read_bytes()
 
 
 class TestVariants:
@@ -171,36 +203,21 @@ class TestVariants:
         # RESHAPE only renames; SOFTMAX has no such kernel, and seven values to work on.
         assert used - XNNPACK_INT8 <= {"RESHAPE", "SOFTMAX"}
 
-    def test_a_variant_alone_is_the_model_that_the_daemon_runs(
-        self, export_dir: Path, tmp_path: Path
-    ) -> None:
-        target = tmp_path / "x.tflite"
-        assert cli.main([str(export_dir), "-o", str(target), "--variants", "float16"]) == 0
-        spec = json.loads(tflite.read_files(target.read_bytes())["spec.json"])
+    def test_a_variant_alone_is_the_model_that_the_daemon_runs(self, alone: Path) -> None:
+        spec = json.loads(tflite.read_files(alone.read_bytes())["spec.json"])
         assert spec["quantization"]["scheme"] == "float16"
-        report = json.loads(target.with_suffix(".report.json").read_text(encoding="utf-8"))
+        report = json.loads(alone.with_suffix(".report.json").read_text(encoding="utf-8"))
         assert list(report["variants"]) == ["float16"]
         assert report["layers"] == []
-        model = read_model_file(target)
+        model = read_model_file(alone)
         assert model.labels == LABELS
-        answers = Interpreter(target).run(stripes(1, seed=2)[0].astype(np.float32))
+        answers = Interpreter(alone).run(stripes(1, seed=2)[0].astype(np.float32))
         assert answers[0].sum() == pytest.approx(1, abs=1e-3)
 
-    def test_a_model_of_other_weights_is_kept(
-        self, export_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        target = tmp_path / "x.tflite"
-        shipped = (ROOT / "models" / "expression.tflite").read_bytes()
-        target.write_bytes(shipped)
-        command = [str(export_dir), "-o", str(target)]
-        assert cli.main(command) == 0
-        previous = tmp_path / "x.previous.tflite"
-        assert f"has other weights; it is kept as {previous}." in capsys.readouterr().out
-        assert previous.read_bytes() == shipped
-        previous.unlink()
-        assert cli.main(command) == 0  # the same weights again
-        assert "other weights" not in capsys.readouterr().out
-        assert not previous.exists()
+    def test_what_an_external_network_omits_has_a_default(self, alone: Path) -> None:
+        model = read_model_file(alone)
+        assert model.crop.side == 1.12
+        assert model.name == "stripes"
 
 
 class TestInspect:

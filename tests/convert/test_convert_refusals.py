@@ -170,6 +170,16 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def compared(model: Any, export: exports.ExportFolder, content: bytes) -> list[gate.Comparison]:
+    """Compare a converted model with the Keras network on the test images, as the gate does."""
+    return [
+        gate.compare(
+            trial.name, trial.keras, candidate.probabilities(content, trial.images), trial.truth
+        )
+        for trial in trials.prepare(model, export)
+    ]
+
+
 class TestRefusals:
     @pytest.mark.parametrize("case", REFUSALS)
     def test_bad_export_is_named_in_a_sentence(
@@ -203,28 +213,29 @@ class TestRefusals:
         model = network.load(export)
         black = np.zeros((100, 48, 48, 1), np.uint8)
         content = quantize.to_tflite(model, black, variants.INT8)
-        comparisons = [
-            gate.compare(
-                trial.name,
-                trial.keras,
-                candidate.probabilities(content, trial.images),
-                trial.truth,
-            )
-            for trial in trials.prepare(model, export)
-        ]
+        comparisons = compared(model, export, content)
         with pytest.raises(GateError, match="not good enough: on the test images accuracy drops"):
             gate.refuse_broken("int8 model", comparisons, LABELS, gate.Limits())
 
     def test_limits_are_options_and_a_success_clears_the_refused(
-        self, export_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self,
+        export_dir: Path,
+        converted: Path,
+        tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
+        """The model that was there has the same weights, so it is not kept."""
         target = tmp_path / "x.tflite"
+        target.write_bytes(converted.read_bytes())
         command = [str(export_dir), "-o", str(target)]
         assert cli.main([*command, "--max-mean-kl", "0"]) == 1
         assert "mean KL divergence is 0.0" in capfd.readouterr().err
-        assert [path.name for path in tmp_path.iterdir()] == ["x.tflite.rejected"]
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert names == ["x.tflite", "x.tflite.rejected"]
         assert cli.main(command) == 0
+        assert "other weights" not in capfd.readouterr().out
         assert not list(tmp_path.glob("*.rejected"))
+        assert not list(tmp_path.glob("*.previous.*"))
 
     def test_float_variants_are_written_although_int8_is_refused(
         self, broken_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -242,19 +253,17 @@ class TestRefusals:
         }  # fmt: skip
         assert "**Refused:** the int8 model" in target.with_suffix(".report.md").read_text("utf-8")
 
-    def test_a_few_wrong_images_of_a_small_test_set_are_no_evidence(
-        self, broken_dir: Path, tmp_path: Path
-    ) -> None:
+    def test_a_few_wrong_images_of_a_small_test_set_are_no_evidence(self, broken_dir: Path) -> None:
         """One image of 28 is 3.6 points, more than every limit."""
         images, classes = stripes(28, seed=2)
         export = exports.read(broken_dir)
-        answers = candidate.probabilities(
-            quantize.to_tflite(network.load(export), export.calibration, variants.INT8), images
-        )
-        certain = answers.max(axis=1).argsort()
+        model = network.load(export)
+        content = quantize.to_tflite(model, export.calibration, variants.INT8)
+        certain = candidate.probabilities(content, images).max(axis=1).argsort()
         classes[certain[-1]] = (classes[certain[-1]] + 1) % 7
         np.savez(broken_dir / "test.npz", x=images, y=classes)
-        assert cli.main([str(broken_dir), "-o", str(tmp_path / "x.tflite")]) == 0
+        comparisons = compared(model, exports.read(broken_dir), content)
+        gate.refuse_broken("int8 model", comparisons, LABELS, gate.Limits())
 
     @pytest.mark.parametrize(
         ("damage", "sentence"),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from support.stripes import SPEC
 
-from convert import __main__ as cli
 from convert import export_folder, tflite
 from convert.errors import ConvertError
 from edge_daemon.vision.interpreter import ModelError
@@ -86,18 +85,3 @@ def test_what_the_daemon_refuses_the_converter_refuses(
         export_folder.read(broken_dir)
     with pytest.raises(ModelError):
         read_model_file(sealed(converted, spec, tmp_path / "x.tflite"))
-
-
-def test_what_an_external_network_omits_has_a_default(
-    broken_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    omitted = ("schema", "crop", "version", "description", "author", "license", "resize")
-    spec = {key: value for key, value in SPEC.items() if key not in omitted}
-    (broken_dir / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-    target = tmp_path / "x.tflite"
-    assert cli.main([str(broken_dir), "-o", str(target), "--variants", "float16"]) == 0
-    output = capsys.readouterr().out
-    assert "spec.json has no 'crop': using " in output
-    model = read_model_file(target)
-    assert model.crop.side == 1.12
-    assert model.name == "stripes"
