@@ -22,17 +22,17 @@ def build_reader(config: Config) -> FileReader:
     config = config.model_copy(
         update={"camera": lossless, "snapshots": no_pictures, "privacy": no_pause}
     )
-    first = build_stages(config, "")
-    sure = configured_detector(config, config.detector.min_score, still=True)
+    stages = build_stages(config, "")  # their detector also returns doubtful faces, to blur them
+    still_detector = configured_detector(config, config.detector.min_score, still=True)
 
     def close() -> None:
-        first.detector.close()
-        sure.close()
+        stages.detector.close()
+        still_detector.close()
 
     return FileReader(
-        drawing=first.drawing,
-        detect=lambda bgr: first.detector.detect(bgr, Hint(thorough=True)),
-        stills=StillReader(lambda: (sure, first.classifier), max_faces=STILL_FACES),
-        build_pipeline=lambda: build_file_pipeline(config, first),
+        drawing=stages.drawing,
+        detect=lambda bgr: stages.detector.detect(bgr, Hint(thorough=True)),
+        stills=StillReader(lambda: (still_detector, stages.classifier), max_faces=STILL_FACES),
+        build_pipeline=lambda: build_file_pipeline(config, stages),
         close=close,
     )

@@ -145,7 +145,7 @@ def find_files(paths: Sequence[str], out: Path | None = None) -> Search:
         try:
             if not text:
                 raise FileNotFoundError(errno.ENOENT, "an empty name is not a file")
-            if not path.exists() and (reason := _no_file(text)):
+            if not path.exists() and (reason := _why_no_file(text)):
                 raise FileNotFoundError(errno.ENOENT, reason)
             if stat.S_ISDIR(path.stat().st_mode):
                 _add_folder(search, path, copies)
@@ -239,11 +239,11 @@ def _add_folder(search: Search, folder: Path, copies: _Copies) -> None:
 def _walk(search: Search, folder: Path, out: Path | None) -> Iterator[Path]:
     """Yield the files in `folder` and its subfolders sorted by path; count the ignored ones."""
 
-    def locked(error: OSError) -> None:
+    def skip_folder(error: OSError) -> None:
         search.unreadable.append(Unreadable(f"the folder {error.filename}: {_reason(error)}"))
 
     found: list[Path] = []
-    for top, folders, files in os.walk(folder, onerror=locked):
+    for top, folders, files in os.walk(folder, onerror=skip_folder):
         visible = [name for name in folders if _is_visible(search, name, "hidden folders")]
         linked = [name for name in visible if (Path(top) / name).is_symlink()]
         search.ignored.update({"links to folders": len(linked)} if linked else {})
@@ -273,8 +273,8 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _no_file(text: str) -> str:
-    """Return why a name that was meant otherwise is no file; "" if that is not known."""
+def _why_no_file(text: str) -> str:
+    """Return why no file has this name, if the user meant something else than a file; else ""."""
     if text == "-":
         return "standard input is not read; save the picture or video in a file"
     if ADDRESS.match(text):

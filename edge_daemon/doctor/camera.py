@@ -36,20 +36,22 @@ def examine_cameras(
     nodes: Sequence[Path], pi_cameras: Sequence[str], *, source: str, width: int, height: int
 ) -> Iterator[Finding]:
     """List the cameras and their formats; report those that may not be opened."""
-    found = [*_nodes(nodes, source=source, width=width, height=height)]
+    found = [*_check_nodes(nodes, source=source, width=width, height=height)]
     found += [ok("camera", f"{name}, through picamera2") for name in pi_cameras]
     yield from found or [ok("camera", "no camera is connected to this machine")]
 
 
-def _nodes(nodes: Sequence[Path], *, source: str, width: int, height: int) -> Iterator[Finding]:
+def _check_nodes(
+    nodes: Sequence[Path], *, source: str, width: int, height: int
+) -> Iterator[Finding]:
     for node in nodes:
         try:
             device = describe(node)
         except PermissionError:
             yield _forbidden(node, needed=source in {"auto", str(node)})
-        except OSError as wrong:
-            if wrong.errno not in {errno.ENODEV, errno.ENXIO, errno.ENOTTY}:
-                yield warning("camera", f"{node}: {wrong.strerror}", PLUG_IN)
+        except OSError as problem:
+            if problem.errno not in {errno.ENODEV, errno.ENXIO, errno.ENOTTY}:
+                yield warning("camera", f"{node}: {problem.strerror}", PLUG_IN)
         else:
             if not device.captures:
                 continue
@@ -82,10 +84,10 @@ def examine_picture(
     shown, timeout_s = redacted(source), max(timeout_s, TIMEOUT_S)
     try:
         bgr, name, mode = _first_picture(build(), timeout_s)
-    except SourceError as wrong:
-        return error("picture", str(wrong), edit(config_file, "camera.source: auto"))
-    except SourceAwayError as wrong:
-        return error("picture", str(wrong), _remedy(source, others, config_file))
+    except SourceError as problem:
+        return error("picture", str(problem), edit(config_file, "camera.source: auto"))
+    except SourceAwayError as problem:
+        return error("picture", str(problem), _remedy(source, others, config_file))
     if bgr is None:
         why = f"{shown} delivered no picture within {timeout_s:g} s"
         return error("picture", why, _remedy(source, others, config_file))
@@ -138,8 +140,8 @@ def _forbidden(node: Path, *, needed: bool) -> Finding:
     else:
         why = f"{node} needs the group {group}; {user} is not a member"
         remedy = f"sudo usermod -aG {group} {user}  # then log in again"
-    make = error if needed else warning
-    return make("permission", why, remedy)
+    finding = error if needed else warning
+    return finding("permission", why, remedy)
 
 
 def _formats(node: Path, formats: Sequence[str], width: int, height: int) -> str:

@@ -45,7 +45,7 @@ def examine(config: Config, config_file: Path) -> Iterator[Finding]:
     address = Address(web.host, web.port, tls=bool(web.tls_certificate))
     running = doctor_service.serves(address)
     if worst(software) != "error":
-        yield from _parts(config, config_file, address.url if running else "")
+        yield from _model_and_camera(config, config_file, address.url if running else "")
         yield from _updates(config, config_file)
     yield from doctor_service.examine_service(address, running=running, config_file=config_file)
     yield from _machine(config, config_file)
@@ -62,7 +62,7 @@ def _software(config: Config) -> Iterator[Finding]:
         yield from doctor_software.load(versions, needed)
 
 
-def _parts(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
+def _model_and_camera(config: Config, config_file: Path, daemon_url: str) -> Iterator[Finding]:
     """Check model, detector and camera; do not open the camera of a daemon at `daemon_url`."""
     from edge_daemon.capture.build import configured_source  # noqa: PLC0415
     from edge_daemon.capture.picamera import pi_cameras  # noqa: PLC0415

@@ -48,13 +48,13 @@ def examine_log(path: Path, *, keep_bytes: float, config_file: Path) -> Finding:
             "disk", f"{path} cannot be written", f"sudo chown {user_name()} {_quoted(path)}"
         )
     growth = _Growth("events.keep_mb", keep_bytes, lambda: [path, *Archive(path).files()])
-    return _folder(path.parent, growth, config_file)
+    return _check_folder(path.parent, growth, config_file)
 
 
 def examine_snapshots(folder: Path, *, keep_bytes: float, config_file: Path) -> Finding:
     """Check that `folder` can be written and snapshots can grow to `keep_bytes`."""
     growth = _Growth("snapshots.keep_mb", keep_bytes, folder.iterdir)
-    return _folder(folder, growth, config_file)
+    return _check_folder(folder, growth, config_file)
 
 
 def examine_clock(state: int) -> Finding:
@@ -93,6 +93,12 @@ def examine_board(status: BoardStatus) -> Iterator[Finding]:
     yield _throttling(status)
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return the absolute path of `folder`, or of its nearest parent that exists."""
+    absolute = folder.absolute()
+    return next(place for place in (absolute, *absolute.parents) if place.exists())
+
+
 def _throttling(status: BoardStatus) -> Finding:
     if status.limits is None or status.limits_before is None:
         return ok("throttling", "this machine does not report it")
@@ -121,20 +127,21 @@ class _Growth:
             return 0
 
 
-def _folder(folder: Path, growth: _Growth, config_file: Path) -> Finding:
+def _check_folder(folder: Path, growth: _Growth, config_file: Path) -> Finding:
     """Check that `folder`, or its nearest existing parent, is writable and has room."""
-    whole = folder.absolute()
-    there = next(place for place in (whole, *whole.parents) if place.exists())
-    if os.statvfs(there).f_flag & os.ST_RDONLY:
-        mount = next(place for place in (there, *there.parents) if place.is_mount())
-        return error("disk", f"{there} is read-only", f"sudo mount -o remount,rw {_quoted(mount)}")
-    if not os.access(there, os.W_OK | os.X_OK):
+    existing = existing_folder(folder)
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        mount = next(place for place in (existing, *existing.parents) if place.is_mount())
+        return error(
+            "disk", f"{existing} is read-only", f"sudo mount -o remount,rw {_quoted(mount)}"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
         make = f"sudo install -d -o {user_name()} {_quoted(folder)}"
         return error("disk", f"{folder} cannot be written by {user_name()}", make)
-    return _room(whole, shutil.disk_usage(there).free, growth, config_file)
+    return _check_room(folder.absolute(), shutil.disk_usage(existing).free, growth, config_file)
 
 
-def _room(folder: Path, free_bytes: int, growth: _Growth, config_file: Path) -> Finding:
+def _check_room(folder: Path, free_bytes: int, growth: _Growth, config_file: Path) -> Finding:
     used_bytes = growth.used_bytes
     more_bytes = max(growth.keep_bytes - used_bytes, 0.0)
     room = f"{_mb(free_bytes)} MB free for {folder}"

@@ -31,15 +31,15 @@ def examine_model(path: Path, *, runtime: str, config_file: Path) -> Iterator[Fi
     try:
         classifier = Classifier(read_model_file(path), runtime=runtime)
         model = classifier.model
-    except (ModelError, RuntimeUnavailable) as wrong:
-        yield error("model", str(wrong), remedy)
+    except (ModelError, RuntimeUnavailable) as problem:
+        yield error("model", str(problem), remedy)
         return
     runtime = classifier.runtime
     yield ok("model", f"{path} ({model.name}), sha256 {model.sha256[:12]}, on {runtime}")
     try:
         sentence = check_goldens(classifier)
-    except ModelError as wrong:
-        yield error("goldens", str(wrong), remedy)
+    except ModelError as problem:
+        yield error("goldens", str(problem), remedy)
         return
     if model.goldens is None:
         yield warning("goldens", sentence, "make convert")
@@ -60,10 +60,10 @@ def examine_detector(
     missing = [file for file in files if not (models_dir / file).is_file()]
     try:
         detector = build()
-    except DetectorUnavailable as wrong:
-        return error("detector", str(wrong), edit(config_file, "detector.backend: auto"))
-    except (ModelError, RuntimeUnavailable) as wrong:
-        return error("detector", str(wrong), _fetch(missing or files, models_dir))
+    except DetectorUnavailable as problem:
+        return error("detector", str(problem), edit(config_file, "detector.backend: auto"))
+    except (ModelError, RuntimeUnavailable) as problem:
+        return error("detector", str(problem), _fetch(missing or files, models_dir))
     try:
         faces = len(detector.detect(Demo(640, 480).render(0.0)))
     finally:

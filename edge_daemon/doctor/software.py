@@ -98,14 +98,14 @@ def check_python(version: Version, supported: SpecifierSet) -> Finding:
 
 def check_packages(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator[Finding]:
     """Report packages that are missing, untested or in conflict with each other."""
-    wrong = [found for each in needed if (found := _check_package(each, versions, needed))]
-    wrong += _check_opencv(versions, needed)
-    if not wrong:
+    problems = [found for each in needed if (found := _check_package(each, versions, needed))]
+    problems += _check_opencv(versions, needed)
+    if not problems:
         core = [each for each in needed if module_of(each.name) in {"numpy", "cv2"}]
         core += [each for each in needed if each.name in RUNTIMES]
         names = [f"{each.name} {_version(each.name, versions)}".rstrip() for each in core]
         yield ok("packages", f"{', '.join(names)} and all other packages fit together")
-    yield from wrong
+    yield from problems
 
 
 def load(versions: Mapping[str, str], needed: Sequence[Requirement]) -> Iterator[Finding]:

@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 class IncomingCommands:
-    """The newest command of each topic, until it is passed on to `passed`.
+    """Keeps the newest command of each topic until it is passed on to `commands`.
 
     Each command rebuilds the stages, and blurring that is turned on holds the picture back for half
     a second: a flood of commands must cost neither frames nor the main thread.
     """
 
-    def __init__(self, passed: Backlog[Command], topics: Topics) -> None:
-        self._passed, self._topics = passed, topics
+    def __init__(self, commands: Backlog[Command], topics: Topics) -> None:
+        self._commands, self._topics = commands, topics
         self._newest: dict[str, Message] = {}
         self._count = 0  # since some were passed on
         self._is_flooded = False
@@ -55,7 +55,7 @@ class IncomingCommands:
         for topic, message in self._newest.items():
             try:
                 name = self._topics.command_name(topic)
-                self._passed.put(mqtt_messages.command(name, message.payload))
+                self._commands.put(mqtt_messages.command(name, message.payload))
             except ValueError as error:
                 log.warning("mqtt: %s", error)
         self._newest.clear()

@@ -26,14 +26,14 @@ from edge_daemon.mqtt.states import StatePublisher
 TICK_S: Final = 1.0
 RESERVED: Final = 2  # places in the window for messages other than events
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
-SHORT_S: Final = 60.0
+SHORT_S: Final = 60.0  # a connection that breaks sooner is a short one
 SUSPICIOUS: Final = 3  # after so many short connections in a row there is a warning
 STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
 BURST: Final = 2000  # messages that are read as fast as they come
 MESSAGES_PER_S: Final = 500  # after that many; a flood must not cost frames
-REST_S: Final = 0.025  # between two reads that are too early
+REST_S: Final = 0.025  # between two reads during a flood
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +153,12 @@ class MqttLink:
         self._wake_up = WakeUp()
         self._closing = threading.Event()
         self._status = MqttStatus()
-        self._is_reported = False
+        self._is_trouble_logged = False
         self._announce_at_s = 0.0
         self._refused: set[str] = set()  # topics that are not published any more
         self._warned: set[str] = set()  # topics of which a message was too large
         self._credit, self._credited_s = float(BURST), time.monotonic()
-        self._breaks = 0
+        self._short_connections = 0
 
     @property
     def status(self) -> MqttStatus:
@@ -220,12 +220,14 @@ class MqttLink:
 
     def _check_takeover(self, end: End, lasted_s: float) -> None:
         """Warn of a second client with the same id if the broker does not report one."""
-        self._breaks = self._breaks + 1 if end == "broken" and lasted_s < SHORT_S else 0
-        if self._breaks == SUSPICIOUS:
+        self._short_connections = (
+            self._short_connections + 1 if end == "broken" and lasted_s < SHORT_S else 0
+        )
+        if self._short_connections == SUSPICIOUS:
             log.warning(
                 "mqtt: the connection broke %d times within a minute; another client may use the "
                 "id %s: give each daemon another mqtt.topic",
-                self._breaks,
+                self._short_connections,
                 self._topics.device,
             )
 
@@ -239,7 +241,7 @@ class MqttLink:
             self._slow_down(self._receive(connection))
             if self._commands is not None:
                 self._commands.pass_on()
-            if self._is_reported and time.monotonic() > stable_at_s:
+            if self._is_trouble_logged and time.monotonic() > stable_at_s:
                 self._report_connected()
             if 0 < self._announce_at_s <= time.monotonic():
                 self._announce(connection)
@@ -312,7 +314,7 @@ class MqttLink:
         return len(messages)
 
     def _slow_down(self, count: int) -> None:
-        """Rest after more messages than a burst has (a token bucket); the broker keeps the next."""
+        """Count messages, and rest in a flood (a token bucket); the broker keeps the next ones."""
         now_s = time.monotonic()
         refilled = self._credit + MESSAGES_PER_S * (now_s - self._credited_s)
         self._credit = max(min(refilled, BURST) - count, 0.0)
@@ -323,14 +325,14 @@ class MqttLink:
     def _set_trouble(self, trouble: str) -> None:
         """Record the state; log the first trouble, then none until a connection is stable."""
         self._status = MqttStatus(connected=not trouble, trouble=trouble)
-        if self._is_reported:
+        if self._is_trouble_logged:
             return
         if trouble:
             log.warning("mqtt: %s: %s; events wait in the log", self._broker_name, trouble)
-            self._is_reported = True
+            self._is_trouble_logged = True
         else:
             self._report_connected()
 
     def _report_connected(self) -> None:
         log.info("mqtt: %s: connected", self._broker_name)
-        self._is_reported = False
+        self._is_trouble_logged = False

@@ -116,26 +116,27 @@ class Access:
         return self._origins.client_address(request)
 
     def refusal(self, request: Request) -> Response | None:
-        """Return the answer to a request that is not served; None for one that is."""
+        """Return the answer to a request that is refused or is a preflight; else None."""
         if request.path == "/healthz":
             return None
-        if self._origins.is_known_host(request):
-            return self._preflight(request) or self._refused_by_site(request)
-        return sentence(421, "This host name is unknown; add it to web.hosts, or use the address.")
+        if not self._origins.is_known_host(request):
+            return sentence(
+                421, "This host name is unknown; add it to web.hosts, or use the address."
+            )
+        if self._is_preflight(request):
+            return Response(status=204)
+        return self._without_right(request)
 
-    def _preflight(self, request: Request) -> Response | None:
-        """Answer a browser that asks whether a script of a configured site may make a request."""
-        return Response(status=204) if self._is_preflight(request) else None
-
-    def _refused_by_site(self, request: Request) -> Response | None:
+    def _without_right(self, request: Request) -> Response | None:
+        """Refuse requests of other sites, and those without a valid session, password or token."""
         given = _credential(request) if self.is_guarded else ""
         if not given and self._origins.is_other_site(request):
             return sentence(403, OTHER_SITE)
         if not self.is_guarded or (request.path == "/login" and request.method == "POST"):
             return None
         if given:
-            return self._with_credential(request, given)
-        return None if self.is_signed_in(request) else self._unknown(request)
+            return self._checked_credential(request, given)
+        return None if self.is_signed_in(request) else self._not_signed_in(request)
 
     def is_signed_in(self, request: Request) -> bool:
         """Return whether the request has a session, or needs none and is for a known name."""
@@ -151,7 +152,7 @@ class Access:
         if request.mimetype != FORM:
             return sentence(415, f"Send the password as {FORM}.")
         if self._lockout.is_crowded(self.client_address(request), time.monotonic()):
-            return self._locked(request)
+            return self._too_many_tries(request)
         request.max_content_length = LOGIN_BYTES
         try:
             with self._loop.deadline(LOGIN_S):
@@ -161,7 +162,7 @@ class Access:
         refused = self._check(request, given)
         if refused is not None:
             return refused
-        return self._opened(request, redirect("./", 303))  # type: ignore[arg-type]
+        return self._with_session(request, redirect("./", 303))  # type: ignore[arg-type]
 
     def logout(self, request: Request) -> Response:
         """End the session, and have the browser forget it."""
@@ -193,7 +194,7 @@ class Access:
         asks = "Access-Control-Request-Method" in request.headers
         return request.method == "OPTIONS" and asks and bool(self._origins.cors_origin(request))
 
-    def _with_credential(self, request: Request, given: str) -> Response | None:
+    def _checked_credential(self, request: Request, given: str) -> Response | None:
         """Check a token, or the password of a player that uses Basic authentication."""
         if not self._fits_token(given):
             basic = request.authorization is not None and request.authorization.type == "basic"
@@ -207,7 +208,7 @@ class Access:
         if request.path == "/" and "token" in request.args and "action" not in request.args:
             rest = {name: value for name, value in request.args.items() if name != "token"}
             query = f"?{urlencode(rest)}" if rest else ""
-            return self._opened(request, redirect(f"./{query}", 303))  # type: ignore[arg-type]
+            return self._with_session(request, redirect(f"./{query}", 303))  # type: ignore[arg-type]
         return None
 
     def _check(self, request: Request, given: str) -> Response | None:
@@ -218,19 +219,19 @@ class Access:
         if self._fits_token(given):
             return None
         if not self._policy.password:
-            return self._failed(request)
+            return self._wrong_credential(request)
         address = self.client_address(request)
         was_locked = self._is_locked(address)
         wait_s = self._lockout.check_in_s(address, time.monotonic())
         if wait_s is None:
-            return self._locked(request)
+            return self._too_many_tries(request)
         self._loop.sleep(wait_s)
         with self._one_check:
             if not was_locked and self._is_locked(address):
-                return self._locked(request)  # many were sent at once
+                return self._too_many_tries(request)  # many were sent at once
             fits = self._threads.run(password_matches, given, self._policy.password)
         if not fits:
-            return self._failed(request)
+            return self._wrong_credential(request)
         self._lockout.succeeded(address)
         return None
 
@@ -257,29 +258,29 @@ class Access:
         """
         if self._origins.is_other_site(request):
             return self._sign_in(request, 401, "That is not right.")
-        return self._failed(request)
+        return self._wrong_credential(request)
 
-    def _failed(self, request: Request) -> Response:
+    def _wrong_credential(self, request: Request) -> Response:
         """Count a wrong password or token."""
         address = self.client_address(request)
         count = self._lockout.failed(address, time.monotonic())
         if count <= FREE or count & (count - 1) == 0:  # of many, only the 8th, 16th, 32nd…
             log.warning("web: a wrong password or token from %s (%d)", address, count)
         if count > FREE:
-            return self._locked(request)
+            return self._too_many_tries(request)
         return self._sign_in(request, 401, "That is not right.")
 
     def _is_locked(self, address: str) -> bool:
         return self._lockout.locked_s(address, time.monotonic()) > 0
 
-    def _locked(self, request: Request) -> Response:
+    def _too_many_tries(self, request: Request) -> Response:
         address = self.client_address(request)
         seconds = max(1, math.ceil(self._lockout.locked_s(address, time.monotonic())))
         answer = self._sign_in(request, 429, f"Too many wrong tries: wait {seconds} s.")
         answer.headers["Retry-After"] = str(seconds)
         return answer
 
-    def _unknown(self, request: Request) -> Response:
+    def _not_signed_in(self, request: Request) -> Response:
         return self._sign_in(request, 401, "Sign in first, or send a token.")
 
     def _sign_in(self, request: Request, status: int, text: str) -> Response:
@@ -297,7 +298,7 @@ class Access:
             answer.headers.add("WWW-Authenticate", 'Bearer realm="mien"')
         return answer
 
-    def _opened(self, request: Request, response: Response) -> Response:
+    def _with_session(self, request: Request, response: Response) -> Response:
         """Add a new session's cookie to `response`.
 
         Without a path the cookie is valid for the page's own folder, also if a proxy serves the

@@ -102,7 +102,7 @@ class ApiViews:
     def state(self) -> Response:
         """Return the daemon's state, with the newest events."""
         recent = [_with_id(entry) for entry in self._feed.recent()]
-        return json_answer({**self._state(), "events": recent})
+        return json_answer({**self._report.state(), "events": recent})
 
     def healthz(self) -> Response:
         """Answer 200 "ok" or 503 "failing", with the reason for users who may watch."""
@@ -187,9 +187,6 @@ class ApiViews:
             query, limit, newest_first=newest_first, is_canceled=search.is_canceled
         )
 
-    def _state(self) -> dict[str, Any]:
-        return self._report.state()
-
     def _live_events(self, last_id: str, since: str) -> Response:
         if self._readers >= self._viewers.limit:
             return sentence(503, "All places for readers are taken; try later.", Retry_After="5")
@@ -204,7 +201,7 @@ class ApiViews:
             ),
             views=self._views if with_views else None,
             faces=self._report.faces,
-            state=self._state,
+            state=self._report.state,
             loop=self._loop,
             threads=self._followers,
             client=request.environ[CLIENT],

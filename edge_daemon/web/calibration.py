@@ -48,12 +48,12 @@ class CalibrationViews:
         if self._calibration.report() is None:
             return sentence(404, OFF)
         if request.method == "POST":
-            refused = self._acted()
+            refused = self._act()
             if refused is not None:
                 return refused
         return json_answer(self._calibration.report())
 
-    def _acted(self) -> Response | None:
+    def _act(self) -> Response | None:
         """Carry out the requested action; return the answer if it is refused."""
         if not self._access.offers_settings:
             return sentence(403, "That needs web.settings, and a password or a token.")
@@ -61,16 +61,16 @@ class CalibrationViews:
             return sentence(415, FORM)
         request.max_content_length = BODY_BYTES
         try:
-            self._do(json.loads(request.get_data()))
+            self._carry_out(json.loads(request.get_data()))
         except (ValueError, RecursionError):
             return sentence(400, FORM)
         except OSError as error:
             return sentence(503, f"The calibration cannot be removed: {reason_of(error)}.")
         return None
 
-    def _do(self, asked: Any) -> None:
+    def _carry_out(self, body: Any) -> None:
         """Carry out the action in the body. Raises OSError, and ValueError for unknown actions."""
-        match asked:
+        match body:
             case {"action": "remove", **rest} if not rest:
                 self._calibration.remove()
             case {"action": "start", **rest} if set(rest) <= {"seconds"}:
@@ -79,4 +79,4 @@ class CalibrationViews:
                     raise ValueError(seconds)
                 self._calibration.start(float(seconds))
             case _:
-                raise ValueError(asked)
+                raise ValueError(body)

@@ -76,7 +76,7 @@ class ServerSentEvents(Iterator[bytes]):
         now_s = time.monotonic()
         text = "".join(map(_message, self._entries()))
         if self._views is not None:
-            text += self._named(now_s, self._views)
+            text += self._faces_and_state(now_s, self._views)
         if not text and now_s - self._sent_s > COMMENT_S:
             return ":\n\n"
         return text
@@ -88,7 +88,7 @@ class ServerSentEvents(Iterator[bytes]):
             return self._threads.run(self._follower.take, BATCH)
         return self._follower.take(BATCH)
 
-    def _named(self, now_s: float, views: Latest[View]) -> str:
+    def _faces_and_state(self, now_s: float, views: Latest[View]) -> str:
         text = ""
         if now_s - self._state_s >= STATE_S:
             self._state_s = now_s

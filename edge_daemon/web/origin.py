@@ -1,4 +1,4 @@
-"""Finds out a request's origin: the client's address, the requested host, and the site behind it.
+"""Determines a request's origin: the client's address, the requested host, and the site behind it.
 
 A proxy hides all three. Its headers X-Forwarded-For, -Host and -Proto are used only if its address
 is among the trusted ones.

@@ -84,12 +84,12 @@ class SettingsViews:
         request.max_content_length = BODY_BYTES
         try:
             with self._loop.deadline(BODY_S):
-                asked = json.loads(request.get_data())
+                body = json.loads(request.get_data())
         except TimeoutError:
             return sentence(408, "The change did not arrive in time.")
         except (ValueError, RecursionError):
             return sentence(400, f"The body is not JSON. {FORM}")
-        match asked:
+        match body:
             case {"version": str(version), "changes": dict(changes), **rest}:
                 preview = rest.pop("preview", False)
                 if not rest and isinstance(preview, bool):
