@@ -215,7 +215,8 @@ def _from_word(word: str) -> _Override:
     if not separator:
         raise ConfigError(f"--set {word}: expected section.key=value.")
     name = key.strip()
-    return _override(name, raw, f"--set {name if name in SECRETS else word}")
+    is_secret = name in SECRETS or (name.endswith(".host") and "@" in raw)
+    return _override(name, raw, f"--set {name if is_secret else word}")
 
 
 def _override(name: str, raw: str, origin: str) -> _Override:

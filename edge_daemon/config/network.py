@@ -24,11 +24,27 @@ ORIGIN_FORM: Final = r"https?://[A-Za-z0-9.\-\[\]:]+"
 TOKEN_FORM: Final = r"^(sha256:[0-9a-f]{64})?$"  # noqa: S105
 
 
-def _loopback(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return None
+
+
+def _loopback(host: str) -> bool:
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost"
+
+
+def _only_host(host: str, section: str) -> str:
+    """Return a name or an address; one of IPv6 without the brackets that URLs have around it."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if re.search(r"[\s/@]", bare) or (":" in bare and not _address(bare)):
+        raise ValueError(
+            f"{section}.host should be a name or an address alone, without a scheme, a user, a "
+            f"port or a path; the port is {section}.port"
+        )
+    return bare
 
 
 def _need_both(section: str, certificate: str, key: str) -> None:
@@ -107,6 +123,11 @@ class WebConfig(Section):
             "password or a token is set."
         ),
     )
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, text: str) -> str:
+        return _only_host(text, "web")
 
     @property
     def offers_settings(self) -> bool:
@@ -256,6 +277,11 @@ class MqttConfig(Section):
     def shows_password(self) -> bool:
         """Whether others on the network can read the password."""
         return bool(self.credentials) and not (self.tls or _loopback(self.host))
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, text: str) -> str:
+        return _only_host(text, "mqtt")
 
     @field_validator("topic", "discovery")
     @classmethod

@@ -98,6 +98,20 @@ def test_overrides_take_yaml_values() -> None:
     assert (config.web.port, config.camera.source) == (0, "demo")
 
 
+@pytest.mark.parametrize("key", ["mqtt.host", "web.host"])
+def test_a_host_is_a_name_or_an_address_alone(key: str) -> None:
+    for host in (*("::1", "127.0.0.1", "localhost"), "fe80::1%eth0", "broker.example", "bücher"):
+        config = parse_config("", "c", [f"{key}={host}", "web.auth=none"])
+        assert value_of(config, key) == host
+    config = parse_config("", "c", [f"{key}=[::1]"])
+    assert value_of(config, key) == "::1"
+    urls = ("mqtt://user:s3cret@broker", "http://broker/", "user:s3cret@broker")
+    for host in (*urls, "broker:1883", "192.168.1.5:1883", "[::1]:1883", "broker/path", "a b"):
+        with pytest.raises(ConfigError, match=rf"{key} should be a name or an ad") as caught:
+            parse_config("", "c", [f"{key}={host}"])
+        assert "s3cret" not in str(caught.value)
+
+
 def test_numbers_that_can_mean_only_one_thing_are_read() -> None:
     text = "web: {port: 0x1F90}\ncamera: {fps: 05.0, timeout_s: 1_0, name: '010'}\n"
     config = parse_config(text, "c.yaml", ["camera.rotate=0_0", "mqtt.topic=010"])
