@@ -58,6 +58,7 @@ class RunEvent(NamedTuple):
     face: int | None
     label: str | None
     duration_s: float | None
+    jump_s: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event in the form that `aggregate` accepts."""
@@ -68,6 +69,8 @@ class RunEvent(NamedTuple):
             event["label"] = self.label
         if self.duration_s is not None:
             event["duration_s"] = self.duration_s
+        if self.jump_s is not None:
+            event["jump_s"] = self.jump_s
         return event
 
 
@@ -161,7 +164,8 @@ class MemoryArchive:
         topic, payload = values.get("topic"), values.get("payload")
         if payload is not None:
             values = json.loads(payload) if isinstance(payload, str) else payload
-        time, face, seconds = values["time"], values.get("face"), values.get("duration_s")
+        time, face = values["time"], values.get("face")
+        duration_s, jump_s = values.get("duration_s"), values.get("jump_s")
         if not YEARS[0] <= datetime.fromisoformat(time).year < YEARS[1]:
             raise ValueError(time)
         event = RunEvent(
@@ -172,7 +176,8 @@ class MemoryArchive:
             str(values["type"]),
             None if face is None else int(face),
             values.get("label"),
-            None if seconds is None else float(seconds),
+            None if duration_s is None else float(duration_s),
+            None if jump_s is None else float(jump_s),
         )
         key = event.camera, event.run
         self._events.setdefault(key, []).append(event)

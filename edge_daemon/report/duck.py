@@ -26,12 +26,12 @@ MAX_LINE_BYTES: Final = 16_000_000
 
 _COLUMNS: Final = {
     "id": "VARCHAR", "time": "VARCHAR", "type": "VARCHAR", "camera": "VARCHAR", "run": "VARCHAR",
-    "face": "BIGINT", "label": "VARCHAR", "duration_s": "DOUBLE", "topic": "VARCHAR",
-    "payload": "JSON",
+    "face": "BIGINT", "label": "VARCHAR", "duration_s": "DOUBLE", "jump_s": "DOUBLE",
+    "topic": "VARCHAR", "payload": "JSON",
 }  # fmt: skip
 _TABLE: Final = """
 CREATE TABLE events (source VARCHAR, camera VARCHAR, run VARCHAR, id VARCHAR, time VARCHAR,
-    type VARCHAR, face BIGINT, label VARCHAR, duration_s DOUBLE)
+    type VARCHAR, face BIGINT, label VARCHAR, duration_s DOUBLE, jump_s DOUBLE)
 """
 # A broker's message has the event in its payload, as an object or as text.
 _READ: Final = """
@@ -39,7 +39,8 @@ INSERT INTO events SELECT coalesce(topic, $folder),
     coalesce(camera, p->>'camera'), coalesce(run, p->>'run'),
     coalesce(id, p->>'id', time, p->>'time'), coalesce(time, p->>'time'),
     coalesce(type, p->>'type'), coalesce(face, TRY_CAST(p->>'face' AS BIGINT)),
-    coalesce(label, p->>'label'), coalesce(duration_s, TRY_CAST(p->>'duration_s' AS DOUBLE))
+    coalesce(label, p->>'label'), coalesce(duration_s, TRY_CAST(p->>'duration_s' AS DOUBLE)),
+    coalesce(jump_s, TRY_CAST(p->>'jump_s' AS DOUBLE))
 FROM (SELECT *, CASE json_type(payload) WHEN 'VARCHAR' THEN TRY_CAST(payload->>'$' AS JSON)
         ELSE payload END AS p
     FROM read_json($path, format = 'newline_delimited', columns = $columns, ignore_errors = true,
@@ -52,7 +53,8 @@ SELECT camera, run, min(source), min(time), max(time)
 FROM events WHERE {_IS_EVENT} GROUP BY camera, run
 """  # noqa: S608 - our own words
 _EVENTS: Final = f"""
-SELECT camera, run, id, time, type, face, label, duration_s FROM events WHERE {_IS_EVENT}
+SELECT camera, run, id, time, type, face, label, duration_s, jump_s FROM events
+WHERE {_IS_EVENT}
 ORDER BY camera, run, id, coalesce(list_position({list(ORDER)}, type), {len(ORDER) + 1})
 """  # noqa: S608
 

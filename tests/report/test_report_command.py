@@ -98,6 +98,26 @@ def test_any_mixture_of_logs_gives_the_daemons_totals(
 
 
 @pytest.mark.parametrize("read", [in_memory, on_disk])
+def test_the_time_that_a_clock_skips_is_not_recorded(read: Read, tmp_path: Path) -> None:
+    """By a log and by messages of a broker."""
+    noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    common = {"camera": "c", "jump_s": 3600.0, "duration_s": 60.0}
+    told = [("daemon_start", 0), ("clock_jump", 3630), ("daemon_stop", 3660)]
+    events = [
+        {**common, "type": kind, "time": (noon + timedelta(seconds=after_s)).isoformat()}
+        for kind, after_s in told
+    ]
+    log = [json.dumps({**event, "run": "1"}) for event in events]
+    messages = [
+        json.dumps({"topic": TOPIC, "payload": json.dumps({**event, "run": "2"})})
+        for event in events
+    ]
+    path = write(tmp_path / "events.jsonl", log + messages)
+    cameras = count(read([path], tmp_path), folder=tmp_path, zone=UTC)
+    assert [camera.total().recorded_ms for camera in cameras] == [60_000, 60_000]
+
+
+@pytest.mark.parametrize("read", [in_memory, on_disk])
 def test_events_without_ids_are_put_in_order(days: MadeUpDays, read: Read, tmp_path: Path) -> None:
     lines = [json.dumps(event) for event in days.events]
     path = write(tmp_path / "old.jsonl", lines)
