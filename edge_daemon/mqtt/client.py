@@ -45,6 +45,7 @@ INBOX: Final = 100  # messages kept between two calls of `received`; the newest 
 AT_ONCE: Final = 20  # messages read in one wait; a flood is left to the broker's own limits
 NOT_AUTHORIZED: Final = 0x87
 TAKEN_OVER: Final = 0x8E
+UNSUPPORTED_VERSION: Final = 0x84
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +201,10 @@ class MqttClient:
         self._inbox.clear()
         return messages
 
+    def give_up(self, reason: str) -> None:
+        """Regard the connection as ended; `close` it afterwards."""
+        self._end(reason)
+
     def close(self) -> None:
         """Disconnect properly, so that the broker does not publish the will."""
         self._client.disconnect()
@@ -233,7 +238,8 @@ class MqttClient:
     def _on_connect(self, client: Any, _: Any, flags: Any, code: Any, properties: Any) -> None:
         self._limits.learn(code.value, properties)
         if code.is_failure:
-            self._end(f"the broker refuses: {code}")
+            is_old = code.value == UNSUPPORTED_VERSION
+            self._end(f"the broker refuses: {code}{'; Mien needs MQTT 5' * is_old}")
             return
         self.window = min(getattr(properties, "ReceiveMaximum", IN_FLIGHT), IN_FLIGHT)
         self._largest = getattr(properties, "MaximumPacketSize", 0)
@@ -252,6 +258,7 @@ class MqttClient:
             if code.value == NOT_AUTHORIZED:  # some brokers disconnect instead of refusing
                 suspects = [topic for topic in self._topics.values() if topic != self._vital][:1]
                 self._refused += [RefusedMessage(topic, str(code)) for topic in suspects]
+            self.end = "refused"
             self._end(f"the broker disconnected: {code}")
 
     def _on_publish(self, client: Any, _: Any, mid: int, code: Any, properties: Any) -> None:

@@ -28,7 +28,8 @@ class _Pending:
     number: int
     id: str
     is_redelivered: bool
-    is_acknowledged: bool = False
+    is_acknowledged: bool
+    sent_s: float
 
 
 class EventDelivery:
@@ -57,12 +58,20 @@ class EventDelivery:
         self._pending: deque[_Pending] = deque()
         self._late_until = ""
         self._saved, self._saved_s = "", 0.0
+        self._progress_s = 0.0  # when the last event was acknowledged
         self.disconnected()
 
     @property
     def is_done(self) -> bool:
         """Whether everything sent is acknowledged."""
         return not self._pending
+
+    @property
+    def waited_s(self) -> float:
+        """How long nothing has been acknowledged although something was sent."""
+        if not self._pending:
+            return 0.0
+        return time.monotonic() - max(self._pending[0].sent_s, self._progress_s)
 
     def connected(self) -> None:
         """Begin to send; events up to now are marked as late."""
@@ -91,11 +100,14 @@ class EventDelivery:
                 is_redelivered=is_redelivered,
             )
             number = publish(message)
-            sent = _Pending(number, entry.id, is_redelivered, is_acknowledged=number == SKIPPED)
-            self._pending.append(sent)
+            self._pending.append(
+                _Pending(number, entry.id, is_redelivered, number == SKIPPED, time.monotonic())
+            )
 
     def acknowledge(self, numbers: Sequence[int]) -> None:
         """Record that the broker has acknowledged the messages with these numbers."""
+        if numbers:
+            self._progress_s = time.monotonic()
         for sent in self._pending:
             sent.is_acknowledged = sent.is_acknowledged or sent.number in numbers
         while self._pending and self._pending[0].is_acknowledged:

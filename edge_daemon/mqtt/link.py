@@ -29,6 +29,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 SHORT_S: Final = 60.0  # a connection that breaks sooner is a short one
 SUSPICIOUS: Final = 3  # after so many short connections in a row there is a warning
 STABLE_S: Final = 10.0  # a connection that lasts this long resets the waits between attempts
+ACKNOWLEDGE_S: Final = 60.0  # the longest wait for the broker's next acknowledgement
 CLOSE_S: Final = 0.6  # for the last events, of the second that a stopping thread has
 BIRTH_S: Final = 2.0  # many devices hear Home Assistant's birth; each answers within this time
 BURST: Final = 2000  # messages that are read as fast as they come
@@ -101,6 +102,7 @@ class Connection(Protocol):
     def acknowledged(self) -> list[int]: ...
     def refused(self) -> list[RefusedMessage]: ...
     def received(self) -> list[Message]: ...
+    def give_up(self, reason: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -238,6 +240,8 @@ class MqttLink:
             connection.wait(self._wake_up, TICK_S)
             self._record_refusals(connection)
             self._deliver(connection)
+            if self._events.waited_s > ACKNOWLEDGE_S:
+                connection.give_up("the broker acknowledges no events")
             self._slow_down(self._receive(connection))
             if self._commands is not None:
                 self._commands.pass_on()

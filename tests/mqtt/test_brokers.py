@@ -216,6 +216,35 @@ def test_a_broker_that_sends_rubbish_costs_the_connection_alone(
         until(lambda: site.link.status.trouble)
 
 
+@pytest.mark.parametrize("answer", [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01"])
+def test_a_broker_of_mqtt_3_is_named_as_such(tmp_path: Path, answer: bytes) -> None:
+    with hostile(answer) as broker, MqttSite(tmp_path, broker.port) as site:
+        trouble = until(lambda: site.link.status.trouble)
+    assert trouble == "the broker refuses: Unsupported protocol version; Mien needs MQTT 5"
+
+
+def test_a_broker_that_disconnects_with_a_reason_is_not_suspected_of_a_takeover() -> None:
+    quota_exceeded, wake_up = bytes([0xE0, 2, 0x97, 0]), WakeUp()
+    will = Message("mien/test/availability", b"offline")
+    with hostile(CONNACK + quota_exceeded) as broker:
+        client = MqttClient(Broker("127.0.0.1", broker.port, "test"), will=will, vital="")
+        client.open(wake_up)
+        while client.is_open:
+            client.wait(wake_up, 1.0)
+        client.close()
+    wake_up.close()
+    assert (client.end, client.reason) == ("refused", "the broker disconnected: Quota exceeded")
+
+
+def test_a_broker_that_acknowledges_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_daemon.mqtt.link.ACKNOWLEDGE_S", 0.2)
+    with hostile(CONNACK) as broker, MqttSite(tmp_path, broker.port) as site:
+        site.happens(n=0)
+        until(lambda: site.link.status.trouble == "the broker acknowledges no events")
+
+
 @pytest.mark.parametrize(("content", "has_password"), [("till\n", False), ("till\n\n", True)])
 def test_a_user_may_have_no_password(tmp_path: Path, content: str, has_password: bool) -> None:
     credentials = tmp_path / "credentials"
