@@ -184,7 +184,7 @@ class ApiViews:
     ) -> Sequence[Entry]:
         """Search the log, as long as the client waits for it."""
         return self._log_reader.find(
-            query, limit, newest_first=newest_first, is_canceled=search.is_canceled
+            query, limit, newest_first=newest_first, is_canceled=search.checkpoint
         )
 
     def _live_events(self, last_id: str, since: str) -> Response:
@@ -270,7 +270,7 @@ def _page(entries: Sequence[Entry], following: str | None, search: LogSearch) ->
     events = [
         json.dumps(_with_id(entry), ensure_ascii=False)
         for entry in entries
-        if not search.is_canceled()
+        if not search.checkpoint()
     ]
     return f'{{"events": [{", ".join(events)}], "next": {json.dumps(following)}}}\n'
 
@@ -280,7 +280,7 @@ def _table(entries: Sequence[Entry], search: LogSearch) -> str:
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
     table.writeheader()
     for entry in entries:
-        if search.is_canceled():
+        if search.checkpoint():
             break
         table.writerow(_row(entry))
     return text.getvalue()

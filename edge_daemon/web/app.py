@@ -45,7 +45,7 @@ _LOG: Final = frozenset({"since", "until", "type", "label", "limit", "order", "a
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path with the parameters it knows."""
+    """A path, the function that answers it, and the query parameters that it accepts."""
 
     path: str
     view: Callable[[], Response | str]

@@ -35,7 +35,7 @@ class LogSearch:
         self._client, self._resting = client, resting
         self._rested_s: float | None = None
 
-    def is_canceled(self) -> bool:
+    def checkpoint(self) -> bool:
         """Rest if it is time, and return whether the client has left; called every few lines."""
         now_s = time.thread_time()
         if self._rested_s is None:

@@ -60,14 +60,14 @@ def test_a_long_query_rests_more_than_it_works(tmp_path: Path) -> None:
     with ours, theirs:
         search = LogSearches().begin(Client(ours))
         began_s, began_working_s = time.monotonic(), time.thread_time()
-        found = log.find(Query(labels=frozenset({"none"})), 1, is_canceled=search.is_canceled)
+        found = log.find(Query(labels=frozenset({"none"})), 1, is_canceled=search.checkpoint)
         worked_s = time.thread_time() - began_working_s
         rested_s = time.monotonic() - began_s - worked_s
         assert found == []
         assert worked_s > FREE_S
         assert rested_s > 1.5 * (worked_s - FREE_S)
         theirs.close()
-        assert search.is_canceled()
+        assert search.checkpoint()
 
 
 def test_a_query_ends_when_its_client_leaves(tmp_path: Path) -> None:

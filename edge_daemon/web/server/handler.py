@@ -56,8 +56,8 @@ class RequestHandler(WSGIHandler):  # type: ignore[misc]
     wsgi_input: RequestBody
 
     def handle_one_request(self) -> Any:
-        self.server.waits(self.socket.fileno())
-        with gevent.Timeout(HEADER_S) as self._patience:
+        self.server.starts_waiting(self.socket.fileno())
+        with gevent.Timeout(HEADER_S) as self._head_timeout:
             try:
                 return super().handle_one_request()
             except gevent.Timeout:
@@ -75,9 +75,9 @@ class RequestHandler(WSGIHandler):  # type: ignore[misc]
             limit_mb = self.server.max_body_bytes // 1_000_000
             raise RequestRefused("413 Content Too Large", f"The limit of a body is {limit_mb} MB.")
         self._head = head
-        self._patience.close()
+        self._head_timeout.close()
         if not head.content_length:
-            self.server.goes_on(self.socket.fileno())
+            self.server.stops_waiting(self.socket.fileno())
         self.command, self.path, self.request_version = head.method, head.path, head.version
         self.close_connection = not head.keep_alive
         return True
@@ -87,7 +87,7 @@ class RequestHandler(WSGIHandler):  # type: ignore[misc]
             self.rfile,
             self._head.content_length,
             on_first_read=self._ask_for_body if self._head.expects_continue else None,
-            on_end=lambda: self.server.goes_on(self.socket.fileno()),
+            on_end=lambda: self.server.stops_waiting(self.socket.fileno()),
         )
         environ: dict[str, Any] = self.server.get_environ()
         environ.update(wsgi_variables(self._head))
@@ -150,7 +150,7 @@ class RequestHandler(WSGIHandler):  # type: ignore[misc]
         if not unsent:
             return
         if self.provided_content_length is not None:
-            self.server.waits(self.socket.fileno())
+            self.server.starts_waiting(self.socket.fileno())
         while unsent:
             unsent = unsent[self.socket.send(unsent) :]
-        self.server.goes_on(self.socket.fileno())
+        self.server.stops_waiting(self.socket.fileno())

@@ -31,7 +31,6 @@ from edge_daemon.web.server.loop import Loop
 
 log = logging.getLogger(__name__)
 
-
 HANDSHAKE_S: Final = 5.0  # for TLS
 UNSENT_BYTES: Final = 16_384  # with more than this unsent, the client is not ready for more
 STOP_S: Final = 5.0  # for the thread to end, even if it is decoding a photo
@@ -155,17 +154,17 @@ class _Server(WSGIServer):  # type: ignore[misc]
         self._open: set[int] = set()
         self._waiting: dict[int, None] = {}  # in the order in which they began to wait
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
-        self._warn_s = 0.0
+        self._next_warning_s = 0.0
 
     @property
     def scheme(self) -> str:
         return "https" if self._tls_context() else "http"
 
-    def waits(self, number: int) -> None:
+    def starts_waiting(self, number: int) -> None:
         """Record that a connection waits for its client to send a request or read an answer."""
         self._waiting.setdefault(number)
 
-    def goes_on(self, number: int) -> None:
+    def stops_waiting(self, number: int) -> None:
         """Record that a connection no longer waits for its client."""
         self._waiting.pop(number, None)
 
@@ -179,7 +178,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         number = connection.fileno()
         self._open.add(number)
         self._waiting[number] = None
-        self.pool.spawn(self._one, number, connection, address)
+        self.pool.spawn(self._serve_connection, number, connection, address)
 
     def do_read(self) -> Any:
         """Accept a connection, if there is one."""
@@ -205,8 +204,8 @@ class _Server(WSGIServer):  # type: ignore[misc]
 
         Otherwise it would stay in the kernel's queue, and wake the event loop again and again.
         """
-        if time.monotonic() >= self._warn_s:
-            self._warn_s = time.monotonic() + WARN_S
+        if time.monotonic() >= self._next_warning_s:
+            self._next_warning_s = time.monotonic() + WARN_S
             log.warning("web: too many open files: new connections are refused")
         with suppress(OSError):
             if self._spare is not None:
@@ -223,7 +222,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         if self.started:
             self.start_accepting()
 
-    def _one(self, number: int, connection: Any, address: Any) -> None:
+    def _serve_connection(self, number: int, connection: Any, address: Any) -> None:
         try:
             _prepare(connection)
             with _secured(connection, self._tls_context()) as ready:
