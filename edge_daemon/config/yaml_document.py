@@ -6,13 +6,17 @@ https://yaml.org/type/int.html
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from edge_daemon.core.errors import UserError, reason_of
+
+# In the indentation or after a key, where copied texts have it.
+_NO_BREAK_SPACE: Final = re.compile(r"^([\w.-]+:| )*\xa0", re.MULTILINE)
 
 
 class NotYaml(UserError):
@@ -24,6 +28,12 @@ class YamlDocument:
 
     def __init__(self, text: str, name: str) -> None:
         self._name = name
+        if found := _NO_BREAK_SPACE.search(text):
+            line = text.count("\n", 0, found.end()) + 1
+            raise NotYaml(
+                f"{name}, line {line}: there is a no-break space, which YAML takes for a letter; "
+                "type a space instead."
+            )
         try:
             self._root = yaml.compose(text, Loader=_Loader)
             values = _load(text) or {}

@@ -53,6 +53,8 @@ def test_an_empty_file_is_the_defaults() -> None:
         ("camera:\n  source: [1]\n", ["line 2", "camera.source"]),
         ("- 1\n", ["mapping"]),
         ("a: [\n", ["not valid YAML"]),
+        ("web:\n\xa0 port: 1\n", ["line 2: there is a no-break space"]),
+        ("web:\n  port: 1\n  host:\xa0x\n", ["line 3: there is a no-break space"]),
         ("web:\n  port: 010\n", ["line 2: YAML reads 010 as 8;", "leading zeros"]),
         ("camera:\n  name: -0_17\n", ["line 2: YAML reads -0_17 as -15;", "quotes"]),
         ("events:\n  rotate_h: 1:30\n", ["line 2: YAML reads 1:30 as 90;", "colons"]),
@@ -110,6 +112,11 @@ def test_a_host_is_a_name_or_an_address_alone(key: str) -> None:
         with pytest.raises(ConfigError, match=rf"{key} should be a name or an ad") as caught:
             parse_config("", "c", [f"{key}={host}"])
         assert "s3cret" not in str(caught.value)
+
+
+def test_a_no_break_space_in_a_value_is_kept() -> None:
+    config = parse_config('camera: {name: "a\xa0b:\xa0c"}\n#\xa0a comment\n', "c.yaml")
+    assert config.camera.name == "a\xa0b:\xa0c"
 
 
 def test_numbers_that_can_mean_only_one_thing_are_read() -> None:
