@@ -82,6 +82,10 @@ class HttpClient:
                     f"({self._shown(reason_of(error))}): set camera.tls_verify to its SHA-256 "
                     f"fingerprint, {_fingerprint_of(address, self._timeout_s)}"
                 ) from error
+            except ssl.SSLError as error:
+                hint = "; camera.tls_verify: false accepts it" if _is_outdated(error) else ""
+                sentence = f"cannot be reached by TLS: {self._shown(reason_of(error))}{hint}"
+                raise SourceAwayError(f"{self.name} {sentence}") from error
             except (http.client.HTTPException, ValueError) as error:
                 sentence = f"does not answer as HTTP does: {self._shown(reason_of(error))}"
                 raise SourceAwayError(f"{self.name} {sentence}") from error
@@ -260,9 +264,18 @@ def _connection(
     if tls_verify is not True:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        # Cameras of the years before 2015 know nothing better.
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
     return http.client.HTTPSConnection(
         address.host, address.port, timeout=timeout_s, context=context
     )
+
+
+def _is_outdated(error: ssl.SSLError) -> bool:
+    """Return whether the camera's encryption is too old to be accepted without being asked."""
+    words = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "TOO_SMALL", "HANDSHAKE_FAILURE")
+    return any(word in (error.reason or "") for word in words)
 
 
 def _fingerprint(sock: Any) -> str:

@@ -44,6 +44,21 @@ def test_a_self_made_certificate_needs_its_fingerprint(
         open_http(server.url(), tls_verify="0" * 64)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.skipif(not ssl.HAS_TLSv1_1, reason="NOT TESTED: this OpenSSL has no TLS 1.1")
+def test_the_encryption_of_an_old_camera_is_accepted_where_it_is_not_verified(
+    serve: Serve, jpegs: list[bytes], tls: Tls
+) -> None:
+    old = context(tls)
+    old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT@SECLEVEL=0")
+    server = serve(stream(*jpegs), tls=old)
+    with pytest.raises(SourceAwayError, match=r"by TLS: .*; camera.tls_verify: false accepts it$"):
+        open_http(server.url())
+    assert first(open_http(server.url(), tls_verify=False)) is not None
+
+
 def test_a_certificate_out_of_date_may_be_due_to_the_clock(
     serve: Serve, jpegs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
