@@ -28,7 +28,7 @@ from benchmarks.clips import ROOT, clips
 from benchmarks.contender import Report
 from benchmarks.latency import ages, percentiles
 from benchmarks.load import cpu_s, memory_mb
-from benchmarks.running import Running, daemon
+from benchmarks.running import Running, compile_modules, daemon
 
 FRAMES = 480  # by each contender
 TURN = 24  # frames at a time
@@ -258,7 +258,7 @@ def goals_table(result: Mapping[str, Any]) -> str:
         ("memory of the daemon, one viewer", "≤ 130 MB", f"{whole['memory_mb']:.0f} MB"),
         ("exec to first picture at the viewer", "≤ 0.6 s", f"{whole['start_s']:.2f} s"),
         (f"capture to published view, p99 ÷ p50 ({published_ms})", "≤ 2", f"{tail:.1f}"),
-        (f"capture to sent by the daemon, p99 ÷ p50 ({sent_ms})", "", f"{sent:.1f}"),
+        (f"capture to sent by the daemon, p99 ÷ p50 ({sent_ms})", "≤ 2", f"{sent:.1f}"),
         ("CPU of the whole daemon a frame, decoding too", "", f"{whole['cpu_ms']:.1f} ms"),
     ]
     lines = ["| | goal | measured |", "|---|---|---|"]
@@ -299,6 +299,7 @@ def main() -> None:
     frames = max(int(sys.argv[1]) if len(sys.argv) > 1 else FRAMES, TURN) // TURN * TURN
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = Path(tempfile.mkdtemp(prefix="mien-bench-"))
+    compile_modules(ROOT, EDGE)
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if os.sched_getscheduler(0) == os.SCHED_FIFO:
         where += ", real-time priority (chrt -f 50), beside other work"

@@ -69,6 +69,12 @@ def daemon(
         child.wait()
 
 
+def compile_modules(checkout: Path, python: Path) -> None:
+    """Compile the daemon's modules, as its installation does; else each start may do it again."""
+    words = [str(python), "-m", "compileall", "-q", "edge_daemon"]
+    subprocess.run(words, cwd=checkout, check=True)  # noqa: S603
+
+
 def free_port() -> int:
     """Return a port that nobody listens on now."""
     with socket.socket() as probe:

@@ -10,7 +10,17 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.day import EMPTY, MODES, ONE, OURS, USTREAMER, Results, Row, cost_table, day_table
+from benchmarks.day_tables import (
+    EMPTY,
+    MODES,
+    ONE,
+    OURS,
+    USTREAMER,
+    Results,
+    Row,
+    cost_table,
+    day_table,
+)
 from benchmarks.loopback_camera import loopback_camera
 from benchmarks.peers import NOBODY, PASSED
 from benchmarks.scenes import PICTURES, Mode, write_pictures
