@@ -202,13 +202,15 @@ class HttpAnswer:
         """Whether as many bytes as were promised have come; False where none were."""
         return 0 < self._promised <= self._received
 
-    def receive(self, timeout_s: float) -> bytes:
+    def receive(self, timeout_s: float, least: int = 1) -> bytes:
         """Return the next bytes of the body; b"" at its end, or if the connection broke.
 
-        Raises TimeoutError if nothing arrives for `timeout_s`.
+        It may wait until `least` bytes have come. Raises TimeoutError if they have not after
+        `timeout_s`.
         """
         try:
-            data = self._wire.receive(timeout_s) if self._is_bare else self._read(timeout_s)
+            wire = self._wire
+            data = wire.receive(timeout_s, least) if self._is_bare else self._read(timeout_s)
         except TimeoutError:
             raise
         except (OSError, ValueError, http.client.HTTPException, zlib.error):

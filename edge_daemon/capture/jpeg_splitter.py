@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 _LONGEST_PICTURE, _LONGEST_HEAD = 32_000_000, 4096  # bytes
+_TRUSTED: Final = 3  # lengths in a row that were right
 _LEAST: Final = 4  # bytes that may be the start of a picture
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn
@@ -38,11 +39,19 @@ class JpegSplitter:
         self._header_bytes = 0  # of the picture, once its first scan has begun
         self._has_eoi = False
         self._before = b""  # the end of what came before the picture
+        self._right_lengths: int | None = 0  # in a row; None after a wrong one
 
     @property
     def inside(self) -> bool:
         """Whether a picture has begun and is not complete."""
         return self._at > 0
+
+    @property
+    def missing(self) -> int:
+        """How many bytes the picture lacks at least, if lengths have been right so far; else 1."""
+        if not self._at or self._right_lengths is None or self._right_lengths < _TRUSTED:
+            return 1
+        return max((self._promised() or 0) - len(self._bytes), 1)
 
     def feed(self, data: bytes) -> None:
         self._bytes += data
@@ -62,6 +71,7 @@ class JpegSplitter:
             self._drop(end)
             if picture.endswith(b"\xff\xd9"):
                 self._has_eoi = True
+                self._judge_length(end)
                 return picture
             if whole := self._without_eoi(picture):
                 return whole
@@ -86,6 +96,20 @@ class JpegSplitter:
         self._header_bytes = len(self._header) if self._is_known else 0
         self._at = self._header_bytes or 2
         return True
+
+    def _promised(self) -> int | None:
+        """Return the length that the picture's part has stated; None if it has not."""
+        lengths = _LENGTH.findall(self._before)
+        return int(lengths[-1]) if lengths else None
+
+    def _judge_length(self, actual: int) -> None:
+        """Compare the length that a picture's part has stated with the `actual` one.
+
+        Once lengths are trusted, one that is too large would make us wait for the next picture.
+        """
+        if self._right_lengths is not None:
+            is_right = (self._promised() or 0) <= actual
+            self._right_lengths = self._right_lengths + 1 if is_right else None
 
     def _drop(self, end: int) -> None:
         del self._bytes[:end]
@@ -121,6 +145,6 @@ class JpegSplitter:
         if head < 0 or len(picture) - head > _LONGEST_HEAD:
             match = _PART_HEAD.search(picture[-_LONGEST_HEAD:])
             head = len(picture) - (len(match[0]) if match else 0)
-        lengths = _LENGTH.findall(self._before)
-        is_cut = bool(lengths) and head < int(lengths[-1])
+        promised = self._promised()
+        is_cut = promised is not None and head < promised
         return None if self._has_eoi or is_cut else picture[:head].rstrip(b"\r") + b"\xff\xd9"

@@ -82,7 +82,7 @@ class HttpCamera:
                     refusal = f": {error}"
                     continue
             is_over = self._interval_s and self._answer.is_complete and not self._splitter.inside
-            data = b"" if is_over else _receive(self._answer, self.name, self._timeout_s)
+            data = b"" if is_over else self._receive()
             if data:
                 self._splitter.feed(data)
             elif self._splitter.inside:
@@ -97,6 +97,9 @@ class HttpCamera:
     def close(self) -> None:
         self._answer.close()
 
+    def _receive(self) -> bytes:
+        return _receive(self._answer, self.name, self._timeout_s, self._splitter.missing)
+
     def _request(self, interval_s: float) -> None:
         """Request the next picture when it is due."""
         self._answer.close()
@@ -105,8 +108,8 @@ class HttpCamera:
         self._answer = self._client.get()
 
 
-def _receive(answer: HttpAnswer, name: str, timeout_s: float) -> bytes:
+def _receive(answer: HttpAnswer, name: str, timeout_s: float, least: int = 1) -> bytes:
     try:
-        return answer.receive(timeout_s)
+        return answer.receive(timeout_s, least)
     except TimeoutError as error:
         raise SourceSilentError(f"{name} was silent for {timeout_s:g} s") from error

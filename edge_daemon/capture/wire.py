@@ -6,6 +6,7 @@ import http.client
 import io
 import re
 import socket
+import ssl
 import time
 from typing import Final
 
@@ -33,16 +34,21 @@ class Wire:
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
-        self._timeout_s = 0.0  # of `receive`
+        self._timeout_s, self._least = 0.0, 1  # of `receive`
 
-    def receive(self, timeout_s: float) -> bytes:
+    def receive(self, timeout_s: float, least: int = 1) -> bytes:
         """Return the next bytes, at most BUFFER_BYTES; b"" at the end.
 
-        Call it once the file has returned all that it holds. Raises TimeoutError.
+        Without TLS it waits until `least` bytes have come, so that not every packet wakes the
+        thread. Call it once the file has returned all that it holds. Raises TimeoutError.
         """
         if timeout_s != self._timeout_s:
             self._sock.settimeout(timeout_s)
             self._timeout_s = timeout_s
+        least = min(least, BUFFER_BYTES)
+        if least != self._least and not isinstance(self._sock, ssl.SSLSocket):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            self._least = least
         return self._sock.recv(BUFFER_BYTES)
 
     def makefile(self, mode: str) -> io.BufferedReader:

@@ -101,6 +101,29 @@ def test_chunks_are_put_together(serve: Serve, jpegs: list[bytes]) -> None:
     assert first(open_http(serve(answer).url())) is not None
 
 
+@pytest.mark.parametrize("surplus", [0, 1000, 10**9])
+def test_pictures_in_small_pieces_arrive_though_a_length_is_too_large(
+    serve: Serve, jpegs: list[bytes], surplus: int
+) -> None:
+    def answer(request: str) -> Iterable[bytes]:
+        head, *parts = list(stream(*jpegs)(request))
+        yield head
+        parts[4] = b"--frame\r\nContent-Length: %d\r\n\r\n%b\r\n" % (
+            len(jpegs[4]) + surplus,
+            jpegs[4],
+        )
+        for data in parts:
+            for start in range(0, len(data), 1000):
+                yield data[start : start + 1000]
+
+    camera = open_http(serve(answer).url())
+    for jpeg in jpegs:
+        read = camera.read()
+        assert read is not None
+        assert read.picture.jpeg == jpeg
+    camera.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [

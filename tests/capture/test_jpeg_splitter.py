@@ -143,3 +143,31 @@ def test_memory_has_a_limit() -> None:
     while (jpeg := splitter.next()) is not None:
         found.append(jpeg)
     assert found[-1] == B
+
+
+def missing_after_a_half(splitter: JpegSplitter, length: int | None) -> int:
+    """Feed a picture in two halves, and return what was said to be missing between them."""
+    stream = part(A, length=length)
+    half = len(stream) - len(A) // 2
+    splitter.feed(stream[:half])
+    assert splitter.next() is None
+    missing = splitter.missing
+    splitter.feed(stream[half:])
+    assert splitter.next() == A
+    assert splitter.missing == 1
+    return missing
+
+
+def test_lengths_that_were_right_tell_how_much_to_wait_for() -> None:
+    splitter = JpegSplitter()
+    said = [missing_after_a_half(splitter, len(A)) for _ in range(5)]
+    assert said == [1, 1, 1, len(A) // 2 - 2, len(A) // 2 - 2]
+    assert missing_after_a_half(splitter, None) == 1
+    assert missing_after_a_half(splitter, len(A) // 4) == 1
+
+
+def test_after_a_length_that_was_too_large_no_length_is_trusted() -> None:
+    splitter = JpegSplitter()
+    for length in (len(A), len(A), len(A), len(A) + 1):
+        missing_after_a_half(splitter, length)
+    assert missing_after_a_half(splitter, len(A)) == 1
