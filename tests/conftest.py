@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from train.dataset import Split
 
 # Files with the fixtures of one subject; one that imports another follows it.
-pytest_plugins = ["support.clips", "support.classify", "support.http_camera", "support.reload_site"]
+pytest_plugins = [
+    "support.clips",
+    "support.classify",
+    "support.http_camera",
+    "support.publisher",
+    "support.reload_site",
+]
 
 settings.register_profile("tests", deadline=None, database=None)
 settings.register_profile("fuzz", parent=settings.get_profile("tests"), max_examples=20_000)

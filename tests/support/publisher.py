@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+
+import pytest
 
 from edge_daemon.updates.publish import publish
 from support.loopback_server import HttpServed
@@ -44,3 +46,12 @@ class Publisher(HttpServed):
             if change:
                 change(archive)
         return publish(self.file, version, self.key_file)[1]
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, shipped_model: Path) -> Iterator[Publisher]:
+    """Yield a publisher of the shipped model as version 1."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    with Publisher(folder, shipped_model) as running:
+        yield running
