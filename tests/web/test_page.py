@@ -221,6 +221,28 @@ def test_the_past_is_there_when_the_page_opens_and_goes_on(chromium: Any, daemon
     page.close()
 
 
+def test_a_jump_of_the_clock_moves_the_past(chromium: Any, daemon: Daemon) -> None:
+    """Happy for a minute, and sad for another, in which the clock is set back."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    for kind, ago_s, fields in (
+        ("expression_start", 120, {"face": 1, "label": "happy"}),
+        ("expression_change", 60, {"face": 1, "label": "sad"}),
+    ):
+        daemon.happens(kind, now + hour - timedelta(seconds=ago_s), **fields)
+    daemon.happens("clock_jump", now - timedelta(seconds=30), jump_s=-3600.0)
+    daemon.until_logged(3)
+    page = chromium.new_page()
+    page.goto(daemon.url)
+    page.wait_for_selector(".span[data-label=sad]")
+    titles = page.locator(".span title").all_text_contents()
+    assert [title.partition("min")[0] for title in titles] == ["happy, 1\u00a0", "sad, 1\u00a0"]
+    page.select_option("#kind", label="camera and daemon")
+    page.wait_for_selector("#events li:nth-child(2)", state="detached")
+    (sentence,) = texts(page, "#events li span:last-child")
+    assert sentence == "The clock jumped back by 1\u00a0h\u00a00\u00a0min"
+    page.close()
+
+
 def test_a_lost_camera_is_announced_until_it_is_back(page: Any, daemon: Daemon) -> None:
     assert page.is_hidden("#banner")
     daemon.camera |= {"state": "lost", "notice": "/dev/video0 is gone."}

@@ -17,6 +17,7 @@ export class Timeline {
   add(event) {
     const at = Date.parse(event.time);
     if (event.type === "daemon_start") return this.endAll(at);
+    if (event.type === "clock_jump") return this.shift(event.jump_s * 1000);
     if (!event.type.startsWith("expression_")) return undefined;
     const key = `${event.run}/${event.face}`;
     if (!this.spans.has(key)) this.spans.set(key, []);
@@ -34,6 +35,14 @@ export class Timeline {
   endAll(at) {
     for (const spans of this.spans.values()) {
       if (spans.at(-1).to === null) spans.at(-1).to = at;
+    }
+  }
+
+  // What came before a jump of the clock remains as long ago as it is.
+  shift(ms) {
+    for (const span of [...this.spans.values()].flat()) {
+      span.from += ms;
+      if (span.to !== null) span.to += ms;
     }
   }
 
