@@ -38,7 +38,7 @@ UNSURE: Final[Bgr] = (196, 196, 196)  # "uncertain", not classified yet, or a la
 WHITE: Final[Bgr] = (255, 255, 255)
 BLACK: Final[Bgr] = (0, 0, 0)
 TAGS: Final = 64  # that are kept: most stay the same from frame to frame
-PANELS: Final = 8  # of other sizes or scores
+PANELS: Final = 16  # of other sizes or scores
 NOT_SHOWN: Final = "The picture is not shown (privacy.stream is off)"
 
 
