@@ -8,11 +8,10 @@ Neural Face Detection on Mobile GPUs", 2019, https://arxiv.org/abs/1907.05047.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import mul
-from typing import Final, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -21,19 +20,17 @@ from numpy.typing import NDArray
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.interpreter import Interpreter, ModelError, Variant
+from edge_daemon.vision.variant import (
+    FULL_GRIDS,
+    SHORT_GRIDS,
+    VALUES,
+    Shape,
+    fitted_to,
+    smaller_to,
+)
 
 FloatArray = NDArray[np.float32]
 
-FULL_PX: Final = 192  # side of full-range's input
-STRIDE: Final = 32  # pixels of a cell of full-range's coarsest grid
-UPSAMPLED: Final = (12, 24, 48)  # sides of the grids that full-range enlarges coarser ones to
-# The anchors of each network, by the longer side of its input in pixels: for each grid, the pixels
-# of a cell's side and the number of anchors in the center of each cell.
-GRIDS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
-    FULL_PX: ((4, 1),),  # full-range sparse
-    128: ((8, 2), (16, 6)),  # short-range
-}
-VALUES = 16  # outputs per anchor: center, size and six keypoints, as x, y pairs
 USED = 8  # of these: center, size and the two eyes
 ANCHORS_OF_FACE = 10  # anchors that usually find the same face
 OVERLAP = 0.3  # IoU above which detections are the same face
@@ -55,16 +52,6 @@ def whole(bgr: ImageBgr, *, padding: float = 1.0, angle: float = 0.0) -> Region:
     """Return the smallest region around the picture, `padding` times as large."""
     height, width = bgr.shape[:2]
     return Region(Point(width / 2, height / 2), padding * max(width, height), angle)
-
-
-class Shape(NamedTuple):
-    """Width and height of what a network sees, in shares of the region's side."""
-
-    width: float = 1.0
-    height: float = 1.0
-
-
-SQUARE: Final = Shape()
 
 
 class FullScale:
@@ -96,17 +83,18 @@ class BlazeFace(FullScale):
     def __init__(self, interpreter: Interpreter, *, min_score: float = 0.5) -> None:
         _, rows, columns, _ = interpreter.input.shape
         self._input_size = columns, rows
-        self._input_px = max(self._input_size)
-        anchors = _anchors(GRIDS.get(self._input_px, ()), columns, rows)
-        count = len(anchors)
+        self._input_px = max(columns, rows)
+        shapes = [output.shape for output in interpreter.outputs]
+        for grids in (FULL_GRIDS, SHORT_GRIDS):
+            anchors = _anchors(grids, columns, rows)
+            found = (1, len(anchors), VALUES), (1, len(anchors), 1)
+            if set(found) <= set(shapes):
+                break
+        else:
+            raise ModelError(f"not a BlazeFace model: its outputs are {shapes}")
+        self._values_at, self._scores_at = (shapes.index(each) for each in found)
         # The network gives the center and the eyes relative to the anchor, but not the size.
         self._anchors = np.hstack([anchors, np.zeros_like(anchors), anchors, anchors])
-        shapes = [output.shape for output in interpreter.outputs]
-        try:
-            self._values_at = shapes.index((1, count, VALUES))
-            self._scores_at = shapes.index((1, count, 1))
-        except ValueError:
-            raise ModelError(f"not a BlazeFace model: its outputs are {shapes}") from None
         self._interpreter = interpreter
         self._min_score = min_score
 
@@ -126,12 +114,19 @@ class BlazeFace(FullScale):
         The network consists of convolutions, so a smaller input costs less and finds the same faces
         within it (docs/adr/0029-full-range-sees-only-the-picture.md). Raises ModelError.
         """
-        if shape == self.shape:
-            return self
+        return self if shape == self.shape else self._changed(fitted_to(shape))
+
+    def smaller(self, input_px: int) -> Self:
+        """Return short-range for an input of `input_px`, a multiple of 16.
+
+        It sees each region more coarsely and costs less. Raises ModelError.
+        """
+        return self._changed(smaller_to(input_px))
+
+    def _changed(self, variant: Variant) -> Self:
         file, runtime = self._interpreter.content, self._interpreter.wanted_runtime
-        return type(self)(
-            Interpreter(file, runtime=runtime, variant=fitted_to(shape)), min_score=self._min_score
-        )
+        interpreter = Interpreter(file, runtime=runtime, variant=variant)
+        return type(self)(interpreter, min_score=self._min_score)
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:
         """Find faces in the whole picture `bgr` (height, width, 3); `hint` is ignored."""
@@ -243,33 +238,6 @@ def _anchors(grids: Sequence[tuple[int, int]], columns: int, rows: int) -> Float
         for _ in range(per_cell)
     ]
     return np.array(centers, np.float32).reshape(-1, 2)
-
-
-def fitted_to(shape: Shape) -> Variant:
-    """Return the variant of full-range for regions of `shape`, in steps of STRIDE.
-
-    The sizes of the grids that it enlarges others to are the only constants that depend on it.
-    Raises ModelError if the file has no such constants.
-    """
-    columns, rows = (round(share * FULL_PX) for share in shape)
-
-    def variant(content: bytes) -> tuple[bytes, tuple[int, ...]]:
-        for side in UPSAMPLED:
-            old = _grid(side, side)
-            if content.count(old) != 1:
-                raise ModelError(
-                    "not MediaPipe's full-range sparse BlazeFace: "
-                    f"it has no one grid of {side}×{side}"
-                )
-            content = content.replace(old, _grid(rows * side // FULL_PX, columns * side // FULL_PX))
-        return content, (1, rows, columns, 3)
-
-    return variant
-
-
-def _grid(rows: int, columns: int) -> bytes:
-    """Return the bytes of a constant that is a size: its length, 8 bytes, and two integers."""
-    return struct.pack("<3i", 8, rows, columns)
 
 
 def _to_input(region: Region, input_size: tuple[int, int]) -> NDArray[np.float64]:

@@ -13,10 +13,11 @@ from edge_daemon.core.errors import UserError
 from edge_daemon.core.files import INSTALLATION
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
-from edge_daemon.vision.blazeface import BlazeFace, FullScale, fitted_to
+from edge_daemon.vision.blazeface import BlazeFace, FullScale
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.plan import NO_HINT, Hint, Reach, Size, fitted_shape
 from edge_daemon.vision.search import LiveSearch, StillSearch
+from edge_daemon.vision.variant import fitted_to
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from edge_daemon.core.types import Box, Eyes, Point
-from edge_daemon.vision.blazeface import FULL_PX, SQUARE, STRIDE, Region, Shape
+from edge_daemon.vision.blazeface import Region
+from edge_daemon.vision.variant import FULL_PX, SQUARE, STRIDE, Shape
 
 Network = Literal["full", "short"]
 Reach = Literal["auto", "near", "far"]

@@ -14,7 +14,6 @@ from edge_daemon.vision.blazeface import (
     BlazeFace,
     FullScale,
     Region,
-    Shape,
     weighted_mean,
 )
 from edge_daemon.vision.plan import (
@@ -31,12 +30,14 @@ from edge_daemon.vision.plan import (
     turned_plan,
 )
 from edge_daemon.vision.pyramid import Pyramid
+from edge_daemon.vision.variant import Shape
 
 # Short-range boxes in terms of full-range boxes: size, and downward shift of the center in sides,
 # medians over the clips (benchmarks/detection.md).
 SHORT_SIZE: Final = 0.97
 SHORT_SHIFT: Final = 0.038
 CUT: Final = 0.1  # share of a box's side that may lie beyond the border of a tile
+NEAR_PX: Final = 96  # of short-range's input for a region around a known face
 TILE_DETAIL: Final = 0.8  # pixels of a tile for each pixel of the network's input
 NESTED: Final = 0.6  # if this share of the smaller box is inside the other, the weaker is dropped
 
@@ -109,7 +110,7 @@ class LiveSearch:
     def __init__(
         self, full: BlazeFace, short: BlazeFace, *, min_score: float = 0.5, reach: Reach = "auto"
     ) -> None:
-        self._scanner = _Scanner(full, short, min_score)
+        self._scanner = _Scanner(full, short, min_score, short.smaller(NEAR_PX))
         self._size: tuple[int, int] | None = None  # of the pictures that full-range is fitted to
         self._min_score = min_score
         self._reach: Reach = reach
@@ -151,10 +152,13 @@ class LiveSearch:
 
 
 class _Scanner:
-    """Runs scans and checks doubtful detections."""
+    """Runs scans and checks doubtful detections; `near` scans the regions around known faces."""
 
-    def __init__(self, full: BlazeFace, short: BlazeFace, min_score: float) -> None:
+    def __init__(
+        self, full: BlazeFace, short: BlazeFace, min_score: float, near: BlazeFace | None = None
+    ) -> None:
         self._networks = {"full": full, "short": short}
+        self._near = near or short
         self._min_score = min_score
 
     def fit(self, shape: Shape) -> None:
@@ -163,7 +167,10 @@ class _Scanner:
 
     def reduction(self, scan: Scan) -> int:
         """Return the greatest factor that leaves the region as fine as the scan needs."""
-        return reduction(scan.region.side, _detail(scan) * self._networks[scan.network].input_px)
+        return reduction(scan.region.side, _detail(scan) * self._network(scan).input_px)
+
+    def _network(self, scan: Scan) -> BlazeFace:
+        return self._near if scan.is_known else self._networks[scan.network]
 
     def scan(self, pyramid: Pyramid, scans: Sequence[Scan]) -> list[Detection]:
         """Run `scans` and merge what they find, best score first."""
@@ -192,7 +199,7 @@ class _Scanner:
     ) -> list[Detection]:
         found: list[Detection] = []
         for scan in scans:
-            network, angle = self._networks[scan.network], scan.region.angle
+            network, angle = self._network(scan), scan.region.angle
             detail = _detail(scan)
             for each in pyramid.search(network, scan.region, detail=detail, min_score=min_score):
                 face = _full_range(each, angle) if scan.network == "short" else each

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from edge_daemon.core.types import Box
-from edge_daemon.vision.blazeface import SQUARE, Region, Shape
+from edge_daemon.vision.blazeface import Region
 from edge_daemon.vision.plan import (
     OVERLAP,
     SMALLEST,
@@ -21,6 +21,7 @@ from edge_daemon.vision.plan import (
     tiles,
     whole_picture,
 )
+from edge_daemon.vision.variant import SQUARE, Shape
 
 VGA = Size(640, 480)
 SIZES = [VGA, Size(1920, 1080), Size(1080, 1920), Size(3000, 400)]

@@ -14,12 +14,13 @@ import pytest
 
 from benchmarks.composites import Setting, Source, composite, composites, groups, sources
 from edge_daemon.core.types import Detection, ImageBgr
-from edge_daemon.vision.blazeface import BlazeFace, Shape, whole
+from edge_daemon.vision.blazeface import BlazeFace, whole
 from edge_daemon.vision.detector import BLAZEFACE_FILES, Detector, build_detector
 from edge_daemon.vision.interpreter import Interpreter, ModelError
 from edge_daemon.vision.plan import Hint, Size, around, fitted_shape
-from edge_daemon.vision.search import SHORT_SHIFT, SHORT_SIZE
+from edge_daemon.vision.search import NEAR_PX, SHORT_SHIFT, SHORT_SIZE
 from edge_daemon.vision.tracker import Tracker
+from edge_daemon.vision.variant import Shape
 
 COUNT = 12
 
@@ -207,10 +208,29 @@ def test_a_fitted_network_finds_what_the_square_one_does(
         assert one.box.iou(same.box) > 0.7
 
 
-def test_a_file_that_cannot_be_fitted_is_named(blazeface_dir: Path) -> None:
+def test_a_smaller_network_finds_what_the_whole_one_does(
+    faces: list[Source], blazeface_dir: Path
+) -> None:
     short = BlazeFace(Interpreter(blazeface_dir / BLAZEFACE_FILES["short"]))
-    with pytest.raises(ModelError, match="not MediaPipe's full-range"):
+    near, overlaps = short.smaller(NEAR_PX), []
+    for source in faces:
+        region = around(source.face)
+        for one in short.search(source.bgr, region, most=1):
+            (same,) = near.search(source.bgr, region, most=1)
+            overlaps.append(one.box.iou(same.box))
+    assert len(overlaps) > 0.9 * len(faces)
+    assert np.median(overlaps) > 0.9
+    assert min(overlaps) > 0.7
+
+
+def test_a_file_that_cannot_be_fitted_is_named(blazeface_dir: Path) -> None:
+    full, short = (
+        BlazeFace(Interpreter(blazeface_dir / file)) for file in BLAZEFACE_FILES.values()
+    )
+    with pytest.raises(ModelError, match="not a BlazeFace model as MediaPipe has it"):
         short.fitted(Shape(1, 0.5))
+    with pytest.raises(ModelError, match="not a BlazeFace model as MediaPipe has it"):
+        full.smaller(NEAR_PX)
 
 
 def test_live_pictures_may_change_their_size(faces: list[Source], live: Detector) -> None:
