@@ -10,11 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.conversion import convert_on_litert
 from support.labels import LABELS
 from support.stripes import SPEC, keras, save_network, stripes, tiny_network
 
 from convert import __main__ as cli
-from convert import candidate, gate, network, outputs, quantize, tflite, trials, variants
+from convert import (
+    candidate,
+    gate,
+    network,
+    outputs,
+    quantize,
+    tflite,
+    trials,
+    variants,
+)
 from convert import export_folder as exports
 from convert.errors import ConvertError, GateError
 
@@ -238,12 +248,13 @@ class TestRefusals:
         assert not list(tmp_path.glob("*.previous.*"))
 
     def test_float_variants_are_written_although_int8_is_refused(
-        self, broken_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self, broken_dir: Path, tmp_path: Path
     ) -> None:
         add_outlier_channel(broken_dir)
         target = tmp_path / "models" / "x.tflite"
-        assert cli.main([str(broken_dir), "-o", str(target), "--variants", "all"]) == 1
-        (sentence,) = capfd.readouterr().err.splitlines()
+        with pytest.raises(GateError) as refused:
+            convert_on_litert(broken_dir, target, "all")
+        (sentence,) = str(refused.value).splitlines()
         assert "the int8 model is not good enough" in sentence
         assert "convert with --variants float16" in sentence
         names = {path.name for path in target.parent.iterdir()}

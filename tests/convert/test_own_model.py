@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 keras = pytest.importorskip("keras", reason="the train extra is not installed")
 
 # ruff: noqa: E402  # these import Keras
-from convert.__main__ import main as convert
+from support.conversion import convert_on_litert
+
 from train.__main__ import main as train
 from train.external import scaled
 
@@ -253,8 +254,7 @@ def test_a_network_for_three_own_classes_runs_in_the_daemon(
     assert train([*words, "--name", "moods", "--output", str(tmp_path / "exports")]) == 0
     assert "180 pictures of 96×96 pixels were scaled to 48×48" in capsys.readouterr().out
     target = tmp_path / "moods.tflite"
-    words = [str(tmp_path / "exports" / "moods"), "-o", str(target), "--variants", "float16"]
-    assert convert(words) == 0
+    convert_on_litert(tmp_path / "exports" / "moods", target, "float16")
     card = tmp_path / "moods.md"
     words = ["evaluate", str(target), dataset[0], "--card", str(card)]
     assert train([*words, "--output", str(tmp_path / "evaluate")]) == 0

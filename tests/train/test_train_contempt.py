@@ -18,7 +18,8 @@ from support.training import run
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 pytest.importorskip("keras", reason="the train extra is not installed")
 
-from convert.__main__ import main as convert
+from support.conversion import convert_on_litert
+
 from convert.contract import drawn_faces
 from train.dataset import WITH_CONTEMPT, read_dataset
 from train.ferplus import read_votes_beside
@@ -101,8 +102,7 @@ def test_a_daemon_runs_the_converted_network_with_its_eight_labels(
     x = drawn_faces(48, 48)  # to stripes the untrained network gives one answer only
     y = load_model(folder, WITH_CONTEMPT).classify(x).argmax(axis=1)
     np.savez(folder / "test.npz", x=x, y=y)
-    words = [str(folder), "-o", str(target), "--variants", "float16"]
-    assert convert(words) == 0
+    convert_on_litert(folder, target, "float16")
     assert labels_of(target) == WITH_CONTEMPT
     status, said = run("evaluate", target, exports.parent, "--output", tmp_path / "reports")
     assert status == 0
