@@ -134,15 +134,20 @@ class _Encoding:
                 return
             self._loop.wait()
         seq, view = found
-        jpeg = self._threads.run(self._encode, view)
+        jpeg = self._untouched(view) or self._threads.run(self._encode, view)
         self._made = EncodedPicture(seq, jpeg, view.frame.captured_s, view.frame.captured_at)
 
-    def _encode(self, view: View) -> bytes:
+    def _untouched(self, view: View) -> bytes | None:
+        """Return the camera's own JPEG if the options ask for no other."""
         options = self._options
-        jpeg = None if options.overlay or options.quality else untouched_jpeg(view)
-        if jpeg is not None and (options.width or math.inf) >= view.frame.size[0]:
-            return jpeg
-        started_s = time.monotonic()
+        if options.overlay or options.quality:
+            return None
+        if (options.width or math.inf) < view.frame.size[0]:
+            return None
+        return untouched_jpeg(view)
+
+    def _encode(self, view: View) -> bytes:
+        options, started_s = self._options, time.monotonic()
         bgr = public_picture(view, overlay=options.overlay)
         quality = options.quality or view.drawing.quality
         jpeg = encode_jpeg(bgr, quality=quality, width=options.width)
