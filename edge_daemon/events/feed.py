@@ -51,12 +51,15 @@ class EventFeed:
         if has_jumped:
             self._tell()
 
-    def put(self, event: Event) -> None:
-        """Add `event` as the newest."""
+    def put(self, event: Event) -> Event:
+        """Add `event` as the newest; return it with the time that it has in the log."""
         with self._lock:
             self._put_jump()
-            self._add(self._clock.corrected(event) if self._clock else event)
+            if self._clock is not None:
+                event = self._clock.corrected(event)
+            self._add(event)
         self._tell()
+        return event
 
     def _put_jump(self) -> bool:
         event = self._clock.jump() if self._clock else None

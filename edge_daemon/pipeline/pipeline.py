@@ -255,9 +255,9 @@ class Pipeline:
     def _publish(self, view: View) -> None:
         self._last = view.frame
         for event in self._stages.maker.update(view.frame, view.faces):
-            self._events.put(event)
-            if event.type in self._stages.snapshot_types:
-                self._shots.put(Shot(event, view))
+            logged = self._events.put(event)
+            if logged.type in self._stages.snapshot_types:
+                self._shots.put(Shot(logged, view))
         for shown in self._delay.put(view):
             self._views.put(shown)
 

@@ -22,6 +22,7 @@ from support.fake_clock import FakeClock
 
 from edge_daemon.core.slots import Backlog
 from edge_daemon.events.archive import Retention
+from edge_daemon.events.clock import ClockWatch
 from edge_daemon.events.events import Event
 from edge_daemon.events.feed import EventFeed
 from edge_daemon.events.log_reader import EventLogReader, Query
@@ -91,6 +92,23 @@ def test_a_jump_of_the_clock_is_logged_and_not_counted_as_recorded(tmp_path: Pat
     minutes, _ = aggregate(daemon.events(), AggregateState())
     recorded_ms = sum(minute.recorded_ms for minute in minutes.values())
     assert 0 < recorded_ms / 1000 <= time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_frame_from_before_a_jump_gets_the_new_time(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    feed, real = EventFeed([]), time.time
+    feed.follow_clock(ClockWatch(lambda kind, at, **fields: Event(at, kind, fields)))
+    monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+    now = datetime.now(UTC)
+    logged = feed.put(Event(now - timedelta(seconds=jump_s), "face_start", {}))
+    assert logged.at == pytest.approx(now, abs=timedelta(seconds=1))
+    for later in (now, now - timedelta(days=1)):
+        assert feed.put(Event(later, "face_end", {})).at == later
+    jump, *others = [entry.event for entry in feed.kept()]
+    assert (jump["type"], jump["jump_s"]) == ("clock_jump", pytest.approx(jump_s, abs=1))
+    assert [event["type"] for event in others] == ["face_start", "face_end", "face_end"]
 
 
 @pytest.fixture
