@@ -33,6 +33,7 @@ from edge_daemon.events.tail import EventFollower, Position, PositionFile
 TIMEOUT_S: Final = (5.0, 10.0)  # to connect, and between two parts of the answer
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
+CLOCK_GAP_S: Final = 60.0  # libraries accept signatures up to five minutes old
 SAVE_S: Final = 10.0  # how often a position that moves is saved
 BATCH: Final = 50
 TICK_S: Final = 1.0
@@ -222,12 +223,25 @@ class WebhookDelivery:
             self._redelivered += is_redelivered
             self._set_trouble("")
         elif status in REFUSALS:
+            self._check_clocks(answer)
             self._refused += 1
             log.warning("webhook %s: refuses an event: HTTP %d", self._webhook.host, status)
         elif 300 <= status < 400:
             raise _TryLaterError(f"HTTP {status}: redirects are not followed; change the url")
         else:
             raise _TryLaterError(f"HTTP {status}", _retry_after_s(answer))
+
+    def _check_clocks(self, answer: requests.Response) -> None:
+        """Raise _TryLaterError if a signed event may be refused only for the time of its signature.
+
+        Receivers have to refuse old signatures, and a board may start with an old clock.
+        """
+        gap_s = abs(_seconds_until(answer.headers.get("Date", "")) or 0.0)
+        if self._webhook.secret and gap_s > CLOCK_GAP_S:
+            raise _TryLaterError(
+                f"HTTP {answer.status_code}, perhaps as its clock and the one of this computer "
+                f"differ by {gap_s:,.0f} s"
+            )
 
     def _headers(self, entry: Entry, body: bytes, *, is_redelivered: bool) -> dict[str, str]:
         """Return the headers of the request; the id is the same when an event is posted again."""
@@ -269,11 +283,15 @@ def _retry_after_s(answer: requests.Response) -> float:
     text = answer.headers.get("Retry-After", "")
     if text.isdecimal() and len(text) < 10:
         return min(float(text), MAX_RETRY_AFTER_S)
+    return min(max(_seconds_until(text) or 0.0, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _seconds_until(date: str) -> float | None:
+    """Return the seconds from now to a date in a header; None if it is none."""
     try:
-        wait_s = parsedate_to_datetime(text).timestamp() - time.time()
+        return parsedate_to_datetime(date).timestamp() - time.time()
     except (ValueError, OverflowError):
-        return 0.0
-    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+        return None
 
 
 def _reason_of(error: Exception) -> str:

@@ -37,7 +37,10 @@ class Posted:
 
 
 class Receiver(HttpServed):
-    """A server that answers with the statuses given, then with 204; use as a context manager."""
+    """A server that answers with the statuses given, then with 204; use as a context manager.
+
+    `headers` are those of all its answers.
+    """
 
     def __init__(self, *statuses: int, headers: dict[str, str] | None = None) -> None:
         self.posted: list[Posted] = []
@@ -51,7 +54,7 @@ class Receiver(HttpServed):
                 receiver.posted.append(Posted(self.path, names, body))
                 status = receiver.statuses.pop(0) if receiver.statuses else 204
                 if status:
-                    self.send_response(status)
+                    self.send_response_only(status)
                     for name, value in (headers or {}).items():
                         self.send_header(name, value)
                     self.end_headers()

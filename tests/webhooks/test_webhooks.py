@@ -100,6 +100,25 @@ def test_a_receiver_that_refuses_an_event_gets_the_next(tmp_path: Path) -> None:
     assert receiver.numbers == [0, 1, 2, 3]
 
 
+def test_no_signed_event_is_lost_to_a_wrong_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Receivers refuse old signatures, and answers have a Date."""
+    monkeypatch.setattr("edge_daemon.webhooks.delivery.FIRST_RETRY_S", 0.02)
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    secret.chmod(0o600)
+    headers = {"Date": "Fri, 31 Dec 2100 23:59:59 GMT"}
+    with Receiver(400, 400, headers=headers) as receiver:
+        site = WebhookSite(tmp_path, url=receiver.url, secret_file=str(secret))
+        with site.running() as delivery:
+            site.happens(n=0)
+            until(lambda: delivery.status.delivered == 1)
+        assert delivery.status.refused == 0
+    assert receiver.numbers == [0, 0, 0]
+    assert "its clock and the one of this computer differ by 2," in caplog.text
+
+
 def test_redirects_are_not_followed(tmp_path: Path) -> None:
     with (
         Receiver() as other,
