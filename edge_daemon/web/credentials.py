@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from typing import Final
 
 from itsdangerous import BadSignature, TimestampSigner
@@ -63,6 +64,13 @@ def token_matches(token: str, stored: str) -> bool:
     return hmac.compare_digest(hash_token(token), stored)
 
 
+class _SessionSigner(TimestampSigner):
+    """Signs with the monotonic clock: one that is set ends no session, and prolongs none."""
+
+    def get_timestamp(self) -> int:
+        return int(time.monotonic())
+
+
 class Sessions:
     """Signed cookies. They end after `session_s`, at log-out and with the process."""
 
@@ -72,7 +80,7 @@ class Sessions:
     def end_all(self) -> None:
         """Make every cookie invalid."""
         key = secrets.token_bytes(32)
-        self._signer = TimestampSigner(key, salt="session", digest_method=hashlib.sha256)
+        self._signer = _SessionSigner(key, salt="session", digest_method=hashlib.sha256)
         self._ended: set[str] = set()
 
     def new(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -194,6 +195,16 @@ def test_a_session_ends_in_time(tmp_path: Path, password_hash: str) -> None:
     made = sessions.new()
     assert sessions.is_valid(made, 60)
     assert not sessions.is_valid(made, -1)
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 56 * 365 * 86_400.0])
+def test_a_clock_that_is_set_ends_no_session(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    sessions, real = Sessions(), time.time
+    made = sessions.new()
+    monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+    assert sessions.is_valid(made, 60)
 
 
 def test_sessions_end_with_their_password(site: Site) -> None:
