@@ -15,7 +15,7 @@ _SCRYPT = r"scrypt:\d{4,6}:\d{1,2}:\d{1,2}\$[A-Za-z0-9]{8,64}\$[0-9a-f]{128}"
 _OLD_SCRYPT = r"scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44}"
 PASSWORD_FORM: Final = rf"^({_SCRYPT}|{_OLD_SCRYPT})?$"
 EventType = Literal[
-    "daemon_start", "daemon_stop", "clock_jump",
+    "daemon_start", "daemon_alive", "daemon_stop", "clock_jump",
     "camera_lost", "camera_restored", "pause_start", "pause_end",
     "face_start", "face_update", "face_end",
     "expression_start", "expression_change", "expression_end",

@@ -14,6 +14,7 @@ from edge_daemon.events.events import Event
 LEAST_JUMP_S: Final = 2.0
 CLOSE_S: Final = 0.1  # the longest time between two readings that belong together
 TRIES: Final = 10  # to read both clocks at once, on a busy machine
+QUIET_S: Final = 86_400.0  # without an event, until there is a sign of life
 LATEST: Final = timedelta(seconds=10)  # the longest time from a frame to its event
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,13 @@ class ClockWatch:
         log.info("the clock has jumped by %+.0f s", jump_s)
         self._jump = timedelta(seconds=jump_s)
         return self._make("clock_jump", datetime.now(UTC), jump_s=jump_s)
+
+    def alive(self, quiet_s: float) -> Event | None:
+        """Return a sign of life after a day without an event; None if it was shorter.
+
+        From a longer time without events, nobody could tell whether the daemon was running.
+        """
+        return self._make("daemon_alive", datetime.now(UTC)) if quiet_s >= QUIET_S else None
 
     def corrected(self, event: Event) -> Event:
         """Return `event`, with the new time if its frame was captured before the last jump."""

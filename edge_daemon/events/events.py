@@ -19,7 +19,7 @@ from edge_daemon.core.types import UNCERTAIN, Box, Face, Frame, rfc3339
 
 SCHEMA: Final = 1
 TYPES: Final = (
-    "daemon_start", "daemon_stop", "clock_jump",
+    "daemon_start", "daemon_alive", "daemon_stop", "clock_jump",
     "camera_lost", "camera_restored", "pause_start", "pause_end",
     "face_start", "face_update", "face_end",
     "expression_start", "expression_change", "expression_end",

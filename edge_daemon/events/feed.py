@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ class EventFeed:
         self._forgotten = last_id  # the last event that is not in `_kept` any more
         self._listeners: list[Callable[[], None]] = []
         self._clock: ClockWatch | None = None
+        self._put_s = 0.0  # when the newest event was put
         self._counts = Counter(dict.fromkeys(TYPES, 0))
         self._expressions: Counter[str] = Counter()
 
@@ -42,13 +44,13 @@ class EventFeed:
 
     def follow_clock(self, clock: ClockWatch) -> None:
         """Put the event of a jump of the clock before the first event with the new time."""
-        self._clock = clock
+        self._clock, self._put_s = clock, time.monotonic()
 
     def check_clock(self) -> None:
-        """Put the event of a jump of the clock, if there was one since the last event."""
+        """Put the event of a jump of the clock since the last event, or of a day without any."""
         with self._lock:
-            has_jumped = self._put_jump()
-        if has_jumped:
+            has_new = self._put_jump() or self._put_alive()
+        if has_new:
             self._tell()
 
     def put(self, event: Event) -> Event:
@@ -62,12 +64,19 @@ class EventFeed:
         return event
 
     def _put_jump(self) -> bool:
-        event = self._clock.jump() if self._clock else None
+        return self._clock is not None and self._add_any(self._clock.jump())
+
+    def _put_alive(self) -> bool:
+        quiet_s = time.monotonic() - self._put_s
+        return self._clock is not None and self._add_any(self._clock.alive(quiet_s))
+
+    def _add_any(self, event: Event | None) -> bool:
         if event is not None:
             self._add(event)
         return event is not None
 
     def _add(self, event: Event) -> None:
+        self._put_s = time.monotonic()
         event = replace(event, id=self._ids.next(rfc3339(event.at)))
         if len(self._kept) == KEPT:
             self._forgotten = self._kept[0].id

@@ -111,6 +111,19 @@ def test_a_frame_from_before_a_jump_gets_the_new_time(
     assert [event["type"] for event in others] == ["face_start", "face_end", "face_end"]
 
 
+def test_a_day_without_an_event_ends_with_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, the history would not count an empty month as recorded."""
+    feed, real, told = EventFeed([]), time.monotonic, list[int]()
+    feed.follow_clock(ClockWatch(lambda kind, at, **fields: Event(at, kind, fields)))
+    feed.listen(lambda: told.append(len(feed.kept())))
+    for hours in (0, 23, 25, 26, 48, 50):
+        monkeypatch.setattr(time, "monotonic", lambda hours=hours: real() + hours * 3600)
+        monkeypatch.setattr(feed._clock, "_offset_s", time.time() - time.monotonic())
+        feed.check_clock()
+    assert [entry.event["type"] for entry in feed.kept()] == ["daemon_alive"] * 2  # at 25 and 50
+    assert told == [1, 2]
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """Three files that were last written to 5, 3 and 1 days ago."""

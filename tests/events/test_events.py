@@ -161,6 +161,7 @@ def test_every_event_passes_the_schema() -> None:
     maker = EventMaker(labels=LABELS, common=COMMON)
     notes = [
         maker.make("daemon_start", START, version="1"),
+        maker.make("daemon_alive", START),
         maker.make("clock_jump", START, jump_s=-3600.0),
         maker.make("camera_lost", START, reason="silent"),
         maker.make("camera_restored", START, duration_s=1.0),

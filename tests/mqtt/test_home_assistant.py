@@ -67,7 +67,7 @@ def test_it_knows_every_type_of_event_that_has_to_do_with_faces_or_the_camera() 
     schema = json.loads((ROOT / "docs" / "events.schema.json").read_text())
     types = set(schema["properties"]["type"]["enum"])
     assert set(home_assistant.EVENT_TYPES) == types - {
-        "daemon_start", "daemon_stop", "clock_jump", "pause_start", "pause_end",
+        "daemon_start", "daemon_alive", "daemon_stop", "clock_jump", "pause_start", "pause_end",
     }  # fmt: skip
 
 

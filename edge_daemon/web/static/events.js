@@ -68,6 +68,7 @@ function sentence(event) {
     case "pause_end": return `Continued${after}`;
     case "clock_jump": return `The clock jumped ${event.jump_s < 0 ? "back" : "forward"} by ${duration(Math.abs(event.jump_s))}`;
     case "daemon_start": return "The daemon started";
+    case "daemon_alive": return "Nothing has happened for a day";
     case "daemon_stop": return "The daemon stopped";
     default: return event.type;
   }
