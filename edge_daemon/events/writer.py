@@ -16,7 +16,8 @@ from edge_daemon.events.events import Event
 from edge_daemon.events.rotating import LogPolicy
 
 TICK_S: Final = 1.0  # how often it syncs, tidies, and retries a disk that fails
-IDLE_TICK_S: Final = 5.0  # the same after a second without events, while nothing fails
+IDLE_TICK_S: Final = 5.0  # the same after IDLE_TICKS without an event, while nothing fails
+IDLE_TICKS: Final = 10  # so that events in RAM are flushed in time, also every 10 s
 
 # Errors that a disk may recover from; at the start, the user has to fix all others.
 TRANSIENT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -89,14 +90,15 @@ class EventLog:
 
     def run(self) -> None:
         """Write events until the backlog is closed and empty: the body of the log's thread."""
-        wait_s = 0.0
+        wait_s, idle_ticks = 0.0, 0
         while not self._backlog.drained:
             event = self._backlog.get(wait_s)
             if event is not None and not self._write(event):
                 break
             more_to_tidy = self._maintain()
-            is_idle = event is None and not self.status.reason
-            wait_s = 0.0 if more_to_tidy else IDLE_TICK_S if is_idle else TICK_S
+            idle_ticks = idle_ticks + 1 if event is None and not self.status.reason else 0
+            wait_s = IDLE_TICK_S if idle_ticks > IDLE_TICKS else TICK_S
+            wait_s = 0.0 if more_to_tidy else wait_s
         self._try("sync", self._store.close)
 
     def _check(self) -> None:
