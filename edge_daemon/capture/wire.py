@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import time
+from contextlib import suppress
 from typing import Final
 
 BUFFER_BYTES: Final = 65_536
@@ -47,7 +48,8 @@ class Wire:
             self._timeout_s = timeout_s
         least = min(least, BUFFER_BYTES)
         if least != self._least and not isinstance(self._sock, ssl.SSLSocket):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            with suppress(OSError):  # not every system has it
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
             self._least = least
         return self._sock.recv(BUFFER_BYTES)
 
