@@ -15,7 +15,7 @@ LEAST_JUMP_S: Final = 2.0
 CLOSE_S: Final = 0.1  # the longest time between two readings that belong together
 TRIES: Final = 10  # to read both clocks at once, on a busy machine
 QUIET_S: Final = 86_400.0  # without an event, until there is a sign of life
-LATEST: Final = timedelta(seconds=10)  # the longest time from a frame to its event
+LATEST_S: Final = 10.0  # the longest time from a frame to its event
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class ClockWatch:
     def __init__(self, make: Callable[..., Event]) -> None:
         self._make = make
         self._offset_s = _offset_s()
-        self._jump = timedelta()
+        self._jump, self._jumped_s = timedelta(), 0.0
 
     def jump(self) -> Event | None:
         """Return the event of a jump since the last call; None if there was none.
@@ -45,7 +45,7 @@ class ClockWatch:
         if abs(jump_s) < LEAST_JUMP_S:
             return None
         log.info("the clock has jumped by %+.0f s", jump_s)
-        self._jump = timedelta(seconds=jump_s)
+        self._jump, self._jumped_s = timedelta(seconds=jump_s), time.monotonic()
         return self._make("clock_jump", datetime.now(UTC), jump_s=jump_s)
 
     def alive(self, quiet_s: float) -> Event | None:
@@ -57,8 +57,10 @@ class ClockWatch:
 
     def corrected(self, event: Event) -> Event:
         """Return `event`, with the new time if its frame was captured before the last jump."""
+        if not self._jump or time.monotonic() - self._jumped_s > LATEST_S:
+            return event
         moved, now = event.at + self._jump, datetime.now(UTC)
-        is_old = abs(now - moved) < min(abs(now - event.at), LATEST)
+        is_old = abs(now - moved) < min(abs(now - event.at), timedelta(seconds=LATEST_S))
         return replace(event, at=moved) if is_old else event
 
 
