@@ -14,7 +14,7 @@ from edge_daemon.config.schema import Config
 from edge_daemon.core.threads import Stop
 from edge_daemon.events.build import check_log, lock_log, log_file
 from edge_daemon.main_loop import MainLoop, catch_signals
-from edge_daemon.memory import settle_heap
+from edge_daemon.memory import keep_frames
 from edge_daemon.mqtt.build import build_connector
 from edge_daemon.pipeline.build import build_stages
 from edge_daemon.reload import ConfigChange, Reloader
@@ -67,7 +67,7 @@ def run(source: ConfigSource, *, open_page: bool = False) -> int:
         changes: SimpleQueue[ConfigChange] = SimpleQueue()
         settings = SettingsEditor(source, changes, stop.event)
         daemon = build(config, stop, run_id, guard, settings)
-        settle_heap()
+        keep_frames()
         for part in daemon.parts:
             part.start()
             running.callback(part.stop)

@@ -34,24 +34,32 @@ def prepare_heap() -> None:
     _mallopt(M_ARENA_MAX, 1)
 
 
-def settle_heap() -> None:
-    """Prepare the heap for frames; call it when everything is built, before the first frame.
+def keep_frames() -> None:
+    """Let glibc keep the pages of freed frames; call it when everything is built.
 
-    Frees the memory that only the start needed. Exempts the objects that exist now from garbage
-    collection: most belong to modules, and a full collection stops every thread. From now on glibc
-    keeps the pages of freed frames; otherwise the kernel clears new ones for each frame, which
-    costs 180 page faults and a tenth of the time per frame.
+    Otherwise the kernel clears new ones for each frame, which costs 180 page faults and a tenth of
+    the time per frame.
+    """
+    _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    _mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def settle_heap() -> None:
+    """Free the memory that only the start needed, keep that of frames, and collect garbage again.
+
+    Exempts the objects that exist now from garbage collection: most belong to modules, and a full
+    collection stops every thread. This first one takes a twelfth of the time of the start, so the
+    daemon does it after the first pictures.
     """
     gc.collect()
     gc.freeze()
     gc.enable()
     _trim()
-    _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-    _mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    keep_frames()
 
 
 class HeapTrimmer:
-    """Gives freed memory back to the system after the process has grown.
+    """Settles the heap, and gives freed memory back to the system after the process has grown.
 
     Large uploads, tried models and hashed passwords leave gaps in the heap that frames never use.
     """
@@ -60,9 +68,14 @@ class HeapTrimmer:
         self._first_bytes = self._checked_s = self._trimmed_s = 0.0
 
     def check(self) -> None:
-        """Trim if GROWN_BYTES more are in use than at the first call, once in TRIM_EVERY_S."""
+        """Settle the heap at the first call.
+
+        Later calls trim it if GROWN_BYTES more are in use than then, once in TRIM_EVERY_S.
+        """
         now_s = time.monotonic()
-        if now_s < self._checked_s + CHECK_EVERY_S:
+        if not self._checked_s:
+            settle_heap()
+        elif now_s < self._checked_s + CHECK_EVERY_S:
             return
         self._checked_s, resident = now_s, _resident_bytes()
         if not self._first_bytes:
