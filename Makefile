@@ -258,7 +258,7 @@ bench: dev edge $(BLAZEFACE)  ## compare the cost of a frame with other ways
 	@$(ENVIRONMENT) mediapipe
 	@$(DEV)/bin/python -m benchmarks.compare $${FRAMES:+"$$FRAMES"}
 
-bench-day: dev edge $(BLAZEFACE)  ## compare whole programs on a camera (needs motion, ustreamer and gcc; 10 minutes)
+bench-day: dev edge $(BLAZEFACE)  ## compare whole programs on a camera (needs motion, ustreamer and gcc; 12 minutes)
 	@$(DEV)/bin/python -m benchmarks.day
 
 bench-detection: edge $(BLAZEFACE)  ## measure which faces are found; FACELESS is a folder of pictures without faces

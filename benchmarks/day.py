@@ -1,6 +1,6 @@
 """What a camera costs day and night: whole programs beside each other, from camera to viewers.
 
-    make bench-day                    (10 minutes; writes benchmarks/day.md and day.json)
+    make bench-day                    (12 minutes; writes benchmarks/day.md and day.json)
     make bench-day WINDOW=1           (a check of the benchmark: 1 second a figure, written nowhere)
     make bench-day BESIDE=../before   (with the daemon of another checkout, in each scene)
 
@@ -58,7 +58,7 @@ WINDOW_S = 5.0  # of a figure
 SETTLE_S = 2.0  # from the first picture on, and a quarter of it when a viewer comes
 TURNS = 3  # of what a goal compares at the smallest size; the median counts
 SENT_WINDOWS = 4  # in which the ages of sent pictures are collected
-COMPARED = frozenset({OURS, BEFORE, FLOOR})
+COMPARED = frozenset({OURS, BEFORE, FLOOR, USTREAMER})
 BLAZEFACE = "face_detection_*.tflite"  # which git does not have
 
 Program = Callable[[Camera, Path], AbstractContextManager[Peer]]
@@ -95,10 +95,8 @@ def programs(scene: str, before: Program, *, everywhere: bool = False) -> dict[s
     return result | {MOTION: peers.motion, SEED: peers.seed}
 
 
-def measured(
-    camera: Camera, program: Program, folder: Path, window_s: float, *, watched: bool = True
-) -> list[Row]:
-    """Run a program and return a row for each kind of viewer it has; without, if not `watched`.
+def measured(camera: Camera, program: Program, folder: Path, window_s: float) -> list[Row]:
+    """Run a program and return a row for each kind of viewer it has.
 
     What it writes stays in `folder`: only the first of its starts is one with a new model, which
     the daemon tries in a process of its own.
@@ -107,8 +105,6 @@ def measured(
     with program(camera, folder) as peer:
         time.sleep(SETTLE_S)
         for viewer, path in peer.paths.items():
-            if path and not watched:
-                continue
             request = f"GET {path} HTTP/1.0\r\n\r\n".encode()
             sockets = connect(peer.port, 1, request) if path else []
             read_all(sockets, SETTLE_S / 4)
@@ -168,11 +164,11 @@ def run_all(
                     if turn and program not in COMPARED:
                         continue
                     print(f"{mode}, {scene}: {program}", file=sys.stderr)
-                    known = {"program": program, "mode": str(mode), "scene": scene}
+                    known: Row = {"program": program, "mode": str(mode), "scene": scene}
                     state = folder / program
                     state.mkdir(exist_ok=True)
-                    found = measured(camera, run, state, window_s, watched=not turn)
-                    rows += [known | row for row in found]
+                    found = measured(camera, run, state, window_s)
+                    rows += [known | {"turn": turn} | row for row in found]
     return rows
 
 

@@ -96,3 +96,11 @@ def test_a_cell_says_when_a_program_falls_behind() -> None:
     assert "| Mien, no viewer |  | 36.00 (60.00), 10 frames a second |  |" in cost_table(
         results, SMALL
     )
+
+
+def test_what_a_viewer_adds_is_compared_within_its_turn() -> None:
+    rows = []
+    for turn, (alone_s, watched_s) in enumerate([(5.0, 5.5), (8.0, 8.3), (6.0, 6.9)]):
+        rows += row(OURS, ONE, NOBODY, alone_s, turn=turn)
+        rows += row(OURS, ONE, PASSED, watched_s, turn=turn)
+    assert Results(rows).more(OURS, SMALL, ONE, PASSED) == pytest.approx(0.05)
