@@ -125,7 +125,10 @@ class BlazeFace(FullScale):
 
     def _changed(self, variant: Variant) -> Self:
         file, runtime = self._interpreter.content, self._interpreter.wanted_runtime
-        interpreter = Interpreter(file, runtime=runtime, variant=variant)
+        try:
+            interpreter = Interpreter(file, runtime=runtime, variant=variant)
+        except ModelError as error:
+            raise ModelError(f"{self._interpreter.name} is {error}") from error
         return type(self)(interpreter, min_score=self._min_score)
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:

@@ -14,7 +14,7 @@ from edge_daemon.core.files import INSTALLATION
 from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.blazeface import BlazeFace, FullScale
-from edge_daemon.vision.interpreter import Interpreter, ModelError
+from edge_daemon.vision.interpreter import Interpreter, ModelError, Variant
 from edge_daemon.vision.plan import NO_HINT, Hint, Reach, Size, fitted_shape
 from edge_daemon.vision.search import LiveSearch, StillSearch
 from edge_daemon.vision.variant import fitted_to
@@ -102,9 +102,7 @@ def build_detector(
     is_fitted = face_range == "both" and not still
     variants = {paths[0]: fitted_to(fitted_shape(Size(*size)))} if is_fitted else {}
     networks = [
-        BlazeFace(
-            Interpreter(path, runtime=runtime, variant=variants.get(path)), min_score=min_score
-        )
+        _network(path, min_score=min_score, runtime=runtime, variant=variants.get(path))
         for path in paths
     ]
     if len(networks) == 1:
@@ -113,6 +111,15 @@ def build_detector(
     if still:
         return StillSearch(full, short, min_score=min_score)
     return LiveSearch(full, short, min_score=min_score, reach=reach)
+
+
+def _network(path: Path, *, min_score: float, runtime: str, variant: Variant | None) -> BlazeFace:
+    """Return the network of a file; an error names the file and how to get the right one."""
+    try:
+        return BlazeFace(Interpreter(path, runtime=runtime, variant=variant), min_score=min_score)
+    except ModelError as error:
+        named = str(error) if str(path) in str(error) else f"{path} is {error}"
+        raise ModelError(f"{named}; fix: {FETCH_COMMAND}") from error
 
 
 def blazeface_files(face_range: Range) -> list[str]:

@@ -68,8 +68,8 @@ class Interpreter:
     `variant` changes the file in memory and chooses another shape of the input.
 
     The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0"),
-    `wanted_runtime` the argument; `content` is the file's bytes, unchanged; `input` and `outputs`
-    describe the tensors.
+    `wanted_runtime` the argument; `name` is the file's, `content` its bytes, unchanged; `input`
+    and `outputs` describe the tensors.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Interpreter:
         variant: Variant | None = None,
     ) -> None:
         name = str(model) if isinstance(model, Path) else "the model"
-        self.content, self.wanted_runtime = _content(model, name), runtime
+        self.name, self.content, self.wanted_runtime = name, _content(model, name), runtime
         content, input_shape = variant(self.content) if variant else (self.content, None)
         interpreter_class, self.runtime = _load(runtime)
         try:

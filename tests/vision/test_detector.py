@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge_daemon.vision.detector import (
     DetectorUnavailable,
     HaarDetector,
     MediaPipeDetector,
+    Range,
     build_detector,
 )
 from edge_daemon.vision.interpreter import Interpreter, ModelError, Tensor
@@ -224,6 +226,18 @@ def test_auto_is_blazeface_where_its_file_is(
 ) -> None:
     assert build_detector(models_dir=blazeface_dir).name == "blazeface"
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("wrong", "other"), [("short", "full"), ("full", "short")])
+def test_a_file_of_another_network_is_named(
+    wrong: Range, other: Range, blazeface_dir: Path, tmp_path: Path
+) -> None:
+    for name in BLAZEFACE_FILES.values():
+        shutil.copy(blazeface_dir / name, tmp_path)
+    into = tmp_path / BLAZEFACE_FILES[wrong]
+    shutil.copy(blazeface_dir / BLAZEFACE_FILES[other], into)
+    with pytest.raises(ModelError, match=f"{into.name} is not a BlazeFace model"):
+        build_detector("blazeface", models_dir=tmp_path, face_range="both")
 
 
 @pytest.mark.parametrize("backend", ["blazeface", "mediapipe"])
