@@ -80,7 +80,7 @@ def _make_image(folder: Path) -> None:
     (root / "etc/fstab").write_text("/dev/vda / ext4 noatime 0 1\n")
     (root / "etc/systemd/network/10-cable.network").write_text(NETWORK)
     _do("chroot", str(root), "systemctl", "--quiet", "enable", "systemd-networkd", "ssh")
-    unwanted = ("systemd-networkd-wait-online", "apt-daily.timer", "apt-daily-upgrade.timer")
+    unwanted = ("systemd-networkd-wait-online", "timers.target")
     _do("chroot", str(root), "systemctl", "--quiet", "mask", *unwanted)
     (kernel,) = root.glob("boot/vmlinuz-*")
     (initrd,) = root.glob("boot/initrd.img-*")
