@@ -21,8 +21,7 @@ from edge_daemon.core.frame import Picture
 from edge_daemon.core.types import Box, Detection, Eyes, ImageBgr, Point
 from edge_daemon.vision.interpreter import Interpreter, ModelError, Variant
 from edge_daemon.vision.variant import (
-    FULL_GRIDS,
-    SHORT_GRIDS,
+    GRIDS,
     VALUES,
     Shape,
     fitted_to,
@@ -75,7 +74,8 @@ class BlazeFace(FullScale):
 
     `interpreter` holds `face_detection_full_range_sparse.tflite` (faces from about 7 % of the
     region's side) or `face_detection_short_range.tflite` (from about 20 %, at a third of the
-    cost). Detections below `min_score` (0 to 1) are dropped. Raises ModelError for another model.
+    cost); `face_range` is "full" or "short". Detections below `min_score` (0 to 1) are dropped.
+    Raises ModelError for another model.
     """
 
     name = "blazeface"
@@ -85,10 +85,11 @@ class BlazeFace(FullScale):
         self._input_size = columns, rows
         self._input_px = max(columns, rows)
         shapes = [output.shape for output in interpreter.outputs]
-        for grids in (FULL_GRIDS, SHORT_GRIDS):
+        for face_range, grids in GRIDS.items():
             anchors = _anchors(grids, columns, rows)
             found = (1, len(anchors), VALUES), (1, len(anchors), 1)
             if set(found) <= set(shapes):
+                self.face_range = face_range
                 break
         else:
             raise ModelError(f"not a BlazeFace model: its outputs are {shapes}")

@@ -98,6 +98,7 @@ def build_detector(
     if missing:
         raise ModelError(f"{missing[0]} is missing; fix: {FETCH_COMMAND}")
     if backend == "mediapipe":
+        _network(paths[0], min_score=min_score, runtime=runtime, variant=None)  # checks the file
         return MediaPipeDetector(paths[0], min_score=min_score)
     is_fitted = face_range == "both" and not still
     variants = {paths[0]: fitted_to(fitted_shape(Size(*size)))} if is_fitted else {}
@@ -116,10 +117,16 @@ def build_detector(
 def _network(path: Path, *, min_score: float, runtime: str, variant: Variant | None) -> BlazeFace:
     """Return the network of a file; an error names the file and how to get the right one."""
     try:
-        return BlazeFace(Interpreter(path, runtime=runtime, variant=variant), min_score=min_score)
+        network = BlazeFace(
+            Interpreter(path, runtime=runtime, variant=variant), min_score=min_score
+        )
     except ModelError as error:
         named = str(error) if str(path) in str(error) else f"{path} is {error}"
         raise ModelError(f"{named}; fix: {FETCH_COMMAND}") from error
+    if path.name != BLAZEFACE_FILES[network.face_range]:
+        wrong = f"BlazeFace's {network.face_range}-range network"
+        raise ModelError(f"{path} is {wrong}, not the one of this name; fix: {FETCH_COMMAND}")
+    return network
 
 
 def blazeface_files(face_range: Range) -> list[str]:

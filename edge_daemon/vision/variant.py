@@ -17,11 +17,9 @@ LENGTHS: Final = {8: 8, 12: 3}  # of constants by their bytes: a tensor's in byt
 UPSAMPLED: Final = (12, 24, 48)  # sides of the grids that full-range enlarges coarser ones to
 SHORT_PX: Final = 128  # side of short-range's input
 
-# The anchors of full-range and of short-range: for each grid, the pixels of a cell's side and the
-# number of anchors in the center of each cell.
-Grids = tuple[tuple[int, int], ...]
-FULL_GRIDS: Final[Grids] = ((4, 1),)
-SHORT_GRIDS: Final[Grids] = ((8, 2), (16, 6))
+# The anchors of each network: for each grid, the pixels of a cell's side and the number of anchors
+# in the center of each cell.
+GRIDS: Final = {"full": ((4, 1),), "short": ((8, 2), (16, 6))}
 VALUES = 16  # outputs per anchor: center, size and six keypoints, as x, y pairs
 
 
@@ -60,7 +58,7 @@ def smaller_to(input_px: int) -> Variant:
     """
 
     def variant(content: bytes) -> tuple[bytes, tuple[int, ...]]:
-        for cell_px, per_cell in SHORT_GRIDS:
+        for cell_px, per_cell in GRIDS["short"]:
             old, new = (per_cell * (side // cell_px) ** 2 for side in (SHORT_PX, input_px))
             for values in (1, VALUES):
                 shapes = (struct.pack("<3i", 1, count, values) for count in (old, new))

@@ -228,16 +228,32 @@ def test_auto_is_blazeface_where_its_file_is(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("still", [False, True])
 @pytest.mark.parametrize(("wrong", "other"), [("short", "full"), ("full", "short")])
 def test_a_file_of_another_network_is_named(
-    wrong: Range, other: Range, blazeface_dir: Path, tmp_path: Path
+    wrong: Range, other: Range, still: bool, blazeface_dir: Path, tmp_path: Path
 ) -> None:
     for name in BLAZEFACE_FILES.values():
         shutil.copy(blazeface_dir / name, tmp_path)
     into = tmp_path / BLAZEFACE_FILES[wrong]
     shutil.copy(blazeface_dir / BLAZEFACE_FILES[other], into)
-    with pytest.raises(ModelError, match=f"{into.name} is not a BlazeFace model"):
-        build_detector("blazeface", models_dir=tmp_path, face_range="both")
+    used: Range
+    for used in ("both", wrong):
+        with pytest.raises(ModelError, match=f"{into.name} is .*BlazeFace.*; fix: python"):
+            build_detector("blazeface", models_dir=tmp_path, face_range=used, still=still)
+
+
+@pytest.mark.parametrize("backend", ["blazeface", "mediapipe"])
+@pytest.mark.parametrize("kept", [0, 5, 300_000])
+def test_a_damaged_blazeface_file_is_named(
+    backend: str, kept: int, blazeface_dir: Path, tmp_path: Path
+) -> None:
+    for name in BLAZEFACE_FILES.values():
+        shutil.copy(blazeface_dir / name, tmp_path)
+    into = tmp_path / BLAZEFACE_FILES["full"]
+    into.write_bytes(into.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=f"{into}.*; fix: python models/fetch_bl"):
+        build_detector(backend, models_dir=tmp_path)
 
 
 @pytest.mark.parametrize("backend", ["blazeface", "mediapipe"])
