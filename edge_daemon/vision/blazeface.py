@@ -92,7 +92,9 @@ class BlazeFace(FullScale):
                 self.face_range = face_range
                 break
         else:
-            raise ModelError(f"not a BlazeFace model: its outputs are {shapes}")
+            raise ModelError(
+                f"{interpreter.name} is not a BlazeFace model: its outputs are {shapes}"
+            )
         self._values_at, self._scores_at = (shapes.index(each) for each in found)
         # The network gives the center and the eyes relative to the anchor, but not the size.
         self._anchors = np.hstack([anchors, np.zeros_like(anchors), anchors, anchors])
@@ -125,11 +127,10 @@ class BlazeFace(FullScale):
         return self._changed(smaller_to(input_px))
 
     def _changed(self, variant: Variant) -> Self:
-        file, runtime = self._interpreter.content, self._interpreter.wanted_runtime
-        try:
-            interpreter = Interpreter(file, runtime=runtime, variant=variant)
-        except ModelError as error:
-            raise ModelError(f"{self._interpreter.name} is {error}") from error
+        old = self._interpreter
+        interpreter = Interpreter(
+            old.content, name=old.name, runtime=old.wanted_runtime, variant=variant
+        )
         return type(self)(interpreter, min_score=self._min_score)
 
     def detect(self, bgr: ImageBgr, hint: object = None) -> list[Detection]:

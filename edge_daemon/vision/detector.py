@@ -115,14 +115,13 @@ def build_detector(
 
 
 def _network(path: Path, *, min_score: float, runtime: str, variant: Variant | None) -> BlazeFace:
-    """Return the network of a file; an error names the file and how to get the right one."""
+    """Return the network of a file; an error says how to get the right one."""
     try:
         network = BlazeFace(
             Interpreter(path, runtime=runtime, variant=variant), min_score=min_score
         )
     except ModelError as error:
-        named = str(error) if str(path) in str(error) else f"{path} is {error}"
-        raise ModelError(f"{named}; fix: {FETCH_COMMAND}") from error
+        raise ModelError(f"{error}; fix: {FETCH_COMMAND}") from error
     if path.name != BLAZEFACE_FILES[network.face_range]:
         wrong = f"BlazeFace's {network.face_range}-range network"
         raise ModelError(f"{path} is {wrong}, not the one of this name; fix: {FETCH_COMMAND}")

@@ -68,21 +68,25 @@ class Interpreter:
     `variant` changes the file in memory and chooses another shape of the input.
 
     The attribute `runtime` is the runtime in use with its version ("ai-edge-litert 2.3.0"),
-    `wanted_runtime` the argument; `name` is the file's, `content` its bytes, unchanged; `input`
-    and `outputs` describe the tensors.
+    `wanted_runtime` the argument; `content` is the file's bytes, unchanged; `input` and `outputs`
+    describe the tensors. Errors call a model that is given as bytes by `name`.
     """
 
     def __init__(
         self,
         model: bytes | Path,
         *,
+        name: str = "the model",
         runtime: str = "auto",
         num_threads: int = 1,
         variant: Variant | None = None,
     ) -> None:
-        name = str(model) if isinstance(model, Path) else "the model"
-        self.name, self.content, self.wanted_runtime = name, _content(model, name), runtime
-        content, input_shape = variant(self.content) if variant else (self.content, None)
+        self.name = name = str(model) if isinstance(model, Path) else name
+        self.content, self.wanted_runtime = _content(model, name), runtime
+        try:
+            content, input_shape = variant(self.content) if variant else (self.content, None)
+        except ModelError as error:
+            raise ModelError(f"{name} is {error}") from error
         interpreter_class, self.runtime = _load(runtime)
         try:
             self._interpreter = _build(interpreter_class, content, num_threads, input_shape)
