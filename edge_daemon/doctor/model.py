@@ -11,6 +11,7 @@ from edge_daemon.capture.demo.scene import Demo
 from edge_daemon.doctor.finding import Finding, edit, error, ok, sudo_for, warning
 from edge_daemon.vision.classifier import Classifier, check_goldens
 from edge_daemon.vision.detector import (
+    FETCH_COMMAND,
     SHIPPED_MODELS,
     Detector,
     DetectorUnavailable,
@@ -63,7 +64,8 @@ def examine_detector(
     except DetectorUnavailable as problem:
         return error("detector", str(problem), edit(config_file, "detector.backend: auto"))
     except (ModelError, RuntimeUnavailable) as problem:
-        return error("detector", str(problem), _fetch(missing or files, models_dir))
+        sentence = str(problem).removesuffix(f"; fix: {FETCH_COMMAND}")
+        return error("detector", sentence, _fetch(missing or files, models_dir))
     try:
         faces = len(detector.detect(Demo(640, 480).render(0.0)))
     finally:

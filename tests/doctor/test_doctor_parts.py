@@ -48,8 +48,9 @@ class TestParts:
         for name in ("full_range_sparse", "short_range"):
             own_model.with_name(f"face_detection_{name}.tflite").write_bytes(b"torn")
         settings = (f"model={own_model}", "camera.source=demo", "web.port=0")
-        verdict, _, remedy = only(doctor(capsys, *settings), "detector")
+        verdict, sentence, remedy = only(doctor(capsys, *settings), "detector")
         assert verdict == "error"
+        assert sentence.endswith("is not a TFLite file")  # the fix is the remedy alone
         subprocess.run(remedy, shell=True, check=True, cwd=ROOT)
         assert only(doctor(capsys, *settings), "detector")[0] == "ok"
 
